@@ -1,0 +1,51 @@
+//! The one place that knows how states become bytes (bincode 2, little-endian, fixed-size integers).
+
+use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Largest value that is decoded, in bytes; guards against a damaged length.
+pub const LIMIT: usize = 1 << 32;
+
+const CONFIG: Configuration<LittleEndian, Fixint, Limit<LIMIT>> = bincode::config::standard()
+    .with_fixed_int_encoding()
+    .with_limit::<LIMIT>();
+
+/// Bytes that do not hold what they should.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("damaged state: {0}")]
+pub struct CodecError(pub String);
+
+/// The bytes of a state.
+pub fn encode(value: &impl Serialize) -> Vec<u8> {
+    bincode::serde::encode_to_vec(value, CONFIG).expect("states are plain data below the limit")
+}
+
+/// The state in `bytes`, all of which must be used.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (value, used) =
+        bincode::serde::decode_from_slice(bytes, CONFIG).map_err(|e| CodecError(e.to_string()))?;
+    if used == bytes.len() {
+        Ok(value)
+    } else {
+        Err(CodecError(format!("{} bytes too many", bytes.len() - used)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_come_back_and_damage_is_refused() {
+        let state = (7_u64, vec![1.5_f32, -2.0], Some("x".to_string()));
+        let mut bytes = encode(&state);
+        assert_eq!(
+            decode::<(u64, Vec<f32>, Option<String>)>(&bytes).unwrap(),
+            state
+        );
+        bytes.push(0);
+        assert!(decode::<(u64, Vec<f32>, Option<String>)>(&bytes).is_err());
+        let huge = [0xff_u8; 24];
+        assert!(decode::<(u64, Vec<f32>)>(&huge).is_err());
+    }
+}

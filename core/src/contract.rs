@@ -1,0 +1,267 @@
+//! The whole contract between coordinator and node: an assignment goes out, an upload comes back.
+
+use crate::{ClientId, ExactSum, Params, Probe, Round, Ticket, UnitId};
+use serde::{Deserialize, Serialize};
+
+/// One work unit: a fixed list of jobs that is never split. Repeating it gives the same upload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Addresses the random streams of the work.
+    pub ticket: Ticket,
+    /// The round it belongs to.
+    pub round: Round,
+    /// Position within the ticket.
+    pub unit: UnitId,
+    /// What to do.
+    pub work: Work,
+    /// The global model to start from.
+    pub global: Params,
+    /// Vectors that the strategy sends to every client of the round.
+    pub vectors: Vec<Params>,
+    /// On what.
+    pub jobs: Vec<Job>,
+}
+
+/// What a node is asked to do with the jobs of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Train each client's copy of the global model and sum the updates.
+    Train,
+    /// Mean loss of each client's samples.
+    Score,
+    /// Count hits and sum losses of probe samples.
+    Evaluate,
+    /// Train the expert on all samples in one place, then take the loss of each.
+    Expert,
+}
+
+/// One piece of a unit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Which samples.
+    pub data: DataRef,
+    /// What the client left behind last time.
+    pub state: ClientState,
+}
+
+/// Samples, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataRef {
+    /// A client's training samples.
+    Shard(ClientId),
+    /// Samples `start..end` of a probe.
+    Probe {
+        /// Which one.
+        probe: Probe,
+        /// First sample.
+        start: u32,
+        /// One past the last sample.
+        end: u32,
+    },
+    /// All training samples.
+    Pool,
+}
+
+/// What the coordinator keeps for a simulated client between the rounds it takes part in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientState {
+    /// The strategy's vector, such as a SCAFFOLD control.
+    pub rule: Option<Params>,
+    /// The model it trained last, where a score needs it.
+    pub model: Option<Params>,
+}
+
+impl ClientState {
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.rule.is_none() && self.model.is_none()
+    }
+}
+
+/// The answer to an assignment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Upload {
+    /// The assignment's ticket.
+    pub ticket: Ticket,
+    /// The assignment's unit.
+    pub unit: UnitId,
+    /// The result.
+    pub payload: Payload,
+    /// Wall time of each job in microseconds; never part of a result.
+    pub micros: Vec<u64>,
+}
+
+/// The result of a unit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Payload {
+    /// The sum over the clients that were accepted.
+    Trained {
+        /// Lanes of the strategy.
+        sum: ExactSum,
+        /// One per job, in the order of the jobs.
+        reports: Vec<ClientReport>,
+        /// Successors of the states of accepted clients.
+        states: Vec<(ClientId, ClientState)>,
+    },
+    /// One mean loss per job.
+    Scored {
+        /// In the order of the jobs.
+        scores: Vec<(ClientId, f32)>,
+        /// Samples that went through the model.
+        samples: u64,
+    },
+    /// Hits and losses.
+    Evaluated {
+        /// Which probe.
+        probe: Probe,
+        /// Per class.
+        tally: Tally,
+    },
+    /// The expert.
+    Expert {
+        /// Its parameters.
+        params: Params,
+        /// Its loss on each sample of the pool, in the order of the pool.
+        losses: Vec<f32>,
+    },
+}
+
+/// What became of a client's work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is in the sum.
+    Accepted,
+    /// It was not added, for this reason.
+    Refused(String),
+    /// It was selected and never answered.
+    DroppedOut,
+}
+
+/// What a client reports of one local training call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientReport {
+    /// Who.
+    pub client: ClientId,
+    /// Whether the work counts.
+    pub outcome: Outcome,
+    /// The client's number of training samples.
+    pub samples: u64,
+    /// Samples that went through training, repeats counted.
+    pub trained: u64,
+    /// Samples that went through the model only to be scored.
+    pub scored: u64,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Mean training loss of the first epoch's worth of steps, as they were taken.
+    pub first_loss: f32,
+    /// Mean training loss of the last epoch's worth of steps.
+    pub last_loss: f32,
+    /// Root of the mean squared batch loss, for Oort's utility.
+    pub rms_loss: f32,
+    /// Mean score of the client's samples, where the ordering scored them.
+    pub difficulty: Option<f32>,
+    /// Bytes of parameters received.
+    pub bytes_down: u64,
+    /// Bytes of parameters sent.
+    pub bytes_up: u64,
+}
+
+impl ClientReport {
+    /// The report of a client that was selected and never answered.
+    pub fn dropped_out(client: ClientId, samples: u64, bytes_down: u64) -> Self {
+        Self {
+            client,
+            outcome: Outcome::DroppedOut,
+            samples,
+            trained: 0,
+            scored: 0,
+            steps: 0,
+            first_loss: 0.0,
+            last_loss: 0.0,
+            rms_loss: 0.0,
+            difficulty: None,
+            bytes_down,
+            bytes_up: 0,
+        }
+    }
+
+    /// Whether the work is in the sum.
+    pub fn accepted(&self) -> bool {
+        self.outcome == Outcome::Accepted
+    }
+}
+
+/// Hits and losses per class; a measure: merging is associative, counts are exact.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Samples of each class.
+    pub count: Vec<u64>,
+    /// Samples of each class whose largest logit was theirs.
+    pub correct: Vec<u64>,
+    /// Sum of the cross entropies of each class, in nats.
+    pub loss: Vec<f64>,
+}
+
+impl Tally {
+    /// Nothing counted yet.
+    pub fn new(classes: usize) -> Self {
+        Self {
+            count: vec![0; classes],
+            correct: vec![0; classes],
+            loss: vec![0.0; classes],
+        }
+    }
+
+    /// Counts one sample.
+    pub fn add(&mut self, label: u32, hit: bool, loss: f32) {
+        let class = label as usize;
+        self.count[class] += 1;
+        self.correct[class] += u64::from(hit);
+        self.loss[class] += f64::from(loss);
+    }
+
+    /// Adds another tally over the same classes.
+    pub fn merge(&mut self, other: &Self) {
+        self.count
+            .iter_mut()
+            .zip(&other.count)
+            .for_each(|(a, b)| *a += b);
+        self.correct
+            .iter_mut()
+            .zip(&other.correct)
+            .for_each(|(a, b)| *a += b);
+        self.loss
+            .iter_mut()
+            .zip(&other.loss)
+            .for_each(|(a, b)| *a += b);
+    }
+
+    /// Number of samples.
+    pub fn samples(&self) -> u64 {
+        self.count.iter().sum()
+    }
+
+    /// Share of hits; 0 without samples.
+    pub fn accuracy(&self) -> f64 {
+        self.correct.iter().sum::<u64>() as f64 / self.samples().max(1) as f64
+    }
+
+    /// Mean cross entropy in nats; 0 without samples.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss.iter().sum::<f64>() / self.samples().max(1) as f64
+    }
+
+    /// Share of hits among the samples of the given classes, if there are any.
+    pub fn accuracy_over(&self, classes: impl Iterator<Item = usize>) -> Option<f64> {
+        let (mut hits, mut all) = (0, 0);
+        for class in classes.filter(|&c| c < self.count.len()) {
+            hits += self.correct[class];
+            all += self.count[class];
+        }
+        (all > 0).then(|| hits as f64 / all as f64)
+    }
+}

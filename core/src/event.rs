@@ -1,0 +1,140 @@
+//! Everything that happened, in order. Files, progress and reports are fed by it; nothing in it
+//! depends on wall time except [`Event::Timing`].
+
+use crate::{ClientId, ClientReport, Fingerprint, Probe, Round};
+use serde::{Deserialize, Serialize};
+
+/// One thing that happened. Written as one JSON object a line, `{"event": "<kind>", ...}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// First line of every log.
+    RunStarted {
+        /// From the scenario.
+        name: String,
+        /// Root of all randomness.
+        seed: u64,
+        /// Rounds planned.
+        rounds: u64,
+        /// Clients in the federation.
+        clients: u64,
+        /// Parameters of the model.
+        parameters: u64,
+        /// Hash of the resolved scenario, of what its prelude found, and of the initial parameters.
+        scenario: Fingerprint,
+    },
+    /// The expert was trained.
+    ExpertTrained {
+        /// Samples in the pool.
+        samples: u64,
+        /// Mean loss of the expert on them, in nats.
+        mean_loss: f64,
+    },
+    /// Clients were scored for the selector.
+    ClientsScored {
+        /// In which round.
+        round: Round,
+        /// How many clients.
+        clients: u64,
+        /// Samples that went through the model.
+        samples: u64,
+        /// Parameters sent to the scored clients, in bytes.
+        bytes_down: u64,
+    },
+    /// The cohort is known and its work is out.
+    RoundStarted {
+        /// Which round.
+        round: Round,
+        /// Clients selected.
+        cohort: u64,
+    },
+    /// One client's report.
+    Client {
+        /// In which round.
+        round: Round,
+        /// What it reported.
+        #[serde(flatten)]
+        report: ClientReport,
+    },
+    /// A probe was evaluated with the parameters that a round left behind.
+    Evaluated {
+        /// After which round.
+        round: Round,
+        /// Which samples.
+        probe: Probe,
+        /// Share of hits.
+        accuracy: f64,
+        /// Mean cross entropy in nats.
+        loss: f64,
+        /// Samples.
+        samples: u64,
+        /// Hits of each class.
+        correct: Vec<u64>,
+        /// Samples of each class.
+        count: Vec<u64>,
+    },
+    /// Accuracy of the global model on a client's own test set: all test samples of its classes.
+    ClientAccuracy {
+        /// After which round.
+        round: Round,
+        /// Whose.
+        client: ClientId,
+        /// Share of hits.
+        accuracy: f64,
+    },
+    /// A round is over.
+    RoundClosed {
+        /// Which round.
+        round: Round,
+        /// Clients selected.
+        cohort: u64,
+        /// Clients whose work counts.
+        accepted: u64,
+        /// Clients whose work was refused.
+        refused: u64,
+        /// Clients that never answered.
+        dropped_out: u64,
+        /// Mean of the accepted clients' last-epoch losses, weighted by samples.
+        train_loss: f64,
+        /// Samples that went through training, repeats counted.
+        trained: u64,
+        /// Samples that went through the model only to be scored, by clients and for selection.
+        scored: u64,
+        /// Optimizer steps.
+        steps: u64,
+        /// Bytes of parameters sent to clients.
+        bytes_down: u64,
+        /// Bytes of parameters received from clients.
+        bytes_up: u64,
+        /// Link of the chain after this round.
+        fingerprint: Fingerprint,
+    },
+    /// Wall time of a round, from the driver.
+    Timing {
+        /// Which round.
+        round: Round,
+        /// From its start to its close, evaluation left out.
+        seconds: f64,
+        /// Of evaluating after it.
+        evaluation_seconds: f64,
+    },
+    /// The run stopped before its end and can be resumed.
+    Paused {
+        /// Rounds that are done.
+        rounds: u64,
+    },
+    /// The run cannot go on.
+    Stalled {
+        /// In which round.
+        round: Round,
+        /// Why.
+        reason: String,
+    },
+    /// The run is complete.
+    RunFinished {
+        /// Rounds done.
+        rounds: u64,
+        /// Last link of the chain.
+        fingerprint: Fingerprint,
+    },
+}

@@ -1,0 +1,36 @@
+//! Names of things: small integers with a type each.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id! {
+    /// A data owner. Never a process: one node simulates many clients.
+    ClientId
+}
+id! {
+    /// Number of an assign-collect-close cycle, counted from 0.
+    Round
+}
+id! {
+    /// Number of an assignment; equal to the round in synchronous runs. Addresses random streams.
+    Ticket
+}
+id! {
+    /// Position of a work unit within its ticket.
+    UnitId
+}

@@ -1,0 +1,288 @@
+//! The one door to training: a model on an engine, seen as flat vectors.
+
+use crate::{Batch, Layout, Network, Resolved, Role};
+use serde::{Deserialize, Serialize};
+
+/// One model on one engine, owned by one thread.
+pub trait Learner: Send {
+    /// Takes over these parameters; `params` has the length of the network's layout.
+    fn load(&mut self, params: &[f32]);
+
+    /// The parameters as they are now.
+    fn params(&self) -> &[f32];
+
+    /// Mean over the rows of weight times cross entropy; writes its gradient to `grad`.
+    fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32;
+
+    /// Backward and update in one; returns the loss before the update. Engines may fuse both.
+    fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32;
+
+    /// Logits of each row without dropout, row-major, rows x classes; replaces `out`.
+    fn logits(&mut self, batch: &Batch, out: &mut Vec<f32>);
+}
+
+/// Cross entropy of each row of `logits` (rows x classes), in nats.
+pub fn cross_entropies(logits: &[f32], labels: &[u32], out: &mut Vec<f32>) {
+    out.clear();
+    let classes = logits.len() / labels.len().max(1);
+    out.extend(
+        logits
+            .chunks_exact(classes.max(1))
+            .zip(labels)
+            .map(|(row, &label)| {
+                let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let sum: f32 = row.iter().map(|&z| (z - top).exp()).sum();
+                sum.ln() + top - row[label as usize]
+            }),
+    );
+}
+
+/// Position of the largest logit; the first of several.
+pub fn argmax(row: &[f32]) -> usize {
+    row.iter()
+        .enumerate()
+        .fold((0, f32::NEG_INFINITY), |best, (i, &v)| {
+            if v > best.1 { (i, v) } else { best }
+        })
+        .0
+}
+
+/// What can build learners: one entry of the engine list.
+#[derive(Clone, Copy)]
+pub struct Engine {
+    /// Name in the scenario file.
+    pub name: &'static str,
+    /// One line for lists.
+    pub summary: &'static str,
+    /// Makes a learner, or says why it cannot and what to do.
+    pub build: fn(&Network) -> Result<Box<dyn Learner>, String>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// The rule by which a gradient changes the parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Optimizer {
+    /// `v <- momentum v + g; w <- w - rate v` (heavy ball, as in PyTorch without dampening).
+    Sgd {
+        /// From 0 up to but not including 1.
+        momentum: f32,
+    },
+    /// Adam with bias correction (Kingma and Ba 2015, algorithm 1).
+    Adam {
+        /// Decay of the first moment.
+        beta1: f32,
+        /// Decay of the second moment.
+        beta2: f32,
+        /// Added to the root of the second moment.
+        epsilon: f32,
+    },
+}
+
+/// Everything an update needs besides the gradient. One per local training call.
+#[derive(Debug)]
+pub struct Update<'a> {
+    /// The rule.
+    pub optimizer: Optimizer,
+    /// Learning rate of this step.
+    pub rate: f32,
+    /// Times the parameter, added to the gradient.
+    pub weight_decay: f32,
+    /// Largest norm of the gradient of the data loss, if it is clipped.
+    pub clip: Option<f32>,
+    /// Pulls and shifts.
+    pub objective: &'a Resolved<'a>,
+    /// Moments of the optimizer and gradient buffer; reused from call to call.
+    pub memory: &'a mut Moments,
+}
+
+/// Buffers that live as long as a local training call.
+#[derive(Clone, Debug, Default)]
+pub struct Moments {
+    /// The gradient.
+    pub grad: Vec<f32>,
+    /// Velocity, or first moment. Empty until the rule needs it.
+    pub first: Vec<f32>,
+    /// Second moment. Empty until the rule needs it.
+    pub second: Vec<f32>,
+    /// Updates made.
+    pub steps: u64,
+    frozen: Vec<std::ops::Range<usize>>,
+    undecayed: Vec<std::ops::Range<usize>>,
+}
+
+impl Moments {
+    /// Buffers for one layout, at rest.
+    pub fn new(layout: &Layout) -> Self {
+        let of = |test: fn(Role) -> bool| {
+            layout
+                .entries()
+                .iter()
+                .filter(|e| test(e.role))
+                .map(crate::Entry::range)
+                .collect::<Vec<_>>()
+        };
+        Self {
+            grad: vec![0.0; layout.len()],
+            frozen: of(|r| matches!(r, Role::Frozen)),
+            undecayed: of(|r| matches!(r, Role::Statistic)),
+            ..Self::default()
+        }
+    }
+
+    /// Forgets velocity and moments, keeps the memory: the start of a local training call.
+    pub fn reset(&mut self) {
+        self.first.fill(0.0);
+        self.second.fill(0.0);
+        self.steps = 0;
+    }
+}
+
+impl Update<'_> {
+    /// Changes `w` by the gradient in `memory.grad`.
+    pub fn apply(&mut self, w: &mut [f32]) {
+        let Moments {
+            grad,
+            first,
+            second,
+            steps,
+            frozen,
+            undecayed,
+        } = &mut *self.memory;
+        if let Some(limit) = self.clip {
+            clip_to_norm(grad, limit);
+        }
+        if self.weight_decay != 0.0 {
+            let rate = self.weight_decay;
+            let kept: Vec<_> = undecayed
+                .iter()
+                .map(|r| (r.clone(), grad[r.clone()].to_vec()))
+                .collect();
+            grad.iter_mut().zip(&*w).for_each(|(g, w)| *g += rate * w);
+            kept.into_iter()
+                .for_each(|(range, values)| grad[range].copy_from_slice(&values));
+        }
+        self.objective.add_to(w, grad);
+        for range in frozen {
+            grad[range.clone()].fill(0.0);
+        }
+        *steps += 1;
+        let rate = self.rate;
+        match self.optimizer {
+            Optimizer::Sgd { momentum: 0.0 } => {
+                w.iter_mut().zip(&*grad).for_each(|(w, g)| *w -= rate * g)
+            }
+            Optimizer::Sgd { momentum } => {
+                first.resize(w.len(), 0.0);
+                for ((w, v), g) in w.iter_mut().zip(first).zip(&*grad) {
+                    *v = momentum * *v + g;
+                    *w -= rate * *v;
+                }
+            }
+            Optimizer::Adam {
+                beta1,
+                beta2,
+                epsilon,
+            } => {
+                first.resize(w.len(), 0.0);
+                second.resize(w.len(), 0.0);
+                let correct = |beta: f32| (1.0 - f64::from(beta).powi(*steps as i32)) as f32;
+                let (c1, c2) = (correct(beta1), correct(beta2));
+                for (((w, m), v), g) in w.iter_mut().zip(first).zip(second).zip(&*grad) {
+                    *m = beta1 * *m + (1.0 - beta1) * g;
+                    *v = beta2 * *v + (1.0 - beta2) * g * g;
+                    *w -= rate * (*m / c1) / ((*v / c2).sqrt() + epsilon);
+                }
+            }
+        }
+    }
+}
+
+/// Scales `grad` down so that its Euclidean norm is at most `limit`.
+pub fn clip_to_norm(grad: &mut [f32], limit: f32) {
+    let norm = grad
+        .iter()
+        .map(|&g| f64::from(g) * f64::from(g))
+        .sum::<f64>()
+        .sqrt();
+    if norm > f64::from(limit) {
+        let factor = (f64::from(limit) / norm) as f32;
+        grad.iter_mut().for_each(|g| *g *= factor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(optimizer: Optimizer, grads: &[f32]) -> Vec<f32> {
+        let mut layout = Layout::default();
+        layout.push("w", vec![1], Role::Trainable);
+        let mut memory = Moments::new(&layout);
+        let objective = Resolved::default();
+        let mut w = [1.0_f32];
+        grads
+            .iter()
+            .map(|&g| {
+                memory.grad[0] = g;
+                let mut update = Update {
+                    optimizer,
+                    rate: 0.1,
+                    weight_decay: 0.0,
+                    clip: None,
+                    objective: &objective,
+                    memory: &mut memory,
+                };
+                update.apply(&mut w);
+                w[0]
+            })
+            .collect()
+    }
+
+    /// v: 1, 1.9, 2.71; w: 1 - 0.1 - 0.19 - 0.271.
+    #[test]
+    fn heavy_ball_by_hand() {
+        let w = run(Optimizer::Sgd { momentum: 0.9 }, &[1.0, 1.0, 1.0]);
+        for (got, want) in w.iter().zip([0.9, 0.71, 0.439]) {
+            assert!((got - want).abs() < 1e-6, "{w:?}");
+        }
+    }
+
+    /// With a constant gradient both corrected moments are constant, so every step is the rate.
+    #[test]
+    fn adam_moves_by_the_rate_on_a_constant_gradient() {
+        let w = run(
+            Optimizer::Adam {
+                beta1: 0.9,
+                beta2: 0.999,
+                epsilon: 0.0,
+            },
+            &[0.5, 0.5, 0.5],
+        );
+        for (got, want) in w.iter().zip([0.9, 0.8, 0.7]) {
+            assert!((got - want).abs() < 1e-5, "{w:?}");
+        }
+    }
+
+    #[test]
+    fn clipping_keeps_the_direction() {
+        let mut g = [3.0, 4.0];
+        clip_to_norm(&mut g, 1.0);
+        assert!((g[0] - 0.6).abs() < 1e-6 && (g[1] - 0.8).abs() < 1e-6);
+        clip_to_norm(&mut g, 2.0);
+        assert!((g[0] - 0.6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn cross_entropy_survives_large_logits() {
+        let mut out = Vec::new();
+        cross_entropies(&[1000.0, 0.0, 0.0, 1000.0], &[0, 0], &mut out);
+        assert_eq!(out, [0.0, 1000.0]);
+        assert_eq!(argmax(&[1.0, 3.0, 3.0]), 1);
+    }
+}

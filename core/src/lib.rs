@@ -1,0 +1,43 @@
+//! The vocabulary of Lyceum.
+//!
+//! Pure: no input or output, no clock, no thread, no ambient randomness, no order taken from a hash.
+//! Everything here can be tested with three numbers and a seed.
+
+mod contract;
+mod event;
+mod fingerprint;
+mod ids;
+mod learner;
+mod network;
+mod objective;
+mod params;
+mod samples;
+mod seed;
+mod selection;
+mod strategy;
+mod sum;
+mod time;
+
+pub mod codec;
+pub mod units;
+
+pub use contract::{
+    Assignment, ClientReport, ClientState, DataRef, Job, Outcome, Payload, Tally, Upload, Work,
+};
+pub use event::Event;
+pub use fingerprint::{Chain, Fingerprint};
+pub use ids::{ClientId, Round, Ticket, UnitId};
+pub use learner::{
+    Engine, Learner, Moments, Optimizer, Update, argmax, clip_to_norm, cross_entropies,
+};
+pub use network::{Init, Layer, Network, NetworkError};
+pub use objective::{Objective, Pull, Resolved, ResolvedStrength, Strength, VectorRef, Vectors};
+pub use params::{Entry, Layout, Params, Role};
+pub use samples::{Affine, Batch, Features, Federation, Probe, Samples, Shard};
+pub use seed::{Purpose, Seed, Stream, dirichlet, sample_distinct, shuffle};
+pub use selection::{AnySelector, ClientSelector, Roster, SelectorRun};
+pub use strategy::{
+    AnyStrategy, ClientRule, Folded, LocalWork, PlainClient, Settled, Stall, Strategy, StrategyRun,
+};
+pub use sum::{ExactSum, Lane, SumError};
+pub use time::Time;

@@ -1,0 +1,124 @@
+//! Model parameters as one flat vector, and the layout that names its ranges.
+
+use serde::{Deserialize, Serialize};
+use std::{ops::Deref, ops::Range, sync::Arc};
+
+/// A flat `f32` vector that is cheap to share and copied only when a shared one is written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Params(Arc<Vec<f32>>);
+
+impl Params {
+    /// A vector of `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        Self(Arc::new(vec![0.0; len]))
+    }
+
+    /// Write access; copies first if somebody else holds the same vector.
+    pub fn make_mut(&mut self) -> &mut [f32] {
+        Arc::make_mut(&mut self.0).as_mut_slice()
+    }
+
+    /// The values as little-endian bytes, for hashing and files.
+    pub fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+
+    /// Index of the first value that is infinite or not a number.
+    pub fn first_not_finite(&self) -> Option<usize> {
+        self.0.iter().position(|v| !v.is_finite())
+    }
+}
+
+impl From<Vec<f32>> for Params {
+    fn from(values: Vec<f32>) -> Self {
+        Self(Arc::new(values))
+    }
+}
+
+impl Deref for Params {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+/// What a range of parameters is for, which decides what may be done to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Follows the gradient, is decayed and pulled, is averaged.
+    Trainable,
+    /// Running statistics: averaged, but neither decayed nor pulled.
+    Statistic,
+    /// Stays with its client.
+    Local,
+    /// Never changes.
+    Frozen,
+}
+
+/// One named tensor inside the flat vector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Dotted name, such as `1.weight`: position of the layer, then the tensor.
+    pub name: String,
+    /// Sizes, outermost first; values are stored row-major.
+    pub shape: Vec<usize>,
+    /// Index of the first value.
+    pub offset: usize,
+    /// What may be done to the range.
+    pub role: Role,
+}
+
+impl Entry {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether the tensor holds no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where the values stand in the flat vector.
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.len()
+    }
+}
+
+/// Names, shapes, offsets and roles of the tensors of a flat vector.
+///
+/// **Invariant:** entries are contiguous, in ascending offset, from 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    entries: Vec<Entry>,
+}
+
+impl Layout {
+    /// Appends a tensor behind the last one.
+    pub fn push(&mut self, name: impl Into<String>, shape: Vec<usize>, role: Role) {
+        let offset = self.len();
+        self.entries.push(Entry {
+            name: name.into(),
+            shape,
+            offset,
+            role,
+        });
+    }
+
+    /// The tensors in the order of their offsets.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Number of values in all tensors.
+    pub fn len(&self) -> usize {
+        self.entries.last().map_or(0, |e| e.range().end)
+    }
+
+    /// Whether there is no value at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

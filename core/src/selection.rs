@@ -1,0 +1,132 @@
+//! Who takes part in a round.
+
+use crate::{ClientId, ClientReport, Round, Stream, codec};
+use serde::{Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+
+/// What is known of the clients without asking them.
+pub trait Roster: Send + Sync {
+    /// Number of clients; their ids are `0..clients()`.
+    fn clients(&self) -> u64;
+    /// Number of training samples of a client; cheap.
+    fn samples(&self, client: ClientId) -> usize;
+}
+
+/// A rule that picks the cohort of each round. Its cost may depend on the cohort, not on the
+/// population, unless it asks for the scores of every client.
+pub trait ClientSelector: Send + Sync + 'static {
+    /// What the rule remembers between rounds.
+    type State: Serialize + DeserializeOwned + Send + 'static;
+
+    /// The state before the first round.
+    fn init(&self, roster: &dyn Roster) -> Self::State;
+
+    /// Clients of one round when everybody answers.
+    fn cohort(&self, roster: &dyn Roster) -> usize;
+
+    /// Clients whose score (mean loss of their samples) the rule needs for this round. Scores are a
+    /// stage of their own; its cost is charged and reported.
+    fn wants_scores(
+        &self,
+        state: &mut Self::State,
+        roster: &dyn Roster,
+        round: Round,
+        rng: &mut Stream,
+    ) -> Option<Vec<ClientId>> {
+        let _ = (state, roster, round, rng);
+        None
+    }
+
+    /// The cohort. `scores` are in ascending client order and empty unless they were asked for.
+    fn select(
+        &self,
+        state: &mut Self::State,
+        roster: &dyn Roster,
+        round: Round,
+        scores: &[(ClientId, f32)],
+        rng: &mut Stream,
+    ) -> Vec<ClientId>;
+
+    /// Sees what the cohort reported, in ascending client order.
+    fn observe(&self, state: &mut Self::State, round: Round, reports: &[ClientReport]) {
+        let _ = (state, round, reports);
+    }
+}
+
+/// A selector whose state type is hidden. Implemented for every [`ClientSelector`].
+pub trait AnySelector: Send + Sync {
+    /// Begins a run over these clients.
+    fn start(self: Arc<Self>, roster: Arc<dyn Roster>) -> Box<dyn SelectorRun>;
+    /// See [`ClientSelector::cohort`].
+    fn cohort(&self, roster: &dyn Roster) -> usize;
+}
+
+/// A selector in the middle of a run.
+pub trait SelectorRun: Send {
+    /// See [`ClientSelector::wants_scores`].
+    fn wants_scores(&mut self, round: Round, rng: &mut Stream) -> Option<Vec<ClientId>>;
+    /// See [`ClientSelector::select`].
+    fn select(
+        &mut self,
+        round: Round,
+        scores: &[(ClientId, f32)],
+        rng: &mut Stream,
+    ) -> Vec<ClientId>;
+    /// See [`ClientSelector::observe`].
+    fn observe(&mut self, round: Round, reports: &[ClientReport]);
+    /// The state as bytes.
+    fn save(&self) -> Vec<u8>;
+    /// Takes back a saved state.
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), codec::CodecError>;
+}
+
+struct Running<S: ClientSelector> {
+    rule: Arc<S>,
+    roster: Arc<dyn Roster>,
+    state: S::State,
+}
+
+impl<S: ClientSelector> AnySelector for S {
+    fn start(self: Arc<Self>, roster: Arc<dyn Roster>) -> Box<dyn SelectorRun> {
+        let state = self.init(&*roster);
+        Box::new(Running {
+            rule: self,
+            roster,
+            state,
+        })
+    }
+
+    fn cohort(&self, roster: &dyn Roster) -> usize {
+        ClientSelector::cohort(self, roster)
+    }
+}
+
+impl<S: ClientSelector> SelectorRun for Running<S> {
+    fn wants_scores(&mut self, round: Round, rng: &mut Stream) -> Option<Vec<ClientId>> {
+        self.rule
+            .wants_scores(&mut self.state, &*self.roster, round, rng)
+    }
+
+    fn select(
+        &mut self,
+        round: Round,
+        scores: &[(ClientId, f32)],
+        rng: &mut Stream,
+    ) -> Vec<ClientId> {
+        self.rule
+            .select(&mut self.state, &*self.roster, round, scores, rng)
+    }
+
+    fn observe(&mut self, round: Round, reports: &[ClientReport]) {
+        self.rule.observe(&mut self.state, round, reports);
+    }
+
+    fn save(&self) -> Vec<u8> {
+        codec::encode(&self.state)
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), codec::CodecError> {
+        self.state = codec::decode(bytes)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! How updates become the next global model.
+//!
+//! A strategy is an immutable rule beside a serialisable state, so that checkpoints and resuming
+//! come free. Authors implement [`Strategy`]; holders see its erased twin [`AnyStrategy`].
+
+use crate::{ClientId, ExactSum, Lane, Objective, Params, codec};
+use serde::{Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+
+/// An aggregation rule.
+pub trait Strategy: Send + Sync + 'static {
+    /// What the rule remembers between rounds.
+    type State: Serialize + DeserializeOwned + Send + 'static;
+
+    /// The state before the first round.
+    fn init(&self, global: &Params) -> Self::State;
+
+    /// Vectors that every client of the round needs besides the global model.
+    fn broadcast(&self, state: &Self::State) -> Vec<Params> {
+        let _ = state;
+        Vec::new()
+    }
+
+    /// Turns the round's sums into the next global model.
+    fn close(
+        &self,
+        state: &mut Self::State,
+        global: &mut Params,
+        folded: &Folded<'_>,
+    ) -> Result<(), Stall>;
+
+    /// What happens on the client's side.
+    fn client_half(&self) -> Arc<dyn ClientRule> {
+        Arc::new(PlainClient)
+    }
+}
+
+/// A round whose sums cannot be turned into a model, such as one without any update.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Stall(pub String);
+
+/// The sums of a round.
+#[derive(Clone, Copy, Debug)]
+pub struct Folded<'a> {
+    /// Lanes as the client half named them.
+    pub sum: &'a ExactSum,
+    /// Number of clients in the federation, idle ones included.
+    pub population: u64,
+}
+
+/// The client's side of a strategy: an immutable rule beside one state vector per client.
+///
+/// Lane 0 must hold the updates, so that a round without any can be told.
+pub trait ClientRule: Send + Sync {
+    /// What the client minimises besides its data loss.
+    fn objective(&self, client: ClientId, state: Option<&Params>) -> Objective {
+        let _ = (client, state);
+        Objective::default()
+    }
+
+    /// The lanes that [`settle`](Self::settle) adds to.
+    fn lanes(&self) -> Vec<Lane> {
+        vec![Lane::INTEGER]
+    }
+
+    /// What the finished work adds to the sums, and the client's next state.
+    fn settle(&self, work: &LocalWork<'_>) -> Settled;
+
+    /// Number of values sent up per client, for a model of `len` parameters.
+    fn values_up(&self, len: usize) -> usize {
+        self.lanes().len() * len
+    }
+}
+
+/// What a client did in one local training call.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalWork<'a> {
+    /// Who.
+    pub client: ClientId,
+    /// Trained minus received parameters.
+    pub delta: &'a [f32],
+    /// The client's number of training samples.
+    pub samples: u64,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// How far a constant unit gradient would have moved each parameter: the sum over steps of the
+    /// rate times the accumulated momentum coefficients. `rate * steps` for plain SGD.
+    pub travel: f64,
+    /// The client's state before.
+    pub state: Option<&'a Params>,
+    /// The vectors of the round.
+    pub round: &'a [Params],
+}
+
+/// A client's addition to the sums.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settled {
+    /// Weight and values per lane, in the order of the lanes.
+    pub lanes: Vec<(f64, Params)>,
+    /// Replaces the client's state; `None` if the rule keeps none.
+    pub state: Option<Params>,
+}
+
+/// Adds the update, weighted by the number of samples (McMahan et al. 2017, algorithm 1).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlainClient;
+
+impl ClientRule for PlainClient {
+    fn settle(&self, work: &LocalWork<'_>) -> Settled {
+        Settled {
+            lanes: vec![(work.samples as f64, work.delta.to_vec().into())],
+            state: None,
+        }
+    }
+}
+
+/// A strategy whose state type is hidden. Implemented for every [`Strategy`].
+pub trait AnyStrategy: Send + Sync {
+    /// Begins a run at these parameters.
+    fn start(self: Arc<Self>, global: &Params) -> Box<dyn StrategyRun>;
+    /// What happens on the client's side.
+    fn client_half(&self) -> Arc<dyn ClientRule>;
+}
+
+/// A strategy in the middle of a run.
+pub trait StrategyRun: Send {
+    /// See [`Strategy::broadcast`].
+    fn broadcast(&self) -> Vec<Params>;
+    /// See [`Strategy::close`].
+    fn close(&mut self, global: &mut Params, folded: &Folded<'_>) -> Result<(), Stall>;
+    /// The state as bytes.
+    fn save(&self) -> Vec<u8>;
+    /// Takes back a saved state.
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), codec::CodecError>;
+}
+
+struct Running<S: Strategy> {
+    rule: Arc<S>,
+    state: S::State,
+}
+
+impl<S: Strategy> AnyStrategy for S {
+    fn start(self: Arc<Self>, global: &Params) -> Box<dyn StrategyRun> {
+        let state = self.init(global);
+        Box::new(Running { rule: self, state })
+    }
+
+    fn client_half(&self) -> Arc<dyn ClientRule> {
+        Strategy::client_half(self)
+    }
+}
+
+impl<S: Strategy> StrategyRun for Running<S> {
+    fn broadcast(&self) -> Vec<Params> {
+        self.rule.broadcast(&self.state)
+    }
+
+    fn close(&mut self, global: &mut Params, folded: &Folded<'_>) -> Result<(), Stall> {
+        self.rule.close(&mut self.state, global, folded)
+    }
+
+    fn save(&self) -> Vec<u8> {
+        codec::encode(&self.state)
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), codec::CodecError> {
+        self.state = codec::decode(bytes)?;
+        Ok(())
+    }
+}

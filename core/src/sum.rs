@@ -1,0 +1,370 @@
+//! Sums whose bits do not depend on the order of addition.
+//!
+//! A weight is an integer `m` (times a power of two fixed per lane) below 2^29 and a value is below
+//! 2^20 in magnitude, so `t = m x` is exact in `f64`. It is split into `hi = round(4 t)` and
+//! `lo = round((t - hi / 4) 2^54)`; integers then add exactly, in any grouping.
+
+use serde::{Deserialize, Serialize};
+
+/// `round` to the nearest integer by adding and subtracting; exact for magnitudes below 2^51.
+const MAGIC: f64 = 1.5 * (1_u64 << 52) as f64;
+const LARGEST_WEIGHT: f64 = (1_u64 << 29) as f64;
+const LARGEST_VALUE: f32 = (1_u32 << 20) as f32;
+const LO_BITS: u32 = 52;
+/// Additions after which `lo` may overflow if it is not carried into `hi`.
+const CARRY_EVERY: u32 = 4095;
+/// `hi` may hold 2^62 / 2^51 full-size terms; far more than any round has.
+const HI_LIMIT: i64 = 1 << 62;
+
+/// A lane of a sum: a vector with weights of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lane {
+    /// Weights are rounded to multiples of `2^exponent`.
+    pub exponent: i32,
+}
+
+impl Lane {
+    /// Integer weights, such as numbers of samples.
+    pub const INTEGER: Self = Self { exponent: 0 };
+    /// Real weights up to 2^13 in steps of 2^-16.
+    pub const REAL: Self = Self { exponent: -16 };
+}
+
+/// Why a vector was not added.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum SumError {
+    /// A value is infinite, not a number, or too large to be a model update.
+    #[error("value {value} at index {index} is not a finite number below 2^20")]
+    Value {
+        /// Where.
+        index: usize,
+        /// What.
+        value: f32,
+    },
+    /// A weight is negative, not finite, or too large for its lane.
+    #[error("weight {0} does not fit its lane")]
+    Weight(f64),
+    /// A vector has another length, or there is no such lane.
+    #[error("lane {lane} with {len} values does not exist")]
+    Shape {
+        /// Which lane.
+        lane: usize,
+        /// How many values.
+        len: usize,
+    },
+    /// The sum itself would overflow.
+    #[error("the sum is full")]
+    Full,
+}
+
+/// Named lanes of integer accumulators. Adding and merging commute and associate exactly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExactSum {
+    lanes: Vec<Accumulator>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Accumulator {
+    lane: Lane,
+    hi: Vec<i64>,
+    lo: Vec<i64>,
+    since_carry: u32,
+    weight: u64,
+    terms: u64,
+}
+
+impl ExactSum {
+    /// Empty lanes for vectors of `len` values.
+    pub fn new(lanes: &[Lane], len: usize) -> Self {
+        let lane = |&lane| Accumulator {
+            lane,
+            hi: vec![0; len],
+            lo: vec![0; len],
+            since_carry: 0,
+            weight: 0,
+            terms: 0,
+        };
+        Self {
+            lanes: lanes.iter().map(lane).collect(),
+        }
+    }
+
+    /// Back to empty, keeping the memory.
+    pub fn clear(&mut self) {
+        for lane in &mut self.lanes {
+            lane.hi.fill(0);
+            lane.lo.fill(0);
+            (lane.since_carry, lane.weight, lane.terms) = (0, 0, 0);
+        }
+    }
+
+    /// Adds `weight * values`, or nothing at all if that is refused.
+    pub fn add(&mut self, lane: usize, weight: f64, values: &[f32]) -> Result<(), SumError> {
+        let accumulator = self
+            .lanes
+            .get_mut(lane)
+            .filter(|a| a.hi.len() == values.len())
+            .ok_or(SumError::Shape {
+                lane,
+                len: values.len(),
+            })?;
+        check(values)?;
+        accumulator.add(weight, values)
+    }
+
+    /// Whether all of `parts` could be added, so that a client's lanes go in together or not at all.
+    pub fn accepts(&self, lane: usize, weight: f64, values: &[f32]) -> Result<(), SumError> {
+        let accumulator = self
+            .lanes
+            .get(lane)
+            .filter(|a| a.hi.len() == values.len())
+            .ok_or(SumError::Shape {
+                lane,
+                len: values.len(),
+            })?;
+        accumulator.integer_weight(weight)?;
+        check(values)
+    }
+
+    /// Adds another sum with the same lanes.
+    pub fn merge(&mut self, other: &Self) -> Result<(), SumError> {
+        if self.lanes.len() != other.lanes.len() {
+            return Err(SumError::Shape {
+                lane: other.lanes.len(),
+                len: 0,
+            });
+        }
+        for (index, (mine, theirs)) in self.lanes.iter_mut().zip(&other.lanes).enumerate() {
+            if mine.lane != theirs.lane || mine.hi.len() != theirs.hi.len() {
+                return Err(SumError::Shape {
+                    lane: index,
+                    len: theirs.hi.len(),
+                });
+            }
+            mine.merge(theirs)?;
+        }
+        Ok(())
+    }
+
+    /// Sum of the weights of a lane.
+    pub fn weight(&self, lane: usize) -> f64 {
+        self.lanes
+            .get(lane)
+            .map_or(0.0, |a| a.weight as f64 * scale(a.lane))
+    }
+
+    /// Number of vectors added to a lane.
+    pub fn terms(&self, lane: usize) -> u64 {
+        self.lanes.get(lane).map_or(0, |a| a.terms)
+    }
+
+    /// Writes `sum / divisor` of a lane to `out`, each value rounded once.
+    pub fn divided(&self, lane: usize, divisor: f64, out: &mut [f32]) {
+        let Some(a) = self.lanes.get(lane) else {
+            return out.fill(0.0);
+        };
+        let (hi_unit, lo_unit) = (
+            0.25 * scale(a.lane) / divisor,
+            (-54.0_f64).exp2() * scale(a.lane) / divisor,
+        );
+        for ((out, &hi), &lo) in out.iter_mut().zip(&a.hi).zip(&a.lo) {
+            let (hi, lo) = carried(hi, lo);
+            *out = (hi as f64 * hi_unit + lo as f64 * lo_unit) as f32;
+        }
+    }
+
+    /// The weighted mean of a lane: sum of weight times value over sum of weights. Zeros if it is empty.
+    pub fn mean(&self, lane: usize) -> Vec<f32> {
+        let mut out = vec![0.0; self.lanes.get(lane).map_or(0, |a| a.hi.len())];
+        let weight = self.weight(lane);
+        if weight > 0.0 {
+            self.divided(lane, weight, &mut out);
+        }
+        out
+    }
+}
+
+impl Accumulator {
+    fn integer_weight(&self, weight: f64) -> Result<f64, SumError> {
+        let m = (weight / scale(self.lane)).round();
+        if (0.0..LARGEST_WEIGHT).contains(&m) {
+            Ok(m)
+        } else {
+            Err(SumError::Weight(weight))
+        }
+    }
+
+    fn add(&mut self, weight: f64, values: &[f32]) -> Result<(), SumError> {
+        let m = self.integer_weight(weight)?;
+        self.make_room(1)?;
+        for ((hi, lo), &x) in self.hi.iter_mut().zip(&mut self.lo).zip(values) {
+            let t = m * f64::from(x);
+            let high = (4.0 * t + MAGIC) - MAGIC;
+            let low = (t - 0.25 * high) * LO_SCALE;
+            *hi += to_integer(high);
+            *lo += to_integer(low);
+        }
+        self.weight += m as u64;
+        self.terms += 1;
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<(), SumError> {
+        let additions = other.since_carry + 1;
+        self.make_room(additions)?;
+        for ((hi, lo), (&h, &l)) in self
+            .hi
+            .iter_mut()
+            .zip(&mut self.lo)
+            .zip(other.hi.iter().zip(&other.lo))
+        {
+            *hi = hi
+                .checked_add(h)
+                .filter(|s| s.abs() < HI_LIMIT)
+                .ok_or(SumError::Full)?;
+            *lo += l;
+        }
+        self.weight += other.weight;
+        self.terms += other.terms;
+        Ok(())
+    }
+
+    /// Carries `lo` into `hi` before it could overflow, and checks `hi`.
+    fn make_room(&mut self, additions: u32) -> Result<(), SumError> {
+        if self.since_carry + additions > CARRY_EVERY {
+            for (hi, lo) in self.hi.iter_mut().zip(&mut self.lo) {
+                (*hi, *lo) = carried(*hi, *lo);
+            }
+            if self.hi.iter().any(|h| h.abs() >= HI_LIMIT) {
+                return Err(SumError::Full);
+            }
+            self.since_carry = 1;
+        }
+        self.since_carry += additions;
+        Ok(())
+    }
+}
+
+const LO_SCALE: f64 = (1_u64 << 54) as f64;
+
+fn carried(hi: i64, lo: i64) -> (i64, i64) {
+    (hi + (lo >> LO_BITS), lo & ((1 << LO_BITS) - 1))
+}
+
+/// The integer nearest to `v`, for magnitudes below 2^51, without a conversion instruction.
+fn to_integer(v: f64) -> i64 {
+    ((v + MAGIC).to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64)
+}
+
+fn scale(lane: Lane) -> f64 {
+    f64::from(lane.exponent).exp2()
+}
+
+fn check(values: &[f32]) -> Result<(), SumError> {
+    // One pass without a branch for the usual case; the index is looked up only for a bad one.
+    let largest = values.iter().fold(0.0_f32, |top, v| {
+        if v.abs() < LARGEST_VALUE {
+            top
+        } else {
+            f32::INFINITY
+        }
+    });
+    if largest == 0.0 {
+        return Ok(());
+    }
+    let bad = |(_, v): &(usize, &f32)| {
+        !matches!(
+            v.abs().partial_cmp(&LARGEST_VALUE),
+            Some(std::cmp::Ordering::Less)
+        )
+    };
+    match values.iter().enumerate().find(bad) {
+        Some((index, &value)) => Err(SumError::Value { index, value }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn terms() -> impl Strategy<Value = Vec<(u32, Vec<f32>)>> {
+        let value = prop_oneof![
+            -1e6_f32..1e6,
+            -1e-3_f32..1e-3,
+            Just(0.0),
+            Just(f32::MIN_POSITIVE)
+        ];
+        prop::collection::vec((1_u32..1 << 28, prop::collection::vec(value, 3)), 1..40)
+    }
+
+    fn sum<'a>(items: impl Iterator<Item = &'a (u32, Vec<f32>)>) -> ExactSum {
+        let mut sum = ExactSum::new(&[Lane::INTEGER], 3);
+        items.for_each(|(w, v)| sum.add(0, f64::from(*w), v).unwrap());
+        sum
+    }
+
+    proptest! {
+        #[test]
+        fn any_grouping_and_order_gives_the_same_bits(items in terms(), cut in 0_usize..40) {
+            let cut = cut.min(items.len());
+            let whole = sum(items.iter());
+            let mut parts = sum(items[cut..].iter().rev());
+            parts.merge(&sum(items[..cut].iter().rev())).unwrap();
+            prop_assert_eq!(whole.mean(0), parts.mean(0));
+            prop_assert_eq!(whole.weight(0), parts.weight(0));
+        }
+
+        #[test]
+        fn the_mean_is_right(items in terms()) {
+            let got = sum(items.iter()).mean(0);
+            let weight: f64 = items.iter().map(|(w, _)| f64::from(*w)).sum();
+            for (i, got) in got.iter().enumerate() {
+                let want = items.iter().map(|(w, v)| f64::from(*w) * f64::from(v[i])).sum::<f64>() / weight;
+                prop_assert!((f64::from(*got) - want).abs() <= 1e-6 * want.abs() + 1e-9, "{got} {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn ten_thousand_full_size_terms_do_not_overflow() {
+        let mut sum = ExactSum::new(&[Lane::INTEGER], 1);
+        for _ in 0..1000 {
+            sum.add(0, LARGEST_WEIGHT - 1.0, &[LARGEST_VALUE - 1.0])
+                .unwrap();
+        }
+        assert_eq!(sum.mean(0), [LARGEST_VALUE - 1.0]);
+        let mut small = ExactSum::new(&[Lane::INTEGER], 1);
+        for _ in 0..10_000 {
+            small.add(0, 1.0, &[0.1]).unwrap();
+        }
+        assert_eq!(small.mean(0), [0.1]);
+        assert_eq!(small.terms(0), 10_000);
+    }
+
+    #[test]
+    fn a_bad_vector_changes_nothing() {
+        let mut sum = ExactSum::new(&[Lane::INTEGER], 2);
+        sum.add(0, 2.0, &[1.0, 2.0]).unwrap();
+        let before = sum.clone();
+        for bad in [f32::NAN, f32::INFINITY, -2e6] {
+            assert!(matches!(
+                sum.add(0, 1.0, &[0.0, bad]),
+                Err(SumError::Value { index: 1, .. })
+            ));
+        }
+        assert_eq!(sum.add(0, -1.0, &[0.0, 0.0]), Err(SumError::Weight(-1.0)));
+        assert!(sum.add(0, f64::NAN, &[0.0, 0.0]).is_err());
+        assert!(sum.add(1, 1.0, &[0.0, 0.0]).is_err());
+        assert_eq!(sum, before);
+    }
+
+    #[test]
+    fn real_weights_keep_sixteen_binary_places() {
+        let mut sum = ExactSum::new(&[Lane::REAL], 1);
+        sum.add(0, 0.25, &[4.0]).unwrap();
+        sum.add(0, 0.75, &[8.0]).unwrap();
+        assert_eq!((sum.mean(0)[0], sum.weight(0)), (7.0, 1.0));
+    }
+}
