@@ -156,11 +156,12 @@ pub struct ClientReport {
     pub scored: u64,
     /// Optimizer steps.
     pub steps: u64,
-    /// Mean training loss of the first epoch's worth of steps, as they were taken.
-    pub first_loss: f32,
-    /// Mean training loss of the last epoch's worth of steps.
-    pub last_loss: f32,
-    /// Root of the mean squared batch loss, for Oort's utility.
+    /// Mean training loss of the first epoch's worth of steps, as they were taken; `None` without a
+    /// finite one.
+    pub first_loss: Option<f32>,
+    /// Mean training loss of the last epoch's worth of steps; `None` without a finite one.
+    pub last_loss: Option<f32>,
+    /// Root of the mean squared batch loss, for Oort's utility; 0 without a finite one.
     pub rms_loss: f32,
     /// Mean score of the client's samples, where the ordering scored them.
     pub difficulty: Option<f32>,
@@ -180,8 +181,8 @@ impl ClientReport {
             trained: 0,
             scored: 0,
             steps: 0,
-            first_loss: 0.0,
-            last_loss: 0.0,
+            first_loss: None,
+            last_loss: None,
             rms_loss: 0.0,
             difficulty: None,
             bytes_down,

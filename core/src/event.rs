@@ -94,8 +94,9 @@ pub enum Event {
         refused: u64,
         /// Clients that never answered.
         dropped_out: u64,
-        /// Mean of the accepted clients' last-epoch losses, weighted by samples.
-        train_loss: f64,
+        /// Mean of the accepted clients' last-epoch losses, weighted by samples; `None`
+        /// where there is none.
+        train_loss: Option<f64>,
         /// Samples that went through training, repeats counted.
         trained: u64,
         /// Samples that went through the model only to be scored, by clients and for selection.

@@ -21,13 +21,31 @@ const HI_LIMIT: i64 = 1 << 62;
 pub struct Lane {
     /// Weights are rounded to multiples of `2^exponent`.
     pub exponent: i32,
+    /// Sums weights only: the vectors added to it must be empty.
+    pub scalar: bool,
 }
 
 impl Lane {
     /// Integer weights, such as numbers of samples.
-    pub const INTEGER: Self = Self { exponent: 0 };
+    pub const INTEGER: Self = Self {
+        exponent: 0,
+        scalar: false,
+    };
     /// Real weights up to 2^13 in steps of 2^-16.
-    pub const REAL: Self = Self { exponent: -16 };
+    pub const REAL: Self = Self {
+        exponent: -16,
+        scalar: false,
+    };
+    /// A sum of integer weights without a vector.
+    pub const SCALAR: Self = Self {
+        exponent: 0,
+        scalar: true,
+    };
+    /// A sum of real weights without a vector.
+    pub const REAL_SCALAR: Self = Self {
+        exponent: -16,
+        scalar: true,
+    };
 }
 
 /// Why a vector was not added.
@@ -76,10 +94,10 @@ struct Accumulator {
 impl ExactSum {
     /// Empty lanes for vectors of `len` values.
     pub fn new(lanes: &[Lane], len: usize) -> Self {
-        let lane = |&lane| Accumulator {
+        let lane = |&lane: &Lane| Accumulator {
             lane,
-            hi: vec![0; len],
-            lo: vec![0; len],
+            hi: vec![0; if lane.scalar { 0 } else { len }],
+            lo: vec![0; if lane.scalar { 0 } else { len }],
             since_carry: 0,
             weight: 0,
             terms: 0,
