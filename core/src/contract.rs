@@ -124,9 +124,18 @@ pub enum Payload {
     Expert {
         /// Its parameters.
         params: Params,
-        /// Its loss on each sample of the pool, in the order of the pool.
-        losses: Vec<f32>,
+        /// What it makes of each sample of the pool.
+        scores: ExpertScores,
     },
+}
+
+/// What an expert makes of each sample of the pool, in the order of the pool.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ExpertScores {
+    /// Cross entropy in nats.
+    pub losses: Vec<f32>,
+    /// 1 for each miss, 0 for each hit.
+    pub errors: Vec<f32>,
 }
 
 /// What became of a client's work.

@@ -22,7 +22,7 @@ pub mod codec;
 pub mod units;
 
 pub use contract::{
-    Assignment, ClientReport, ClientState, DataRef, Job, Outcome, Payload, Tally, Upload, Work,
+    Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Outcome, Payload, Tally, Upload, Work,
 };
 pub use event::Event;
 pub use fingerprint::{Chain, Fingerprint};

@@ -18,8 +18,8 @@ pub trait ClientSelector: Send + Sync + 'static {
     /// What the rule remembers between rounds.
     type State: Serialize + DeserializeOwned + Send + 'static;
 
-    /// The state before the first round.
-    fn init(&self, roster: &dyn Roster) -> Self::State;
+    /// The state before the first of `rounds` rounds. (Paced rules keep `rounds` in their state.)
+    fn init(&self, roster: &dyn Roster, rounds: u64) -> Self::State;
 
     /// Clients of one round when everybody answers.
     fn cohort(&self, roster: &dyn Roster) -> usize;
@@ -55,8 +55,8 @@ pub trait ClientSelector: Send + Sync + 'static {
 
 /// A selector whose state type is hidden. Implemented for every [`ClientSelector`].
 pub trait AnySelector: Send + Sync {
-    /// Begins a run over these clients.
-    fn start(self: Arc<Self>, roster: Arc<dyn Roster>) -> Box<dyn SelectorRun>;
+    /// Begins a run of `rounds` rounds over these clients.
+    fn start(self: Arc<Self>, roster: Arc<dyn Roster>, rounds: u64) -> Box<dyn SelectorRun>;
     /// See [`ClientSelector::cohort`].
     fn cohort(&self, roster: &dyn Roster) -> usize;
 }
@@ -87,8 +87,8 @@ struct Running<S: ClientSelector> {
 }
 
 impl<S: ClientSelector> AnySelector for S {
-    fn start(self: Arc<Self>, roster: Arc<dyn Roster>) -> Box<dyn SelectorRun> {
-        let state = self.init(&*roster);
+    fn start(self: Arc<Self>, roster: Arc<dyn Roster>, rounds: u64) -> Box<dyn SelectorRun> {
+        let state = self.init(&*roster, rounds);
         Box::new(Running {
             rule: self,
             roster,

@@ -1,1 +1,116 @@
-//! To be described.
+//! Engines that train the models of Lyceum, all of them Burn on one of its devices.
+//!
+//! The crate turns a [`Network`] and flat parameters into losses, gradients and logits, one
+//! [`Learner`](lyceum_core::Learner) per thread. An engine is a name in a list, so a caller knows
+//! every engine there could be and learns from the error of `build` how to get a missing one.
+//!
+//! What it never does: it knows no client, round, strategy or message; it draws no random number of
+//! its own (dropout masks come with the batch); and on the processor it starts no thread, so that
+//! the same inputs give the same bits on every call and every thread.
+
+mod learner;
+mod pass;
+#[cfg(feature = "wgpu")]
+mod wgpu;
+
+pub use burn::tensor::Device;
+pub use learner::BurnLearner;
+
+use lyceum_core::{Engine, Learner, Network};
+
+/// All engines, whether or not this build contains them.
+pub fn engines() -> Vec<Engine> {
+    vec![
+        Engine {
+            name: "flex",
+            summary: "Burn on the processor, one thread per learner; the fastest for small models",
+            build: flex,
+        },
+        Engine {
+            name: "ndarray",
+            summary: "Burn with ndarray on the processor; a second opinion on every gradient",
+            build: ndarray,
+        },
+        Engine {
+            name: "wgpu",
+            summary: "Burn on a graphics processor through Vulkan; for large models",
+            build: wgpu,
+        },
+    ]
+}
+
+#[cfg(feature = "flex")]
+fn flex(network: &Network) -> Result<Box<dyn Learner>, String> {
+    Ok(Box::new(BurnLearner::new(network, Device::flex())))
+}
+
+#[cfg(not(feature = "flex"))]
+fn flex(_: &Network) -> Result<Box<dyn Learner>, String> {
+    Err(absent("flex"))
+}
+
+#[cfg(feature = "ndarray")]
+#[expect(deprecated, reason = "Burn will drop ndarray; until then it is our second opinion")]
+fn ndarray(network: &Network) -> Result<Box<dyn Learner>, String> {
+    Ok(Box::new(BurnLearner::new(network, Device::ndarray())))
+}
+
+#[cfg(not(feature = "ndarray"))]
+fn ndarray(_: &Network) -> Result<Box<dyn Learner>, String> {
+    Err(absent("ndarray"))
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu(network: &Network) -> Result<Box<dyn Learner>, String> {
+    Ok(Box::new(BurnLearner::new(network, wgpu::device()?)))
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu(_: &Network) -> Result<Box<dyn Learner>, String> {
+    Err(absent("wgpu"))
+}
+
+/// Why an engine is missing, and what to do.
+#[cfg(not(all(feature = "flex", feature = "ndarray", feature = "wgpu")))]
+fn absent(name: &str) -> String {
+    let advice = format!("engine \"{name}\" is not in this build: rebuild with `--features {name}`");
+    match compiled().join(", ") {
+        none if none.is_empty() => advice,
+        others => format!("{advice}, or use one of: {others}"),
+    }
+}
+
+#[cfg(not(all(feature = "flex", feature = "ndarray", feature = "wgpu")))]
+fn compiled() -> Vec<&'static str> {
+    [
+        ("flex", cfg!(feature = "flex")),
+        ("ndarray", cfg!(feature = "ndarray")),
+        ("wgpu", cfg!(feature = "wgpu")),
+    ]
+    .into_iter()
+    .filter_map(|(name, there)| there.then_some(name))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lyceum_core::{Init, Layer};
+
+    #[test]
+    fn every_engine_is_listed_and_builds_or_says_why_not() {
+        let layers = vec![Layer::Dense { units: 2 }];
+        let network = Network::new(&[3], 2, layers, Init::He).unwrap();
+        let names: Vec<_> = engines().iter().map(|e| e.name).collect();
+        assert_eq!(names, ["flex", "ndarray", "wgpu"]);
+        for engine in engines() {
+            if let Err(reason) = (engine.build)(&network) {
+                assert!(
+                    reason.starts_with(&format!("engine \"{}\"", engine.name)),
+                    "{reason}"
+                );
+                assert!(reason.contains("rebuild with") || reason.contains("adapter"));
+            }
+        }
+    }
+}

@@ -1,1 +1,55 @@
-//! To be described.
+//! The `lyceum` command as a library: a user's own crate builds a registry with its plugins in it
+//! and gets the whole command.
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     let mut registry = lyceum::registry();
+//!     // registry.strategy::<MyStrategy>("my_strategy", "what it does in one line");
+//!     lyceum::main_with(registry)
+//! }
+//! ```
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod arguments;
+mod check;
+mod compare;
+mod failure;
+mod folder;
+mod list;
+mod progress;
+mod run;
+mod settings;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use lyceum_scenarios::Registry;
+use std::{process::ExitCode, time::Instant};
+
+pub use lyceum_core as core;
+pub use lyceum_scenarios as scenarios;
+pub use lyceum_strategies as strategies;
+
+/// Everything that is built in, with the engines of this build.
+pub fn registry() -> Registry {
+    let mut registry = Registry::default();
+    registry.engines.extend(lyceum_learner::engines());
+    registry
+}
+
+/// The whole command over a registry. Exit code 2 is bad input, 1 is a failure.
+pub fn main_with(registry: Registry) -> ExitCode {
+    let started = Instant::now();
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Run(arguments) => run::run(&registry, &arguments, started),
+        Command::Check(arguments) => check::check(&registry, &arguments),
+        Command::Schema => list::schema(&registry),
+        Command::List => list::list(&registry),
+        Command::Compare(arguments) => compare::compare(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

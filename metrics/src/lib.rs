@@ -1,1 +1,29 @@
-//! To be described.
+//! Measures of a run and the files they are written to.
+//!
+//! A run's only record is its event log, `events.jsonl` ([`EventLog`], [`EventReader`]). Tables
+//! ([`write_tables`]) and the summary ([`SummaryBuilder`]) are functions of it, apart from what only
+//! the driver can know ([`Conditions`], [`Latencies`] of single clients). Nothing here has a clock.
+
+mod compare;
+mod latency;
+mod log;
+mod memory;
+mod parquet_table;
+mod replacement;
+mod rows;
+mod statistics;
+mod summary;
+mod summary_builder;
+mod tables;
+
+#[cfg(test)]
+mod small_run;
+
+pub use compare::{Comparison, Labelled, Measures, Row, compare};
+pub use latency::{Latencies, LatencyKind, LatencyReport, Quantiles};
+pub use log::{EventLog, EventReader, LogError};
+pub use memory::{peak_rss_mib, rss_mib};
+pub use statistics::{Interval, interval, mean, median, paired, t_quantile_95};
+pub use summary::{Status, Summary, SummaryError};
+pub use summary_builder::{Conditions, SummaryBuilder};
+pub use tables::{CLIENTS_PARQUET, EVENTS, ROUNDS_CSV, ROUNDS_PARQUET, TableError, write_tables};

@@ -1,1 +1,26 @@
-//! To be described.
+//! The scenario file and what it names.
+//!
+//! One TOML file describes an experiment. This crate reads it, checks it, and says what is wrong and
+//! where; it holds the registry of everything a file can name, the data sets, the partitions and the
+//! models. It knows no network and no tensor library.
+
+pub mod data;
+pub mod models;
+pub mod partition;
+
+mod diagnostic;
+mod document;
+mod federation;
+mod registry;
+mod scenario;
+mod schema;
+mod training;
+
+pub use diagnostic::{Diagnostic, Fault, Sources};
+pub use federation::Loaded;
+pub use registry::{Chosen, Config, Plugin, Plugins, Registry};
+pub use scenario::{Availability, Data, Evaluation, Run, Scenario, TABLES};
+pub use schema::{schema, variants};
+pub use training::{
+    Adam, Constant, Cosine, Expert, OptimizerChoice, Schedule, Sgd, StepDecay, StepSchedule, Training,
+};

@@ -1,1 +1,14 @@
-//! To be described.
+//! Coordinator and nodes in one process.
+//!
+//! Drives the round machine with worker threads, writes the run's folder, and resumes it. Threads
+//! change how long a run takes and nothing else.
+
+mod checkpoint;
+mod error;
+mod model_file;
+mod pool;
+mod prelude;
+mod run;
+
+pub use error::RunError;
+pub use run::{Settings, run};

@@ -1,1 +1,14 @@
-//! To be described.
+//! Aggregation, client selection and local ordering: one file per algorithm.
+//!
+//! Pure like the core: no input or output, no clock, no thread, no tensor library. **The type of an
+//! algorithm is its configuration**: what a scenario file says is read straight into the value that
+//! does the work, the doc comment of a key is its description in the JSON Schema, and a number out
+//! of range is refused where it stands.
+
+pub mod aggregation;
+pub mod ordering;
+pub mod sampling;
+pub mod selection;
+
+#[cfg(test)]
+mod tests;

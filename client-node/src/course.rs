@@ -1,0 +1,130 @@
+//! Which samples the steps of a local training call see, and in which order.
+
+use lyceum_core::{Round, Stream, shuffle};
+use lyceum_strategies::ordering::{Order, Ordering, Pace};
+
+/// The plan of one local training call.
+pub(crate) struct Course {
+    /// Positions in the shard; a prefix of it is visible.
+    order: Vec<u32>,
+    /// Steps of the whole call.
+    pub(crate) steps: u64,
+    /// Steps of one pass over everything, for first and last losses.
+    pub(crate) epoch: u64,
+    pace: Option<(Ordering, Round)>,
+    keeps_order: bool,
+    batch: usize,
+}
+
+impl Course {
+    /// Whole epochs in random order, for scenarios without an `[ordering]`.
+    pub(crate) fn epochs(samples: usize, batch: usize, epochs: usize) -> Self {
+        let epoch = samples.div_ceil(batch) as u64;
+        Self {
+            order: (0..samples as u32).collect(),
+            steps: epoch * epochs as u64,
+            epoch,
+            pace: None,
+            keeps_order: false,
+            batch,
+        }
+    }
+
+    /// Passes over a growing part of an ordered shard.
+    ///
+    /// The step budget is that of Vahidian et al. 2023, `(floor(n / batch) + 1) * epochs`, the same for every
+    /// order. With the cyclical pace it is whole epochs over the round's part instead.
+    pub(crate) fn paced(ordering: &Ordering, order: Vec<u32>, round: Round, batch: usize, epochs: usize) -> Self {
+        let samples = order.len();
+        let per_epoch = match ordering.pace {
+            Pace::Cyclical(_) => ordering.size(0.0, 1.0, round, samples).div_ceil(batch),
+            _ => samples / batch + 1,
+        };
+        Self {
+            steps: (per_epoch * epochs) as u64,
+            epoch: samples.div_ceil(batch) as u64,
+            pace: (ordering.order != Order::Vanilla).then(|| (ordering.clone(), round)),
+            keeps_order: matches!(ordering.order, Order::Blocked | Order::Interleaved),
+            order,
+            batch,
+        }
+    }
+
+    /// Calls `step` with the positions of each batch, until the budget is used up or it says stop.
+    pub(crate) fn walk(&self, rng: &mut Stream, mut step: impl FnMut(u64, &[u32], &mut Stream) -> bool) {
+        let mut pass = Vec::with_capacity(self.order.len());
+        let mut t = 0;
+        while t < self.steps {
+            pass.clear();
+            pass.extend_from_slice(&self.order[..self.visible(t)]);
+            if !self.keeps_order {
+                shuffle(&mut pass, rng);
+            }
+            for positions in pass.chunks(self.batch) {
+                if t == self.steps || !step(t, positions, rng) {
+                    return;
+                }
+                t += 1;
+            }
+        }
+    }
+
+    fn visible(&self, t: u64) -> usize {
+        let n = self.order.len();
+        match &self.pace {
+            None => n,
+            Some((ordering, round)) => ordering.size(t as f64, self.steps as f64, *round, n),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lyceum_core::{Purpose, Seed};
+
+    fn walked(course: &Course) -> Vec<Vec<u32>> {
+        let mut steps = Vec::new();
+        course.walk(&mut Seed(1).once(Purpose::BATCHES), |_, positions, _| {
+            steps.push(positions.to_vec());
+            true
+        });
+        steps
+    }
+
+    fn ordering(order: Order) -> Ordering {
+        let pace = Pace::Linear(lyceum_strategies::ordering::Ramp::default());
+        Ordering { order, pace, ..Ordering::default() }
+    }
+
+    #[test]
+    fn every_order_takes_the_same_number_of_steps() {
+        for order in [Order::Curriculum, Order::Random, Order::Vanilla, Order::Blocked, Order::Interleaved] {
+            let course = Course::paced(&ordering(order), (0..100).collect(), Round(0), 10, 3);
+            assert_eq!(walked(&course).len(), 33, "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_paced_call_starts_with_the_first_of_the_order_and_ends_with_all() {
+        let order: Vec<u32> = (0..200).rev().collect();
+        let course = Course::paced(&ordering(Order::Curriculum), order, Round(0), 10, 10);
+        let steps = walked(&course);
+        assert!(steps[..4].iter().flatten().all(|&p| p >= 160), "{:?}", &steps[..4]);
+        let late: std::collections::BTreeSet<_> = steps[170..].iter().flatten().collect();
+        assert_eq!(late.len(), 200);
+    }
+
+    #[test]
+    fn plain_epochs_see_every_sample_once_each() {
+        let mut seen: Vec<u32> = walked(&Course::epochs(25, 10, 2)).concat();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..25).flat_map(|p| [p, p]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn blocked_orders_are_not_shuffled() {
+        let course = Course::paced(&ordering(Order::Blocked), (0..40).collect(), Round(0), 10, 1);
+        assert_eq!(walked(&course)[0], (0..10).collect::<Vec<_>>());
+    }
+}

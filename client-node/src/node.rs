@@ -1,0 +1,154 @@
+//! A node and the workers that run on its threads.
+
+use lyceum_core::{
+    Assignment, Batch, ClientRule, Engine, ExactSum, ExpertScores, Federation, Lane, Learner, Moments, Network, Params, Payload,
+    Seed, Shard, Upload, Work,
+};
+use lyceum_scenarios::{Expert, Scenario, Training};
+use lyceum_strategies::ordering::Ordering;
+use std::{sync::Arc, time::Instant};
+
+/// Why a unit could not be worked on at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    /// The engine cannot be used here.
+    #[error("{0}")]
+    Engine(String),
+    /// The assignment asks for samples that this node does not have.
+    #[error("the assignment names {0}, which this node does not have")]
+    Data(&'static str),
+    /// The assignment's model is not the scenario's.
+    #[error("the assignment's model has {got} parameters, the scenario's has {want}")]
+    Model {
+        /// In the assignment.
+        got: usize,
+        /// In the scenario.
+        want: usize,
+    },
+}
+
+/// Everything that the workers of one node share, read-only.
+pub struct Node {
+    pub(crate) federation: Arc<dyn Federation>,
+    pub(crate) network: Network,
+    pub(crate) seed: Seed,
+    pub(crate) rounds: u64,
+    pub(crate) training: Training,
+    pub(crate) ordering: Option<Ordering>,
+    pub(crate) expert: Expert,
+    pub(crate) rule: Arc<dyn ClientRule>,
+    /// What the expert makes of each sample, by its index in the pool.
+    pub(crate) expert_scores: Option<ExpertScores>,
+    engine: Engine,
+}
+
+impl Node {
+    /// A node for a scenario. `expert` is in the order of the federation's pooled samples.
+    pub fn new(
+        scenario: &Scenario,
+        engine: Engine,
+        network: Network,
+        federation: Arc<dyn Federation>,
+        expert: Option<&ExpertScores>,
+    ) -> Self {
+        let expert_scores = expert.and_then(|scores| {
+            let pooled = federation.pooled()?;
+            let (losses, errors) = (by_index(&pooled, &scores.losses), by_index(&pooled, &scores.errors));
+            Some(ExpertScores { losses, errors })
+        });
+        Self {
+            network,
+            seed: scenario.seed(),
+            rounds: scenario.run.rounds.get() as u64,
+            training: scenario.training.clone(),
+            ordering: scenario.ordering.clone(),
+            expert: scenario.expert.clone(),
+            rule: scenario.strategy.plugin.client_half(),
+            expert_scores,
+            engine,
+            federation,
+        }
+    }
+
+    /// Lanes of the sums that this node sends.
+    pub fn lanes(&self) -> Vec<Lane> {
+        self.rule.lanes()
+    }
+
+    /// The clients and their samples.
+    pub fn federation(&self) -> &Arc<dyn Federation> {
+        &self.federation
+    }
+
+    /// The model.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+}
+
+/// Values in the order of a shard, spread to the places of its samples in the pool.
+fn by_index(shard: &Shard, values: &[f32]) -> Vec<f32> {
+    let mut all = vec![f32::NAN; shard.pool.len()];
+    shard.indices.iter().zip(values).for_each(|(&i, &value)| all[i as usize] = value);
+    all
+}
+
+/// One thread's learner and buffers.
+pub struct Worker {
+    pub(crate) node: Arc<Node>,
+    pub(crate) learner: Box<dyn Learner>,
+    pub(crate) moments: Moments,
+    pub(crate) batch: Batch,
+    pub(crate) logits: Vec<f32>,
+    pub(crate) losses: Vec<f32>,
+}
+
+impl Worker {
+    /// A worker on the node's engine.
+    pub fn new(node: Arc<Node>) -> Result<Self, NodeError> {
+        let learner = (node.engine.build)(&node.network).map_err(NodeError::Engine)?;
+        Ok(Self {
+            learner,
+            moments: Moments::new(node.network.layout()),
+            batch: Batch::default(),
+            logits: Vec::new(),
+            losses: Vec::new(),
+            node,
+        })
+    }
+
+    /// Works on one unit.
+    pub fn execute(&mut self, assignment: &Assignment) -> Result<Upload, NodeError> {
+        let want = self.node.network.layout().len();
+        if assignment.global.len() != want {
+            return Err(NodeError::Model { got: assignment.global.len(), want });
+        }
+        let mut micros = Vec::with_capacity(assignment.jobs.len());
+        let payload = match assignment.work {
+            Work::Train => self.train_unit(assignment, &mut micros)?,
+            Work::Score => self.score_unit(assignment)?,
+            Work::Evaluate => self.evaluate_unit(assignment)?,
+            Work::Expert => self.train_expert(&assignment.global)?,
+        };
+        Ok(Upload { ticket: assignment.ticket, unit: assignment.unit, payload, micros })
+    }
+
+    fn train_unit(&mut self, assignment: &Assignment, micros: &mut Vec<u64>) -> Result<Payload, NodeError> {
+        let mut sum = ExactSum::new(&self.node.rule.lanes(), assignment.global.len());
+        let mut reports = Vec::with_capacity(assignment.jobs.len());
+        let mut states = Vec::new();
+        for job in &assignment.jobs {
+            let start = Instant::now();
+            let (report, state) = self.train_client(assignment, job, &mut sum)?;
+            reports.push(report);
+            states.extend(state);
+            micros.push(start.elapsed().as_micros() as u64);
+        }
+        Ok(Payload::Trained { sum, reports, states })
+    }
+
+    /// Loads parameters into the learner.
+    pub(crate) fn load(&mut self, params: &Params) {
+        self.learner.load(params);
+    }
+}

@@ -1,0 +1,423 @@
+//! Assign, collect, close: one round after the other.
+
+use crate::{
+    round::{Collected, Stage},
+    snapshot::{Best, Snapshot},
+};
+use lyceum_core::{
+    Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Folded, Job, Lane, Outcome,
+    Params, Probe, Purpose, Roster, Round, Seed, SelectorRun, StrategyRun, Ticket, Time, Upload, Work, codec,
+};
+use rand::RngExt;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+/// Units per stage; enough for any number of threads to stay busy, few enough to keep sums cheap.
+const UNITS: usize = 32;
+/// Probe samples per unit.
+const PROBE_UNIT: u32 = 512;
+
+/// What the machine needs to know of a scenario.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Rounds to do.
+    pub rounds: u64,
+    /// Root of all randomness.
+    pub seed: Seed,
+    /// Probability that a selected client never answers.
+    pub dropout: f64,
+    /// Rounds between evaluations.
+    pub evaluate_every: u64,
+    /// Probes and their numbers of samples.
+    pub probes: Vec<(Probe, u32)>,
+    /// Classes of the data.
+    pub classes: usize,
+    /// Lanes of the strategy's client half.
+    pub lanes: Vec<Lane>,
+}
+
+/// What a driver tells the machine.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Begin the next round; only between rounds.
+    NextRound,
+    /// A node finished a unit. Repeated and late ones are ignored.
+    Upload(Upload),
+}
+
+/// What the machine tells its driver.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Give this unit to a node.
+    Assign(Assignment),
+    /// Something happened.
+    Event(Event),
+    /// The validation set likes this model best so far.
+    Best(Params),
+    /// A round and its evaluation are over; the machine waits for [`Input::NextRound`] and may be saved.
+    RoundOver(Round),
+    /// All rounds are done.
+    Finished,
+    /// The run cannot go on; the state before this round is the last good one.
+    Stalled(String),
+}
+
+/// Why an input was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InputError {
+    /// A round is still in flight, or the run is over.
+    #[error("the machine is not between two rounds")]
+    NotBetween,
+    /// A sum does not have the shape of this run's.
+    #[error("unit {unit} of round {round} cannot be added: {reason}")]
+    Sum {
+        /// Which unit.
+        unit: u64,
+        /// Which round.
+        round: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Runs the rounds of one scenario.
+pub struct RoundMachine {
+    plan: Plan,
+    roster: Arc<dyn Roster>,
+    strategy: Box<dyn StrategyRun>,
+    selector: Box<dyn SelectorRun>,
+    global: Params,
+    vectors: Vec<Params>,
+    clients: BTreeMap<ClientId, ClientState>,
+    fingerprint: Fingerprint,
+    best: Option<Best>,
+    done: u64,
+    now: Time,
+    flight: Collected,
+    outputs: VecDeque<Output>,
+}
+
+impl RoundMachine {
+    /// A machine before its first round. `origin` is the link that the chain begins with.
+    pub fn new(
+        plan: Plan,
+        roster: Arc<dyn Roster>,
+        strategy: Box<dyn StrategyRun>,
+        selector: Box<dyn SelectorRun>,
+        global: Params,
+        origin: Fingerprint,
+    ) -> Self {
+        let fingerprint = origin.extend().add(global.bytes()).link();
+        let flight = Collected::new(Round(0), &plan.lanes, global.len());
+        Self {
+            plan,
+            roster,
+            strategy,
+            selector,
+            global,
+            vectors: Vec::new(),
+            clients: BTreeMap::new(),
+            fingerprint,
+            best: None,
+            done: 0,
+            now: Time::default(),
+            flight,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes back a saved state. The machine must be as [`RoundMachine::new`] made it.
+    pub fn restore(&mut self, snapshot: Snapshot) -> Result<(), codec::CodecError> {
+        if snapshot.global.len() != self.global.len() {
+            let (had, has) = (snapshot.global.len(), self.global.len());
+            return Err(codec::CodecError(format!("the saved model has {had} parameters, the scenario's has {has}")));
+        }
+        self.strategy.restore(&snapshot.strategy)?;
+        self.selector.restore(&snapshot.selector)?;
+        self.global = snapshot.global;
+        self.clients = snapshot.clients;
+        self.fingerprint = snapshot.fingerprint;
+        self.best = snapshot.best;
+        self.done = snapshot.rounds;
+        Ok(())
+    }
+
+    /// The state to save; only between rounds.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        (self.flight.stage == Stage::Between).then(|| Snapshot {
+            rounds: self.done,
+            global: self.global.clone(),
+            strategy: self.strategy.save(),
+            selector: self.selector.save(),
+            clients: self.clients.clone(),
+            fingerprint: self.fingerprint,
+            best: self.best,
+        })
+    }
+
+    /// Rounds that are done.
+    pub fn rounds_done(&self) -> u64 {
+        self.done
+    }
+
+    /// The global model.
+    pub fn global(&self) -> &Params {
+        &self.global
+    }
+
+    /// Last link of the chain.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// When the machine wants to be called although nothing arrived: never, as long as every client answers.
+    pub fn deadline(&self) -> Option<Time> {
+        None
+    }
+
+    /// The next thing to do, if there is one.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Takes an input at time `now`.
+    pub fn handle(&mut self, now: Time, input: Input) -> Result<(), InputError> {
+        self.now = now;
+        match input {
+            Input::NextRound => self.begin(),
+            Input::Upload(upload) => self.absorb(upload),
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), InputError> {
+        if self.flight.stage != Stage::Between {
+            return Err(InputError::NotBetween);
+        }
+        if self.done >= self.plan.rounds {
+            self.finish();
+            return Ok(());
+        }
+        let round = Round(self.done);
+        self.flight.restart(round);
+        self.vectors = self.strategy.broadcast();
+        let mut rng = self.plan.seed.stream(Purpose::SELECTION, Ticket(2 * round.0), None);
+        match self.selector.wants_scores(round, &mut rng) {
+            Some(clients) if !clients.is_empty() => self.assign_scoring(&clients),
+            _ => self.select(),
+        }
+        Ok(())
+    }
+
+    fn absorb(&mut self, upload: Upload) -> Result<(), InputError> {
+        let flight = &mut self.flight;
+        let known = upload.ticket.0 == flight.round.0
+            && flight.pending.contains(&upload.unit)
+            && flight.expects(&upload.payload);
+        if !known {
+            return Ok(());
+        }
+        let (unit, round) = (upload.unit.0, flight.round.0);
+        flight.absorb(upload).map_err(|e| InputError::Sum { unit, round, reason: e.to_string() })?;
+        if flight.pending.is_empty() {
+            match flight.stage {
+                Stage::Scoring => self.close_scoring(),
+                Stage::Training => self.close_round(),
+                Stage::Evaluating => self.close_evaluation(),
+                Stage::Between | Stage::Over => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn assign_scoring(&mut self, clients: &[ClientId]) {
+        self.flight.stage = Stage::Scoring;
+        self.flight.scoring_bytes = clients.len() as u64 * self.model_bytes();
+        let job = |&client: &ClientId| Job { data: DataRef::Shard(client), state: ClientState::default() };
+        for chunk in clients.chunks(clients.len().div_ceil(UNITS).max(1)) {
+            self.assign(Work::Score, chunk.iter().map(job).collect());
+        }
+    }
+
+    fn close_scoring(&mut self) {
+        self.flight.scores.sort_unstable_by_key(|(client, _)| *client);
+        self.outputs.push_back(Output::Event(Event::ClientsScored {
+            round: self.flight.round,
+            clients: self.flight.scores.len() as u64,
+            samples: self.flight.scored_samples,
+            bytes_down: self.flight.scoring_bytes,
+        }));
+        self.select();
+    }
+
+    fn select(&mut self) {
+        let round = self.flight.round;
+        let mut rng = self.plan.seed.stream(Purpose::SELECTION, Ticket(2 * round.0 + 1), None);
+        let cohort = self.selector.select(round, &self.flight.scores, &mut rng);
+        self.flight.stage = Stage::Training;
+        self.flight.cohort = cohort.len() as u64;
+        self.outputs.push_back(Output::Event(Event::RoundStarted { round, cohort: self.flight.cohort }));
+        let (silent, active): (Vec<_>, Vec<_>) = cohort.into_iter().partition(|&c| self.drops_out(round, c));
+        let down = self.model_bytes() * (1 + self.vectors.len() as u64);
+        for client in silent {
+            let samples = self.roster.samples(client) as u64;
+            self.flight.reports.push(ClientReport::dropped_out(client, samples, down));
+        }
+        if active.is_empty() {
+            return self.close_round();
+        }
+        for chunk in active.chunks(active.len().div_ceil(UNITS).max(1)) {
+            let job = |&client: &ClientId| Job {
+                data: DataRef::Shard(client),
+                state: self.clients.get(&client).cloned().unwrap_or_default(),
+            };
+            let jobs = chunk.iter().map(job).collect();
+            self.assign(Work::Train, jobs);
+        }
+    }
+
+    fn drops_out(&self, round: Round, client: ClientId) -> bool {
+        let mut rng = self.plan.seed.stream(Purpose::AVAILABILITY, Ticket(round.0), Some(client));
+        self.plan.dropout > 0.0 && rng.random::<f64>() < self.plan.dropout
+    }
+
+    fn close_round(&mut self) {
+        self.flight.reports.sort_unstable_by_key(|r| r.client);
+        let round = self.flight.round;
+        for report in &self.flight.reports {
+            let report = report.clone();
+            self.outputs.push_back(Output::Event(Event::Client { round, report }));
+        }
+        let accepted = self.flight.reports.iter().filter(|r| r.accepted()).count() as u64;
+        let refused = self.flight.reports.iter().filter(|r| matches!(r.outcome, Outcome::Refused(_))).count() as u64;
+        if accepted + refused > 0
+            && let Err(reason) = self.aggregate()
+        {
+            return self.stall(reason);
+        }
+        for (client, state) in std::mem::take(&mut self.flight.states) {
+            self.clients.insert(client, state);
+        }
+        self.selector.observe(round, &self.flight.reports);
+        self.done += 1;
+        let closed = self.closing_event(accepted, refused);
+        self.outputs.push_back(Output::Event(closed));
+        let due = (round.0 + 1).is_multiple_of(self.plan.evaluate_every) || self.done == self.plan.rounds;
+        if due && !self.plan.probes.is_empty() { self.assign_evaluation() } else { self.end_round() }
+    }
+
+    fn aggregate(&mut self) -> Result<(), String> {
+        let mut next = self.global.clone();
+        let folded = Folded { sum: &self.flight.sum, population: self.roster.clients() };
+        self.strategy.close(&mut next, &folded).map_err(|stall| stall.0)?;
+        if let Some(index) = next.first_not_finite() {
+            return Err(format!("the strategy made parameter {index} of the global model {}", next[index]));
+        }
+        self.global = next;
+        self.flight.states.sort_unstable_by_key(|(client, _)| *client);
+        let mut chain = self.fingerprint.extend();
+        chain.number(self.flight.round.0).add(self.global.bytes()).add(&self.strategy.save());
+        for (client, state) in &self.flight.states {
+            chain.number(client.0);
+            for vector in [&state.rule, &state.model] {
+                chain.add(vector.as_ref().map_or(&[], |v| v.bytes()));
+            }
+        }
+        self.fingerprint = chain.link();
+        Ok(())
+    }
+
+    fn closing_event(&self, accepted: u64, refused: u64) -> Event {
+        let reports = &self.flight.reports;
+        let total = |field: fn(&ClientReport) -> u64| reports.iter().map(field).sum::<u64>();
+        let losses = || reports.iter().filter(|r| r.accepted()).filter_map(|r| Some((r.samples as f64, r.last_loss?)));
+        let weight: f64 = losses().map(|(n, _)| n).sum();
+        let loss: f64 = losses().map(|(n, loss)| n * f64::from(loss)).sum();
+        Event::RoundClosed {
+            round: self.flight.round,
+            cohort: self.flight.cohort,
+            accepted,
+            refused,
+            dropped_out: reports.len() as u64 - accepted - refused,
+            train_loss: (weight > 0.0).then(|| loss / weight),
+            trained: total(|r| r.trained),
+            scored: total(|r| r.scored) + self.flight.scored_samples,
+            steps: total(|r| r.steps),
+            bytes_down: total(|r| r.bytes_down) + self.flight.scoring_bytes,
+            bytes_up: total(|r| r.bytes_up),
+            fingerprint: self.fingerprint,
+        }
+    }
+
+    fn assign_evaluation(&mut self) {
+        self.flight.stage = Stage::Evaluating;
+        for (probe, samples) in self.plan.probes.clone() {
+            for start in (0..samples).step_by(PROBE_UNIT as usize) {
+                let data = DataRef::Probe { probe, start, end: samples.min(start + PROBE_UNIT) };
+                self.assign(Work::Evaluate, vec![Job { data, state: ClientState::default() }]);
+            }
+        }
+    }
+
+    fn close_evaluation(&mut self) {
+        let round = self.flight.round;
+        let mut chain = self.fingerprint.extend();
+        for (probe, tally) in self.flight.tallies(self.plan.classes) {
+            tally.correct.iter().chain(&tally.count).for_each(|&n| {
+                chain.number(n);
+            });
+            if probe == Probe::Validation && self.best.is_none_or(|b| tally.accuracy() > b.accuracy) {
+                self.best = Some(Best { round: round.0, accuracy: tally.accuracy() });
+                self.outputs.push_back(Output::Best(self.global.clone()));
+            }
+            self.outputs.push_back(Output::Event(Event::Evaluated {
+                round,
+                probe,
+                accuracy: tally.accuracy(),
+                loss: tally.mean_loss(),
+                samples: tally.samples(),
+                correct: tally.correct,
+                count: tally.count,
+            }));
+        }
+        self.fingerprint = chain.link();
+        self.end_round();
+    }
+
+    fn end_round(&mut self) {
+        self.flight.stage = Stage::Between;
+        self.outputs.push_back(Output::RoundOver(self.flight.round));
+    }
+
+    fn finish(&mut self) {
+        self.flight.stage = Stage::Over;
+        let event = Event::RunFinished { rounds: self.done, fingerprint: self.fingerprint };
+        self.outputs.push_back(Output::Event(event));
+        self.outputs.push_back(Output::Finished);
+    }
+
+    fn stall(&mut self, reason: String) {
+        self.flight.stage = Stage::Over;
+        let event = Event::Stalled { round: self.flight.round, reason: reason.clone() };
+        self.outputs.push_back(Output::Event(event));
+        self.outputs.push_back(Output::Stalled(reason));
+    }
+
+    fn model_bytes(&self) -> u64 {
+        4 * self.global.len() as u64
+    }
+
+    fn assign(&mut self, work: Work, jobs: Vec<Job>) {
+        let assignment = Assignment {
+            ticket: Ticket(self.flight.round.0),
+            round: self.flight.round,
+            unit: self.flight.open_unit(),
+            work,
+            global: self.global.clone(),
+            vectors: if work == Work::Train { self.vectors.clone() } else { Vec::new() },
+            jobs,
+        };
+        self.outputs.push_back(Output::Assign(assignment));
+    }
+}

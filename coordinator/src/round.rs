@@ -1,0 +1,116 @@
+//! What is known of the round in flight.
+
+use lyceum_core::{
+    ClientId, ClientReport, ClientState, ExactSum, Lane, Payload, Probe, Round, SumError, Tally, UnitId, Upload,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Which part of a round is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Between rounds.
+    Between,
+    /// Clients are scored for the selector.
+    Scoring,
+    /// The cohort trains.
+    Training,
+    /// The new model is judged.
+    Evaluating,
+    /// The run cannot go on, or is complete.
+    Over,
+}
+
+/// Everything collected in the round in flight.
+pub(crate) struct Collected {
+    pub(crate) round: Round,
+    pub(crate) stage: Stage,
+    pub(crate) cohort: u64,
+    pub(crate) pending: BTreeSet<UnitId>,
+    next_unit: u64,
+    pub(crate) sum: ExactSum,
+    pub(crate) reports: Vec<ClientReport>,
+    pub(crate) states: Vec<(ClientId, ClientState)>,
+    pub(crate) scores: Vec<(ClientId, f32)>,
+    pub(crate) scored_samples: u64,
+    pub(crate) scoring_bytes: u64,
+    tallies: BTreeMap<(Probe, UnitId), Tally>,
+}
+
+impl Collected {
+    pub(crate) fn new(round: Round, lanes: &[Lane], parameters: usize) -> Self {
+        Self {
+            round,
+            stage: Stage::Between,
+            cohort: 0,
+            pending: BTreeSet::new(),
+            next_unit: 0,
+            sum: ExactSum::new(lanes, parameters),
+            reports: Vec::new(),
+            states: Vec::new(),
+            scores: Vec::new(),
+            scored_samples: 0,
+            scoring_bytes: 0,
+            tallies: BTreeMap::new(),
+        }
+    }
+
+    /// Empty again for the next round, keeping the memory of the sum.
+    pub(crate) fn restart(&mut self, round: Round) {
+        self.round = round;
+        self.sum.clear();
+        self.reports.clear();
+        self.states.clear();
+        self.scores.clear();
+        self.pending.clear();
+        self.tallies.clear();
+        (self.next_unit, self.cohort, self.scored_samples, self.scoring_bytes) = (0, 0, 0, 0);
+    }
+
+    /// A unit of its own, waited for from now on.
+    pub(crate) fn open_unit(&mut self) -> UnitId {
+        let unit = UnitId(self.next_unit);
+        self.next_unit += 1;
+        self.pending.insert(unit);
+        unit
+    }
+
+    /// Takes a unit's result. The unit must be pending and the payload of the stage's kind.
+    pub(crate) fn absorb(&mut self, upload: Upload) -> Result<(), SumError> {
+        match upload.payload {
+            Payload::Trained { sum, reports, states } => {
+                self.sum.merge(&sum)?;
+                self.reports.extend(reports);
+                self.states.extend(states);
+            }
+            Payload::Scored { scores, samples } => {
+                self.scores.extend(scores);
+                self.scored_samples += samples;
+            }
+            Payload::Evaluated { probe, tally } => {
+                self.tallies.insert((probe, upload.unit), tally);
+            }
+            Payload::Expert { .. } => {}
+        }
+        self.pending.remove(&upload.unit);
+        Ok(())
+    }
+
+    /// Whether a payload belongs to the stage in flight.
+    pub(crate) fn expects(&self, payload: &Payload) -> bool {
+        matches!(
+            (self.stage, payload),
+            (Stage::Scoring, Payload::Scored { .. })
+                | (Stage::Training, Payload::Trained { .. })
+                | (Stage::Evaluating, Payload::Evaluated { .. })
+        )
+    }
+
+    /// The tally of each probe, its units merged in ascending order.
+    pub(crate) fn tallies(&self, classes: usize) -> BTreeMap<Probe, Tally> {
+        let mut merged = BTreeMap::new();
+        for ((probe, _), tally) in &self.tallies {
+            merged.entry(*probe).or_insert_with(|| Tally::new(classes)).merge(tally);
+        }
+        merged
+    }
+}

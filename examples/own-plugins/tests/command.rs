@@ -1,0 +1,28 @@
+//! A user's crate has the whole command with its plugins in it.
+
+use std::process::{Command, Output};
+
+fn command(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_own-plugins")).args(args).output().expect("the command starts")
+}
+
+#[test]
+fn own_plugins_are_listed_and_have_a_schema() {
+    let list = String::from_utf8_lossy(&command(&["list"]).stdout).into_owned();
+    let schema = String::from_utf8_lossy(&command(&["schema"]).stdout).into_owned();
+    for name in ["spirals", "bottleneck", "capped_step"] {
+        assert!(list.contains(name) && schema.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn own_plugins_run_and_learn() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("run");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/spirals.toml");
+    let result = command(&["run", file, "--out", &out.to_string_lossy(), "--quiet"]);
+    let text = String::from_utf8_lossy(&result.stdout);
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let accuracy: f64 = text.split_whitespace().nth(1).and_then(|v| v.parse().ok()).expect("an accuracy");
+    assert!(accuracy > 60.0, "{text}");
+}

@@ -1,0 +1,72 @@
+//! Flat vectors outside, tensors inside.
+
+use crate::pass::{Pass, values};
+use burn::tensor::Device;
+use lyceum_core::{Batch, Learner, Network, Update};
+
+/// A learner for any network on any Burn device.
+///
+/// **Invariant:** between calls it owns nothing but the flat parameters; tensors live for one pass.
+pub struct BurnLearner {
+    network: Network,
+    params: Vec<f32>,
+    plain: Device,
+    tracking: Device,
+}
+
+impl BurnLearner {
+    /// A learner with all parameters zero; `device` is taken without automatic differentiation.
+    pub fn new(network: &Network, device: Device) -> Self {
+        let plain = device.without_autodiff();
+        Self {
+            network: network.clone(),
+            params: vec![0.0; network.layout().len()],
+            tracking: plain.clone().autodiff(),
+            plain,
+        }
+    }
+}
+
+impl std::fmt::Debug for BurnLearner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BurnLearner")
+            .field("network", &self.network)
+            .field("device", &self.plain)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Learner for BurnLearner {
+    fn load(&mut self, params: &[f32]) {
+        self.params.copy_from_slice(params);
+    }
+
+    fn params(&self) -> &[f32] {
+        &self.params
+    }
+
+    fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32 {
+        if batch.rows() == 0 {
+            grad.fill(0.0);
+            return 0.0;
+        }
+        Pass::new(&self.network, &self.params, &self.tracking, batch).backward(grad)
+    }
+
+    fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32 {
+        let mut grad = std::mem::take(&mut update.memory.grad);
+        let loss = self.backward(batch, &mut grad);
+        update.memory.grad = grad;
+        update.apply(&mut self.params);
+        loss
+    }
+
+    fn logits(&mut self, batch: &Batch, out: &mut Vec<f32>) {
+        out.clear();
+        if batch.rows() == 0 {
+            return;
+        }
+        let pass = Pass::new(&self.network, &self.params, &self.plain, batch);
+        out.extend_from_slice(values(&pass.logits()));
+    }
+}

@@ -1,0 +1,107 @@
+//! What a person sees while a run goes on.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lyceum_core::{Event, Probe};
+use std::{
+    io::{IsTerminal, Write},
+    time::Instant,
+};
+
+/// A bar on a terminal, plain lines otherwise, nothing if quiet.
+pub(crate) struct Progress {
+    shown: Shown,
+    rounds: u64,
+    accuracy: Option<f64>,
+    loss: Option<f64>,
+    clients: u64,
+    since: Instant,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Lines,
+    Nothing,
+}
+
+impl Progress {
+    /// Chooses the form by where standard error goes.
+    pub(crate) fn new(quiet: bool) -> Self {
+        let shown = match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Shown::Nothing,
+            (false, true) => Shown::Bar(bar()),
+            (false, false) => Shown::Lines,
+        };
+        Self { shown, rounds: 0, accuracy: None, loss: None, clients: 0, since: Instant::now() }
+    }
+
+    /// Shows an event.
+    pub(crate) fn observe(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted { name, rounds, clients, parameters, .. } => {
+                self.rounds = *rounds;
+                self.since = Instant::now();
+                self.begin(&format!("{name}: {rounds} rounds, {clients} clients, {parameters} parameters"));
+            }
+            Event::ExpertTrained { mean_loss, .. } => self.say(&format!("expert trained: mean loss {mean_loss:.4}")),
+            Event::RoundClosed { train_loss, accepted, refused, round, .. } => {
+                self.loss = *train_loss;
+                self.clients += accepted;
+                if *refused > 0 {
+                    self.say(&format!("round {}: {refused} updates refused", round.0 + 1));
+                }
+            }
+            Event::Client { round, report } => {
+                if let lyceum_core::Outcome::Refused(reason) = &report.outcome {
+                    self.say(&format!("round {}: client {} refused: {reason}", round.0 + 1, report.client));
+                }
+            }
+            Event::Evaluated { probe: Probe::Test, accuracy, .. } => self.accuracy = Some(*accuracy),
+            Event::Timing { round, .. } => self.step(round.0 + 1),
+            Event::Paused { .. } | Event::Stalled { .. } | Event::RunFinished { .. } => self.end(),
+            Event::ClientsScored { .. } | Event::RoundStarted { .. } | Event::Evaluated { .. } | Event::ClientAccuracy { .. } => {}
+        }
+    }
+
+    fn begin(&mut self, line: &str) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_length(self.rounds);
+        }
+        self.say(line);
+    }
+
+    fn step(&mut self, done: u64) {
+        let rate = self.clients as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
+        let number = |v: Option<f64>| v.map_or_else(|| "-".to_string(), |v| format!("{v:.4}"));
+        let figures = format!("accuracy {} loss {} {rate:.0} clients/s", number(self.accuracy), number(self.loss));
+        match &self.shown {
+            Shown::Bar(bar) => {
+                bar.set_position(done);
+                bar.set_message(figures);
+            }
+            Shown::Lines => self.say(&format!("round {done}/{} {figures}", self.rounds)),
+            Shown::Nothing => {}
+        }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.shown {
+            Shown::Bar(bar) => bar.println(line),
+            // A closed pipe is no reason to stop a run.
+            Shown::Lines => drop(writeln!(std::io::stderr(), "{line}")),
+            Shown::Nothing => {}
+        }
+    }
+
+    fn end(&self) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.abandon();
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:30} round {pos}/{len} {msg} {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}

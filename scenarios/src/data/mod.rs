@@ -1,0 +1,105 @@
+//! Data sets: where labelled samples come from.
+//!
+//! A data set is a value that was read from the scenario file and knows how to load itself. What it
+//! loads is either a pool of samples that a partition divides among clients, or a federation that
+//! makes every client's samples when they are asked for.
+
+mod cifar_binary;
+mod contents;
+mod digits;
+mod error;
+mod idx;
+mod idx_file;
+mod known;
+mod mixture;
+mod normalise;
+mod synthetic;
+mod table;
+mod table_layout;
+#[cfg(test)]
+mod test_data;
+mod validation;
+
+pub use cifar_binary::CifarBinary;
+pub use digits::Digits;
+pub use error::{DataError, Place};
+pub use idx::{Channels, Idx};
+pub use known::{Cifar10Subset, Cifar100Subset, FashionMnist, KNOWN, KnownFile, KnownSet, Mnist};
+pub use mixture::Mixture;
+pub use normalise::{Normalisation, normalise};
+pub use synthetic::Synthetic;
+pub use table::{Column, Csv, Header};
+pub use validation::split_validation;
+
+use lyceum_core::{Federation, Samples, Seed};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A data set as the scenario file describes it.
+pub trait DataSet: Send + Sync {
+    /// Reads or makes the samples. Equal contexts and equal files give equal samples.
+    fn load(&self, context: &LoadContext) -> Result<Source, DataError>;
+}
+
+/// What a data set is told when it is loaded.
+#[derive(Clone, Debug)]
+pub struct LoadContext {
+    /// Root of all randomness; generated sets draw from [`lyceum_core::Purpose::DATA`].
+    pub seed: Seed,
+    /// Number of clients of the run; only data made on demand depends on it.
+    pub clients: u64,
+    /// Folders in which relative paths and named sets are looked for, in this order.
+    pub folders: Vec<PathBuf>,
+}
+
+/// What a data set loads.
+#[expect(clippy::large_enum_variant, reason = "there is one per run")]
+pub enum Source {
+    /// Samples in one place, to be divided by a partition.
+    Pool {
+        /// Samples to train on (and to split validation samples off).
+        train: Samples,
+        /// Samples that no client trains on.
+        test: Samples,
+        /// Owner of each training sample, `0..owners` without gaps, if the set knows owners.
+        natural: Option<Vec<u32>>,
+    },
+    /// Clients whose samples are made when they are asked for; no partition applies.
+    OnDemand(Arc<dyn Federation>),
+}
+
+impl LoadContext {
+    /// The first place where a file of this path exists; an absolute path is taken as it is.
+    pub(crate) fn find(&self, path: &Path) -> Result<PathBuf, DataError> {
+        let places = self.places(path);
+        let found = places.iter().find(|place| place.is_file()).cloned();
+        found.ok_or_else(|| DataError::NoFile {
+            path: path.to_path_buf(),
+            places,
+        })
+    }
+
+    fn places(&self, path: &Path) -> Vec<PathBuf> {
+        if path.is_absolute() {
+            return vec![path.to_path_buf()];
+        }
+        self.folders.iter().map(|f| f.join(path)).collect()
+    }
+}
+
+/// Refuses training sets without samples or features, and sets whose samples `u32` cannot number.
+fn checked(set: &str, train: &Samples, test: &Samples) -> Result<(), DataError> {
+    let problem = if train.is_empty() {
+        "has no training sample: at least one is needed"
+    } else if train.width() == 0 {
+        "has no feature: at least one value per sample is needed"
+    } else if train.len().max(test.len()) > u32::MAX as usize {
+        "has more than 4,294,967,295 samples: divide it into several sets"
+    } else {
+        return Ok(());
+    };
+    Err(DataError::Set {
+        set: set.to_owned(),
+        problem: problem.to_owned(),
+    })
+}

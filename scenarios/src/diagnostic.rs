@@ -1,0 +1,149 @@
+//! Faults in a scenario file, told with the place and with what would be right.
+
+use std::{fmt, ops::Range};
+
+/// The texts a scenario was put together from: the file, then each override of the command line.
+///
+/// Spans count through all texts, one behind the other, so that a span alone names its text.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    parts: Vec<Source>,
+}
+
+#[derive(Clone, Debug)]
+struct Source {
+    name: String,
+    text: String,
+    start: usize,
+}
+
+impl Sources {
+    /// Appends a text; returns where it begins.
+    pub fn push(&mut self, name: impl Into<String>, text: impl Into<String>) -> usize {
+        let start = self.parts.last().map_or(0, |p| p.start + p.text.len() + 1);
+        self.parts.push(Source { name: name.into(), text: text.into(), start });
+        start
+    }
+
+    fn at(&self, offset: usize) -> Option<&Source> {
+        self.parts.iter().rev().find(|p| p.start <= offset)
+    }
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong.
+    pub message: String,
+    /// What would be right; stands under the place.
+    pub label: String,
+    /// Where.
+    pub span: Option<Range<usize>>,
+}
+
+impl Fault {
+    /// A fault at a place.
+    pub fn new(message: impl Into<String>, label: impl Into<String>, span: Option<Range<usize>>) -> Self {
+        Self { message: message.into(), label: label.into(), span }
+    }
+
+    /// A fault found by the TOML reader.
+    pub fn from_toml(error: &toml::de::Error) -> Self {
+        let message = error.message();
+        let (message, label) = match message.find(", expected ") {
+            Some(cut) => (&message[..cut], &message[cut + 2..]),
+            None => match message.find(": expected ") {
+                Some(cut) => (&message[..cut], &message[cut + 2..]),
+                None => (message, ""),
+            },
+        };
+        Self::new(message, label, error.span())
+    }
+}
+
+/// All faults of a scenario, ready to be shown.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    faults: Vec<Fault>,
+    sources: Sources,
+}
+
+impl Diagnostic {
+    /// Faults, shown in the order of their places.
+    pub fn new(mut faults: Vec<Fault>, sources: &Sources) -> Self {
+        faults.sort_by_key(|f| f.span.as_ref().map_or(usize::MAX, |s| s.start));
+        Self { faults, sources: sources.clone() }
+    }
+
+    /// The faults.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+}
+
+impl std::error::Error for Diagnostic {}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.faults.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            show(fault, &self.sources, f)?;
+        }
+        Ok(())
+    }
+}
+
+fn show(fault: &Fault, sources: &Sources, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "error: {}", fault.message)?;
+    let span = fault.span.clone().unwrap_or(0..0);
+    let Some(source) = sources.at(span.start) else { return Ok(()) };
+    let mut from = (span.start - source.start).min(source.text.len());
+    while !source.text.is_char_boundary(from) {
+        from -= 1;
+    }
+    let before = &source.text[..from];
+    let line_start = before.rfind('\n').map_or(0, |n| n + 1);
+    let line_number = before.matches('\n').count() + 1;
+    let line = source.text[line_start..].lines().next().unwrap_or("");
+    let column = source.text[line_start..from].chars().count();
+    let wanted = span.end.saturating_sub(span.start).max(1);
+    let room = line.len().saturating_sub(from - line_start).max(1);
+    let shown = line.get(from - line_start..from - line_start + wanted.min(room)).map_or(1, |s| s.chars().count());
+    let gutter = " ".repeat(line_number.to_string().len());
+    writeln!(f, "{gutter}--> {}:{line_number}:{}", source.name, column + 1)?;
+    writeln!(f, "{gutter} |")?;
+    writeln!(f, "{line_number} | {line}")?;
+    let mark = format!("{}{} {}", " ".repeat(column), "^".repeat(shown.max(1)), fault.label);
+    writeln!(f, "{gutter} | {}", mark.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stands_under_the_value() {
+        let mut sources = Sources::default();
+        let text = "[selection.uniform]\nper_round = 1000\n";
+        sources.push("quick.toml", text);
+        let at = text.find("1000").unwrap();
+        let fault = Fault::new("more clients per round than clients", "at most data.clients = 100", Some(at..at + 4));
+        let shown = Diagnostic::new(vec![fault], &sources).to_string();
+        assert_eq!(
+            shown,
+            "error: more clients per round than clients\n --> quick.toml:2:13\n  |\n2 | per_round = 1000\n  |             ^^^^ at most data.clients = 100\n"
+        );
+    }
+
+    #[test]
+    fn an_override_is_shown_by_itself() {
+        let mut sources = Sources::default();
+        sources.push("a.toml", "[run]\n");
+        let start = sources.push("--set", "run.rounds = -1");
+        let fault = Fault::new("out of range", "", Some(start + 13..start + 15));
+        let shown = Diagnostic::new(vec![fault], &sources).to_string();
+        assert!(shown.contains("--> --set:1:14"), "{shown}");
+    }
+}

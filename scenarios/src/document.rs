@@ -1,0 +1,215 @@
+//! The scenario file as a tree that still knows where everything stands.
+
+use crate::diagnostic::{Diagnostic, Fault, Sources};
+use std::{collections::BTreeMap, ops::Range};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue, ValueDeserializer},
+};
+
+/// Tables that choose one of several variants: overriding one with another variant replaces it.
+const CHOICES: [&str; 8] = [
+    "data.set",
+    "data.partition",
+    "model",
+    "ordering.pace",
+    "selection",
+    "strategy",
+    "training.optimizer",
+    "training.schedule",
+];
+
+/// A parsed file with its overrides applied.
+pub(crate) struct Document<'t> {
+    root: DeTable<'t>,
+}
+
+/// Where each dotted key stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places(BTreeMap<String, Range<usize>>);
+
+impl Places {
+    /// The place of a key, or of the nearest table around it.
+    pub(crate) fn find(&self, path: &str) -> Option<Range<usize>> {
+        let mut path = path;
+        loop {
+            if let Some(span) = self.0.get(path) {
+                return Some(span.clone());
+            }
+            path = &path[..path.rfind('.')?];
+        }
+    }
+}
+
+/// Texts of a scenario, padded so that spans count through all of them.
+pub(crate) struct Texts {
+    /// For showing faults.
+    pub(crate) sources: Sources,
+    file: String,
+    overrides: Vec<[String; 2]>,
+}
+
+impl Texts {
+    /// A file's text, and overrides in the form `path.to.key=value`.
+    pub(crate) fn new(name: &str, text: &str, overrides: &[String]) -> Self {
+        let mut sources = Sources::default();
+        sources.push(name, text);
+        let pad = |start: usize, line: String| " ".repeat(start) + &line;
+        let overrides = overrides
+            .iter()
+            .map(|item| {
+                let (key, value) = item.split_once('=').unwrap_or((item, ""));
+                let start = sources.push(format!("--set {item}"), item.clone());
+                let quoted = format!("{key}={}", toml::Value::String(value.trim().into()));
+                [pad(start, item.clone()), pad(start, quoted)]
+            })
+            .collect();
+        Self { sources, file: text.into(), overrides }
+    }
+
+    /// Reads all texts.
+    pub(crate) fn parse(&self) -> Result<Document<'_>, Diagnostic> {
+        let refuse = |e: toml::de::Error| Diagnostic::new(vec![Fault::from_toml(&e)], &self.sources);
+        let file = DeTable::parse(&self.file).map_err(refuse)?;
+        let mut root = file.into_inner();
+        for [plain, quoted] in &self.overrides {
+            // A value that is no TOML by itself is a string, so that shells need no second quotes.
+            let table = DeTable::parse(plain).or_else(|_| DeTable::parse(quoted)).map_err(refuse)?;
+            merge(&mut root, table.into_inner(), "");
+        }
+        Ok(Document { root })
+    }
+}
+
+fn merge<'t>(into: &mut DeTable<'t>, from: DeTable<'t>, path: &str) {
+    for (key, value) in from {
+        let path = if path.is_empty() { key.get_ref().to_string() } else { format!("{path}.{}", key.get_ref()) };
+        match (into.get_mut(&**key.get_ref()).map(Spanned::get_mut), value.get_ref()) {
+            (Some(DeValue::Table(mine)), DeValue::Table(theirs))
+                if !CHOICES.contains(&path.as_str()) || theirs.keys().all(|k| mine.contains_key(&**k.get_ref())) =>
+            {
+                if let DeValue::Table(theirs) = value.into_inner() {
+                    merge(mine, theirs, &path);
+                }
+            }
+            _ => {
+                into.remove(&**key.get_ref());
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+impl<'t> Document<'t> {
+    /// The places of all keys.
+    pub(crate) fn places(&self) -> Places {
+        let mut places = BTreeMap::new();
+        note(&self.root, "", &mut places);
+        Places(places)
+    }
+
+    /// Takes a table or value out of the root.
+    pub(crate) fn take(&mut self, key: &str) -> Option<Node<'t>> {
+        self.root.remove(key).map(|value| Node { path: key.into(), value })
+    }
+
+    /// Faults for everything that nobody took.
+    pub(crate) fn leftovers(&self, known: &[&str]) -> Vec<Fault> {
+        let label = format!("expected one of {}", known.join(", "));
+        let fault = |key: &Spanned<_>, name| Fault::new(format!("unknown table `{name}`"), &label, Some(key.span()));
+        self.root.keys().map(|key| fault(key, key.get_ref().to_string())).collect()
+    }
+}
+
+fn note(table: &DeTable<'_>, path: &str, places: &mut BTreeMap<String, Range<usize>>) {
+    for (key, value) in table {
+        let path = if path.is_empty() { key.get_ref().to_string() } else { format!("{path}.{}", key.get_ref()) };
+        match value.get_ref() {
+            DeValue::Table(inner) => {
+                places.insert(path.clone(), key.span());
+                note(inner, &path, places);
+            }
+            _ => {
+                places.insert(path, value.span());
+            }
+        }
+    }
+}
+
+/// A part of the document with its dotted path.
+pub(crate) struct Node<'t> {
+    /// Dotted path from the root.
+    pub(crate) path: String,
+    value: Spanned<DeValue<'t>>,
+}
+
+impl<'t> Node<'t> {
+    /// Takes a key out of a table.
+    pub(crate) fn take(&mut self, key: &str) -> Option<Node<'t>> {
+        match self.value.get_mut() {
+            DeValue::Table(table) => {
+                table.remove(key).map(|value| Node { path: format!("{}.{key}", self.path), value })
+            }
+            _ => None,
+        }
+    }
+
+    /// Where it stands.
+    pub(crate) fn span(&self) -> Range<usize> {
+        self.value.span()
+    }
+
+    /// The reader for a typed value.
+    pub(crate) fn reader(self) -> ValueDeserializer<'t> {
+        ValueDeserializer::from(self.value)
+    }
+
+    /// Reads a typed value.
+    pub(crate) fn read<T: serde::de::DeserializeOwned>(self) -> Result<T, Fault> {
+        let span = self.span();
+        T::deserialize(self.reader()).map_err(|e| {
+            let mut fault = Fault::from_toml(&e);
+            fault.span = fault.span.or(Some(span));
+            fault
+        })
+    }
+
+    /// Splits a choice into the name of its variant and the variant's table. A bare string chooses a
+    /// variant with its defaults.
+    pub(crate) fn choose(self, kind: &str, names: &[&str]) -> Result<(String, Range<usize>, Node<'t>), Fault> {
+        let span = self.span();
+        let expected = || format!("expected one of {}", names.join(", "));
+        match self.value.into_inner() {
+            DeValue::String(name) => {
+                let node = Node {
+                    path: format!("{}.{name}", self.path),
+                    value: Spanned::new(span.clone(), DeValue::Table(DeTable::new())),
+                };
+                Ok((name.into_owned(), span, node))
+            }
+            DeValue::Table(table) => {
+                let mut entries = table.into_iter();
+                let Some((key, value)) = entries.next() else {
+                    return Err(Fault::new(format!("no {kind} is chosen"), expected(), Some(span)));
+                };
+                if let Some((second, _)) = entries.next() {
+                    let (first, last) =
+                        if key.span().start <= second.span().start { (&key, &second) } else { (&second, &key) };
+                    let message = format!("more than one {kind}: `{}` and `{}`", first.get_ref(), last.get_ref());
+                    return Err(Fault::new(message, "keep only one of them", Some(last.span())));
+                }
+                let name = key.get_ref().to_string();
+                Ok((name.clone(), key.span(), Node { path: format!("{}.{name}", self.path), value }))
+            }
+            other => {
+                let message = format!("{kind} must be chosen by a table or a name, not by {}", article(other.type_str()));
+                Err(Fault::new(message, expected(), Some(span)))
+            }
+        }
+    }
+}
+
+fn article(noun: &str) -> String {
+    let an = noun.starts_with(['a', 'e', 'i', 'o', 'u']);
+    format!("{} {noun}", if an { "an" } else { "a" })
+}

@@ -1,0 +1,225 @@
+//! From a data set on disk to clients with shards.
+
+use crate::{
+    data::{DataError, LoadContext, Source, normalise, split_validation},
+    diagnostic::Diagnostic,
+    partition::Divide,
+    scenario::Scenario,
+};
+use lyceum_core::{
+    ClientId, Features, Federation, Network, Probe, Purpose, Roster, Samples, Shard,
+    units::Fraction,
+};
+use std::{path::PathBuf, sync::Arc};
+
+/// A scenario's data, read but not yet divided among clients.
+pub struct Loaded {
+    shape: Vec<usize>,
+    classes: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    Pool(Pool),
+    OnDemand(Arc<dyn Federation>),
+}
+
+struct Pool {
+    train: Arc<Samples>,
+    /// Training samples that are not validation samples, ascending.
+    kept: Arc<[u32]>,
+    validation: Option<Arc<Samples>>,
+    test: Arc<Samples>,
+    natural: Option<Vec<u32>>,
+}
+
+impl Loaded {
+    /// Reads the scenario's data set; `folders` are where sets by name and relative paths are looked for.
+    pub fn read(scenario: &Scenario, folders: &[PathBuf]) -> Result<Self, Diagnostic> {
+        let context = LoadContext {
+            seed: scenario.seed(),
+            clients: scenario.data.clients.get() as u64,
+            folders: folders.to_vec(),
+        };
+        let refuse = |e: DataError| scenario.fault("data.set", e.to_string(), "this data set cannot be read");
+        match scenario.data_set.plugin.load(&context).map_err(refuse)? {
+            Source::Pool { train, test, natural } => Self::pool(scenario, train, test, natural),
+            Source::OnDemand(federation) => Self::on_demand(scenario, federation),
+        }
+    }
+
+    fn pool(
+        scenario: &Scenario,
+        mut train: Samples,
+        mut test: Samples,
+        natural: Option<Vec<u32>>,
+    ) -> Result<Self, Diagnostic> {
+        if train.is_empty() || test.is_empty() {
+            return Err(scenario.fault("data.set", "the data set has no training or no test samples", "at least one of each"));
+        }
+        normalise(scenario.data.normalise, &mut train, &mut test);
+        let all: Vec<u32> = (0..train.len() as u32).collect();
+        let share = Fraction::new(scenario.data.validation.get()).expect("a decay is a fraction");
+        let (kept, held) = split_validation(&all, share, scenario.seed());
+        let validation = (!held.is_empty()).then(|| Arc::new(subset(&train, &held)));
+        let (shape, classes) = (train.shape.clone(), train.classes);
+        let pool = Pool { train: Arc::new(train), kept: kept.into(), validation, test: Arc::new(test), natural };
+        Ok(Self { shape, classes, kind: Kind::Pool(pool) })
+    }
+
+    fn on_demand(scenario: &Scenario, federation: Arc<dyn Federation>) -> Result<Self, Diagnostic> {
+        let set = scenario.data_set.name;
+        let refuse = |path: &str, label: String| Err(scenario.fault(path, format!("`{set}` makes its clients on demand"), label));
+        if scenario.partition.is_some() {
+            return refuse("data.partition", "remove the partition: this set comes divided".into());
+        }
+        if scenario.needs_expert() {
+            return refuse("ordering.score", "scores by an expert need a set that lies in one place".into());
+        }
+        if scenario.data.validation.get() > 0.0 {
+            return refuse("data.validation", "a validation set needs a set that lies in one place".into());
+        }
+        let Some(test) = federation.probe(Probe::Test) else {
+            return refuse("data.set", "it has no test samples".into());
+        };
+        Ok(Self { shape: test.shape.clone(), classes: test.classes, kind: Kind::OnDemand(federation) })
+    }
+
+    /// The scenario's model for these samples.
+    pub fn network(&self, scenario: &Scenario) -> Result<Network, Diagnostic> {
+        let label = format!("samples are {:?} (channels x height x width) in {} classes", self.shape, self.classes);
+        scenario
+            .model
+            .plugin
+            .network(&self.shape, self.classes)
+            .map_err(|e| scenario.fault(&format!("model.{}", scenario.model.name), e.to_string(), label))
+    }
+
+    /// All training samples, where they lie in one place: what an expert learns from.
+    pub fn pooled(&self) -> Option<Shard> {
+        match &self.kind {
+            Kind::Pool(pool) => Some(Shard { pool: pool.train.clone(), indices: pool.kept.clone() }),
+            Kind::OnDemand(federation) => federation.pooled(),
+        }
+    }
+
+    /// All training samples before anybody owns them, for the node that trains the expert.
+    pub fn undivided(&self) -> Option<Arc<dyn Federation>> {
+        self.pooled().map(|pool| Arc::new(Undivided(pool)) as Arc<dyn Federation>)
+    }
+
+    /// Divides the samples among clients. `difficulty` holds an expert's loss on each pooled sample,
+    /// for the partitions that need it.
+    pub fn federate(self, scenario: &Scenario, difficulty: Option<&[f32]>) -> Result<Arc<dyn Federation>, Diagnostic> {
+        let pool = match self.kind {
+            Kind::OnDemand(federation) => return Ok(federation),
+            Kind::Pool(pool) => pool,
+        };
+        let Some(partition) = &scenario.partition else {
+            return Err(scenario.fault(
+                "data",
+                format!("`{}` must be divided among the clients", scenario.data_set.name),
+                "add a table such as `[data.partition.iid]`",
+            ));
+        };
+        let clients = scenario.data.clients.get();
+        let labels: Vec<u32> = pool.kept.iter().map(|&i| pool.train.labels[i as usize]).collect();
+        let natural: Option<Vec<u32>> =
+            pool.natural.as_ref().map(|owners| pool.kept.iter().map(|&i| owners[i as usize]).collect());
+        let input = Divide {
+            labels: &labels,
+            classes: pool.train.classes,
+            parts: scenario.data.parts.map_or(clients, |p| p.get()),
+            natural: natural.as_deref(),
+            difficulty,
+        };
+        let path = format!("data.partition.{}", partition.name);
+        let parts = partition
+            .plugin
+            .divide(&input, &mut scenario.seed().once(Purpose::PARTITION))
+            .map_err(|e| scenario.fault(&path, e.to_string(), "this partition cannot be made"))?;
+        let shards: Vec<Arc<[u32]>> = parts
+            .into_iter()
+            .take(clients)
+            .map(|part| part.into_iter().map(|position| pool.kept[position as usize]).collect())
+            .collect();
+        Ok(Arc::new(Pooled { pool, shards }))
+    }
+}
+
+/// A pool that nobody owns a part of.
+struct Undivided(Shard);
+
+impl Roster for Undivided {
+    fn clients(&self) -> u64 {
+        0
+    }
+
+    fn samples(&self, _: ClientId) -> usize {
+        0
+    }
+}
+
+impl Federation for Undivided {
+    fn shard(&self, _: ClientId) -> Shard {
+        Shard { pool: self.0.pool.clone(), indices: Arc::default() }
+    }
+
+    fn probe(&self, _: Probe) -> Option<&Arc<Samples>> {
+        None
+    }
+
+    fn pooled(&self) -> Option<Shard> {
+        Some(self.0.clone())
+    }
+}
+
+/// Clients whose samples all lie in one pool.
+struct Pooled {
+    pool: Pool,
+    shards: Vec<Arc<[u32]>>,
+}
+
+impl Roster for Pooled {
+    fn clients(&self) -> u64 {
+        self.shards.len() as u64
+    }
+
+    fn samples(&self, client: ClientId) -> usize {
+        self.shards.get(client.0 as usize).map_or(0, |s| s.len())
+    }
+}
+
+impl Federation for Pooled {
+    fn shard(&self, client: ClientId) -> Shard {
+        let indices = self.shards.get(client.0 as usize).cloned().unwrap_or_default();
+        Shard { pool: self.pool.train.clone(), indices }
+    }
+
+    fn probe(&self, probe: Probe) -> Option<&Arc<Samples>> {
+        match probe {
+            Probe::Validation => self.pool.validation.as_ref(),
+            Probe::Test => Some(&self.pool.test),
+        }
+    }
+
+    fn pooled(&self) -> Option<Shard> {
+        Some(Shard { pool: self.pool.train.clone(), indices: self.pool.kept.clone() })
+    }
+}
+
+fn subset(samples: &Samples, indices: &[u32]) -> Samples {
+    let width = samples.width();
+    let rows = || indices.iter().map(|&i| i as usize * width..(i as usize + 1) * width);
+    let features = match &samples.features {
+        Features::U8(bytes) => Features::U8(rows().flat_map(|r| bytes[r].iter().copied()).collect()),
+        Features::F32(values) => Features::F32(rows().flat_map(|r| values[r].iter().copied()).collect()),
+    };
+    Samples {
+        shape: samples.shape.clone(),
+        classes: samples.classes,
+        features,
+        labels: indices.iter().map(|&i| samples.labels[i as usize]).collect(),
+        affine: samples.affine.clone(),
+    }
+}

@@ -1,0 +1,17 @@
+//! Named models: each turns its keys into a stack of layers.
+
+mod cnn;
+mod mlp;
+mod softmax;
+
+pub use cnn::Cnn;
+pub use mlp::Mlp;
+pub use softmax::Softmax;
+
+use lyceum_core::{Network, NetworkError};
+
+/// A model as a scenario names it.
+pub trait Model: Send + Sync {
+    /// The network for samples of shape `input` (`[features]` or `[channels, height, width]`).
+    fn network(&self, input: &[usize], classes: usize) -> Result<Network, NetworkError>;
+}

@@ -1,0 +1,247 @@
+//! Everything that can be named in a scenario file. A value that `main` builds, so that a user's own
+//! crate adds its plugins and gets the whole command with them.
+
+use crate::{
+    data::{self, DataSet},
+    diagnostic::Fault,
+    document::Node,
+    models::{self, Model},
+    partition::{self, Partition},
+};
+use lyceum_core::{AnySelector, AnyStrategy, ClientSelector, Engine, Strategy};
+use lyceum_strategies::{aggregation, selection};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+use toml::de::ValueDeserializer;
+
+/// What every configuration type of a plugin must be able to do.
+pub trait Config: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {}
+impl<T: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static> Config for T {}
+
+/// A plugin that was read from a file.
+pub struct Chosen<T: ?Sized> {
+    /// Its name.
+    pub name: &'static str,
+    /// The plugin with its configuration.
+    pub plugin: Arc<T>,
+    /// All keys with their values, defaults included.
+    pub resolved: toml::Value,
+}
+
+impl<T: ?Sized> Clone for Chosen<T> {
+    fn clone(&self) -> Self {
+        Self { name: self.name, plugin: self.plugin.clone(), resolved: self.resolved.clone() }
+    }
+}
+
+type Read<T> = dyn Fn(ValueDeserializer<'_>) -> Result<(Arc<T>, toml::Value), toml::de::Error> + Send + Sync;
+
+/// One line of a registry.
+pub struct Plugin<T: ?Sized + 'static> {
+    /// Name in scenario files.
+    pub name: &'static str,
+    /// One line for lists.
+    pub summary: &'static str,
+    read: Box<Read<T>>,
+    schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// All plugins of one kind.
+pub struct Plugins<T: ?Sized + 'static> {
+    kind: &'static str,
+    entries: Vec<Plugin<T>>,
+}
+
+impl<T: ?Sized + 'static> Plugins<T> {
+    fn new(kind: &'static str) -> Self {
+        Self { kind, entries: Vec::new() }
+    }
+
+    fn add<C: Config>(&mut self, name: &'static str, summary: &'static str, erase: fn(Arc<C>) -> Arc<T>) {
+        let read = move |reader: ValueDeserializer<'_>| {
+            let config = C::deserialize(reader)?;
+            let resolved = resolved(&config)?;
+            Ok((erase(Arc::new(config)), resolved))
+        };
+        let schema = |generator: &mut SchemaGenerator| C::json_schema(generator);
+        self.entries.retain(|e| e.name != name);
+        self.entries.push(Plugin { name, summary, read: Box::new(read), schema });
+    }
+
+    /// The plugins in the order they were added.
+    pub fn entries(&self) -> &[Plugin<T>] {
+        &self.entries
+    }
+
+    /// What a plugin of this kind is called in messages.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Reads the choice that stands at `node`.
+    pub(crate) fn choose(&self, node: Node<'_>) -> Result<Chosen<T>, Fault> {
+        let names: Vec<_> = self.entries.iter().map(|e| e.name).collect();
+        let (name, span, body) = node.choose(self.kind, &names)?;
+        let Some(entry) = self.entries.iter().find(|e| e.name == name) else {
+            let label = format!("expected one of {}", names.join(", "));
+            return Err(Fault::new(format!("unknown {} `{name}`", self.kind), label, Some(span)));
+        };
+        let (plugin, resolved) = (entry.read)(body.reader()).map_err(|e| {
+            let mut fault = Fault::from_toml(&e);
+            fault.span = fault.span.or(Some(span));
+            fault
+        })?;
+        Ok(Chosen { name: entry.name, plugin, resolved })
+    }
+
+    /// JSON Schema of the choice: a table with exactly one of the names.
+    pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        let variants: Vec<serde_json::Value> = self
+            .entries
+            .iter()
+            .map(|e| {
+                let body = (e.schema)(generator);
+                serde_json::json!({
+                    "type": "object",
+                    "description": e.summary,
+                    "properties": { e.name: body },
+                    "required": [e.name],
+                    "additionalProperties": false,
+                })
+            })
+            .chain(std::iter::once(serde_json::json!({
+                "type": "string",
+                "enum": self.entries.iter().map(|e| e.name).collect::<Vec<_>>(),
+            })))
+            .collect();
+        schemars::json_schema!({ "oneOf": variants })
+    }
+}
+
+/// All keys of a configuration with their values.
+pub(crate) fn resolved(config: &impl Serialize) -> Result<toml::Value, toml::de::Error> {
+    toml::Value::try_from(config).map_err(serde::de::Error::custom)
+}
+
+/// Everything that can be named in a scenario file.
+pub struct Registry {
+    /// Aggregation strategies.
+    pub strategies: Plugins<dyn AnyStrategy>,
+    /// Client selectors.
+    pub selectors: Plugins<dyn AnySelector>,
+    /// Data sets.
+    pub data_sets: Plugins<dyn DataSet>,
+    /// Partitions of a pool among clients.
+    pub partitions: Plugins<dyn Partition>,
+    /// Models.
+    pub models: Plugins<dyn Model>,
+    /// Engines.
+    pub engines: Vec<Engine>,
+}
+
+impl Default for Registry {
+    /// Everything that is built in, without engines: those bring their tensor libraries.
+    fn default() -> Self {
+        let mut r = Self {
+            strategies: Plugins::new("strategy"),
+            selectors: Plugins::new("selection"),
+            data_sets: Plugins::new("data set"),
+            partitions: Plugins::new("partition"),
+            models: Plugins::new("model"),
+            engines: Vec::new(),
+        };
+        r.add_strategies();
+        r.add_selectors();
+        r.add_data();
+        r.add_partitions();
+        r.add_models();
+        r
+    }
+}
+
+impl Registry {
+    /// Adds a strategy under a name, replacing one of that name.
+    pub fn strategy<C: Strategy + Config>(&mut self, name: &'static str, summary: &'static str) {
+        self.strategies.add::<C>(name, summary, |c| c);
+    }
+
+    /// Adds a client selector.
+    pub fn selector<C: ClientSelector + Config>(&mut self, name: &'static str, summary: &'static str) {
+        self.selectors.add::<C>(name, summary, |c| c);
+    }
+
+    /// Adds a data set.
+    pub fn data_set<C: DataSet + Config>(&mut self, name: &'static str, summary: &'static str) {
+        self.data_sets.add::<C>(name, summary, |c| c);
+    }
+
+    /// Adds a partition.
+    pub fn partition<C: Partition + Config>(&mut self, name: &'static str, summary: &'static str) {
+        self.partitions.add::<C>(name, summary, |c| c);
+    }
+
+    /// Adds a model.
+    pub fn model<C: Model + Config>(&mut self, name: &'static str, summary: &'static str) {
+        self.models.add::<C>(name, summary, |c| c);
+    }
+
+    fn add_strategies(&mut self) {
+        use aggregation::*;
+        self.strategy::<FedAvg>("fed_avg", "weighted mean of the updates (McMahan et al. 2017)");
+        self.strategy::<FedProx>("fed_prox", "FedAvg with a pull towards the global model (Li et al. 2020)");
+        self.strategy::<FedAvgM>("fed_avg_m", "server momentum (Hsu et al. 2019)");
+        self.strategy::<FedAdam>("fed_adam", "Adam on the server (Reddi et al. 2021)");
+        self.strategy::<FedYogi>("fed_yogi", "Yogi on the server (Reddi et al. 2021)");
+        self.strategy::<FedAdagrad>("fed_adagrad", "Adagrad on the server (Reddi et al. 2021)");
+        self.strategy::<Scaffold>("scaffold", "control variates against client drift (Karimireddy et al. 2020)");
+        self.strategy::<FedNova>("fed_nova", "updates normalised by local work (Wang et al. 2020)");
+        self.strategy::<FedDyn>("fed_dyn", "dynamic regularisation (Acar et al. 2021)");
+    }
+
+    fn add_selectors(&mut self) {
+        use selection::*;
+        self.selector::<Uniform>("uniform", "a fresh uniform draw each round");
+        self.selector::<Passes>("passes", "everybody once, in random order, then again");
+        self.selector::<All>("all", "every client in every round");
+        self.selector::<Difficulty>("difficulty", "pool of clients paced by the loss of their samples (Vahidian et al. 2023)");
+        self.selector::<PowerOfChoice>("power_of_choice", "the highest losses among random candidates (Cho et al. 2020)");
+        self.selector::<Oort>("oort", "high statistical utility with exploration (Lai et al. 2021)");
+    }
+
+    fn add_data(&mut self) {
+        use data::*;
+        self.data_set::<Digits>("digits", "built in: 1,797 handwritten digits of 8x8 pixels");
+        self.data_set::<Mixture>("mixture", "generated: Gaussian mixture with label noise, easy and hard samples");
+        self.data_set::<Synthetic>("synthetic", "generated on demand: Synthetic(alpha, beta) of the FedProx paper");
+        self.data_set::<Mnist>("mnist", "by folder: 70,000 digits of 28x28 pixels");
+        self.data_set::<FashionMnist>("fashion-mnist", "by folder: 70,000 articles of clothing of 28x28 pixels");
+        self.data_set::<Cifar10Subset>("cifar10-subset", "by folder: 12,000 colour images of CIFAR-10");
+        self.data_set::<Cifar100Subset>("cifar100-subset", "by folder: 12,000 colour images of CIFAR-100");
+        self.data_set::<Idx>("idx", "by path: IDX files of any rank, plain or gzipped");
+        self.data_set::<CifarBinary>("cifar-binary", "by path: the binary format of CIFAR-10 and CIFAR-100");
+        self.data_set::<Csv>("csv", "by path: numbers with a label column and, if wanted, a client column");
+    }
+
+    fn add_partitions(&mut self) {
+        use partition::*;
+        self.partition::<Iid>("iid", "equal shares of a shuffled pool");
+        self.partition::<Dirichlet>("dirichlet", "each class cut in Dirichlet proportions (Vahidian et al. 2023)");
+        self.partition::<DirichletEqual>("dirichlet_equal", "equal sizes, class mix of each client from a Dirichlet");
+        self.partition::<LabelsPerClient>("labels_per_client", "a fixed number of classes per client");
+        self.partition::<QuantitySkew>("quantity_skew", "sizes from a Dirichlet, classes mixed");
+        self.partition::<ByClient>("by_client", "the owners that the data set names");
+        self.partition::<ByDifficulty>("by_difficulty", "sorted by an expert's loss, then cut: easy clients and hard ones");
+    }
+
+    fn add_models(&mut self) {
+        self.model::<models::Softmax>("softmax", "softmax regression: one dense layer");
+        self.model::<models::Mlp>("mlp", "dense layers with ReLU or tanh between them");
+        self.model::<models::Cnn>("cnn", "a list of convolution, pooling and dense layers");
+    }
+
+    /// The engine of this name.
+    pub fn engine(&self, name: &str) -> Option<&Engine> {
+        self.engines.iter().find(|e| e.name == name)
+    }
+}

@@ -1,0 +1,365 @@
+//! One experiment, read from a TOML file and checked.
+
+use crate::{
+    data::{DataSet, Normalisation},
+    diagnostic::{Diagnostic, Fault, Sources},
+    document::{Document, Node, Places, Texts},
+    models::Model,
+    partition::Partition,
+    registry::{Chosen, Registry, resolved},
+    training::{Expert, Training},
+};
+use lyceum_core::{
+    AnySelector, AnyStrategy, ClientId, Fingerprint, Roster, Seed,
+    units::{Count, Decay, Fraction},
+};
+use lyceum_strategies::ordering::Ordering;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The tables of a scenario file.
+pub const TABLES: [&str; 10] = [
+    "run",
+    "data",
+    "model",
+    "training",
+    "ordering",
+    "expert",
+    "selection",
+    "availability",
+    "strategy",
+    "evaluation",
+];
+
+/// `[run]`: what is run, and from which seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// Name of the run and of its folder: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// Root of all randomness; 0 by default.
+    #[serde(default)]
+    pub seed: u64,
+    /// Rounds of federated training.
+    pub rounds: Count,
+    /// Start from the parameters in this safetensors file instead of drawing them.
+    #[serde(default)]
+    pub start_from: Option<PathBuf>,
+}
+
+/// `[data]` without its two choices, `set` and `partition`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Number of clients.
+    pub clients: Count,
+    /// Parts that the samples are cut into, of which the first `clients` are used; as many as clients by default.
+    #[serde(default)]
+    pub parts: Option<Count>,
+    /// What is done to the inputs: "unit" (bytes to 0..1, the default), "none", or "standard" (mean 0 and
+    /// variance 1 per channel, over the training samples).
+    #[serde(default)]
+    pub normalise: Normalisation,
+    /// Share of the training samples that is held back as validation set; 0 by default.
+    #[serde(default = "no_share")]
+    pub validation: Decay,
+}
+
+fn no_share() -> Decay {
+    Decay::new(0.0).expect("0 is in range")
+}
+
+/// `[availability]`: which selected clients answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Availability {
+    /// Share of the selected clients that never answer; drawn per round and client, 0 by default.
+    #[serde(default = "nobody")]
+    pub dropout: Fraction,
+}
+
+fn nobody() -> Fraction {
+    Fraction::new(0.0).expect("0 is in range")
+}
+
+impl Default for Availability {
+    fn default() -> Self {
+        Self { dropout: nobody() }
+    }
+}
+
+/// `[evaluation]`: when the global model is judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// Rounds between evaluations of the global model; 1 by default. The last round is always evaluated.
+    #[serde(default = "each_round")]
+    pub every: Count,
+    /// Rounds between reports of each client's test accuracy (all test samples of the client's classes); never by default.
+    #[serde(default)]
+    pub clients_every: Option<Count>,
+}
+
+fn each_round() -> Count {
+    Count::new(1).expect("1 is in range")
+}
+
+impl Default for Evaluation {
+    fn default() -> Self {
+        Self { every: each_round(), clients_every: None }
+    }
+}
+
+/// A checked experiment.
+#[derive(Clone)]
+pub struct Scenario {
+    /// `[run]`.
+    pub run: Run,
+    /// `[data]`.
+    pub data: Data,
+    /// `data.set`.
+    pub data_set: Chosen<dyn DataSet>,
+    /// `[data.partition]`; absent for sets that come divided.
+    pub partition: Option<Chosen<dyn Partition>>,
+    /// `[model]`.
+    pub model: Chosen<dyn Model>,
+    /// `[training]`.
+    pub training: Training,
+    /// `[ordering]`; absent for plain epochs.
+    pub ordering: Option<Ordering>,
+    /// `[expert]`.
+    pub expert: Expert,
+    /// `[selection]`.
+    pub selection: Chosen<dyn AnySelector>,
+    /// `[availability]`.
+    pub availability: Availability,
+    /// `[strategy]`.
+    pub strategy: Chosen<dyn AnyStrategy>,
+    /// `[evaluation]`.
+    pub evaluation: Evaluation,
+    places: Places,
+    sources: Sources,
+}
+
+/// Collects faults while a file is read, so that all are reported at once.
+struct Reader<'t, 'r> {
+    document: Document<'t>,
+    registry: &'r Registry,
+    faults: Vec<Fault>,
+}
+
+impl<'t> Reader<'t, '_> {
+    fn keep<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
+        result.map_err(|fault| self.faults.push(fault)).ok()
+    }
+
+    fn required(&mut self, table: &str, example: &str) -> Option<Node<'t>> {
+        let node = self.document.take(table);
+        if node.is_none() {
+            self.faults.push(Fault::new(format!("the table `[{table}]` is missing"), example, None));
+        }
+        node
+    }
+
+    fn optional<T: serde::de::DeserializeOwned + Default>(&mut self, table: &str) -> Option<T> {
+        match self.document.take(table) {
+            Some(node) => {
+                let result = node.read();
+                self.keep(result)
+            }
+            None => Some(T::default()),
+        }
+    }
+}
+
+impl Scenario {
+    /// Reads and checks a scenario. `overrides` have the form `path.to.key=value`.
+    pub fn read(registry: &Registry, name: &str, text: &str, overrides: &[String]) -> Result<Self, Diagnostic> {
+        let texts = Texts::new(name, text, overrides);
+        let document = texts.parse()?;
+        let places = document.places();
+        let mut reader = Reader { document, registry, faults: Vec::new() };
+        let scenario = parse(&mut reader, places, &texts.sources);
+        let leftovers = reader.document.leftovers(&TABLES);
+        reader.faults.extend(leftovers);
+        match scenario {
+            Some(scenario) if reader.faults.is_empty() => {
+                let faults = scenario.cross_faults(registry);
+                if faults.is_empty() { Ok(scenario) } else { Err(Diagnostic::new(faults, &texts.sources)) }
+            }
+            _ => Err(Diagnostic::new(reader.faults, &texts.sources)),
+        }
+    }
+
+    /// A fault at a key of this scenario, for what turns out only when data are read.
+    pub fn fault(&self, path: &str, message: impl Into<String>, label: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(vec![Fault::new(message, label, self.places.find(path))], &self.sources)
+    }
+
+    /// Root of all randomness.
+    pub fn seed(&self) -> Seed {
+        Seed(self.run.seed)
+    }
+
+    /// Whether an expert must be trained before the first round.
+    pub fn needs_expert(&self) -> bool {
+        self.partition.as_ref().is_some_and(|p| p.plugin.needs_difficulty())
+            || self.ordering.as_ref().is_some_and(Ordering::needs_expert)
+    }
+
+    /// All keys with their values, defaults included, as a scenario file.
+    pub fn resolved(&self) -> toml::Table {
+        let mut table = toml::Table::new();
+        let mut put = |key: &str, value: toml::Value| table.insert(key.into(), value);
+        let plain = |value: Result<toml::Value, _>| -> toml::Value {
+            value.unwrap_or_else(|_: toml::de::Error| toml::Value::Table(toml::Table::new()))
+        };
+        put("run", plain(resolved(&self.run)));
+        let mut data = plain(resolved(&self.data));
+        if let Some(data) = data.as_table_mut() {
+            data.insert("set".into(), chosen(&self.data_set));
+            if let Some(partition) = &self.partition {
+                data.insert("partition".into(), chosen(partition));
+            }
+        }
+        put("data", data);
+        put("model", chosen(&self.model));
+        put("training", plain(resolved(&self.training)));
+        if let Some(ordering) = &self.ordering {
+            put("ordering", plain(resolved(ordering)));
+        }
+        if self.needs_expert() {
+            put("expert", plain(resolved(&self.expert)));
+        }
+        put("selection", chosen(&self.selection));
+        put("availability", plain(resolved(&self.availability)));
+        put("strategy", chosen(&self.strategy));
+        put("evaluation", plain(resolved(&self.evaluation)));
+        table
+    }
+
+    /// Hash of everything in the file that can change a result: the name is left out.
+    pub fn digest(&self) -> Fingerprint {
+        let mut table = self.resolved();
+        if let Some(run) = table.get_mut("run").and_then(toml::Value::as_table_mut) {
+            run.remove("name");
+        }
+        Fingerprint::of(table.to_string().as_bytes())
+    }
+
+    fn cross_faults(&self, registry: &Registry) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut refuse = |path: &str, message: String, label: String| {
+            faults.push(Fault::new(message, label, self.places.find(path)));
+        };
+        let name = &self.run.name;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            let label = "letters, digits, `-`, `_` and `.`, not starting with a dot";
+            refuse("run.name", format!("`{name}` cannot name a run's folder"), label.into());
+        }
+        let clients = self.data.clients.get();
+        let cohort = self.selection.plugin.cohort(&Sized { clients: u64::MAX >> 1 });
+        if cohort > clients && cohort < usize::MAX >> 2 {
+            let path = format!("selection.{}.per_round", self.selection.name);
+            refuse(&path, "more clients per round than clients".into(), format!("at most data.clients = {clients}"));
+        }
+        if let Some(parts) = self.data.parts.filter(|p| p.get() < clients) {
+            let message = format!("fewer parts than clients: {}", parts.get());
+            refuse("data.parts", message, format!("at least data.clients = {clients}"));
+        }
+        if registry.engine(&self.training.engine).is_none() {
+            let names: Vec<_> = registry.engines.iter().map(|e| e.name).collect();
+            let message = format!("unknown engine `{}`", self.training.engine);
+            refuse("training.engine", message, format!("expected one of {}", names.join(", ")));
+        }
+        if let Some(every) = self.evaluation.clients_every
+            && every.get() % self.evaluation.every.get() != 0
+        {
+            let label = format!("a multiple of evaluation.every = {}", self.evaluation.every.get());
+            refuse("evaluation.clients_every", "client accuracies need an evaluation in the same round".into(), label);
+        }
+        faults
+    }
+}
+
+/// A roster with nothing known but its size.
+struct Sized {
+    clients: u64,
+}
+
+impl Roster for Sized {
+    fn clients(&self) -> u64 {
+        self.clients
+    }
+    fn samples(&self, _: ClientId) -> usize {
+        0
+    }
+}
+
+fn chosen<T: ?std::marker::Sized>(choice: &Chosen<T>) -> toml::Value {
+    toml::Value::Table(toml::Table::from_iter([(choice.name.to_string(), choice.resolved.clone())]))
+}
+
+fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Option<Scenario> {
+    let registry = reader.registry;
+    let run = reader.required("run", "it needs `name` and `rounds`").map(|n| n.read());
+    let run = run.and_then(|r| reader.keep(r));
+    let data = reader.required("data", "it needs `set` and `clients`").map(|n| read_data(reader, n));
+    let model = reader.required("model", "such as `[model.mlp]` with `hidden = [200]`");
+    let model = model.and_then(|n| reader.keep(registry.models.choose(n)));
+    let training = reader.required("training", "it needs `rate`").map(|n| n.read());
+    let training = training.and_then(|r| reader.keep(r));
+    let ordering = reader.document.take("ordering").map(|n| n.read());
+    let ordering = match ordering {
+        Some(result) => reader.keep(result).map(Some),
+        None => Some(None),
+    };
+    let expert = reader.optional("expert");
+    let selection = reader.required("selection", "such as `[selection.uniform]` with `per_round = 10`");
+    let selection = selection.and_then(|n| reader.keep(registry.selectors.choose(n)));
+    let availability = reader.optional("availability");
+    let strategy = reader.required("strategy", "such as `[strategy.fed_avg]`");
+    let strategy = strategy.and_then(|n| reader.keep(registry.strategies.choose(n)));
+    let evaluation = reader.optional("evaluation");
+    let (data, data_set, partition) = data.flatten()?;
+    Some(Scenario {
+        run: run?,
+        data,
+        data_set,
+        partition,
+        model: model?,
+        training: training?,
+        ordering: ordering?,
+        expert: expert?,
+        selection: selection?,
+        availability: availability?,
+        strategy: strategy?,
+        evaluation: evaluation?,
+        places,
+        sources: sources.clone(),
+    })
+}
+
+type DataParts = (Data, Chosen<dyn DataSet>, Option<Chosen<dyn Partition>>);
+
+fn read_data(reader: &mut Reader<'_, '_>, mut node: Node<'_>) -> Option<DataParts> {
+    let registry = reader.registry;
+    let span = node.span();
+    let set = match node.take("set") {
+        Some(set) => reader.keep(registry.data_sets.choose(set)),
+        None => {
+            let names: Vec<_> = registry.data_sets.entries().iter().map(|e| e.name).collect();
+            let label = format!("`set = \"...\"`, one of {}", names.join(", "));
+            reader.faults.push(Fault::new("no data set is chosen", label, Some(span)));
+            None
+        }
+    };
+    let partition = match node.take("partition") {
+        Some(partition) => reader.keep(registry.partitions.choose(partition)).map(Some),
+        None => Some(None),
+    };
+    let data = reader.keep(node.read());
+    Some((data?, set?, partition?))
+}

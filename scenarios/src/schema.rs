@@ -1,0 +1,65 @@
+//! JSON Schema of the scenario file, for completion in editors.
+
+use crate::{
+    registry::Registry,
+    scenario::{Availability, Data, Evaluation, Run},
+    training::{Expert, Training},
+};
+use lyceum_strategies::ordering::Ordering;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Value, json};
+
+/// The schema of every file that `registry` can read (JSON Schema, draft 2020-12).
+pub fn schema(registry: &Registry) -> Value {
+    let mut generator = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true).into_generator();
+    let g = &mut generator;
+    let mut data = plain::<Data>(g);
+    data["properties"]["set"] = registry.data_sets.schema(g).into();
+    data["properties"]["partition"] = registry.partitions.schema(g).into();
+    if let Some(required) = data["required"].as_array_mut() {
+        required.push("set".into());
+    }
+    let mut training = plain::<Training>(g);
+    let engines: Vec<_> = registry.engines.iter().map(|e| e.name).collect();
+    training["properties"]["engine"]["enum"] = json!(engines);
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Lyceum scenario",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["run", "data", "model", "training", "selection", "strategy"],
+        "properties": {
+            "run": plain::<Run>(g),
+            "data": data,
+            "model": registry.models.schema(g),
+            "training": training,
+            "ordering": plain::<Ordering>(g),
+            "expert": plain::<Expert>(g),
+            "selection": registry.selectors.schema(g),
+            "availability": plain::<Availability>(g),
+            "strategy": registry.strategies.schema(g),
+            "evaluation": plain::<Evaluation>(g),
+        },
+    })
+}
+
+fn plain<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    T::json_schema(generator).into()
+}
+
+/// Names and first sentences of the variants of a closed choice, from its schema.
+pub fn variants<T: JsonSchema>() -> Vec<(String, String)> {
+    let mut generator = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true).into_generator();
+    let schema = plain::<T>(&mut generator);
+    let variants = schema["oneOf"].as_array().cloned().unwrap_or_default();
+    let name = |v: &Value| match (&v["const"], v["properties"].as_object()) {
+        (Value::String(name), _) => Some(name.clone()),
+        (_, Some(properties)) => properties.keys().next().cloned(),
+        _ => None,
+    };
+    let summary = |v: &Value| {
+        let text = v["description"].as_str().unwrap_or_default().replace('\n', " ");
+        text.split_inclusive(". ").next().unwrap_or_default().trim().trim_end_matches('.').to_string()
+    };
+    variants.iter().filter_map(|v| Some((name(v)?, summary(v)))).collect()
+}

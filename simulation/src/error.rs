@@ -1,0 +1,71 @@
+//! Why a run did not come to its end.
+
+use lyceum_client_node::NodeError;
+use lyceum_scenarios::Diagnostic;
+use std::{io, path::PathBuf};
+
+/// Why a run did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The scenario cannot be run as it stands.
+    #[error("{0}")]
+    Scenario(Box<Diagnostic>),
+    /// A file or folder.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file of a run that does not hold what it should.
+    #[error("{}: {reason}", path.display())]
+    Damaged {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// A unit could not be worked on.
+    #[error("a worker failed: {0}")]
+    Node(#[from] NodeError),
+    /// A worker's thread died.
+    #[error("a worker panicked: {0}")]
+    Panic(String),
+    /// The run cannot go on.
+    #[error("the run stopped in round {round}: {reason}")]
+    Stalled {
+        /// In which round.
+        round: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A file of the run could not be written or read.
+    #[error("{0}")]
+    Metrics(String),
+    /// An upload was not taken.
+    #[error("{0}")]
+    Upload(#[from] lyceum_coordinator::InputError),
+}
+
+impl RunError {
+    /// Whether the user's input is at fault.
+    pub fn is_bad_input(&self) -> bool {
+        matches!(self, Self::Scenario(_))
+    }
+
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+
+    pub(crate) fn damaged(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
+        Self::Damaged { path: path.into(), reason: reason.to_string() }
+    }
+}
+
+impl From<Diagnostic> for RunError {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Scenario(Box::new(diagnostic))
+    }
+}

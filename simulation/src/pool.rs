@@ -1,0 +1,118 @@
+//! Worker threads that take units from one queue and send back uploads.
+
+use crate::RunError;
+use lyceum_client_node::{Node, NodeError, Worker};
+use lyceum_core::{Assignment, Upload};
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+};
+
+struct Shared {
+    queue: Mutex<Queue>,
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    units: VecDeque<Assignment>,
+    closed: bool,
+}
+
+/// The in-process side of a node: one learner per thread.
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+    results: Receiver<Result<Upload, RunError>>,
+    threads: Vec<thread::JoinHandle<()>>,
+    in_flight: usize,
+}
+
+impl Pool {
+    /// Starts `threads` workers. Fails where the engine cannot be used.
+    pub(crate) fn start(node: &Arc<Node>, threads: usize) -> Result<Self, NodeError> {
+        let shared = Arc::new(Shared { queue: Mutex::default(), ready: Condvar::new() });
+        let (sender, results) = channel();
+        let workers = (0..threads.max(1)).map(|_| Worker::new(node.clone())).collect::<Result<Vec<_>, _>>()?;
+        let threads = workers
+            .into_iter()
+            .map(|worker| {
+                let (shared, sender) = (shared.clone(), sender.clone());
+                thread::spawn(move || work(worker, &shared, &sender))
+            })
+            .collect();
+        Ok(Self { shared, results, threads, in_flight: 0 })
+    }
+
+    /// Hands a unit to the next free worker.
+    pub(crate) fn assign(&mut self, assignment: Assignment) {
+        self.shared.lock().units.push_back(assignment);
+        self.in_flight += 1;
+        self.shared.ready.notify_one();
+    }
+
+    /// The next finished unit; `None` if none is in flight.
+    pub(crate) fn wait(&mut self) -> Option<Result<Upload, RunError>> {
+        if self.in_flight == 0 {
+            return None;
+        }
+        self.in_flight -= 1;
+        Some(self.results.recv().unwrap_or_else(|_| Err(RunError::Panic("all workers are gone".into()))))
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        queue.closed = true;
+        queue.units.clear();
+        drop(queue);
+        self.shared.ready.notify_all();
+        for thread in self.threads.drain(..) {
+            // A worker's panic was already reported through its result.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<Assignment> {
+        let mut queue = self.lock();
+        loop {
+            if queue.closed {
+                return None;
+            }
+            if let Some(unit) = queue.units.pop_front() {
+                return Some(unit);
+            }
+            queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn work(mut worker: Worker, shared: &Shared, results: &Sender<Result<Upload, RunError>>) {
+    while let Some(assignment) = shared.next() {
+        let result = catch_unwind(AssertUnwindSafe(|| worker.execute(&assignment)));
+        let failed = result.is_err();
+        let result = match result {
+            Ok(result) => result.map_err(RunError::from),
+            Err(panic) => Err(RunError::Panic(message(&*panic))),
+        };
+        if results.send(result).is_err() || failed {
+            return;
+        }
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_string()
+}

@@ -1,0 +1,100 @@
+//! Promise: threads change how long a run takes and nothing else.
+
+use crate::catalogue::read;
+use lyceum_core::{Event, Fingerprint};
+use lyceum_metrics::Summary;
+use lyceum_scenarios::Scenario;
+use lyceum_simulation::{Settings, run};
+use std::{
+    path::Path,
+    sync::atomic::AtomicBool,
+    time::{Duration, Instant},
+};
+
+/// Runs a scenario in process, into a folder that need not exist.
+pub(crate) fn run_in(folder: &Path, scenario: &Scenario, threads: usize, resume: bool) -> Summary {
+    run_until(folder, scenario, threads, resume, u64::MAX)
+}
+
+/// Runs until `rounds` rounds are closed, then stops as Ctrl-C would.
+pub(crate) fn run_until(folder: &Path, scenario: &Scenario, threads: usize, resume: bool, rounds: u64) -> Summary {
+    let stop = AtomicBool::new(false);
+    let settings = Settings {
+        threads,
+        out: folder.to_path_buf(),
+        folders: vec![],
+        resume,
+        checkpoint_every: Duration::ZERO,
+        started: Instant::now(),
+    };
+    run(scenario, &lyceum::registry(), &settings, &stop, &mut |event| {
+        if let Event::RoundClosed { round, .. } = event {
+            stop.store(round.0 + 1 >= rounds, std::sync::atomic::Ordering::Relaxed);
+        }
+    })
+    .unwrap_or_else(|e| panic!("{e}"))
+}
+
+pub(crate) fn fingerprint(scenario: &Scenario, threads: usize) -> Fingerprint {
+    let folder = tempfile::tempdir().unwrap();
+    run_in(&folder.path().join("run"), scenario, threads, false).fingerprint
+}
+
+/// Strategies with different states, times every order, on a short quickstart.
+pub(crate) fn variants() -> Vec<Scenario> {
+    let strategies = ["strategy.fed_avg={}", "strategy.scaffold={}", "strategy.fed_adam={}"];
+    let orders = ["curriculum", "anti-curriculum", "random", "vanilla", "blocked", "interleaved"];
+    let pairs = strategies.iter().flat_map(|s| orders.iter().map(move |o| (s, o)));
+    pairs
+        .map(|(strategy, order)| read("quickstart", &["run.rounds=6", "training.epochs=1", strategy, &format!("ordering.order={order}")]))
+        .collect()
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_fingerprint() {
+    for scenario in variants() {
+        let one = fingerprint(&scenario, 1);
+        assert_eq!(one, fingerprint(&scenario, 2), "{}", scenario.resolved());
+        assert_eq!(one, fingerprint(&scenario, 3), "{}", scenario.resolved());
+    }
+}
+
+#[test]
+fn every_strategy_selector_and_score_is_deterministic() {
+    let strategies = ["fed_prox={mu=0.1}", "fed_avg_m={}", "fed_yogi={}", "fed_adagrad={}", "fed_nova={}", "fed_dyn={alpha=0.1}"];
+    let selections = ["uniform={per_round=4}", "passes={per_round=4}", "all={}", "power_of_choice={candidates=8,per_round=4}", "oort={per_round=4}"];
+    let scores = ["local-loss", "both-losses", "expert-loss", "global-error"];
+    let short = ["run.rounds=4", "training.epochs=1"];
+    let one = |set: String| {
+        let scenario = read("quickstart", &[short[0], short[1], &set]);
+        assert_eq!(fingerprint(&scenario, 1), fingerprint(&scenario, 3), "{set}");
+    };
+    strategies.iter().for_each(|s| one(format!("strategy.{s}")));
+    selections.iter().for_each(|s| one(format!("selection.{s}")));
+    scores.iter().for_each(|s| one(format!("ordering.score={s}")));
+    one("ordering.pace={cyclical={}}".into());
+    one("ordering.weighting={by=\"global-loss\"}".into());
+    one("availability.dropout=0.4".into());
+    one("training.optimizer={adam={}}".into());
+}
+
+#[test]
+fn another_seed_is_another_run() {
+    let seed = |s| fingerprint(&read("quickstart", &["run.rounds=2", &format!("run.seed={s}")]), 2);
+    assert_ne!(seed(1), seed(2));
+    assert_eq!(seed(1), seed(1));
+}
+
+#[test]
+fn a_run_with_seven_rounds_begins_like_one_with_six() {
+    let links = |rounds: u64| {
+        let folder = tempfile::tempdir().unwrap();
+        let scenario = read("quickstart", &["selection.uniform={per_round=5}", &format!("run.rounds={rounds}")]);
+        run_in(folder.path(), &scenario, 2, false);
+        let table = std::fs::read_to_string(folder.path().join("rounds.csv")).unwrap();
+        let mut reader = csv::Reader::from_reader(table.as_bytes());
+        let column = reader.headers().unwrap().iter().position(|h| h == "train_loss").unwrap();
+        reader.records().map(|r| r.unwrap()[column].to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(links(6), links(7)[..6]);
+}

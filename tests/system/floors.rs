@@ -1,0 +1,66 @@
+//! Promise: arrows between floors point down only, and `core` stays pure.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+const FLOORS: [(&str, u32); 9] = [
+    ("core", 0),
+    ("strategies", 1),
+    ("metrics", 1),
+    ("learner", 1),
+    ("scenarios", 2),
+    ("client-node", 3),
+    ("coordinator", 3),
+    ("simulation", 4),
+    ("lyceum", 5),
+];
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+fn dependencies(folder: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = text.parse().unwrap();
+    manifest["dependencies"].as_table().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn arrows_point_down_only() {
+    let floors: BTreeMap<_, _> = FLOORS.into_iter().collect();
+    for (folder, floor) in FLOORS {
+        for dependency in dependencies(folder) {
+            let Some(other) = floors.get(dependency.trim_start_matches("lyceum-")).filter(|_| dependency.starts_with("lyceum-")) else {
+                continue;
+            };
+            assert!(*other < floor, "{folder} (floor {floor}) depends on {dependency} (floor {other})");
+        }
+    }
+}
+
+#[test]
+fn only_the_learner_knows_a_tensor_library() {
+    for (folder, _) in FLOORS {
+        let knows = dependencies(folder).iter().any(|d| d.starts_with("burn"));
+        assert_eq!(knows, folder == "learner", "{folder}");
+    }
+    for folder in ["coordinator", "scenarios", "strategies", "client-node"] {
+        assert!(!dependencies(folder).contains(&"lyceum-learner".to_string()), "{folder}");
+    }
+}
+
+#[test]
+fn core_and_the_coordinator_have_no_clock_thread_file_or_hash_order() {
+    let banned = [
+        "std::time", "Instant::now", "SystemTime", "std::thread", "std::fs", "std::net", "HashMap", "HashSet", "tokio",
+        "println!", "std::env", "rand::rng(", "OsRng", "SysRng",
+    ];
+    for folder in ["core/src", "coordinator/src"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            for word in banned {
+                assert!(!text.contains(word), "{} uses {word}", path.display());
+            }
+        }
+    }
+}
