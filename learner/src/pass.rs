@@ -64,7 +64,7 @@ impl<'a> Pass<'a> {
     pub(crate) fn backward(mut self, grad: &mut [f32]) -> f32 {
         let log_shares = activation::log_softmax(self.forward(), 0);
         let loss = (log_shares * self.targets()).sum();
-        let mut read = Transaction::default().register(loss.clone());
+        let mut read = Transaction::default().register(loss.clone().inner());
         let trains = !self.leaves.is_empty();
         if trains {
             let mut gradients = loss.backward();
