@@ -34,7 +34,13 @@ impl Course {
     ///
     /// The step budget is that of Vahidian et al. 2023, `(floor(n / batch) + 1) * epochs`, the same for every
     /// order. With the cyclical pace it is whole epochs over the round's part instead.
-    pub(crate) fn paced(ordering: &Ordering, order: Vec<u32>, round: Round, batch: usize, epochs: usize) -> Self {
+    pub(crate) fn paced(
+        ordering: &Ordering,
+        order: Vec<u32>,
+        round: Round,
+        batch: usize,
+        epochs: usize,
+    ) -> Self {
         let samples = order.len();
         let per_epoch = match ordering.pace {
             Pace::Cyclical(_) => ordering.size(0.0, 1.0, round, samples).div_ceil(batch),
@@ -51,7 +57,11 @@ impl Course {
     }
 
     /// Calls `step` with the positions of each batch, until the budget is used up or it says stop.
-    pub(crate) fn walk(&self, rng: &mut Stream, mut step: impl FnMut(u64, &[u32], &mut Stream) -> bool) {
+    pub(crate) fn walk(
+        &self,
+        rng: &mut Stream,
+        mut step: impl FnMut(u64, &[u32], &mut Stream) -> bool,
+    ) {
         let mut pass = Vec::with_capacity(self.order.len());
         let mut t = 0;
         while t < self.steps {
@@ -94,12 +104,22 @@ mod tests {
 
     fn ordering(order: Order) -> Ordering {
         let pace = Pace::Linear(lyceum_strategies::ordering::Ramp::default());
-        Ordering { order, pace, ..Ordering::default() }
+        Ordering {
+            order,
+            pace,
+            ..Ordering::default()
+        }
     }
 
     #[test]
     fn every_order_takes_the_same_number_of_steps() {
-        for order in [Order::Curriculum, Order::Random, Order::Vanilla, Order::Blocked, Order::Interleaved] {
+        for order in [
+            Order::Curriculum,
+            Order::Random,
+            Order::Vanilla,
+            Order::Blocked,
+            Order::Interleaved,
+        ] {
             let course = Course::paced(&ordering(order), (0..100).collect(), Round(0), 10, 3);
             assert_eq!(walked(&course).len(), 33, "{order:?}");
         }
@@ -110,7 +130,11 @@ mod tests {
         let order: Vec<u32> = (0..200).rev().collect();
         let course = Course::paced(&ordering(Order::Curriculum), order, Round(0), 10, 10);
         let steps = walked(&course);
-        assert!(steps[..4].iter().flatten().all(|&p| p >= 160), "{:?}", &steps[..4]);
+        assert!(
+            steps[..4].iter().flatten().all(|&p| p >= 160),
+            "{:?}",
+            &steps[..4]
+        );
         let late: std::collections::BTreeSet<_> = steps[170..].iter().flatten().collect();
         assert_eq!(late.len(), 200);
     }
@@ -124,7 +148,13 @@ mod tests {
 
     #[test]
     fn blocked_orders_are_not_shuffled() {
-        let course = Course::paced(&ordering(Order::Blocked), (0..40).collect(), Round(0), 10, 1);
+        let course = Course::paced(
+            &ordering(Order::Blocked),
+            (0..40).collect(),
+            Round(0),
+            10,
+            1,
+        );
         assert_eq!(walked(&course)[0], (0..10).collect::<Vec<_>>());
     }
 }

@@ -13,7 +13,9 @@ impl Worker {
         let mut scores = Vec::with_capacity(assignment.jobs.len());
         let mut samples = 0;
         for job in &assignment.jobs {
-            let DataRef::Shard(client) = job.data else { return Err(NodeError::Data("a probe to score")) };
+            let DataRef::Shard(client) = job.data else {
+                return Err(NodeError::Data("a probe to score"));
+            };
             let shard = self.node.federation.shard(client);
             let losses = self.sample_losses(&shard, false);
             scores.push((client, mean(&losses) as f32));
@@ -23,13 +25,22 @@ impl Worker {
     }
 
     pub(crate) fn evaluate_unit(&mut self, assignment: &Assignment) -> Result<Payload, NodeError> {
-        let [job] = assignment.jobs.as_slice() else { return Err(NodeError::Data("several probes at once")) };
-        let DataRef::Probe { probe, start, end } = job.data else { return Err(NodeError::Data("a shard as probe")) };
+        let [job] = assignment.jobs.as_slice() else {
+            return Err(NodeError::Data("several probes at once"));
+        };
+        let DataRef::Probe { probe, start, end } = job.data else {
+            return Err(NodeError::Data("a shard as probe"));
+        };
         let pool = self.node.federation.probe(probe).cloned();
-        let pool = pool.filter(|p| end as usize <= p.len()).ok_or(NodeError::Data("probe samples"))?;
+        let pool = pool
+            .filter(|p| end as usize <= p.len())
+            .ok_or(NodeError::Data("probe samples"))?;
         self.load(&assignment.global);
         let mut tally = Tally::new(self.node.network.classes());
-        let shard = Shard { pool, indices: (start..end).collect() };
+        let shard = Shard {
+            pool,
+            indices: (start..end).collect(),
+        };
         let positions: Vec<u32> = (0..end - start).collect();
         for chunk in positions.chunks(CHUNK) {
             shard.pack(chunk, &mut self.batch);

@@ -5,19 +5,30 @@ use lyceum_core::{ExpertScores, Optimizer, Params, Payload, Purpose, Resolved, U
 
 impl Worker {
     pub(crate) fn train_expert(&mut self, start: &Params) -> Result<Payload, NodeError> {
-        let pool = self.node.federation.pooled().ok_or(NodeError::Data("samples in one place"))?;
+        let pool = self
+            .node
+            .federation
+            .pooled()
+            .ok_or(NodeError::Data("samples in one place"))?;
         let config = self.node.expert.clone();
         let course = Course::epochs(pool.len(), config.batch.get(), config.epochs.get());
         let mut rng = self.node.seed.once(Purpose::EXPERT);
         let objective = Resolved::default();
         self.load(start);
         self.moments.reset();
-        let Self { learner, moments, batch, .. } = self;
+        let Self {
+            learner,
+            moments,
+            batch,
+            ..
+        } = self;
         course.walk(&mut rng, |step, positions, _| {
             pool.pack(positions, batch);
             batch.noise = step;
             let mut update = Update {
-                optimizer: Optimizer::Sgd { momentum: config.momentum.get() as f32 },
+                optimizer: Optimizer::Sgd {
+                    momentum: config.momentum.get() as f32,
+                },
                 rate: config.rate.get() as f32,
                 weight_decay: config.weight_decay.get() as f32,
                 clip: None,
@@ -26,7 +37,13 @@ impl Worker {
             };
             learner.step(batch, &mut update).is_finite()
         });
-        let scores = ExpertScores { losses: self.sample_losses(&pool, false), errors: self.sample_losses(&pool, true) };
-        Ok(Payload::Expert { params: self.learner.params().to_vec().into(), scores })
+        let scores = ExpertScores {
+            losses: self.sample_losses(&pool, false),
+            errors: self.sample_losses(&pool, true),
+        };
+        Ok(Payload::Expert {
+            params: self.learner.params().to_vec().into(),
+            scores,
+        })
     }
 }

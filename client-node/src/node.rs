@@ -1,8 +1,8 @@
 //! A node and the workers that run on its threads.
 
 use lyceum_core::{
-    Assignment, Batch, ClientRule, Engine, ExactSum, ExpertScores, Federation, Lane, Learner, Moments, Network, Params, Payload,
-    Seed, Shard, Upload, Work,
+    Assignment, Batch, ClientRule, Engine, ExactSum, ExpertScores, Federation, Lane, Learner,
+    Moments, Network, Params, Payload, Seed, Shard, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
@@ -53,7 +53,10 @@ impl Node {
     ) -> Self {
         let expert_scores = expert.and_then(|scores| {
             let pooled = federation.pooled()?;
-            let (losses, errors) = (by_index(&pooled, &scores.losses), by_index(&pooled, &scores.errors));
+            let (losses, errors) = (
+                by_index(&pooled, &scores.losses),
+                by_index(&pooled, &scores.errors),
+            );
             Some(ExpertScores { losses, errors })
         });
         Self {
@@ -89,7 +92,11 @@ impl Node {
 /// Values in the order of a shard, spread to the places of its samples in the pool.
 fn by_index(shard: &Shard, values: &[f32]) -> Vec<f32> {
     let mut all = vec![f32::NAN; shard.pool.len()];
-    shard.indices.iter().zip(values).for_each(|(&i, &value)| all[i as usize] = value);
+    shard
+        .indices
+        .iter()
+        .zip(values)
+        .for_each(|(&i, &value)| all[i as usize] = value);
     all
 }
 
@@ -121,7 +128,10 @@ impl Worker {
     pub fn execute(&mut self, assignment: &Assignment) -> Result<Upload, NodeError> {
         let want = self.node.network.layout().len();
         if assignment.global.len() != want {
-            return Err(NodeError::Model { got: assignment.global.len(), want });
+            return Err(NodeError::Model {
+                got: assignment.global.len(),
+                want,
+            });
         }
         let mut micros = Vec::with_capacity(assignment.jobs.len());
         let payload = match assignment.work {
@@ -130,10 +140,19 @@ impl Worker {
             Work::Evaluate => self.evaluate_unit(assignment)?,
             Work::Expert => self.train_expert(&assignment.global)?,
         };
-        Ok(Upload { ticket: assignment.ticket, unit: assignment.unit, payload, micros })
+        Ok(Upload {
+            ticket: assignment.ticket,
+            unit: assignment.unit,
+            payload,
+            micros,
+        })
     }
 
-    fn train_unit(&mut self, assignment: &Assignment, micros: &mut Vec<u64>) -> Result<Payload, NodeError> {
+    fn train_unit(
+        &mut self,
+        assignment: &Assignment,
+        micros: &mut Vec<u64>,
+    ) -> Result<Payload, NodeError> {
         let mut sum = ExactSum::new(&self.node.rule.lanes(), assignment.global.len());
         let mut reports = Vec::with_capacity(assignment.jobs.len());
         let mut states = Vec::new();
@@ -144,7 +163,11 @@ impl Worker {
             states.extend(state);
             micros.push(start.elapsed().as_micros() as u64);
         }
-        Ok(Payload::Trained { sum, reports, states })
+        Ok(Payload::Trained {
+            sum,
+            reports,
+            states,
+        })
     }
 
     /// Loads parameters into the learner.

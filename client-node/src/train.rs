@@ -1,14 +1,9 @@
 //! One client's local training call.
 
-use crate::{
-    Worker,
-    course::Course,
-    node::NodeError,
-    scores::mean,
-};
+use crate::{Worker, course::Course, node::NodeError, scores::mean};
 use lyceum_core::{
-    Assignment, ClientId, ClientReport, ClientState, DataRef, ExactSum, Job, LocalWork, Outcome, Params,
-    Purpose, Resolved, Shard, Stream, Update, Vectors,
+    Assignment, ClientId, ClientReport, ClientState, DataRef, ExactSum, Job, LocalWork, Outcome,
+    Params, Purpose, Resolved, Shard, Stream, Update, Vectors,
 };
 use lyceum_strategies::ordering::Score;
 use rand::Rng;
@@ -39,19 +34,27 @@ impl Worker {
         job: &Job,
         sum: &mut ExactSum,
     ) -> Result<(ClientReport, Option<(ClientId, ClientState)>), NodeError> {
-        let DataRef::Shard(client) = job.data else { return Err(NodeError::Data("a probe to train on")) };
+        let DataRef::Shard(client) = job.data else {
+            return Err(NodeError::Data("a probe to train on"));
+        };
         let shard = self.node.federation.shard(client);
         let rule = self.node.rule.clone();
         let own = rule.objective(client, job.state.rule.as_ref());
-        let vectors = Vectors { global: &assignment.global, round: &assignment.vectors };
-        let objective = own.resolve(vectors).ok_or(NodeError::Data("a vector of the round"))?;
+        let vectors = Vectors {
+            global: &assignment.global,
+            round: &assignment.vectors,
+        };
+        let objective = own
+            .resolve(vectors)
+            .ok_or(NodeError::Data("a vector of the round"))?;
         let scored = self.score_shard(assignment, job, &shard);
         let model_bytes = 4 * assignment.global.len() as u64;
         let mut report = ClientReport {
             outcome: Outcome::Accepted,
             samples: shard.len() as u64,
             scored: scored.passes,
-            difficulty: Some(mean(&scored.scores) as f32).filter(|d| !scored.scores.is_empty() && d.is_finite()),
+            difficulty: Some(mean(&scored.scores) as f32)
+                .filter(|d| !scored.scores.is_empty() && d.is_finite()),
             bytes_down: model_bytes * (1 + assignment.vectors.len() as u64),
             bytes_up: 4 * rule.values_up(assignment.global.len()) as u64,
             ..ClientReport::dropped_out(client, 0, 0)
@@ -60,12 +63,26 @@ impl Worker {
             report.outcome = Outcome::Refused("it has no training samples".into());
             return Ok((report, None));
         }
-        let mut rng = self.node.seed.stream(Purpose::ORDERING, assignment.ticket, Some(client));
+        let mut rng = self
+            .node
+            .seed
+            .stream(Purpose::ORDERING, assignment.ticket, Some(client));
         let course = self.course(&scored.scores, &shard, assignment, &mut rng);
-        let trace = self.walk(assignment, client, &shard, &course, &scored.weights, &objective);
+        let trace = self.walk(
+            assignment,
+            client,
+            &shard,
+            &course,
+            &scored.weights,
+            &objective,
+        );
         trace.fill(&mut report, course.epoch as usize);
         let mut delta: Params = self.learner.params().to_vec().into();
-        delta.make_mut().iter_mut().zip(&assignment.global[..]).for_each(|(w, g)| *w -= g);
+        delta
+            .make_mut()
+            .iter_mut()
+            .zip(&assignment.global[..])
+            .for_each(|(w, g)| *w -= g);
         let settled = rule.settle(&LocalWork {
             client,
             delta: &delta,
@@ -76,7 +93,8 @@ impl Worker {
             round: &assignment.vectors,
         });
         let lanes = || settled.lanes.iter().enumerate();
-        let accepted = lanes().try_for_each(|(lane, (weight, values))| sum.accepts(lane, *weight, values));
+        let accepted =
+            lanes().try_for_each(|(lane, (weight, values))| sum.accepts(lane, *weight, values));
         let added = accepted.and_then(|()| {
             lanes().try_for_each(|(lane, (weight, values))| sum.add(lane, *weight, values))
         });
@@ -87,17 +105,35 @@ impl Worker {
         }
         let keeps_model = self.node.ordering.as_ref().is_some_and(|o| o.needs_local());
         let model = keeps_model.then(|| self.learner.params().to_vec().into());
-        let state = ClientState { rule: settled.state, model };
+        let state = ClientState {
+            rule: settled.state,
+            model,
+        };
         Ok((report, (!state.is_empty()).then_some((client, state))))
     }
 
-    fn course(&self, scores: &[f32], shard: &Shard, assignment: &Assignment, rng: &mut Stream) -> Course {
-        let (batch, epochs) = (self.node.training.batch.get(), self.node.training.epochs.get());
+    fn course(
+        &self,
+        scores: &[f32],
+        shard: &Shard,
+        assignment: &Assignment,
+        rng: &mut Stream,
+    ) -> Course {
+        let (batch, epochs) = (
+            self.node.training.batch.get(),
+            self.node.training.epochs.get(),
+        );
         let Some(ordering) = &self.node.ordering else {
             return Course::epochs(shard.len(), batch, epochs);
         };
         let labels: Vec<u32> = (0..shard.len()).map(|p| shard.label(p)).collect();
-        Course::paced(ordering, ordering.arrange(scores, &labels, rng), assignment.round, batch, epochs)
+        Course::paced(
+            ordering,
+            ordering.arrange(scores, &labels, rng),
+            assignment.round,
+            batch,
+            epochs,
+        )
     }
 
     fn walk(
@@ -111,18 +147,32 @@ impl Worker {
     ) -> Trace {
         self.load(&assignment.global);
         self.moments.reset();
-        let Self { node, learner, moments, batch, .. } = self;
+        let Self {
+            node,
+            learner,
+            moments,
+            batch,
+            ..
+        } = self;
         let training = &node.training;
         let optimizer = training.optimizer.rule();
         let momentum = training.optimizer.momentum();
         let has_dropout = node.network.has_dropout();
-        let mut rng = node.seed.stream(Purpose::BATCHES, assignment.ticket, Some(client));
-        let mut trace = Trace { losses: Vec::with_capacity(course.steps as usize), trained: 0, travel: 0.0 };
+        let mut rng = node
+            .seed
+            .stream(Purpose::BATCHES, assignment.ticket, Some(client));
+        let mut trace = Trace {
+            losses: Vec::with_capacity(course.steps as usize),
+            trained: 0,
+            travel: 0.0,
+        };
         let mut coefficient = 0.0;
         course.walk(&mut rng, |step, positions, rng| {
             shard.pack(positions, batch);
             if !weights.is_empty() {
-                batch.weights.extend(positions.iter().map(|&p| weights[p as usize]));
+                batch
+                    .weights
+                    .extend(positions.iter().map(|&p| weights[p as usize]));
             }
             if has_dropout {
                 batch.noise = rng.next_u64();
@@ -147,7 +197,9 @@ impl Worker {
     }
 
     fn score_shard(&mut self, assignment: &Assignment, job: &Job, shard: &Shard) -> Scored {
-        let Some(ordering) = self.node.ordering.clone() else { return Scored::default() };
+        let Some(ordering) = self.node.ordering.clone() else {
+            return Scored::default();
+        };
         let mut found = Scored::default();
         if let Some(score) = ordering.sorts_by() {
             found.scores = self.scores(score, assignment, job, shard, &mut found.passes);
@@ -164,11 +216,24 @@ impl Worker {
     }
 
     /// One score per sample: G, L, LG or E of Vahidian et al. 2023, as loss or as 0/1 error.
-    fn scores(&mut self, score: Score, assignment: &Assignment, job: &Job, shard: &Shard, passes: &mut u64) -> Vec<f32> {
+    fn scores(
+        &mut self,
+        score: Score,
+        assignment: &Assignment,
+        job: &Job,
+        shard: &Shard,
+        passes: &mut u64,
+    ) -> Vec<f32> {
         let error = score.is_error();
         if score.needs_expert() {
-            let Some(expert) = &self.node.expert_scores else { return Vec::new() };
-            let all = if error { &expert.errors } else { &expert.losses };
+            let Some(expert) = &self.node.expert_scores else {
+                return Vec::new();
+            };
+            let all = if error {
+                &expert.errors
+            } else {
+                &expert.losses
+            };
             return shard.indices.iter().map(|&i| all[i as usize]).collect();
         }
         let local = job.state.model.as_ref().filter(|_| score.needs_local());
@@ -178,7 +243,10 @@ impl Worker {
         for params in [global, local].into_iter().flatten() {
             self.load(params);
             let losses = self.sample_losses(shard, error);
-            total.iter_mut().zip(&losses).for_each(|(sum, loss)| *sum += loss);
+            total
+                .iter_mut()
+                .zip(&losses)
+                .for_each(|(sum, loss)| *sum += loss);
             *passes += losses.len() as u64;
         }
         total
@@ -187,14 +255,23 @@ impl Worker {
 
 impl Trace {
     fn fill(&self, report: &mut ClientReport, epoch: usize) {
-        let finite = |losses: &[f32]| Some(mean(losses) as f32).filter(|l| l.is_finite() && !losses.is_empty());
+        let finite = |losses: &[f32]| {
+            Some(mean(losses) as f32).filter(|l| l.is_finite() && !losses.is_empty())
+        };
         let n = self.losses.len();
-        let square = self.losses.iter().map(|&l| f64::from(l) * f64::from(l)).sum::<f64>() / n.max(1) as f64;
+        let square = self
+            .losses
+            .iter()
+            .map(|&l| f64::from(l) * f64::from(l))
+            .sum::<f64>()
+            / n.max(1) as f64;
         report.steps = n as u64;
         report.trained = self.trained;
         report.first_loss = finite(&self.losses[..epoch.min(n)]);
         report.last_loss = finite(&self.losses[n.saturating_sub(epoch)..]);
-        report.rms_loss = Some(square.sqrt() as f32).filter(|r| r.is_finite()).unwrap_or(0.0);
+        report.rms_loss = Some(square.sqrt() as f32)
+            .filter(|r| r.is_finite())
+            .unwrap_or(0.0);
     }
 }
 
@@ -204,12 +281,26 @@ mod tests {
 
     #[test]
     fn the_trace_reports_first_and_last_epoch_without_another_pass() {
-        let trace = Trace { losses: vec![4.0, 2.0, 1.0, 1.0, 0.5, 0.25], trained: 60, travel: 0.0 };
+        let trace = Trace {
+            losses: vec![4.0, 2.0, 1.0, 1.0, 0.5, 0.25],
+            trained: 60,
+            travel: 0.0,
+        };
         let mut report = ClientReport::dropped_out(ClientId(0), 60, 0);
         trace.fill(&mut report, 2);
-        assert_eq!((report.first_loss, report.last_loss, report.steps), (Some(3.0), Some(0.375), 6));
-        let diverged = Trace { losses: vec![1.0, f32::NAN], trained: 20, travel: 0.0 };
+        assert_eq!(
+            (report.first_loss, report.last_loss, report.steps),
+            (Some(3.0), Some(0.375), 6)
+        );
+        let diverged = Trace {
+            losses: vec![1.0, f32::NAN],
+            trained: 20,
+            travel: 0.0,
+        };
         diverged.fill(&mut report, 2);
-        assert_eq!((report.first_loss, report.last_loss, report.rms_loss), (None, None, 0.0));
+        assert_eq!(
+            (report.first_loss, report.last_loss, report.rms_loss),
+            (None, None, 0.0)
+        );
     }
 }

@@ -7,6 +7,8 @@
 mod machine;
 mod round;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use machine::{Input, InputError, Output, Plan, RoundMachine};
 pub use snapshot::{Best, Snapshot};

@@ -5,8 +5,9 @@ use crate::{
     snapshot::{Best, Snapshot},
 };
 use lyceum_core::{
-    Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Folded, Job, Lane, Outcome,
-    Params, Probe, Purpose, Roster, Round, Seed, SelectorRun, StrategyRun, Ticket, Time, Upload, Work, codec,
+    Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Folded, Job,
+    Lane, Outcome, Params, Probe, Purpose, Roster, Round, Seed, SelectorRun, StrategyRun, Ticket,
+    Time, Upload, Work, codec,
 };
 use rand::RngExt;
 use std::{
@@ -132,7 +133,9 @@ impl RoundMachine {
     pub fn restore(&mut self, snapshot: Snapshot) -> Result<(), codec::CodecError> {
         if snapshot.global.len() != self.global.len() {
             let (had, has) = (snapshot.global.len(), self.global.len());
-            return Err(codec::CodecError(format!("the saved model has {had} parameters, the scenario's has {has}")));
+            return Err(codec::CodecError(format!(
+                "the saved model has {had} parameters, the scenario's has {has}"
+            )));
         }
         self.strategy.restore(&snapshot.strategy)?;
         self.selector.restore(&snapshot.selector)?;
@@ -202,7 +205,10 @@ impl RoundMachine {
         let round = Round(self.done);
         self.flight.restart(round);
         self.vectors = self.strategy.broadcast();
-        let mut rng = self.plan.seed.stream(Purpose::SELECTION, Ticket(2 * round.0), None);
+        let mut rng = self
+            .plan
+            .seed
+            .stream(Purpose::SELECTION, Ticket(2 * round.0), None);
         match self.selector.wants_scores(round, &mut rng) {
             Some(clients) if !clients.is_empty() => self.assign_scoring(&clients),
             _ => self.select(),
@@ -219,7 +225,11 @@ impl RoundMachine {
             return Ok(());
         }
         let (unit, round) = (upload.unit.0, flight.round.0);
-        flight.absorb(upload).map_err(|e| InputError::Sum { unit, round, reason: e.to_string() })?;
+        flight.absorb(upload).map_err(|e| InputError::Sum {
+            unit,
+            round,
+            reason: e.to_string(),
+        })?;
         if flight.pending.is_empty() {
             match flight.stage {
                 Stage::Scoring => self.close_scoring(),
@@ -234,14 +244,19 @@ impl RoundMachine {
     fn assign_scoring(&mut self, clients: &[ClientId]) {
         self.flight.stage = Stage::Scoring;
         self.flight.scoring_bytes = clients.len() as u64 * self.model_bytes();
-        let job = |&client: &ClientId| Job { data: DataRef::Shard(client), state: ClientState::default() };
+        let job = |&client: &ClientId| Job {
+            data: DataRef::Shard(client),
+            state: ClientState::default(),
+        };
         for chunk in clients.chunks(clients.len().div_ceil(UNITS).max(1)) {
             self.assign(Work::Score, chunk.iter().map(job).collect());
         }
     }
 
     fn close_scoring(&mut self) {
-        self.flight.scores.sort_unstable_by_key(|(client, _)| *client);
+        self.flight
+            .scores
+            .sort_unstable_by_key(|(client, _)| *client);
         self.outputs.push_back(Output::Event(Event::ClientsScored {
             round: self.flight.round,
             clients: self.flight.scores.len() as u64,
@@ -253,16 +268,25 @@ impl RoundMachine {
 
     fn select(&mut self) {
         let round = self.flight.round;
-        let mut rng = self.plan.seed.stream(Purpose::SELECTION, Ticket(2 * round.0 + 1), None);
+        let mut rng = self
+            .plan
+            .seed
+            .stream(Purpose::SELECTION, Ticket(2 * round.0 + 1), None);
         let cohort = self.selector.select(round, &self.flight.scores, &mut rng);
         self.flight.stage = Stage::Training;
         self.flight.cohort = cohort.len() as u64;
-        self.outputs.push_back(Output::Event(Event::RoundStarted { round, cohort: self.flight.cohort }));
-        let (silent, active): (Vec<_>, Vec<_>) = cohort.into_iter().partition(|&c| self.drops_out(round, c));
+        self.outputs.push_back(Output::Event(Event::RoundStarted {
+            round,
+            cohort: self.flight.cohort,
+        }));
+        let (silent, active): (Vec<_>, Vec<_>) =
+            cohort.into_iter().partition(|&c| self.drops_out(round, c));
         let down = self.model_bytes() * (1 + self.vectors.len() as u64);
         for client in silent {
             let samples = self.roster.samples(client) as u64;
-            self.flight.reports.push(ClientReport::dropped_out(client, samples, down));
+            self.flight
+                .reports
+                .push(ClientReport::dropped_out(client, samples, down));
         }
         if active.is_empty() {
             return self.close_round();
@@ -278,7 +302,10 @@ impl RoundMachine {
     }
 
     fn drops_out(&self, round: Round, client: ClientId) -> bool {
-        let mut rng = self.plan.seed.stream(Purpose::AVAILABILITY, Ticket(round.0), Some(client));
+        let mut rng = self
+            .plan
+            .seed
+            .stream(Purpose::AVAILABILITY, Ticket(round.0), Some(client));
         self.plan.dropout > 0.0 && rng.random::<f64>() < self.plan.dropout
     }
 
@@ -287,10 +314,16 @@ impl RoundMachine {
         let round = self.flight.round;
         for report in &self.flight.reports {
             let report = report.clone();
-            self.outputs.push_back(Output::Event(Event::Client { round, report }));
+            self.outputs
+                .push_back(Output::Event(Event::Client { round, report }));
         }
         let accepted = self.flight.reports.iter().filter(|r| r.accepted()).count() as u64;
-        let refused = self.flight.reports.iter().filter(|r| matches!(r.outcome, Outcome::Refused(_))).count() as u64;
+        let refused = self
+            .flight
+            .reports
+            .iter()
+            .filter(|r| matches!(r.outcome, Outcome::Refused(_)))
+            .count() as u64;
         if accepted + refused > 0
             && let Err(reason) = self.aggregate()
         {
@@ -303,21 +336,39 @@ impl RoundMachine {
         self.done += 1;
         let closed = self.closing_event(accepted, refused);
         self.outputs.push_back(Output::Event(closed));
-        let due = (round.0 + 1).is_multiple_of(self.plan.evaluate_every) || self.done == self.plan.rounds;
-        if due && !self.plan.probes.is_empty() { self.assign_evaluation() } else { self.end_round() }
+        let due =
+            (round.0 + 1).is_multiple_of(self.plan.evaluate_every) || self.done == self.plan.rounds;
+        if due && !self.plan.probes.is_empty() {
+            self.assign_evaluation()
+        } else {
+            self.end_round()
+        }
     }
 
     fn aggregate(&mut self) -> Result<(), String> {
         let mut next = self.global.clone();
-        let folded = Folded { sum: &self.flight.sum, population: self.roster.clients() };
-        self.strategy.close(&mut next, &folded).map_err(|stall| stall.0)?;
+        let folded = Folded {
+            sum: &self.flight.sum,
+            population: self.roster.clients(),
+        };
+        self.strategy
+            .close(&mut next, &folded)
+            .map_err(|stall| stall.0)?;
         if let Some(index) = next.first_not_finite() {
-            return Err(format!("the strategy made parameter {index} of the global model {}", next[index]));
+            return Err(format!(
+                "the strategy made parameter {index} of the global model {}",
+                next[index]
+            ));
         }
         self.global = next;
-        self.flight.states.sort_unstable_by_key(|(client, _)| *client);
+        self.flight
+            .states
+            .sort_unstable_by_key(|(client, _)| *client);
         let mut chain = self.fingerprint.extend();
-        chain.number(self.flight.round.0).add(self.global.bytes()).add(&self.strategy.save());
+        chain
+            .number(self.flight.round.0)
+            .add(self.global.bytes())
+            .add(&self.strategy.save());
         for (client, state) in &self.flight.states {
             chain.number(client.0);
             for vector in [&state.rule, &state.model] {
@@ -331,7 +382,12 @@ impl RoundMachine {
     fn closing_event(&self, accepted: u64, refused: u64) -> Event {
         let reports = &self.flight.reports;
         let total = |field: fn(&ClientReport) -> u64| reports.iter().map(field).sum::<u64>();
-        let losses = || reports.iter().filter(|r| r.accepted()).filter_map(|r| Some((r.samples as f64, r.last_loss?)));
+        let losses = || {
+            reports
+                .iter()
+                .filter(|r| r.accepted())
+                .filter_map(|r| Some((r.samples as f64, r.last_loss?)))
+        };
         let weight: f64 = losses().map(|(n, _)| n).sum();
         let loss: f64 = losses().map(|(n, loss)| n * f64::from(loss)).sum();
         Event::RoundClosed {
@@ -354,8 +410,18 @@ impl RoundMachine {
         self.flight.stage = Stage::Evaluating;
         for (probe, samples) in self.plan.probes.clone() {
             for start in (0..samples).step_by(PROBE_UNIT as usize) {
-                let data = DataRef::Probe { probe, start, end: samples.min(start + PROBE_UNIT) };
-                self.assign(Work::Evaluate, vec![Job { data, state: ClientState::default() }]);
+                let data = DataRef::Probe {
+                    probe,
+                    start,
+                    end: samples.min(start + PROBE_UNIT),
+                };
+                self.assign(
+                    Work::Evaluate,
+                    vec![Job {
+                        data,
+                        state: ClientState::default(),
+                    }],
+                );
             }
         }
     }
@@ -367,8 +433,12 @@ impl RoundMachine {
             tally.correct.iter().chain(&tally.count).for_each(|&n| {
                 chain.number(n);
             });
-            if probe == Probe::Validation && self.best.is_none_or(|b| tally.accuracy() > b.accuracy) {
-                self.best = Some(Best { round: round.0, accuracy: tally.accuracy() });
+            if probe == Probe::Validation && self.best.is_none_or(|b| tally.accuracy() > b.accuracy)
+            {
+                self.best = Some(Best {
+                    round: round.0,
+                    accuracy: tally.accuracy(),
+                });
                 self.outputs.push_back(Output::Best(self.global.clone()));
             }
             self.outputs.push_back(Output::Event(Event::Evaluated {
@@ -392,14 +462,20 @@ impl RoundMachine {
 
     fn finish(&mut self) {
         self.flight.stage = Stage::Over;
-        let event = Event::RunFinished { rounds: self.done, fingerprint: self.fingerprint };
+        let event = Event::RunFinished {
+            rounds: self.done,
+            fingerprint: self.fingerprint,
+        };
         self.outputs.push_back(Output::Event(event));
         self.outputs.push_back(Output::Finished);
     }
 
     fn stall(&mut self, reason: String) {
         self.flight.stage = Stage::Over;
-        let event = Event::Stalled { round: self.flight.round, reason: reason.clone() };
+        let event = Event::Stalled {
+            round: self.flight.round,
+            reason: reason.clone(),
+        };
         self.outputs.push_back(Output::Event(event));
         self.outputs.push_back(Output::Stalled(reason));
     }
@@ -415,7 +491,11 @@ impl RoundMachine {
             unit: self.flight.open_unit(),
             work,
             global: self.global.clone(),
-            vectors: if work == Work::Train { self.vectors.clone() } else { Vec::new() },
+            vectors: if work == Work::Train {
+                self.vectors.clone()
+            } else {
+                Vec::new()
+            },
             jobs,
         };
         self.outputs.push_back(Output::Assign(assignment));

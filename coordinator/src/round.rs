@@ -1,7 +1,8 @@
 //! What is known of the round in flight.
 
 use lyceum_core::{
-    ClientId, ClientReport, ClientState, ExactSum, Lane, Payload, Probe, Round, SumError, Tally, UnitId, Upload,
+    ClientId, ClientReport, ClientState, ExactSum, Lane, Payload, Probe, Round, SumError, Tally,
+    UnitId, Upload,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,7 +64,12 @@ impl Collected {
         self.scores.clear();
         self.pending.clear();
         self.tallies.clear();
-        (self.next_unit, self.cohort, self.scored_samples, self.scoring_bytes) = (0, 0, 0, 0);
+        (
+            self.next_unit,
+            self.cohort,
+            self.scored_samples,
+            self.scoring_bytes,
+        ) = (0, 0, 0, 0);
     }
 
     /// A unit of its own, waited for from now on.
@@ -77,7 +83,11 @@ impl Collected {
     /// Takes a unit's result. The unit must be pending and the payload of the stage's kind.
     pub(crate) fn absorb(&mut self, upload: Upload) -> Result<(), SumError> {
         match upload.payload {
-            Payload::Trained { sum, reports, states } => {
+            Payload::Trained {
+                sum,
+                reports,
+                states,
+            } => {
                 self.sum.merge(&sum)?;
                 self.reports.extend(reports);
                 self.states.extend(states);
@@ -109,7 +119,10 @@ impl Collected {
     pub(crate) fn tallies(&self, classes: usize) -> BTreeMap<Probe, Tally> {
         let mut merged = BTreeMap::new();
         for ((probe, _), tally) in &self.tallies {
-            merged.entry(*probe).or_insert_with(|| Tally::new(classes)).merge(tally);
+            merged
+                .entry(*probe)
+                .or_insert_with(|| Tally::new(classes))
+                .merge(tally);
         }
         merged
     }

@@ -22,7 +22,8 @@ pub mod codec;
 pub mod units;
 
 pub use contract::{
-    Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Outcome, Payload, Tally, Upload, Work,
+    Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Outcome, Payload, Tally,
+    Upload, Work,
 };
 pub use event::Event;
 pub use fingerprint::{Chain, Fingerprint};

@@ -1,6 +1,6 @@
 //! Flat vectors outside, tensors inside.
 
-use crate::pass::{Pass, values};
+use crate::pass::Pass;
 use burn::tensor::Device;
 use lyceum_core::{Batch, Learner, Network, Update};
 
@@ -10,19 +10,26 @@ use lyceum_core::{Batch, Learner, Network, Update};
 pub struct BurnLearner {
     network: Network,
     params: Vec<f32>,
-    plain: Device,
-    tracking: Device,
+    device: Device,
 }
 
 impl BurnLearner {
     /// A learner with all parameters zero; `device` is taken without automatic differentiation.
     pub fn new(network: &Network, device: Device) -> Self {
-        let plain = device.without_autodiff();
         Self {
             network: network.clone(),
             params: vec![0.0; network.layout().len()],
-            tracking: plain.clone().autodiff(),
-            plain,
+            device: device.without_autodiff(),
+        }
+    }
+
+    fn pass<'a>(&'a self, batch: &'a Batch, training: bool) -> Pass<'a> {
+        Pass {
+            network: &self.network,
+            params: &self.params,
+            batch,
+            device: &self.device,
+            training,
         }
     }
 }
@@ -31,7 +38,7 @@ impl std::fmt::Debug for BurnLearner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BurnLearner")
             .field("network", &self.network)
-            .field("device", &self.plain)
+            .field("device", &self.device)
             .finish_non_exhaustive()
     }
 }
@@ -50,7 +57,7 @@ impl Learner for BurnLearner {
             grad.fill(0.0);
             return 0.0;
         }
-        Pass::new(&self.network, &self.params, &self.tracking, batch).backward(grad)
+        self.pass(batch, true).backward(grad)
     }
 
     fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32 {
@@ -66,7 +73,6 @@ impl Learner for BurnLearner {
         if batch.rows() == 0 {
             return;
         }
-        let pass = Pass::new(&self.network, &self.params, &self.plain, batch);
-        out.extend_from_slice(values(&pass.logits()));
+        self.pass(batch, false).logits(out);
     }
 }

@@ -8,6 +8,8 @@
 //! its own (dropout masks come with the batch); and on the processor it starts no thread, so that
 //! the same inputs give the same bits on every call and every thread.
 
+mod flat;
+mod image;
 mod learner;
 mod pass;
 #[cfg(feature = "wgpu")]
@@ -33,7 +35,7 @@ pub fn engines() -> Vec<Engine> {
         },
         Engine {
             name: "wgpu",
-            summary: "Burn on a graphics processor through Vulkan; for large models",
+            summary: "Burn on a graphics processor (Vulkan, Metal or DirectX); for large models",
             build: wgpu,
         },
     ]
@@ -50,7 +52,10 @@ fn flex(_: &Network) -> Result<Box<dyn Learner>, String> {
 }
 
 #[cfg(feature = "ndarray")]
-#[expect(deprecated, reason = "Burn will drop ndarray; until then it is our second opinion")]
+#[expect(
+    deprecated,
+    reason = "Burn will drop ndarray; until then it is our second opinion"
+)]
 fn ndarray(network: &Network) -> Result<Box<dyn Learner>, String> {
     Ok(Box::new(BurnLearner::new(network, Device::ndarray())))
 }
@@ -73,7 +78,8 @@ fn wgpu(_: &Network) -> Result<Box<dyn Learner>, String> {
 /// Why an engine is missing, and what to do.
 #[cfg(not(all(feature = "flex", feature = "ndarray", feature = "wgpu")))]
 fn absent(name: &str) -> String {
-    let advice = format!("engine \"{name}\" is not in this build: rebuild with `--features {name}`");
+    let advice =
+        format!("engine \"{name}\" is not in this build: rebuild with `--features {name}`");
     match compiled().join(", ") {
         none if none.is_empty() => advice,
         others => format!("{advice}, or use one of: {others}"),

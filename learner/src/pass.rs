@@ -1,257 +1,141 @@
-//! One walk through the layers, forward and, in training, back.
+//! One walk of a batch through a network, and back.
 //!
-//! Flat values are kept as columns (width x rows): then `W x` needs no transposed copy, and the
-//! gradient of `W` leaves the backward pass in the order in which the flat vector stores it.
+//! A network is a stack of image layers, possibly none, then one of flat layers. Burn's automatic
+//! differentiation keeps all graphs of the process behind one lock, which many threads with small
+//! models would spend their time on. So only the image layers use it; the flat ones and the loss
+//! are differentiated by hand.
 
-use burn::tensor::{
-    DType, Device, Gradients, Tensor, TensorData, Transaction, activation,
-    module::{avg_pool2d, conv2d, max_pool2d},
-    ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions},
-};
-use lyceum_core::{Batch, Entry, Layer, Network, Role};
+use crate::{flat::FlatLayers, image::ImageLayers};
+use burn::tensor::{DType, Device, Tensor, TensorData, Transaction, activation};
+use lyceum_core::{Batch, Entry, Network, Role};
 use std::ops::Range;
 
-/// A walk of one batch through one network.
+/// What a walk reads.
 pub(crate) struct Pass<'a> {
-    network: &'a Network,
-    params: &'a [f32],
-    device: &'a Device,
-    batch: &'a Batch,
-    entries: std::slice::Iter<'a, Entry>,
-    leaves: Vec<(Range<usize>, Leaf)>,
+    pub(crate) network: &'a Network,
+    pub(crate) params: &'a [f32],
+    pub(crate) batch: &'a Batch,
+    /// Without automatic differentiation.
+    pub(crate) device: &'a Device,
+    /// Whether values drop out and gradients will be asked for.
+    pub(crate) training: bool,
 }
 
-/// A parameter tensor that waits for its gradient.
-enum Leaf {
-    Vector(Tensor<1>),
-    Matrix(Tensor<2>),
-    Kernel(Tensor<4>),
+/// Gradients on their way to the flat vector; fetched from the device together.
+#[derive(Default)]
+pub(crate) struct Gradients {
+    ranges: Vec<Range<usize>>,
+    tensors: Transaction,
 }
 
-/// The values between two layers.
-enum Signal {
-    /// width x rows.
-    Columns(Tensor<2>),
-    /// rows x channels x height x width.
-    Images(Tensor<4>),
-}
+impl Pass<'_> {
+    /// Appends the logits, rows x classes. The batch has at least one row.
+    pub(crate) fn logits(&self, out: &mut Vec<f32>) {
+        let (_, flat) = self.forward();
+        out.extend_from_slice(values(&flat.output.transpose().into_data()));
+    }
 
-impl<'a> Pass<'a> {
-    /// On a device with automatic differentiation the walk is a training pass: it drops out, and
-    /// gradients can be asked for. The batch has at least one row.
-    pub(crate) fn new(
-        network: &'a Network,
-        params: &'a [f32],
-        device: &'a Device,
-        batch: &'a Batch,
-    ) -> Self {
-        Self {
-            network,
-            params,
-            device,
-            batch,
-            entries: network.layout().entries().iter(),
-            leaves: Vec::new(),
+    /// Weighted mean cross entropy; its gradient replaces `grad`. The batch has at least one row.
+    pub(crate) fn backward(&self, grad: &mut [f32]) -> f32 {
+        let (image, flat) = self.forward();
+        let (loss, slope) = self.loss(flat.output.clone());
+        let mut gradients = Gradients::default();
+        let image_trains = image.as_ref().is_some_and(ImageLayers::trains);
+        let slope = flat.backward(slope, image_trains, &mut gradients);
+        if let (Some(image), Some(slope)) = (image, slope) {
+            image.backward(slope, &mut gradients);
         }
+        gradients.write(loss, grad)
     }
 
-    /// Logits, rows x classes.
-    pub(crate) fn logits(mut self) -> TensorData {
-        self.forward().transpose().into_data()
+    fn forward(&self) -> (Option<ImageLayers>, FlatLayers) {
+        let mut entries = self.network.layout().entries().iter();
+        let image = ImageLayers::forward(self, &mut entries);
+        let (first, columns) = match &image {
+            Some(image) => (image.layers, image.columns()),
+            None => (
+                0,
+                self.columns(self.batch.inputs.clone(), self.network.inputs()),
+            ),
+        };
+        let flat = FlatLayers::forward(self, first, columns, &mut entries);
+        (image, flat)
     }
 
-    /// Weighted mean cross entropy; its gradient replaces `grad`.
-    pub(crate) fn backward(mut self, grad: &mut [f32]) -> f32 {
-        let log_shares = activation::log_softmax(self.forward(), 0);
-        let loss = (log_shares * self.targets()).sum();
-        let mut read = Transaction::default().register(loss.clone().inner());
-        let trains = !self.leaves.is_empty();
-        if trains {
-            let mut gradients = loss.backward();
-            for (_, leaf) in &self.leaves {
-                read = leaf.register(&mut gradients, read);
-            }
+    /// The loss of logits (classes x rows), and its slope there: weight / rows times softmax minus
+    /// one-hot label.
+    fn loss(&self, logits: Tensor<2>) -> (Tensor<1>, Tensor<2>) {
+        let (rows, classes) = (self.batch.rows(), self.network.classes());
+        let mut shares: Vec<f32> = self.batch.weights.clone();
+        shares.resize(rows, 1.0);
+        shares.iter_mut().for_each(|share| *share /= rows as f32);
+        let mut targets = vec![0.0; classes * rows];
+        for (row, (&label, share)) in self.batch.labels.iter().zip(&shares).enumerate() {
+            targets[label as usize * rows + row] = *share;
         }
-        if self.leaves.iter().map(|(range, _)| range.len()).sum::<usize>() != grad.len() {
-            grad.fill(0.0);
-        }
-        let mut read = read.execute().into_iter();
-        let loss = values(&read.next().expect("the loss was registered first"))[0];
-        for ((range, _), data) in self.leaves.into_iter().zip(read) {
-            grad[range].copy_from_slice(values(&data));
-        }
-        loss
+        let targets = self.tensor(targets, [classes, rows]);
+        let shares = self.tensor(shares, [1, rows]);
+        let logs = activation::log_softmax(logits, 0);
+        let loss = (logs.clone() * targets.clone()).sum().neg();
+        (loss, logs.exp() * shares - targets)
     }
 
-    fn forward(&mut self) -> Tensor<2> {
-        let network = self.network;
-        let mut signal = self.input();
-        for (index, (layer, shape)) in network.layers().iter().zip(network.shapes()).enumerate() {
-            signal = self.layer(index, layer, shape, signal);
-        }
-        signal.columns()
+    /// A parameter tensor, copied out of the flat vector.
+    pub(crate) fn param<const D: usize>(&self, entry: &Entry, shape: [usize; D]) -> Tensor<D> {
+        self.tensor(self.params[entry.range()].to_vec(), shape)
     }
 
-    /// Inputs as they come: row-major, so that columns are a view.
-    fn input(&self) -> Signal {
-        self.constant(self.batch.inputs.clone(), &self.network.shapes()[0])
+    /// The mask of a dropout layer, if it acts: row-major, rows x width.
+    pub(crate) fn mask(&self, layer: usize, share: f64, width: usize) -> Option<Vec<f32>> {
+        let len = self.batch.rows() * width;
+        self.training
+            .then(|| self.batch.dropout_mask(layer, share, len))
     }
 
-    fn layer(&mut self, index: usize, layer: &Layer, shape: &[usize], x: Signal) -> Signal {
-        match layer {
-            Layer::Dense { .. } => self.dense(x.columns()),
-            Layer::Conv {
-                stride, padding, ..
-            } => {
-                let options = ConvOptions::new([*stride; 2], [*padding; 2], [1; 2], 1);
-                self.conv(x.images(), options)
-            }
-            Layer::MaxPool { size, stride } => {
-                let step = stride.unwrap_or(*size);
-                let options = MaxPoolOptions::new([*size; 2]).with_stride([step; 2]);
-                Signal::Images(max_pool2d(x.images(), options))
-            }
-            Layer::AvgPool { size, stride } => {
-                let step = stride.unwrap_or(*size);
-                let options = AvgPoolOptions::new([*size; 2]).with_stride([step; 2]);
-                Signal::Images(avg_pool2d(x.images(), options))
-            }
-            Layer::Relu {} => x.relu(),
-            Layer::Tanh {} => x.tanh(),
-            Layer::Dropout { share } => self.dropout(index, *share, shape, x),
-            Layer::Flatten {} => Signal::Columns(x.columns()),
-        }
+    /// Row-major values, seen as width x rows without a copy.
+    pub(crate) fn columns(&self, values: Vec<f32>, width: usize) -> Tensor<2> {
+        self.tensor(values, [self.batch.rows(), width]).transpose()
     }
 
-    fn dense(&mut self, x: Tensor<2>) -> Signal {
-        let entry = self.entry();
-        let weight = self.leaf([entry.shape[0], entry.shape[1]], entry, Leaf::Matrix);
-        let entry = self.entry();
-        let bias = self.leaf([entry.shape[0], 1], entry, Leaf::Matrix);
-        Signal::Columns(weight.matmul(x) + bias)
-    }
-
-    fn conv(&mut self, x: Tensor<4>, options: ConvOptions<2>) -> Signal {
-        let entry = self.entry();
-        let shape = [0, 1, 2, 3].map(|axis| entry.shape[axis]);
-        let kernel = self.leaf(shape, entry, Leaf::Kernel);
-        let entry = self.entry();
-        let bias = self.leaf([entry.shape[0]], entry, Leaf::Vector);
-        Signal::Images(conv2d(x, kernel, Some(bias), options))
-    }
-
-    fn dropout(&self, index: usize, share: f64, shape: &[usize], x: Signal) -> Signal {
-        if !self.device.is_autodiff() {
-            return x;
-        }
-        let len = self.batch.rows() * shape.iter().product::<usize>();
-        let mask = self.constant(self.batch.dropout_mask(index, share, len), shape);
-        match (x, mask) {
-            (Signal::Images(x), Signal::Images(mask)) => Signal::Images(x * mask),
-            (x, mask) => Signal::Columns(x.columns() * mask.columns()),
-        }
-    }
-
-    /// `-weight / rows` where row and label meet, so that the loss is a plain sum; classes x rows.
-    fn targets(&self) -> Tensor<2> {
-        let rows = self.batch.rows();
-        let mut targets = vec![0.0; rows * self.network.classes()];
-        for (row, &label) in self.batch.labels.iter().enumerate() {
-            let weight = self.batch.weights.get(row).copied().unwrap_or(1.0);
-            targets[label as usize * rows + row] = -weight / rows as f32;
-        }
-        self.tensor(targets, [self.network.classes(), rows])
-    }
-
-    fn entry(&mut self) -> &'a Entry {
-        self.entries
-            .next()
-            .expect("the layout has the tensors of every layer, in order")
-    }
-
-    /// Takes a parameter tensor out of the flat vector, and notes it if it follows a gradient
-    /// (local parameters train as well: they only never leave their client).
-    fn leaf<const D: usize>(
-        &mut self,
-        shape: [usize; D],
-        entry: &Entry,
-        wrap: fn(Tensor<D>) -> Leaf,
-    ) -> Tensor<D> {
-        let tensor = self.tensor(self.params[entry.range()].to_vec(), shape);
-        let trains = matches!(entry.role, Role::Trainable | Role::Local);
-        if !trains || !self.device.is_autodiff() {
-            return tensor;
-        }
-        let tensor = tensor.require_grad();
-        self.leaves.push((entry.range(), wrap(tensor.clone())));
-        tensor
-    }
-
-    /// Row-major values of the whole batch, where one row has the shape `shape`.
-    fn constant(&self, values: Vec<f32>, shape: &[usize]) -> Signal {
-        let rows = self.batch.rows();
-        match *shape {
-            [channels, height, width] => {
-                Signal::Images(self.tensor(values, [rows, channels, height, width]))
-            }
-            _ => {
-                let width = shape.iter().product();
-                Signal::Columns(self.tensor(values, [rows, width]).transpose())
-            }
-        }
-    }
-
-    fn tensor<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+    pub(crate) fn tensor<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
         Tensor::from_data(TensorData::new(values, shape), (self.device, DType::F32))
     }
 }
 
-impl Leaf {
-    fn register(&self, gradients: &mut Gradients, read: Transaction) -> Transaction {
-        const REACHED: &str = "every parameter takes part in the loss";
-        match self {
-            Self::Vector(leaf) => read.register(leaf.grad_remove(gradients).expect(REACHED)),
-            Self::Matrix(leaf) => read.register(leaf.grad_remove(gradients).expect(REACHED)),
-            Self::Kernel(leaf) => read.register(leaf.grad_remove(gradients).expect(REACHED)),
+impl Gradients {
+    /// Notes the gradient of a range of the flat vector.
+    pub(crate) fn add<const D: usize>(&mut self, range: Range<usize>, gradient: Tensor<D>) {
+        self.ranges.push(range);
+        self.tensors = std::mem::take(&mut self.tensors).register(gradient);
+    }
+
+    /// Fetches everything; parameters without a gradient get zero.
+    fn write(self, loss: Tensor<1>, grad: &mut [f32]) -> f32 {
+        if self.ranges.iter().map(Range::len).sum::<usize>() < grad.len() {
+            grad.fill(0.0);
         }
+        let fetched = self.tensors.register(loss).execute();
+        for (range, data) in self.ranges.into_iter().zip(&fetched) {
+            grad[range].copy_from_slice(values(data));
+        }
+        let loss = fetched.last().expect("the loss was registered last");
+        values(loss)[0]
     }
 }
 
-impl Signal {
-    fn columns(self) -> Tensor<2> {
-        match self {
-            Self::Columns(x) => x,
-            Self::Images(x) => {
-                let [rows, channels, height, width] = x.dims();
-                x.reshape([rows, channels * height * width]).transpose()
-            }
-        }
-    }
-
-    fn images(self) -> Tensor<4> {
-        match self {
-            Self::Images(x) => x,
-            Self::Columns(_) => unreachable!("the network checked that this layer gets images"),
-        }
-    }
-
-    fn relu(self) -> Self {
-        match self {
-            Self::Columns(x) => Self::Columns(activation::relu(x)),
-            Self::Images(x) => Self::Images(activation::relu(x)),
-        }
-    }
-
-    fn tanh(self) -> Self {
-        match self {
-            Self::Columns(x) => Self::Columns(activation::tanh(x)),
-            Self::Images(x) => Self::Images(activation::tanh(x)),
-        }
-    }
+/// Whether a tensor follows its gradient. Local parameters do: they only never leave their client.
+pub(crate) fn trains(entry: &Entry) -> bool {
+    matches!(entry.role, Role::Trainable | Role::Local)
 }
 
-/// The numbers that a device gave back.
-pub(crate) fn values(data: &TensorData) -> &[f32] {
+/// The next tensor of the layout.
+pub(crate) fn next<'a>(entries: &mut std::slice::Iter<'a, Entry>) -> &'a Entry {
+    entries
+        .next()
+        .expect("the layout has the tensors of every layer, in order")
+}
+
+fn values(data: &TensorData) -> &[f32] {
     data.as_slice()
         .expect("all tensors are made with `f32` values")
 }

@@ -11,8 +11,15 @@ pub(crate) fn read(registry: &Registry, path: &Path, set: &[String]) -> Result<S
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
-        let column = at - e.as_bytes()[..at].iter().rposition(|&b| b == b'\n').map_or(0, |p| p + 1) + 1;
-        Failure::Input(format!("error: this is not a text file\n --> {name}:{line}:{column}: expected TOML in UTF-8\n"))
+        let column = at
+            - e.as_bytes()[..at]
+                .iter()
+                .rposition(|&b| b == b'\n')
+                .map_or(0, |p| p + 1)
+            + 1;
+        Failure::Input(format!(
+            "error: this is not a text file\n --> {name}:{line}:{column}: expected TOML in UTF-8\n"
+        ))
     })?;
     Ok(Scenario::read(registry, &name, &text, set)?)
 }
@@ -24,7 +31,8 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
     let loaded = Loaded::read(&scenario, &folders)?;
     let network = loaded.network(&scenario)?;
     if let Some(engine) = registry.engine(&scenario.training.engine) {
-        (engine.build)(&network).map_err(|e| scenario.fault("training.engine", e, "cannot be used here"))?;
+        (engine.build)(&network)
+            .map_err(|e| scenario.fault("training.engine", e, "cannot be used here"))?;
     }
     let parameters = network.layout().len();
     if !scenario.needs_expert() {

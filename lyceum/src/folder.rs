@@ -16,7 +16,9 @@ pub(crate) fn choose(
     if let Some(path) = wanted {
         if used(path) && !resume {
             let shown = path.display();
-            return Err(Failure::input(format!("{shown} holds a run already: add --resume to go on with it, or choose another --out")));
+            return Err(Failure::input(format!(
+                "{shown} holds a run already: add --resume to go on with it, or choose another --out"
+            )));
         }
         return Ok(path.to_path_buf());
     }
@@ -25,7 +27,11 @@ pub(crate) fn choose(
         n => runs.join(format!("{name}-seed{seed}-{n}")),
     };
     let free = (1..).find(|&n| !used(&numbered(n))).unwrap_or(1);
-    Ok(numbered(if resume { free.saturating_sub(1).max(1) } else { free }))
+    Ok(numbered(if resume {
+        free.saturating_sub(1).max(1)
+    } else {
+        free
+    }))
 }
 
 #[cfg(test)]

@@ -9,12 +9,20 @@ pub(crate) fn list(registry: &Registry) -> Result<(), Failure> {
     plugins("strategies", "[strategy.NAME]", &registry.strategies);
     plugins("selections", "[selection.NAME]", &registry.selectors);
     section("orders", "ordering.order", variants::<ordering::Order>());
-    section("paces", "[ordering.pace.NAME]", variants::<ordering::Pace>());
+    section(
+        "paces",
+        "[ordering.pace.NAME]",
+        variants::<ordering::Pace>(),
+    );
     section("scores", "ordering.score", variants::<ordering::Score>());
     plugins("partitions", "[data.partition.NAME]", &registry.partitions);
     plugins("data sets", "data.set", &registry.data_sets);
     plugins("models", "[model.NAME]", &registry.models);
-    section("engines", "training.engine", pairs(registry.engines.iter().map(|e| (e.name, e.summary))));
+    section(
+        "engines",
+        "training.engine",
+        pairs(registry.engines.iter().map(|e| (e.name, e.summary))),
+    );
     Ok(())
 }
 
@@ -26,11 +34,17 @@ pub(crate) fn schema(registry: &Registry) -> Result<(), Failure> {
 }
 
 fn plugins<T: ?Sized + 'static>(title: &str, place: &str, plugins: &Plugins<T>) {
-    section(title, place, pairs(plugins.entries().iter().map(|e| (e.name, e.summary))));
+    section(
+        title,
+        place,
+        pairs(plugins.entries().iter().map(|e| (e.name, e.summary))),
+    );
 }
 
 fn pairs<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
-    lines.map(|(name, summary)| (name.to_string(), summary.to_string())).collect()
+    lines
+        .map(|(name, summary)| (name.to_string(), summary.to_string()))
+        .collect()
 }
 
 fn section(title: &str, place: &str, lines: Vec<(String, String)>) {

@@ -31,19 +31,42 @@ impl Progress {
             (false, true) => Shown::Bar(bar()),
             (false, false) => Shown::Lines,
         };
-        Self { shown, rounds: 0, accuracy: None, loss: None, clients: 0, since: Instant::now() }
+        Self {
+            shown,
+            rounds: 0,
+            accuracy: None,
+            loss: None,
+            clients: 0,
+            since: Instant::now(),
+        }
     }
 
     /// Shows an event.
     pub(crate) fn observe(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { name, rounds, clients, parameters, .. } => {
+            Event::RunStarted {
+                name,
+                rounds,
+                clients,
+                parameters,
+                ..
+            } => {
                 self.rounds = *rounds;
                 self.since = Instant::now();
-                self.begin(&format!("{name}: {rounds} rounds, {clients} clients, {parameters} parameters"));
+                self.begin(&format!(
+                    "{name}: {rounds} rounds, {clients} clients, {parameters} parameters"
+                ));
             }
-            Event::ExpertTrained { mean_loss, .. } => self.say(&format!("expert trained: mean loss {mean_loss:.4}")),
-            Event::RoundClosed { train_loss, accepted, refused, round, .. } => {
+            Event::ExpertTrained { mean_loss, .. } => {
+                self.say(&format!("expert trained: mean loss {mean_loss:.4}"))
+            }
+            Event::RoundClosed {
+                train_loss,
+                accepted,
+                refused,
+                round,
+                ..
+            } => {
                 self.loss = *train_loss;
                 self.clients += accepted;
                 if *refused > 0 {
@@ -52,13 +75,24 @@ impl Progress {
             }
             Event::Client { round, report } => {
                 if let lyceum_core::Outcome::Refused(reason) = &report.outcome {
-                    self.say(&format!("round {}: client {} refused: {reason}", round.0 + 1, report.client));
+                    self.say(&format!(
+                        "round {}: client {} refused: {reason}",
+                        round.0 + 1,
+                        report.client
+                    ));
                 }
             }
-            Event::Evaluated { probe: Probe::Test, accuracy, .. } => self.accuracy = Some(*accuracy),
+            Event::Evaluated {
+                probe: Probe::Test,
+                accuracy,
+                ..
+            } => self.accuracy = Some(*accuracy),
             Event::Timing { round, .. } => self.step(round.0 + 1),
             Event::Paused { .. } | Event::Stalled { .. } | Event::RunFinished { .. } => self.end(),
-            Event::ClientsScored { .. } | Event::RoundStarted { .. } | Event::Evaluated { .. } | Event::ClientAccuracy { .. } => {}
+            Event::ClientsScored { .. }
+            | Event::RoundStarted { .. }
+            | Event::Evaluated { .. }
+            | Event::ClientAccuracy { .. } => {}
         }
     }
 
@@ -72,7 +106,11 @@ impl Progress {
     fn step(&mut self, done: u64) {
         let rate = self.clients as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
         let number = |v: Option<f64>| v.map_or_else(|| "-".to_string(), |v| format!("{v:.4}"));
-        let figures = format!("accuracy {} loss {} {rate:.0} clients/s", number(self.accuracy), number(self.loss));
+        let figures = format!(
+            "accuracy {} loss {} {rate:.0} clients/s",
+            number(self.accuracy),
+            number(self.loss)
+        );
         match &self.shown {
             Shown::Bar(bar) => {
                 bar.set_position(done);

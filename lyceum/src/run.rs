@@ -1,11 +1,7 @@
 //! `lyceum run`.
 
 use crate::{
-    arguments::Run,
-    check::read,
-    failure::Failure,
-    folder,
-    progress::Progress,
+    arguments::Run, check::read, failure::Failure, folder, progress::Progress,
     settings::ProcessSettings,
 };
 use lyceum_metrics::{Labelled, Status, Summary, compare};
@@ -25,7 +21,14 @@ pub(crate) fn run(registry: &Registry, arguments: &Run, started: Instant) -> Res
     let settings = ProcessSettings::read()?;
     let stop = stop_on_signal()?;
     let Some(seeds) = &arguments.seeds else {
-        let summary = one(registry, arguments, &settings, &arguments.set, started, &stop)?;
+        let summary = one(
+            registry,
+            arguments,
+            &settings,
+            &arguments.set,
+            started,
+            &stop,
+        )?;
         return paused(&summary).map_or(Ok(()), Err);
     };
     let mut runs = Vec::new();
@@ -37,7 +40,10 @@ pub(crate) fn run(registry: &Registry, arguments: &Run, started: Instant) -> Res
         if let Some(failure) = paused(&summary) {
             return Err(failure);
         }
-        runs.push(Labelled { label: summary.name.clone(), summary });
+        runs.push(Labelled {
+            label: summary.name.clone(),
+            summary,
+        });
     }
     println!("{}", compare(&runs));
     Ok(())
@@ -54,10 +60,17 @@ fn one(
     let scenario = read(registry, &arguments.file, set)?;
     let settings = settings(arguments, process, &scenario, started)?;
     let mut progress = Progress::new(arguments.quiet);
-    let summary = simulate(&scenario, registry, &settings, stop, &mut |event| progress.observe(event))?;
+    let summary = simulate(&scenario, registry, &settings, stop, &mut |event| {
+        progress.observe(event)
+    })?;
     report(&summary, &settings.out);
     if summary.status == Status::Paused {
-        println!("resume    lyceum run {} {}--out {} --resume", arguments.file.display(), overrides(set), settings.out.display());
+        println!(
+            "resume    lyceum run {} {}--out {} --resume",
+            arguments.file.display(),
+            overrides(set),
+            settings.out.display()
+        );
     }
     Ok(summary)
 }
@@ -66,16 +79,27 @@ fn overrides(set: &[String]) -> String {
     set.iter().map(|s| format!("--set '{s}' ")).collect()
 }
 
-fn settings(arguments: &Run, process: &ProcessSettings, scenario: &Scenario, started: Instant) -> Result<Settings, Failure> {
+fn settings(
+    arguments: &Run,
+    process: &ProcessSettings,
+    scenario: &Scenario,
+    started: Instant,
+) -> Result<Settings, Failure> {
     let runs = process.runs.clone().unwrap_or_else(|| "runs".into());
     let (name, seed) = (&scenario.run.name, scenario.run.seed);
     let wanted = arguments.out.as_ref().map(|out| match arguments.seeds {
         Some(_) => out.join(format!("{name}-seed{seed}")),
         None => out.clone(),
     });
-    let seconds = arguments.checkpoint_every.or(process.checkpoint_every).unwrap_or(10.0);
-    let checkpoint_every = Duration::try_from_secs_f64(seconds)
-        .map_err(|_| Failure::input(format!("--checkpoint-every {seconds}: expected seconds, 0 or above")))?;
+    let seconds = arguments
+        .checkpoint_every
+        .or(process.checkpoint_every)
+        .unwrap_or(10.0);
+    let checkpoint_every = Duration::try_from_secs_f64(seconds).map_err(|_| {
+        Failure::input(format!(
+            "--checkpoint-every {seconds}: expected seconds, 0 or above"
+        ))
+    })?;
     Ok(Settings {
         threads: process.threads(arguments.threads)?,
         out: folder::choose(wanted.as_deref(), &runs, name, seed, arguments.resume)?,
@@ -106,8 +130,16 @@ fn paused(summary: &Summary) -> Option<Failure> {
 fn report(summary: &Summary, out: &Path) {
     let percent = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{:.2} %", 100.0 * v));
     let shown: PathBuf = out.into();
-    println!("accuracy  {} (mean of last 10 {}, best {})", percent(summary.final_accuracy), percent(summary.mean_last_10_accuracy), percent(summary.best_accuracy));
-    println!("time      {:.3} s per round (median), {:.2} s to the first, {:.1} s in all", summary.seconds_per_round_median, summary.seconds_to_first_round, summary.seconds_total);
+    println!(
+        "accuracy  {} (mean of last 10 {}, best {})",
+        percent(summary.final_accuracy),
+        percent(summary.mean_last_10_accuracy),
+        percent(summary.best_accuracy)
+    );
+    println!(
+        "time      {:.3} s per round (median), {:.2} s to the first, {:.1} s in all",
+        summary.seconds_per_round_median, summary.seconds_to_first_round, summary.seconds_total
+    );
     println!("memory    {:.0} MiB at most", summary.peak_rss_mib);
     println!("folder    {}", shown.display());
     println!("fingerprint {}", summary.fingerprint);
@@ -115,13 +147,21 @@ fn report(summary: &Summary, out: &Path) {
 
 /// `0..5` is 0, 1, 2, 3, 4; `1,7,42` is a list.
 fn parse_seeds(text: &str) -> Result<Vec<u64>, Failure> {
-    let wrong = || Failure::input(format!("--seeds {text}: expected a range such as 0..5 or a list such as 1,7,42"));
+    let wrong = || {
+        Failure::input(format!(
+            "--seeds {text}: expected a range such as 0..5 or a list such as 1,7,42"
+        ))
+    };
     let number = |t: &str| t.trim().parse::<u64>().map_err(|_| wrong());
     let seeds: Vec<u64> = match text.split_once("..") {
         Some((from, to)) => (number(from)?..number(to)?).collect(),
         None => text.split(',').map(number).collect::<Result<_, _>>()?,
     };
-    if seeds.is_empty() || seeds.len() > 10_000 { Err(wrong()) } else { Ok(seeds) }
+    if seeds.is_empty() || seeds.len() > 10_000 {
+        Err(wrong())
+    } else {
+        Ok(seeds)
+    }
 }
 
 #[cfg(test)]

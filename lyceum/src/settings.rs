@@ -25,7 +25,12 @@ impl ProcessSettings {
     pub(crate) fn read() -> Result<Self, Failure> {
         Config::builder()
             .add_source(File::new("lyceum.toml", FileFormat::Toml).required(false))
-            .add_source(Environment::with_prefix("LYCEUM").prefix_separator("__").separator("__").try_parsing(true))
+            .add_source(
+                Environment::with_prefix("LYCEUM")
+                    .prefix_separator("__")
+                    .separator("__")
+                    .try_parsing(true),
+            )
             .build()
             .and_then(Config::try_deserialize)
             .map_err(|e| Failure::input(format!("process settings (lyceum.toml, LYCEUM__*): {e}")))
@@ -34,7 +39,11 @@ impl ProcessSettings {
     /// Where data sets are looked for: flags, then settings, then `data` here and beside the scenario.
     pub(crate) fn folders(&self, flags: &[PathBuf], scenario: &std::path::Path) -> Vec<PathBuf> {
         let mut folders = flags.to_vec();
-        folders.extend(self.data.iter().flat_map(|d| std::env::split_paths(d).collect::<Vec<_>>()));
+        folders.extend(
+            self.data
+                .iter()
+                .flat_map(|d| std::env::split_paths(d).collect::<Vec<_>>()),
+        );
         folders.push("data".into());
         let beside = scenario.parent().filter(|p| !p.as_os_str().is_empty());
         folders.push(beside.map_or_else(|| ".".into(), PathBuf::from));
@@ -45,7 +54,9 @@ impl ProcessSettings {
     pub(crate) fn threads(&self, flag: Option<usize>) -> Result<usize, Failure> {
         match flag.or(self.threads) {
             Some(0) => Err(Failure::input("--threads 0: at least one thread is needed")),
-            Some(threads) if threads > 4096 => Err(Failure::input(format!("--threads {threads}: at most 4096"))),
+            Some(threads) if threads > 4096 => {
+                Err(Failure::input(format!("--threads {threads}: at most 4096")))
+            }
             Some(threads) => Ok(threads),
             None => Ok(std::thread::available_parallelism().map_or(1, |n| n.get())),
         }

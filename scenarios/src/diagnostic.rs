@@ -21,7 +21,11 @@ impl Sources {
     /// Appends a text; returns where it begins.
     pub fn push(&mut self, name: impl Into<String>, text: impl Into<String>) -> usize {
         let start = self.parts.last().map_or(0, |p| p.start + p.text.len() + 1);
-        self.parts.push(Source { name: name.into(), text: text.into(), start });
+        self.parts.push(Source {
+            name: name.into(),
+            text: text.into(),
+            start,
+        });
         start
     }
 
@@ -43,21 +47,46 @@ pub struct Fault {
 
 impl Fault {
     /// A fault at a place.
-    pub fn new(message: impl Into<String>, label: impl Into<String>, span: Option<Range<usize>>) -> Self {
-        Self { message: message.into(), label: label.into(), span }
+    pub fn new(
+        message: impl Into<String>,
+        label: impl Into<String>,
+        span: Option<Range<usize>>,
+    ) -> Self {
+        Self {
+            message: message.into(),
+            label: label.into(),
+            span,
+        }
     }
 
-    /// A fault found by the TOML reader.
+    /// A fault found by the TOML reader, in the words of a scenario's author.
     pub fn from_toml(error: &toml::de::Error) -> Self {
         let message = error.message();
-        let (message, label) = match message.find(", expected ") {
-            Some(cut) => (&message[..cut], &message[cut + 2..]),
-            None => match message.find(": expected ") {
-                Some(cut) => (&message[..cut], &message[cut + 2..]),
-                None => (message, ""),
-            },
+        if let Some(key) = message.strip_prefix("missing field ") {
+            let bare = key.trim_matches('`');
+            return Self::new(
+                format!("the key {key} is missing"),
+                format!("add `{bare} = ...` here"),
+                error.span(),
+            );
+        }
+        let cut = message
+            .find(", expected ")
+            .or_else(|| message.find(": expected "));
+        let (message, label) =
+            cut.map_or((message, ""), |cut| (&message[..cut], &message[cut + 2..]));
+        let label = match label {
+            "expected i64" | "expected u64" | "expected u32" | "expected usize" => {
+                "expected a whole number"
+            }
+            "expected f64" | "expected f32" => "expected a number",
+            other => other,
         };
-        Self::new(message, label, error.span())
+        Self::new(
+            message.replace("unknown field", "unknown key"),
+            label,
+            error.span(),
+        )
     }
 }
 
@@ -72,7 +101,10 @@ impl Diagnostic {
     /// Faults, shown in the order of their places.
     pub fn new(mut faults: Vec<Fault>, sources: &Sources) -> Self {
         faults.sort_by_key(|f| f.span.as_ref().map_or(usize::MAX, |s| s.start));
-        Self { faults, sources: sources.clone() }
+        Self {
+            faults,
+            sources: sources.clone(),
+        }
     }
 
     /// The faults.
@@ -98,7 +130,9 @@ impl fmt::Display for Diagnostic {
 fn show(fault: &Fault, sources: &Sources, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "error: {}", fault.message)?;
     let span = fault.span.clone().unwrap_or(0..0);
-    let Some(source) = sources.at(span.start) else { return Ok(()) };
+    let Some(source) = sources.at(span.start) else {
+        return Ok(());
+    };
     let mut from = (span.start - source.start).min(source.text.len());
     while !source.text.is_char_boundary(from) {
         from -= 1;
@@ -110,12 +144,24 @@ fn show(fault: &Fault, sources: &Sources, f: &mut fmt::Formatter<'_>) -> fmt::Re
     let column = source.text[line_start..from].chars().count();
     let wanted = span.end.saturating_sub(span.start).max(1);
     let room = line.len().saturating_sub(from - line_start).max(1);
-    let shown = line.get(from - line_start..from - line_start + wanted.min(room)).map_or(1, |s| s.chars().count());
+    let shown = line
+        .get(from - line_start..from - line_start + wanted.min(room))
+        .map_or(1, |s| s.chars().count());
     let gutter = " ".repeat(line_number.to_string().len());
-    writeln!(f, "{gutter}--> {}:{line_number}:{}", source.name, column + 1)?;
+    writeln!(
+        f,
+        "{gutter}--> {}:{line_number}:{}",
+        source.name,
+        column + 1
+    )?;
     writeln!(f, "{gutter} |")?;
     writeln!(f, "{line_number} | {line}")?;
-    let mark = format!("{}{} {}", " ".repeat(column), "^".repeat(shown.max(1)), fault.label);
+    let mark = format!(
+        "{}{} {}",
+        " ".repeat(column),
+        "^".repeat(shown.max(1)),
+        fault.label
+    );
     writeln!(f, "{gutter} | {}", mark.trim_end())
 }
 
@@ -129,7 +175,11 @@ mod tests {
         let text = "[selection.uniform]\nper_round = 1000\n";
         sources.push("quick.toml", text);
         let at = text.find("1000").unwrap();
-        let fault = Fault::new("more clients per round than clients", "at most data.clients = 100", Some(at..at + 4));
+        let fault = Fault::new(
+            "more clients per round than clients",
+            "at most data.clients = 100",
+            Some(at..at + 4),
+        );
         let shown = Diagnostic::new(vec![fault], &sources).to_string();
         assert_eq!(
             shown,

@@ -64,17 +64,33 @@ impl Texts {
                 [pad(start, item.clone()), pad(start, quoted)]
             })
             .collect();
-        Self { sources, file: text.into(), overrides }
+        Self {
+            sources,
+            file: text.into(),
+            overrides,
+        }
     }
 
     /// Reads all texts.
     pub(crate) fn parse(&self) -> Result<Document<'_>, Diagnostic> {
-        let refuse = |e: toml::de::Error| Diagnostic::new(vec![Fault::from_toml(&e)], &self.sources);
+        let refuse =
+            |e: toml::de::Error| Diagnostic::new(vec![Fault::from_toml(&e)], &self.sources);
         let file = DeTable::parse(&self.file).map_err(refuse)?;
         let mut root = file.into_inner();
         for [plain, quoted] in &self.overrides {
             // A value that is no TOML by itself is a string, so that shells need no second quotes.
-            let table = DeTable::parse(plain).or_else(|_| DeTable::parse(quoted)).map_err(refuse)?;
+            if !plain.contains('=') {
+                let start = plain.len() - plain.trim_start().len();
+                let fault = Fault::new(
+                    "an override without a value",
+                    "expected PATH=VALUE",
+                    Some(start..plain.len()),
+                );
+                return Err(Diagnostic::new(vec![fault], &self.sources));
+            }
+            let table = DeTable::parse(plain)
+                .or_else(|_| DeTable::parse(quoted))
+                .map_err(refuse)?;
             merge(&mut root, table.into_inner(), "");
         }
         Ok(Document { root })
@@ -83,10 +99,18 @@ impl Texts {
 
 fn merge<'t>(into: &mut DeTable<'t>, from: DeTable<'t>, path: &str) {
     for (key, value) in from {
-        let path = if path.is_empty() { key.get_ref().to_string() } else { format!("{path}.{}", key.get_ref()) };
-        match (into.get_mut(&**key.get_ref()).map(Spanned::get_mut), value.get_ref()) {
+        let path = if path.is_empty() {
+            key.get_ref().to_string()
+        } else {
+            format!("{path}.{}", key.get_ref())
+        };
+        match (
+            into.get_mut(&**key.get_ref()).map(Spanned::get_mut),
+            value.get_ref(),
+        ) {
             (Some(DeValue::Table(mine)), DeValue::Table(theirs))
-                if !CHOICES.contains(&path.as_str()) || theirs.keys().all(|k| mine.contains_key(&**k.get_ref())) =>
+                if !CHOICES.contains(&path.as_str())
+                    || theirs.keys().all(|k| mine.contains_key(&**k.get_ref())) =>
             {
                 if let DeValue::Table(theirs) = value.into_inner() {
                     merge(mine, theirs, &path);
@@ -110,20 +134,32 @@ impl<'t> Document<'t> {
 
     /// Takes a table or value out of the root.
     pub(crate) fn take(&mut self, key: &str) -> Option<Node<'t>> {
-        self.root.remove(key).map(|value| Node { path: key.into(), value })
+        self.root.remove(key).map(|value| Node {
+            path: key.into(),
+            value,
+        })
     }
 
     /// Faults for everything that nobody took.
     pub(crate) fn leftovers(&self, known: &[&str]) -> Vec<Fault> {
         let label = format!("expected one of {}", known.join(", "));
-        let fault = |key: &Spanned<_>, name| Fault::new(format!("unknown table `{name}`"), &label, Some(key.span()));
-        self.root.keys().map(|key| fault(key, key.get_ref().to_string())).collect()
+        let fault = |key: &Spanned<_>, name| {
+            Fault::new(format!("unknown table `{name}`"), &label, Some(key.span()))
+        };
+        self.root
+            .keys()
+            .map(|key| fault(key, key.get_ref().to_string()))
+            .collect()
     }
 }
 
 fn note(table: &DeTable<'_>, path: &str, places: &mut BTreeMap<String, Range<usize>>) {
     for (key, value) in table {
-        let path = if path.is_empty() { key.get_ref().to_string() } else { format!("{path}.{}", key.get_ref()) };
+        let path = if path.is_empty() {
+            key.get_ref().to_string()
+        } else {
+            format!("{path}.{}", key.get_ref())
+        };
         match value.get_ref() {
             DeValue::Table(inner) => {
                 places.insert(path.clone(), key.span());
@@ -147,9 +183,10 @@ impl<'t> Node<'t> {
     /// Takes a key out of a table.
     pub(crate) fn take(&mut self, key: &str) -> Option<Node<'t>> {
         match self.value.get_mut() {
-            DeValue::Table(table) => {
-                table.remove(key).map(|value| Node { path: format!("{}.{key}", self.path), value })
-            }
+            DeValue::Table(table) => table.remove(key).map(|value| Node {
+                path: format!("{}.{key}", self.path),
+                value,
+            }),
             _ => None,
         }
     }
@@ -176,7 +213,11 @@ impl<'t> Node<'t> {
 
     /// Splits a choice into the name of its variant and the variant's table. A bare string chooses a
     /// variant with its defaults.
-    pub(crate) fn choose(self, kind: &str, names: &[&str]) -> Result<(String, Range<usize>, Node<'t>), Fault> {
+    pub(crate) fn choose(
+        self,
+        kind: &str,
+        names: &[&str],
+    ) -> Result<(String, Range<usize>, Node<'t>), Fault> {
         let span = self.span();
         let expected = || format!("expected one of {}", names.join(", "));
         match self.value.into_inner() {
@@ -190,19 +231,44 @@ impl<'t> Node<'t> {
             DeValue::Table(table) => {
                 let mut entries = table.into_iter();
                 let Some((key, value)) = entries.next() else {
-                    return Err(Fault::new(format!("no {kind} is chosen"), expected(), Some(span)));
+                    return Err(Fault::new(
+                        format!("no {kind} is chosen"),
+                        expected(),
+                        Some(span),
+                    ));
                 };
                 if let Some((second, _)) = entries.next() {
-                    let (first, last) =
-                        if key.span().start <= second.span().start { (&key, &second) } else { (&second, &key) };
-                    let message = format!("more than one {kind}: `{}` and `{}`", first.get_ref(), last.get_ref());
-                    return Err(Fault::new(message, "keep only one of them", Some(last.span())));
+                    let (first, last) = if key.span().start <= second.span().start {
+                        (&key, &second)
+                    } else {
+                        (&second, &key)
+                    };
+                    let message = format!(
+                        "more than one {kind}: `{}` and `{}`",
+                        first.get_ref(),
+                        last.get_ref()
+                    );
+                    return Err(Fault::new(
+                        message,
+                        "keep only one of them",
+                        Some(last.span()),
+                    ));
                 }
                 let name = key.get_ref().to_string();
-                Ok((name.clone(), key.span(), Node { path: format!("{}.{name}", self.path), value }))
+                Ok((
+                    name.clone(),
+                    key.span(),
+                    Node {
+                        path: format!("{}.{name}", self.path),
+                        value,
+                    },
+                ))
             }
             other => {
-                let message = format!("{kind} must be chosen by a table or a name, not by {}", article(other.type_str()));
+                let message = format!(
+                    "{kind} must be chosen by a table or a name, not by {}",
+                    article(other.type_str())
+                );
                 Err(Fault::new(message, expected(), Some(span)))
             }
         }

@@ -41,9 +41,15 @@ impl Loaded {
             clients: scenario.data.clients.get() as u64,
             folders: folders.to_vec(),
         };
-        let refuse = |e: DataError| scenario.fault("data.set", e.to_string(), "this data set cannot be read");
+        let refuse = |e: DataError| {
+            scenario.fault("data.set", e.to_string(), "this data set cannot be read")
+        };
         match scenario.data_set.plugin.load(&context).map_err(refuse)? {
-            Source::Pool { train, test, natural } => Self::pool(scenario, train, test, natural),
+            Source::Pool {
+                train,
+                test,
+                natural,
+            } => Self::pool(scenario, train, test, natural),
             Source::OnDemand(federation) => Self::on_demand(scenario, federation),
         }
     }
@@ -55,7 +61,11 @@ impl Loaded {
         natural: Option<Vec<u32>>,
     ) -> Result<Self, Diagnostic> {
         if train.is_empty() || test.is_empty() {
-            return Err(scenario.fault("data.set", "the data set has no training or no test samples", "at least one of each"));
+            return Err(scenario.fault(
+                "data.set",
+                "the data set has no training or no test samples",
+                "at least one of each",
+            ));
         }
         normalise(scenario.data.normalise, &mut train, &mut test);
         let all: Vec<u32> = (0..train.len() as u32).collect();
@@ -63,54 +73,96 @@ impl Loaded {
         let (kept, held) = split_validation(&all, share, scenario.seed());
         let validation = (!held.is_empty()).then(|| Arc::new(subset(&train, &held)));
         let (shape, classes) = (train.shape.clone(), train.classes);
-        let pool = Pool { train: Arc::new(train), kept: kept.into(), validation, test: Arc::new(test), natural };
-        Ok(Self { shape, classes, kind: Kind::Pool(pool) })
+        let pool = Pool {
+            train: Arc::new(train),
+            kept: kept.into(),
+            validation,
+            test: Arc::new(test),
+            natural,
+        };
+        Ok(Self {
+            shape,
+            classes,
+            kind: Kind::Pool(pool),
+        })
     }
 
     fn on_demand(scenario: &Scenario, federation: Arc<dyn Federation>) -> Result<Self, Diagnostic> {
         let set = scenario.data_set.name;
-        let refuse = |path: &str, label: String| Err(scenario.fault(path, format!("`{set}` makes its clients on demand"), label));
+        let refuse = |path: &str, label: String| {
+            Err(scenario.fault(path, format!("`{set}` makes its clients on demand"), label))
+        };
         if scenario.partition.is_some() {
-            return refuse("data.partition", "remove the partition: this set comes divided".into());
+            return refuse(
+                "data.partition",
+                "remove the partition: this set comes divided".into(),
+            );
         }
         if scenario.needs_expert() {
-            return refuse("ordering.score", "scores by an expert need a set that lies in one place".into());
+            return refuse(
+                "ordering.score",
+                "scores by an expert need a set that lies in one place".into(),
+            );
         }
         if scenario.data.validation.get() > 0.0 {
-            return refuse("data.validation", "a validation set needs a set that lies in one place".into());
+            return refuse(
+                "data.validation",
+                "a validation set needs a set that lies in one place".into(),
+            );
         }
         let Some(test) = federation.probe(Probe::Test) else {
             return refuse("data.set", "it has no test samples".into());
         };
-        Ok(Self { shape: test.shape.clone(), classes: test.classes, kind: Kind::OnDemand(federation) })
+        Ok(Self {
+            shape: test.shape.clone(),
+            classes: test.classes,
+            kind: Kind::OnDemand(federation),
+        })
     }
 
     /// The scenario's model for these samples.
     pub fn network(&self, scenario: &Scenario) -> Result<Network, Diagnostic> {
-        let label = format!("samples are {:?} (channels x height x width) in {} classes", self.shape, self.classes);
+        let label = format!(
+            "samples are {:?} (channels x height x width) in {} classes",
+            self.shape, self.classes
+        );
         scenario
             .model
             .plugin
             .network(&self.shape, self.classes)
-            .map_err(|e| scenario.fault(&format!("model.{}", scenario.model.name), e.to_string(), label))
+            .map_err(|e| {
+                scenario.fault(
+                    &format!("model.{}", scenario.model.name),
+                    e.to_string(),
+                    label,
+                )
+            })
     }
 
     /// All training samples, where they lie in one place: what an expert learns from.
     pub fn pooled(&self) -> Option<Shard> {
         match &self.kind {
-            Kind::Pool(pool) => Some(Shard { pool: pool.train.clone(), indices: pool.kept.clone() }),
+            Kind::Pool(pool) => Some(Shard {
+                pool: pool.train.clone(),
+                indices: pool.kept.clone(),
+            }),
             Kind::OnDemand(federation) => federation.pooled(),
         }
     }
 
     /// All training samples before anybody owns them, for the node that trains the expert.
     pub fn undivided(&self) -> Option<Arc<dyn Federation>> {
-        self.pooled().map(|pool| Arc::new(Undivided(pool)) as Arc<dyn Federation>)
+        self.pooled()
+            .map(|pool| Arc::new(Undivided(pool)) as Arc<dyn Federation>)
     }
 
     /// Divides the samples among clients. `difficulty` holds an expert's loss on each pooled sample,
     /// for the partitions that need it.
-    pub fn federate(self, scenario: &Scenario, difficulty: Option<&[f32]>) -> Result<Arc<dyn Federation>, Diagnostic> {
+    pub fn federate(
+        self,
+        scenario: &Scenario,
+        difficulty: Option<&[f32]>,
+    ) -> Result<Arc<dyn Federation>, Diagnostic> {
         let pool = match self.kind {
             Kind::OnDemand(federation) => return Ok(federation),
             Kind::Pool(pool) => pool,
@@ -118,14 +170,23 @@ impl Loaded {
         let Some(partition) = &scenario.partition else {
             return Err(scenario.fault(
                 "data",
-                format!("`{}` must be divided among the clients", scenario.data_set.name),
+                format!(
+                    "`{}` must be divided among the clients",
+                    scenario.data_set.name
+                ),
                 "add a table such as `[data.partition.iid]`",
             ));
         };
         let clients = scenario.data.clients.get();
-        let labels: Vec<u32> = pool.kept.iter().map(|&i| pool.train.labels[i as usize]).collect();
-        let natural: Option<Vec<u32>> =
-            pool.natural.as_ref().map(|owners| pool.kept.iter().map(|&i| owners[i as usize]).collect());
+        let labels: Vec<u32> = pool
+            .kept
+            .iter()
+            .map(|&i| pool.train.labels[i as usize])
+            .collect();
+        let natural: Option<Vec<u32>> = pool
+            .natural
+            .as_ref()
+            .map(|owners| pool.kept.iter().map(|&i| owners[i as usize]).collect());
         let input = Divide {
             labels: &labels,
             classes: pool.train.classes,
@@ -141,7 +202,11 @@ impl Loaded {
         let shards: Vec<Arc<[u32]>> = parts
             .into_iter()
             .take(clients)
-            .map(|part| part.into_iter().map(|position| pool.kept[position as usize]).collect())
+            .map(|part| {
+                part.into_iter()
+                    .map(|position| pool.kept[position as usize])
+                    .collect()
+            })
             .collect();
         Ok(Arc::new(Pooled { pool, shards }))
     }
@@ -162,7 +227,10 @@ impl Roster for Undivided {
 
 impl Federation for Undivided {
     fn shard(&self, _: ClientId) -> Shard {
-        Shard { pool: self.0.pool.clone(), indices: Arc::default() }
+        Shard {
+            pool: self.0.pool.clone(),
+            indices: Arc::default(),
+        }
     }
 
     fn probe(&self, _: Probe) -> Option<&Arc<Samples>> {
@@ -192,8 +260,15 @@ impl Roster for Pooled {
 
 impl Federation for Pooled {
     fn shard(&self, client: ClientId) -> Shard {
-        let indices = self.shards.get(client.0 as usize).cloned().unwrap_or_default();
-        Shard { pool: self.pool.train.clone(), indices }
+        let indices = self
+            .shards
+            .get(client.0 as usize)
+            .cloned()
+            .unwrap_or_default();
+        Shard {
+            pool: self.pool.train.clone(),
+            indices,
+        }
     }
 
     fn probe(&self, probe: Probe) -> Option<&Arc<Samples>> {
@@ -204,22 +279,36 @@ impl Federation for Pooled {
     }
 
     fn pooled(&self) -> Option<Shard> {
-        Some(Shard { pool: self.pool.train.clone(), indices: self.pool.kept.clone() })
+        Some(Shard {
+            pool: self.pool.train.clone(),
+            indices: self.pool.kept.clone(),
+        })
     }
 }
 
 fn subset(samples: &Samples, indices: &[u32]) -> Samples {
     let width = samples.width();
-    let rows = || indices.iter().map(|&i| i as usize * width..(i as usize + 1) * width);
+    let rows = || {
+        indices
+            .iter()
+            .map(|&i| i as usize * width..(i as usize + 1) * width)
+    };
     let features = match &samples.features {
-        Features::U8(bytes) => Features::U8(rows().flat_map(|r| bytes[r].iter().copied()).collect()),
-        Features::F32(values) => Features::F32(rows().flat_map(|r| values[r].iter().copied()).collect()),
+        Features::U8(bytes) => {
+            Features::U8(rows().flat_map(|r| bytes[r].iter().copied()).collect())
+        }
+        Features::F32(values) => {
+            Features::F32(rows().flat_map(|r| values[r].iter().copied()).collect())
+        }
     };
     Samples {
         shape: samples.shape.clone(),
         classes: samples.classes,
         features,
-        labels: indices.iter().map(|&i| samples.labels[i as usize]).collect(),
+        labels: indices
+            .iter()
+            .map(|&i| samples.labels[i as usize])
+            .collect(),
         affine: samples.affine.clone(),
     }
 }

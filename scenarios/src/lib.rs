@@ -22,5 +22,6 @@ pub use registry::{Chosen, Config, Plugin, Plugins, Registry};
 pub use scenario::{Availability, Data, Evaluation, Run, Scenario, TABLES};
 pub use schema::{schema, variants};
 pub use training::{
-    Adam, Constant, Cosine, Expert, OptimizerChoice, Schedule, Sgd, StepDecay, StepSchedule, Training,
+    Adam, Constant, Cosine, Expert, OptimizerChoice, Schedule, Sgd, StepDecay, StepSchedule,
+    Training,
 };

@@ -31,11 +31,16 @@ pub struct Chosen<T: ?Sized> {
 
 impl<T: ?Sized> Clone for Chosen<T> {
     fn clone(&self) -> Self {
-        Self { name: self.name, plugin: self.plugin.clone(), resolved: self.resolved.clone() }
+        Self {
+            name: self.name,
+            plugin: self.plugin.clone(),
+            resolved: self.resolved.clone(),
+        }
     }
 }
 
-type Read<T> = dyn Fn(ValueDeserializer<'_>) -> Result<(Arc<T>, toml::Value), toml::de::Error> + Send + Sync;
+type Read<T> =
+    dyn Fn(ValueDeserializer<'_>) -> Result<(Arc<T>, toml::Value), toml::de::Error> + Send + Sync;
 
 /// One line of a registry.
 pub struct Plugin<T: ?Sized + 'static> {
@@ -55,10 +60,18 @@ pub struct Plugins<T: ?Sized + 'static> {
 
 impl<T: ?Sized + 'static> Plugins<T> {
     fn new(kind: &'static str) -> Self {
-        Self { kind, entries: Vec::new() }
+        Self {
+            kind,
+            entries: Vec::new(),
+        }
     }
 
-    fn add<C: Config>(&mut self, name: &'static str, summary: &'static str, erase: fn(Arc<C>) -> Arc<T>) {
+    fn add<C: Config>(
+        &mut self,
+        name: &'static str,
+        summary: &'static str,
+        erase: fn(Arc<C>) -> Arc<T>,
+    ) {
         let read = move |reader: ValueDeserializer<'_>| {
             let config = C::deserialize(reader)?;
             let resolved = resolved(&config)?;
@@ -66,7 +79,12 @@ impl<T: ?Sized + 'static> Plugins<T> {
         };
         let schema = |generator: &mut SchemaGenerator| C::json_schema(generator);
         self.entries.retain(|e| e.name != name);
-        self.entries.push(Plugin { name, summary, read: Box::new(read), schema });
+        self.entries.push(Plugin {
+            name,
+            summary,
+            read: Box::new(read),
+            schema,
+        });
     }
 
     /// The plugins in the order they were added.
@@ -85,14 +103,22 @@ impl<T: ?Sized + 'static> Plugins<T> {
         let (name, span, body) = node.choose(self.kind, &names)?;
         let Some(entry) = self.entries.iter().find(|e| e.name == name) else {
             let label = format!("expected one of {}", names.join(", "));
-            return Err(Fault::new(format!("unknown {} `{name}`", self.kind), label, Some(span)));
+            return Err(Fault::new(
+                format!("unknown {} `{name}`", self.kind),
+                label,
+                Some(span),
+            ));
         };
         let (plugin, resolved) = (entry.read)(body.reader()).map_err(|e| {
             let mut fault = Fault::from_toml(&e);
             fault.span = fault.span.or(Some(span));
             fault
         })?;
-        Ok(Chosen { name: entry.name, plugin, resolved })
+        Ok(Chosen {
+            name: entry.name,
+            plugin,
+            resolved,
+        })
     }
 
     /// JSON Schema of the choice: a table with exactly one of the names.
@@ -167,7 +193,11 @@ impl Registry {
     }
 
     /// Adds a client selector.
-    pub fn selector<C: ClientSelector + Config>(&mut self, name: &'static str, summary: &'static str) {
+    pub fn selector<C: ClientSelector + Config>(
+        &mut self,
+        name: &'static str,
+        summary: &'static str,
+    ) {
         self.selectors.add::<C>(name, summary, |c| c);
     }
 
@@ -188,14 +218,26 @@ impl Registry {
 
     fn add_strategies(&mut self) {
         use aggregation::*;
-        self.strategy::<FedAvg>("fed_avg", "weighted mean of the updates (McMahan et al. 2017)");
-        self.strategy::<FedProx>("fed_prox", "FedAvg with a pull towards the global model (Li et al. 2020)");
+        self.strategy::<FedAvg>(
+            "fed_avg",
+            "weighted mean of the updates (McMahan et al. 2017)",
+        );
+        self.strategy::<FedProx>(
+            "fed_prox",
+            "FedAvg with a pull towards the global model (Li et al. 2020)",
+        );
         self.strategy::<FedAvgM>("fed_avg_m", "server momentum (Hsu et al. 2019)");
         self.strategy::<FedAdam>("fed_adam", "Adam on the server (Reddi et al. 2021)");
         self.strategy::<FedYogi>("fed_yogi", "Yogi on the server (Reddi et al. 2021)");
         self.strategy::<FedAdagrad>("fed_adagrad", "Adagrad on the server (Reddi et al. 2021)");
-        self.strategy::<Scaffold>("scaffold", "control variates against client drift (Karimireddy et al. 2020)");
-        self.strategy::<FedNova>("fed_nova", "updates normalised by local work (Wang et al. 2020)");
+        self.strategy::<Scaffold>(
+            "scaffold",
+            "control variates against client drift (Karimireddy et al. 2020)",
+        );
+        self.strategy::<FedNova>(
+            "fed_nova",
+            "updates normalised by local work (Wang et al. 2020)",
+        );
         self.strategy::<FedDyn>("fed_dyn", "dynamic regularisation (Acar et al. 2021)");
     }
 
@@ -204,34 +246,76 @@ impl Registry {
         self.selector::<Uniform>("uniform", "a fresh uniform draw each round");
         self.selector::<Passes>("passes", "everybody once, in random order, then again");
         self.selector::<All>("all", "every client in every round");
-        self.selector::<Difficulty>("difficulty", "pool of clients paced by the loss of their samples (Vahidian et al. 2023)");
-        self.selector::<PowerOfChoice>("power_of_choice", "the highest losses among random candidates (Cho et al. 2020)");
-        self.selector::<Oort>("oort", "high statistical utility with exploration (Lai et al. 2021)");
+        self.selector::<Difficulty>(
+            "difficulty",
+            "pool of clients paced by the loss of their samples (Vahidian et al. 2023)",
+        );
+        self.selector::<PowerOfChoice>(
+            "power_of_choice",
+            "the highest losses among random candidates (Cho et al. 2020)",
+        );
+        self.selector::<Oort>(
+            "oort",
+            "high statistical utility with exploration (Lai et al. 2021)",
+        );
     }
 
     fn add_data(&mut self) {
         use data::*;
         self.data_set::<Digits>("digits", "built in: 1,797 handwritten digits of 8x8 pixels");
-        self.data_set::<Mixture>("mixture", "generated: Gaussian mixture with label noise, easy and hard samples");
-        self.data_set::<Synthetic>("synthetic", "generated on demand: Synthetic(alpha, beta) of the FedProx paper");
+        self.data_set::<Mixture>(
+            "mixture",
+            "generated: Gaussian mixture with label noise, easy and hard samples",
+        );
+        self.data_set::<Synthetic>(
+            "synthetic",
+            "generated on demand: Synthetic(alpha, beta) of the FedProx paper",
+        );
         self.data_set::<Mnist>("mnist", "by folder: 70,000 digits of 28x28 pixels");
-        self.data_set::<FashionMnist>("fashion-mnist", "by folder: 70,000 articles of clothing of 28x28 pixels");
-        self.data_set::<Cifar10Subset>("cifar10-subset", "by folder: 12,000 colour images of CIFAR-10");
-        self.data_set::<Cifar100Subset>("cifar100-subset", "by folder: 12,000 colour images of CIFAR-100");
+        self.data_set::<FashionMnist>(
+            "fashion-mnist",
+            "by folder: 70,000 articles of clothing of 28x28 pixels",
+        );
+        self.data_set::<Cifar10Subset>(
+            "cifar10-subset",
+            "by folder: 12,000 colour images of CIFAR-10",
+        );
+        self.data_set::<Cifar100Subset>(
+            "cifar100-subset",
+            "by folder: 12,000 colour images of CIFAR-100",
+        );
         self.data_set::<Idx>("idx", "by path: IDX files of any rank, plain or gzipped");
-        self.data_set::<CifarBinary>("cifar-binary", "by path: the binary format of CIFAR-10 and CIFAR-100");
-        self.data_set::<Csv>("csv", "by path: numbers with a label column and, if wanted, a client column");
+        self.data_set::<CifarBinary>(
+            "cifar-binary",
+            "by path: the binary format of CIFAR-10 and CIFAR-100",
+        );
+        self.data_set::<Csv>(
+            "csv",
+            "by path: numbers with a label column and, if wanted, a client column",
+        );
     }
 
     fn add_partitions(&mut self) {
         use partition::*;
         self.partition::<Iid>("iid", "equal shares of a shuffled pool");
-        self.partition::<Dirichlet>("dirichlet", "each class cut in Dirichlet proportions (Vahidian et al. 2023)");
-        self.partition::<DirichletEqual>("dirichlet_equal", "equal sizes, class mix of each client from a Dirichlet");
-        self.partition::<LabelsPerClient>("labels_per_client", "a fixed number of classes per client");
+        self.partition::<Dirichlet>(
+            "dirichlet",
+            "each class cut in Dirichlet proportions (Vahidian et al. 2023)",
+        );
+        self.partition::<DirichletEqual>(
+            "dirichlet_equal",
+            "equal sizes, class mix of each client from a Dirichlet",
+        );
+        self.partition::<LabelsPerClient>(
+            "labels_per_client",
+            "a fixed number of classes per client",
+        );
         self.partition::<QuantitySkew>("quantity_skew", "sizes from a Dirichlet, classes mixed");
         self.partition::<ByClient>("by_client", "the owners that the data set names");
-        self.partition::<ByDifficulty>("by_difficulty", "sorted by an expert's loss, then cut: easy clients and hard ones");
+        self.partition::<ByDifficulty>(
+            "by_difficulty",
+            "sorted by an expert's loss, then cut: easy clients and hard ones",
+        );
     }
 
     fn add_models(&mut self) {

@@ -107,7 +107,10 @@ fn each_round() -> Count {
 
 impl Default for Evaluation {
     fn default() -> Self {
-        Self { every: each_round(), clients_every: None }
+        Self {
+            every: each_round(),
+            clients_every: None,
+        }
     }
 }
 
@@ -147,6 +150,7 @@ struct Reader<'t, 'r> {
     document: Document<'t>,
     registry: &'r Registry,
     faults: Vec<Fault>,
+    missing: Vec<(&'static str, &'static str)>,
 }
 
 impl<'t> Reader<'t, '_> {
@@ -154,12 +158,36 @@ impl<'t> Reader<'t, '_> {
         result.map_err(|fault| self.faults.push(fault)).ok()
     }
 
-    fn required(&mut self, table: &str, example: &str) -> Option<Node<'t>> {
+    fn required(&mut self, table: &'static str, example: &'static str) -> Option<Node<'t>> {
         let node = self.document.take(table);
         if node.is_none() {
-            self.faults.push(Fault::new(format!("the table `[{table}]` is missing"), example, None));
+            self.missing.push((table, example));
         }
         node
+    }
+
+    /// One fault for all missing tables.
+    fn missing_fault(&self) -> Option<Fault> {
+        match self.missing.as_slice() {
+            [] => None,
+            [(table, example)] => Some(Fault::new(
+                format!("the table `[{table}]` is missing"),
+                *example,
+                None,
+            )),
+            several => {
+                let names: Vec<_> = several
+                    .iter()
+                    .map(|(table, _)| format!("`[{table}]`"))
+                    .collect();
+                let message = format!("the tables {} are missing", names.join(", "));
+                Some(Fault::new(
+                    message,
+                    "a scenario needs them all; scenarios/catalogue/quickstart.toml is one",
+                    None,
+                ))
+            }
+        }
     }
 
     fn optional<T: serde::de::DeserializeOwned + Default>(&mut self, table: &str) -> Option<T> {
@@ -175,26 +203,50 @@ impl<'t> Reader<'t, '_> {
 
 impl Scenario {
     /// Reads and checks a scenario. `overrides` have the form `path.to.key=value`.
-    pub fn read(registry: &Registry, name: &str, text: &str, overrides: &[String]) -> Result<Self, Diagnostic> {
+    pub fn read(
+        registry: &Registry,
+        name: &str,
+        text: &str,
+        overrides: &[String],
+    ) -> Result<Self, Diagnostic> {
         let texts = Texts::new(name, text, overrides);
         let document = texts.parse()?;
         let places = document.places();
-        let mut reader = Reader { document, registry, faults: Vec::new() };
+        let mut reader = Reader {
+            document,
+            registry,
+            faults: Vec::new(),
+            missing: Vec::new(),
+        };
         let scenario = parse(&mut reader, places, &texts.sources);
         let leftovers = reader.document.leftovers(&TABLES);
         reader.faults.extend(leftovers);
+        let missing = reader.missing_fault();
+        reader.faults.extend(missing);
         match scenario {
             Some(scenario) if reader.faults.is_empty() => {
                 let faults = scenario.cross_faults(registry);
-                if faults.is_empty() { Ok(scenario) } else { Err(Diagnostic::new(faults, &texts.sources)) }
+                if faults.is_empty() {
+                    Ok(scenario)
+                } else {
+                    Err(Diagnostic::new(faults, &texts.sources))
+                }
             }
             _ => Err(Diagnostic::new(reader.faults, &texts.sources)),
         }
     }
 
     /// A fault at a key of this scenario, for what turns out only when data are read.
-    pub fn fault(&self, path: &str, message: impl Into<String>, label: impl Into<String>) -> Diagnostic {
-        Diagnostic::new(vec![Fault::new(message, label, self.places.find(path))], &self.sources)
+    pub fn fault(
+        &self,
+        path: &str,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Diagnostic {
+        Diagnostic::new(
+            vec![Fault::new(message, label, self.places.find(path))],
+            &self.sources,
+        )
     }
 
     /// Root of all randomness.
@@ -204,7 +256,9 @@ impl Scenario {
 
     /// Whether an expert must be trained before the first round.
     pub fn needs_expert(&self) -> bool {
-        self.partition.as_ref().is_some_and(|p| p.plugin.needs_difficulty())
+        self.partition
+            .as_ref()
+            .is_some_and(|p| p.plugin.needs_difficulty())
             || self.ordering.as_ref().is_some_and(Ordering::needs_expert)
     }
 
@@ -257,28 +311,53 @@ impl Scenario {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
             let label = "letters, digits, `-`, `_` and `.`, not starting with a dot";
-            refuse("run.name", format!("`{name}` cannot name a run's folder"), label.into());
+            refuse(
+                "run.name",
+                format!("`{name}` cannot name a run's folder"),
+                label.into(),
+            );
         }
         let clients = self.data.clients.get();
-        let cohort = self.selection.plugin.cohort(&Sized { clients: u64::MAX >> 1 });
+        let cohort = self.selection.plugin.cohort(&Sized {
+            clients: u64::MAX >> 1,
+        });
         if cohort > clients && cohort < usize::MAX >> 2 {
             let path = format!("selection.{}.per_round", self.selection.name);
-            refuse(&path, "more clients per round than clients".into(), format!("at most data.clients = {clients}"));
+            refuse(
+                &path,
+                "more clients per round than clients".into(),
+                format!("at most data.clients = {clients}"),
+            );
         }
         if let Some(parts) = self.data.parts.filter(|p| p.get() < clients) {
             let message = format!("fewer parts than clients: {}", parts.get());
-            refuse("data.parts", message, format!("at least data.clients = {clients}"));
+            refuse(
+                "data.parts",
+                message,
+                format!("at least data.clients = {clients}"),
+            );
         }
         if registry.engine(&self.training.engine).is_none() {
             let names: Vec<_> = registry.engines.iter().map(|e| e.name).collect();
             let message = format!("unknown engine `{}`", self.training.engine);
-            refuse("training.engine", message, format!("expected one of {}", names.join(", ")));
+            refuse(
+                "training.engine",
+                message,
+                format!("expected one of {}", names.join(", ")),
+            );
         }
         if let Some(every) = self.evaluation.clients_every
             && every.get() % self.evaluation.every.get() != 0
         {
-            let label = format!("a multiple of evaluation.every = {}", self.evaluation.every.get());
-            refuse("evaluation.clients_every", "client accuracies need an evaluation in the same round".into(), label);
+            let label = format!(
+                "a multiple of evaluation.every = {}",
+                self.evaluation.every.get()
+            );
+            refuse(
+                "evaluation.clients_every",
+                "client accuracies need an evaluation in the same round".into(),
+                label,
+            );
         }
         faults
     }
@@ -299,17 +378,26 @@ impl Roster for Sized {
 }
 
 fn chosen<T: ?std::marker::Sized>(choice: &Chosen<T>) -> toml::Value {
-    toml::Value::Table(toml::Table::from_iter([(choice.name.to_string(), choice.resolved.clone())]))
+    toml::Value::Table(toml::Table::from_iter([(
+        choice.name.to_string(),
+        choice.resolved.clone(),
+    )]))
 }
 
 fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Option<Scenario> {
     let registry = reader.registry;
-    let run = reader.required("run", "it needs `name` and `rounds`").map(|n| n.read());
+    let run = reader
+        .required("run", "it needs `name` and `rounds`")
+        .map(|n| n.read());
     let run = run.and_then(|r| reader.keep(r));
-    let data = reader.required("data", "it needs `set` and `clients`").map(|n| read_data(reader, n));
+    let data = reader
+        .required("data", "it needs `set` and `clients`")
+        .map(|n| read_data(reader, n));
     let model = reader.required("model", "such as `[model.mlp]` with `hidden = [200]`");
     let model = model.and_then(|n| reader.keep(registry.models.choose(n)));
-    let training = reader.required("training", "it needs `rate`").map(|n| n.read());
+    let training = reader
+        .required("training", "it needs `rate`")
+        .map(|n| n.read());
     let training = training.and_then(|r| reader.keep(r));
     let ordering = reader.document.take("ordering").map(|n| n.read());
     let ordering = match ordering {
@@ -317,7 +405,10 @@ fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Opti
         None => Some(None),
     };
     let expert = reader.optional("expert");
-    let selection = reader.required("selection", "such as `[selection.uniform]` with `per_round = 10`");
+    let selection = reader.required(
+        "selection",
+        "such as `[selection.uniform]` with `per_round = 10`",
+    );
     let selection = selection.and_then(|n| reader.keep(registry.selectors.choose(n)));
     let availability = reader.optional("availability");
     let strategy = reader.required("strategy", "such as `[strategy.fed_avg]`");
@@ -350,9 +441,16 @@ fn read_data(reader: &mut Reader<'_, '_>, mut node: Node<'_>) -> Option<DataPart
     let set = match node.take("set") {
         Some(set) => reader.keep(registry.data_sets.choose(set)),
         None => {
-            let names: Vec<_> = registry.data_sets.entries().iter().map(|e| e.name).collect();
+            let names: Vec<_> = registry
+                .data_sets
+                .entries()
+                .iter()
+                .map(|e| e.name)
+                .collect();
             let label = format!("`set = \"...\"`, one of {}", names.join(", "));
-            reader.faults.push(Fault::new("no data set is chosen", label, Some(span)));
+            reader
+                .faults
+                .push(Fault::new("no data set is chosen", label, Some(span)));
             None
         }
     };

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 /// The schema of every file that `registry` can read (JSON Schema, draft 2020-12).
 pub fn schema(registry: &Registry) -> Value {
-    let mut generator = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true).into_generator();
+    let mut generator = SchemaSettings::draft2020_12()
+        .with(|s| s.inline_subschemas = true)
+        .into_generator();
     let g = &mut generator;
     let mut data = plain::<Data>(g);
     data["properties"]["set"] = registry.data_sets.schema(g).into();
@@ -49,7 +51,9 @@ fn plain<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
 
 /// Names and first sentences of the variants of a closed choice, from its schema.
 pub fn variants<T: JsonSchema>() -> Vec<(String, String)> {
-    let mut generator = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true).into_generator();
+    let mut generator = SchemaSettings::draft2020_12()
+        .with(|s| s.inline_subschemas = true)
+        .into_generator();
     let schema = plain::<T>(&mut generator);
     let variants = schema["oneOf"].as_array().cloned().unwrap_or_default();
     let name = |v: &Value| match (&v["const"], v["properties"].as_object()) {
@@ -58,8 +62,19 @@ pub fn variants<T: JsonSchema>() -> Vec<(String, String)> {
         _ => None,
     };
     let summary = |v: &Value| {
-        let text = v["description"].as_str().unwrap_or_default().replace('\n', " ");
-        text.split_inclusive(". ").next().unwrap_or_default().trim().trim_end_matches('.').to_string()
+        let text = v["description"]
+            .as_str()
+            .unwrap_or_default()
+            .replace('\n', " ");
+        text.split_inclusive(". ")
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .trim_end_matches('.')
+            .to_string()
     };
-    variants.iter().filter_map(|v| Some((name(v)?, summary(v)))).collect()
+    variants
+        .iter()
+        .filter_map(|v| Some((name(v)?, summary(v))))
+        .collect()
 }

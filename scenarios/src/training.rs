@@ -154,7 +154,9 @@ impl Default for Expert {
 
 impl Default for OptimizerChoice {
     fn default() -> Self {
-        Self::Sgd(Sgd { momentum: no_momentum() })
+        Self::Sgd(Sgd {
+            momentum: no_momentum(),
+        })
     }
 }
 
@@ -168,7 +170,9 @@ impl OptimizerChoice {
     /// The rule with its numbers.
     pub fn rule(&self) -> Optimizer {
         match self {
-            Self::Sgd(sgd) => Optimizer::Sgd { momentum: sgd.momentum.get() as f32 },
+            Self::Sgd(sgd) => Optimizer::Sgd {
+                momentum: sgd.momentum.get() as f32,
+            },
             Self::Adam(adam) => Optimizer::Adam {
                 beta1: adam.beta1.get() as f32,
                 beta2: adam.beta2.get() as f32,
@@ -191,7 +195,9 @@ impl Training {
     /// Rate of step `step` (from 0) of a call in round `round` of `rounds`.
     pub fn rate_at(&self, step: u64, round: Round, rounds: u64) -> f64 {
         let decay = self.step_decay.as_ref();
-        let within = decay.map_or(1.0, |d| (1.0 + d.factor.get() * step as f64).powf(-d.power.get()));
+        let within = decay.map_or(1.0, |d| {
+            (1.0 + d.factor.get() * step as f64).powf(-d.power.get())
+        });
         self.rate.get() * self.schedule.factor(round, rounds) * within
     }
 }
@@ -201,7 +207,10 @@ impl Schedule {
     pub fn factor(&self, round: Round, rounds: u64) -> f64 {
         match self {
             Self::Constant(_) => 1.0,
-            Self::Step(step) => step.factor.get().powi((round.0 / step.every.get() as u64) as i32),
+            Self::Step(step) => step
+                .factor
+                .get()
+                .powi((round.0 / step.every.get() as u64) as i32),
             Self::Cosine(cosine) => {
                 let floor = cosine.floor.get();
                 let progress = round.0 as f64 / rounds.saturating_sub(1).max(1) as f64;
@@ -258,7 +267,13 @@ mod tests {
         assert_eq!(cosine.factor(Round(0), 50), 1.0);
         assert!((cosine.factor(Round(49), 50) - 0.01).abs() < 1e-12);
         assert_eq!(cosine.factor(Round(0), 1), 1.0);
-        let step = Schedule::Step(StepSchedule { every: ten(), factor: PositiveFraction::new(0.5).unwrap() });
-        assert_eq!([0, 9, 10, 20].map(|r| step.factor(Round(r), 50)), [1.0, 1.0, 0.5, 0.25]);
+        let step = Schedule::Step(StepSchedule {
+            every: ten(),
+            factor: PositiveFraction::new(0.5).unwrap(),
+        });
+        assert_eq!(
+            [0, 9, 10, 20].map(|r| step.factor(Round(r), 50)),
+            [1.0, 1.0, 0.5, 0.25]
+        );
     }
 }

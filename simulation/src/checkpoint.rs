@@ -36,7 +36,9 @@ pub(crate) struct Checkpoints {
 impl Checkpoints {
     /// The checkpoints of a run's folder.
     pub(crate) fn of(run: &Path) -> Self {
-        Self { folder: run.join("checkpoint") }
+        Self {
+            folder: run.join("checkpoint"),
+        }
     }
 
     /// Saves a state and drops the one before.
@@ -50,9 +52,13 @@ impl Checkpoints {
         let folder = self.round(snapshot.rounds);
         fs::create_dir_all(&folder).map_err(RunError::file(&folder))?;
         model_file::write(&folder.join("global.safetensors"), layout, &snapshot.global)?;
-        let rest = Snapshot { global: Params::default(), ..snapshot.clone() };
+        let rest = Snapshot {
+            global: Params::default(),
+            ..snapshot.clone()
+        };
         write_durably(&folder.join("state.bin"), &codec::encode(&rest))?;
-        let layout_json = serde_json::to_vec_pretty(layout).map_err(|e| RunError::damaged(&folder, e))?;
+        let layout_json =
+            serde_json::to_vec_pretty(layout).map_err(|e| RunError::damaged(&folder, e))?;
         write_durably(&folder.join("layout.json"), &layout_json)?;
         let before = self.latest()?;
         let latest = Latest {
@@ -81,7 +87,9 @@ impl Checkpoints {
     pub(crate) fn latest(&self) -> Result<Option<Latest>, RunError> {
         let path = self.folder.join("latest.json");
         match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| RunError::damaged(&path, e)),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|e| RunError::damaged(&path, e)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(RunError::file(&path)(e)),
         }
@@ -92,9 +100,13 @@ impl Checkpoints {
         let folder = self.round(latest.rounds);
         let path = folder.join("state.bin");
         let bytes = fs::read(&path).map_err(RunError::file(&path))?;
-        let mut snapshot: Snapshot = codec::decode(&bytes).map_err(|e| RunError::damaged(&path, e))?;
+        let mut snapshot: Snapshot =
+            codec::decode(&bytes).map_err(|e| RunError::damaged(&path, e))?;
         if snapshot.fingerprint != latest.fingerprint || snapshot.rounds != latest.rounds {
-            return Err(RunError::damaged(&path, "it does not belong to latest.json; start the run anew"));
+            return Err(RunError::damaged(
+                &path,
+                "it does not belong to latest.json; start the run anew",
+            ));
         }
         snapshot.global = model_file::read(&folder.join("global.safetensors"), layout)?;
         Ok(snapshot)

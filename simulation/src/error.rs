@@ -60,7 +60,10 @@ impl RunError {
     }
 
     pub(crate) fn damaged(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
-        Self::Damaged { path: path.into(), reason: reason.to_string() }
+        Self::Damaged {
+            path: path.into(),
+            reason: reason.to_string(),
+        }
     }
 }
 

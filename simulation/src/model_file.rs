@@ -12,7 +12,10 @@ pub(crate) fn write(path: &Path, layout: &Layout, params: &Params) -> Result<(),
         .iter()
         .map(|e| {
             let bytes = &params.bytes()[4 * e.range().start..4 * e.range().end];
-            Ok((e.name.as_str(), TensorView::new(Dtype::F32, e.shape.clone(), bytes)?))
+            Ok((
+                e.name.as_str(),
+                TensorView::new(Dtype::F32, e.shape.clone(), bytes)?,
+            ))
         })
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|e| RunError::damaged(path, e))?;
@@ -27,19 +30,29 @@ pub(crate) fn read(path: &Path, layout: &Layout) -> Result<Params, RunError> {
     let mut params = Params::zeros(layout.len());
     let values = params.make_mut();
     for entry in layout.entries() {
-        let missing = |_| RunError::damaged(path, format!("the tensor `{}` is missing", entry.name));
+        let missing =
+            |_| RunError::damaged(path, format!("the tensor `{}` is missing", entry.name));
         let tensor = file.tensor(&entry.name).map_err(missing)?;
         if tensor.dtype() != Dtype::F32 || tensor.shape() != entry.shape {
             let found = format!("{:?} of {:?}", tensor.shape(), tensor.dtype());
-            let reason = format!("the tensor `{}` is {found}, the model needs {:?} of F32", entry.name, entry.shape);
+            let reason = format!(
+                "the tensor `{}` is {found}, the model needs {:?} of F32",
+                entry.name, entry.shape
+            );
             return Err(RunError::damaged(path, reason));
         }
-        for (value, word) in values[entry.range()].iter_mut().zip(tensor.data().chunks_exact(4)) {
+        for (value, word) in values[entry.range()]
+            .iter_mut()
+            .zip(tensor.data().chunks_exact(4))
+        {
             *value = f32::from_le_bytes([word[0], word[1], word[2], word[3]]);
         }
     }
     match params.first_not_finite() {
-        Some(index) => Err(RunError::damaged(path, format!("parameter {index} is not a finite number"))),
+        Some(index) => Err(RunError::damaged(
+            path,
+            format!("parameter {index} is not a finite number"),
+        )),
         None => Ok(params),
     }
 }
@@ -49,6 +62,8 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     use std::io::Write;
     let temporary = path.with_extension("new");
     let mut file = fs::File::create(&temporary).map_err(RunError::file(&temporary))?;
-    file.write_all(bytes).and_then(|()| file.sync_data()).map_err(RunError::file(&temporary))?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_data())
+        .map_err(RunError::file(&temporary))?;
     fs::rename(&temporary, path).map_err(RunError::file(path))
 }

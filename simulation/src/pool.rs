@@ -35,9 +35,14 @@ pub(crate) struct Pool {
 impl Pool {
     /// Starts `threads` workers. Fails where the engine cannot be used.
     pub(crate) fn start(node: &Arc<Node>, threads: usize) -> Result<Self, NodeError> {
-        let shared = Arc::new(Shared { queue: Mutex::default(), ready: Condvar::new() });
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            ready: Condvar::new(),
+        });
         let (sender, results) = channel();
-        let workers = (0..threads.max(1)).map(|_| Worker::new(node.clone())).collect::<Result<Vec<_>, _>>()?;
+        let workers = (0..threads.max(1))
+            .map(|_| Worker::new(node.clone()))
+            .collect::<Result<Vec<_>, _>>()?;
         let threads = workers
             .into_iter()
             .map(|worker| {
@@ -45,7 +50,12 @@ impl Pool {
                 thread::spawn(move || work(worker, &shared, &sender))
             })
             .collect();
-        Ok(Self { shared, results, threads, in_flight: 0 })
+        Ok(Self {
+            shared,
+            results,
+            threads,
+            in_flight: 0,
+        })
     }
 
     /// Hands a unit to the next free worker.
@@ -61,7 +71,11 @@ impl Pool {
             return None;
         }
         self.in_flight -= 1;
-        Some(self.results.recv().unwrap_or_else(|_| Err(RunError::Panic("all workers are gone".into()))))
+        Some(
+            self.results
+                .recv()
+                .unwrap_or_else(|_| Err(RunError::Panic("all workers are gone".into()))),
+        )
     }
 }
 
@@ -93,7 +107,10 @@ impl Shared {
             if let Some(unit) = queue.units.pop_front() {
                 return Some(unit);
             }
-            queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self
+                .ready
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -114,5 +131,7 @@ fn work(mut worker: Worker, shared: &Shared, results: &Sender<Result<Upload, Run
 
 fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_string()
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
+        .to_string()
 }

@@ -3,7 +3,8 @@
 use crate::{RunError, model_file};
 use lyceum_client_node::{Node, Worker};
 use lyceum_core::{
-    Assignment, DataRef, Engine, ExpertScores, Federation, Fingerprint, Job, Layout, Network, Params, Payload, Role, Round, Ticket, UnitId, Work,
+    Assignment, DataRef, Engine, ExpertScores, Federation, Fingerprint, Job, Layout, Network,
+    Params, Payload, Role, Round, Ticket, UnitId, Work,
 };
 use lyceum_scenarios::{Loaded, Registry, Scenario};
 use std::{
@@ -36,21 +37,31 @@ pub(crate) fn prepare(
     saved_expert: Option<&Path>,
 ) -> Result<Prepared, RunError> {
     let engine = *registry.engine(&scenario.training.engine).ok_or_else(|| {
-        scenario.fault("training.engine", "this engine is not known", "see `lyceum list`")
+        scenario.fault(
+            "training.engine",
+            "this engine is not known",
+            "see `lyceum list`",
+        )
     })?;
     let loaded = Loaded::read(scenario, folders)?;
     let network = loaded.network(scenario)?;
-    (engine.build)(&network).map_err(|reason| scenario.fault("training.engine", reason, "cannot be used here"))?;
+    (engine.build)(&network)
+        .map_err(|reason| scenario.fault("training.engine", reason, "cannot be used here"))?;
     let initial = initial(scenario, &network)?;
     let expert = match scenario.needs_expert() {
         true => Some(expert(scenario, engine, &network, &loaded, saved_expert)?),
         false => None,
     };
-    let federation = loaded.federate(scenario, expert.as_ref().map(|e| e.scores.losses.as_slice()))?;
+    let federation = loaded.federate(
+        scenario,
+        expert.as_ref().map(|e| e.scores.losses.as_slice()),
+    )?;
     let clients = scenario.data.clients.get() as u64;
     if federation.clients() < clients {
         let message = format!("the data set has only {} clients", federation.clients());
-        return Err(scenario.fault("data.clients", message, "ask for at most that many").into());
+        return Err(scenario
+            .fault("data.clients", message, "ask for at most that many")
+            .into());
     }
     let mut chain = scenario.digest().extend();
     chain.add(initial.bytes());
@@ -59,14 +70,27 @@ pub(crate) fn prepare(
             chain.number(u64::from(loss.to_bits()));
         });
     }
-    Ok(Prepared { digest: chain.link(), engine, network, federation, expert, initial })
+    Ok(Prepared {
+        digest: chain.link(),
+        engine,
+        network,
+        federation,
+        expert,
+        initial,
+    })
 }
 
 fn initial(scenario: &Scenario, network: &Network) -> Result<Params, RunError> {
     match &scenario.run.start_from {
         None => Ok(network.initial(scenario.seed()).into()),
         Some(path) => model_file::read(path, network.layout()).map_err(|e| {
-            scenario.fault("run.start_from", e.to_string(), "a safetensors file of this scenario's model").into()
+            scenario
+                .fault(
+                    "run.start_from",
+                    e.to_string(),
+                    "a safetensors file of this scenario's model",
+                )
+                .into()
         }),
     }
 }
@@ -83,9 +107,19 @@ fn expert(
         return read_expert(path, network.layout(), samples);
     }
     let undivided = loaded.undivided().ok_or_else(|| {
-        scenario.fault("data.set", "an expert needs all samples in one place", "this set makes them on demand")
+        scenario.fault(
+            "data.set",
+            "an expert needs all samples in one place",
+            "this set makes them on demand",
+        )
     })?;
-    let node = Arc::new(Node::new(scenario, engine, network.clone(), undivided, None));
+    let node = Arc::new(Node::new(
+        scenario,
+        engine,
+        network.clone(),
+        undivided,
+        None,
+    ));
     let assignment = Assignment {
         ticket: Ticket(0),
         round: Round(0),
@@ -93,14 +127,25 @@ fn expert(
         work: Work::Expert,
         global: network.initial(scenario.seed()).into(),
         vectors: Vec::new(),
-        jobs: vec![Job { data: DataRef::Pool, state: Default::default() }],
+        jobs: vec![Job {
+            data: DataRef::Pool,
+            state: Default::default(),
+        }],
     };
     let upload = Worker::new(node)?.execute(&assignment)?;
     let Payload::Expert { params, scores } = upload.payload else {
-        return Err(RunError::Panic("the expert's unit came back as something else".into()));
+        return Err(RunError::Panic(
+            "the expert's unit came back as something else".into(),
+        ));
     };
     if scores.losses.iter().any(|l| !l.is_finite()) {
-        return Err(scenario.fault("expert.rate", "the expert's training diverged", "try a smaller rate").into());
+        return Err(scenario
+            .fault(
+                "expert.rate",
+                "the expert's training diverged",
+                "try a smaller rate",
+            )
+            .into());
     }
     Ok(Expert { params, scores })
 }
@@ -108,7 +153,13 @@ fn expert(
 /// The expert's tensors and, behind them, its scores, as one safetensors file.
 pub(crate) fn write_expert(path: &Path, layout: &Layout, expert: &Expert) -> Result<(), RunError> {
     let ExpertScores { losses, errors } = &expert.scores;
-    let values: Vec<f32> = expert.params.iter().chain(losses).chain(errors).copied().collect();
+    let values: Vec<f32> = expert
+        .params
+        .iter()
+        .chain(losses)
+        .chain(errors)
+        .copied()
+        .collect();
     model_file::write(path, &with_scores(layout, losses.len()), &values.into())
 }
 
@@ -116,8 +167,14 @@ fn read_expert(path: &Path, layout: &Layout, samples: usize) -> Result<Expert, R
     let all = model_file::read(path, &with_scores(layout, samples))?;
     let (params, scores) = all.split_at(layout.len());
     let (losses, errors) = scores.split_at(samples);
-    let scores = ExpertScores { losses: losses.to_vec(), errors: errors.to_vec() };
-    Ok(Expert { params: params.to_vec().into(), scores })
+    let scores = ExpertScores {
+        losses: losses.to_vec(),
+        errors: errors.to_vec(),
+    };
+    Ok(Expert {
+        params: params.to_vec().into(),
+        scores,
+    })
 }
 
 fn with_scores(layout: &Layout, samples: usize) -> Layout {

@@ -10,7 +10,9 @@ use crate::{
 use lyceum_client_node::Node;
 use lyceum_coordinator::{Input, Output, Plan, RoundMachine};
 use lyceum_core::{ClientId, Event, Params, Probe, Round, Time, Upload};
-use lyceum_metrics::{Conditions, EVENTS, EventLog, Summary, SummaryBuilder, peak_rss_mib, write_tables};
+use lyceum_metrics::{
+    Conditions, EVENTS, EventLog, Summary, SummaryBuilder, peak_rss_mib, write_tables,
+};
 use lyceum_scenarios::{Registry, Scenario};
 use std::{
     collections::BTreeSet,
@@ -50,7 +52,11 @@ pub fn run(
     observe: &mut dyn FnMut(&Event),
 ) -> Result<Summary, RunError> {
     let checkpoints = Checkpoints::of(&settings.out);
-    let latest = if settings.resume { checkpoints.latest()? } else { None };
+    let latest = if settings.resume {
+        checkpoints.latest()?
+    } else {
+        None
+    };
     let expert_file = settings.out.join("expert.safetensors");
     let saved_expert = latest.is_some().then_some(expert_file.as_path());
     let prepared = prepare(scenario, registry, &settings.folders, saved_expert)?;
@@ -73,7 +79,9 @@ pub fn run(
                 return Err(RunError::damaged(&settings.out, reason));
             }
             let snapshot = checkpoints.read(&latest, prepared.network.layout())?;
-            machine.restore(snapshot).map_err(|e| RunError::damaged(&settings.out, e))?;
+            machine
+                .restore(snapshot)
+                .map_err(|e| RunError::damaged(&settings.out, e))?;
             let log = EventLog::resume(&log_path, latest.events_bytes).map_err(metrics)?;
             builder = SummaryBuilder::from_log(&log_path).map_err(metrics)?;
             log
@@ -120,12 +128,26 @@ fn machine(scenario: &Scenario, prepared: &Prepared, node: &Node) -> RoundMachin
     };
     let roster: Arc<dyn lyceum_core::Roster> = prepared.federation.clone();
     let strategy = scenario.strategy.plugin.clone().start(&prepared.initial);
-    let selector = scenario.selection.plugin.clone().start(roster.clone(), rounds);
-    RoundMachine::new(plan, roster, strategy, selector, prepared.initial.clone(), prepared.digest)
+    let selector = scenario
+        .selection
+        .plugin
+        .clone()
+        .start(roster.clone(), rounds);
+    RoundMachine::new(
+        plan,
+        roster,
+        strategy,
+        selector,
+        prepared.initial.clone(),
+        prepared.digest,
+    )
 }
 
 fn toml_text(scenario: &Scenario) -> String {
-    format!("# Resolved: every key with its value. `lyceum run` reads it back.\n\n{}", scenario.resolved())
+    format!(
+        "# Resolved: every key with its value. `lyceum run` reads it back.\n\n{}",
+        scenario.resolved()
+    )
 }
 
 fn metrics(error: impl ToString) -> RunError {
@@ -172,7 +194,8 @@ impl Driver<'_> {
         if let Some(expert) = &self.prepared.expert {
             let losses = &expert.scores.losses;
             let samples = losses.len() as u64;
-            let mean_loss = losses.iter().map(|&l| f64::from(l)).sum::<f64>() / samples.max(1) as f64;
+            let mean_loss =
+                losses.iter().map(|&l| f64::from(l)).sum::<f64>() / samples.max(1) as f64;
             self.record(&Event::ExpertTrained { samples, mean_loss })?;
         }
         Ok(())
@@ -187,7 +210,9 @@ impl Driver<'_> {
                 Ending::Over if self.last_round_done() => self.save()?,
                 Ending::Over if stop.load(Ordering::Relaxed) => {
                     self.save()?;
-                    self.record(&Event::Paused { rounds: self.machine.rounds_done() })?;
+                    self.record(&Event::Paused {
+                        rounds: self.machine.rounds_done(),
+                    })?;
                     return Ok(());
                 }
                 Ending::Over if saved.elapsed() >= self.settings.checkpoint_every => {
@@ -230,7 +255,11 @@ impl Driver<'_> {
             }
             match self.pool.wait() {
                 Some(result) => self.upload(result?)?,
-                None => return Err(RunError::Panic("a round has neither work nor an end".into())),
+                None => {
+                    return Err(RunError::Panic(
+                        "a round has neither work nor an end".into(),
+                    ));
+                }
             }
         }
     }
@@ -246,11 +275,17 @@ impl Driver<'_> {
         Time(self.settings.started.elapsed().as_micros() as u64)
     }
 
-    fn time_round(&mut self, round: Round, start: Instant, closed: Option<Duration>) -> Result<(), RunError> {
+    fn time_round(
+        &mut self,
+        round: Round,
+        start: Instant,
+        closed: Option<Duration>,
+    ) -> Result<(), RunError> {
         let total = start.elapsed();
         let training = closed.unwrap_or(total);
         let evaluation = total - training;
-        self.first_round.get_or_insert(self.settings.started.elapsed().as_secs_f64());
+        self.first_round
+            .get_or_insert(self.settings.started.elapsed().as_secs_f64());
         self.record(&Event::Timing {
             round,
             seconds: training.as_secs_f64(),
@@ -260,8 +295,16 @@ impl Driver<'_> {
 
     /// Each client's accuracy on the test samples of its classes follows from the tally per class.
     fn client_accuracies(&mut self, event: &Event) -> Result<(), RunError> {
-        let (Some(every), Event::Evaluated { round, probe: Probe::Test, correct, count, .. }) =
-            (self.scenario.evaluation.clients_every, event)
+        let (
+            Some(every),
+            Event::Evaluated {
+                round,
+                probe: Probe::Test,
+                correct,
+                count,
+                ..
+            },
+        ) = (self.scenario.evaluation.clients_every, event)
         else {
             return Ok(());
         };
@@ -270,12 +313,17 @@ impl Driver<'_> {
         }
         for client in (0..self.scenario.data.clients.get() as u64).map(ClientId) {
             let shard = self.prepared.federation.shard(client);
-            let classes: BTreeSet<usize> = (0..shard.len()).map(|p| shard.label(p) as usize).collect();
+            let classes: BTreeSet<usize> =
+                (0..shard.len()).map(|p| shard.label(p) as usize).collect();
             let hits: u64 = classes.iter().map(|&c| correct[c]).sum();
             let all: u64 = classes.iter().map(|&c| count[c]).sum();
             if all > 0 {
                 let accuracy = hits as f64 / all as f64;
-                self.record(&Event::ClientAccuracy { round: *round, client, accuracy })?;
+                self.record(&Event::ClientAccuracy {
+                    round: *round,
+                    client,
+                    accuracy,
+                })?;
             }
         }
         Ok(())
@@ -290,17 +338,29 @@ impl Driver<'_> {
 
     fn save(&mut self) -> Result<(), RunError> {
         if let Some(best) = self.best.take() {
-            self.checkpoints.write_best(self.prepared.network.layout(), &best)?;
+            self.checkpoints
+                .write_best(self.prepared.network.layout(), &best)?;
         }
         let events = self.log.sync().map_err(metrics)?;
-        let Some(snapshot) = self.machine.snapshot() else { return Ok(()) };
-        self.checkpoints.write(self.prepared.network.layout(), &snapshot, events, self.prepared.digest)
+        let Some(snapshot) = self.machine.snapshot() else {
+            return Ok(());
+        };
+        self.checkpoints.write(
+            self.prepared.network.layout(),
+            &snapshot,
+            events,
+            self.prepared.digest,
+        )
     }
 
     /// The last good model is the one before the round that failed; it is kept before anything else.
     fn stalled(&mut self, reason: String) -> Result<(), RunError> {
         let round = self.machine.rounds_done();
-        let path = self.settings.out.join("checkpoint").join("last_good.safetensors");
+        let path = self
+            .settings
+            .out
+            .join("checkpoint")
+            .join("last_good.safetensors");
         fs::create_dir_all(self.settings.out.join("checkpoint")).map_err(RunError::file(&path))?;
         crate::model_file::write(&path, self.prepared.network.layout(), self.machine.global())?;
         self.summarise()?;
@@ -322,7 +382,9 @@ impl Driver<'_> {
             peak_rss_mib: peak_rss_mib(),
         };
         let summary = self.builder.summary(conditions);
-        summary.write(&self.settings.out.join("summary.json")).map_err(metrics)?;
+        summary
+            .write(&self.settings.out.join("summary.json"))
+            .map_err(metrics)?;
         Ok(summary)
     }
 }

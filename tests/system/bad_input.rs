@@ -31,30 +31,94 @@ const BROKEN: [(&str, &str, &str); 30] = [
     ("rounds is negative", "rounds = 3", "rounds = -2"),
     ("rounds is missing", "rounds = 3\n", ""),
     ("unknown key in run", "rounds = 3", "rounds = 3\nround = 4"),
-    ("unknown table", "[strategy.fed_avg]", "[strategy.fed_avg]\n[stategy]\nx = 1"),
-    ("run name is a path", "name = \"good\"", "name = \"../good\""),
+    (
+        "unknown table",
+        "[strategy.fed_avg]",
+        "[strategy.fed_avg]\n[stategy]\nx = 1",
+    ),
+    (
+        "run name is a path",
+        "name = \"good\"",
+        "name = \"../good\"",
+    ),
     ("rate is NaN", "rate = 0.1", "rate = nan"),
     ("rate is infinite", "rate = 0.1", "rate = inf"),
     ("rate is negative", "rate = 0.1", "rate = -0.1"),
     ("rate is missing", "rate = 0.1", "batch = 8"),
-    ("batch is a fraction", "rate = 0.1", "rate = 0.1\nbatch = 3.5"),
-    ("unknown engine", "rate = 0.1", "rate = 0.1\nengine = \"cuda\""),
-    ("momentum of one", "rate = 0.1", "rate = 0.1\n[training.optimizer.sgd]\nmomentum = 1.0"),
-    ("unknown optimizer", "rate = 0.1", "rate = 0.1\n[training.optimizer.lion]"),
-    ("two strategies", "[strategy.fed_avg]", "[strategy.fed_avg]\n[strategy.fed_prox]\nmu = 0.1"),
-    ("unknown strategy", "[strategy.fed_avg]", "[strategy.fed_svg]"),
+    (
+        "batch is a fraction",
+        "rate = 0.1",
+        "rate = 0.1\nbatch = 3.5",
+    ),
+    (
+        "unknown engine",
+        "rate = 0.1",
+        "rate = 0.1\nengine = \"cuda\"",
+    ),
+    (
+        "momentum of one",
+        "rate = 0.1",
+        "rate = 0.1\n[training.optimizer.sgd]\nmomentum = 1.0",
+    ),
+    (
+        "unknown optimizer",
+        "rate = 0.1",
+        "rate = 0.1\n[training.optimizer.lion]",
+    ),
+    (
+        "two strategies",
+        "[strategy.fed_avg]",
+        "[strategy.fed_avg]\n[strategy.fed_prox]\nmu = 0.1",
+    ),
+    (
+        "unknown strategy",
+        "[strategy.fed_avg]",
+        "[strategy.fed_svg]",
+    ),
     ("no strategy", "[strategy.fed_avg]\n", ""),
-    ("unknown key in a strategy", "[strategy.fed_avg]", "[strategy.fed_prox]\nmu = 0.1\nnu = 0.2"),
-    ("negative mu", "[strategy.fed_avg]", "[strategy.fed_prox]\nmu = -1"),
-    ("more per round than clients", "per_round = 4", "per_round = 1000"),
-    ("fewer parts than clients", "clients = 10", "clients = 10\nparts = 5"),
+    (
+        "unknown key in a strategy",
+        "[strategy.fed_avg]",
+        "[strategy.fed_prox]\nmu = 0.1\nnu = 0.2",
+    ),
+    (
+        "negative mu",
+        "[strategy.fed_avg]",
+        "[strategy.fed_prox]\nmu = -1",
+    ),
+    (
+        "more per round than clients",
+        "per_round = 4",
+        "per_round = 1000",
+    ),
+    (
+        "fewer parts than clients",
+        "clients = 10",
+        "clients = 10\nparts = 5",
+    ),
     ("no data set", "set = \"digits\"\n", ""),
     ("unknown data set", "set = \"digits\"", "set = \"digit\""),
-    ("missing data files", "set = \"digits\"", "set = \"fashion-mnist\""),
+    (
+        "missing data files",
+        "set = \"digits\"",
+        "set = \"fashion-mnist\"",
+    ),
     ("no partition", "[data.partition.iid]\n", ""),
-    ("a partition that cannot hold", "[data.partition.iid]", "[data.partition.dirichlet]\nalpha = 0.1\nmin_samples = 1000"),
-    ("hidden layer without units", "hidden = [16]", "hidden = [16, 0]"),
-    ("a convolution larger than the image", "[model.mlp]\nhidden = [16]", "[model.cnn]\nlayers = [{ conv = { channels = 4, kernel = 9 } }]"),
+    (
+        "a partition that cannot hold",
+        "[data.partition.iid]",
+        "[data.partition.dirichlet]\nalpha = 0.1\nmin_samples = 1000",
+    ),
+    (
+        "hidden layer without units",
+        "hidden = [16]",
+        "hidden = [16, 0]",
+    ),
+    (
+        "a convolution larger than the image",
+        "[model.mlp]\nhidden = [16]",
+        "[model.cnn]\nlayers = [{ conv = { channels = 4, kernel = 9 } }]",
+    ),
     ("not TOML", "[run]", "[run\n"),
 ];
 
@@ -69,7 +133,11 @@ fn run(name: &str, bytes: &[u8], args: &[&str]) -> (Option<i32>, String, bool) {
         .output()
         .unwrap();
     let left = fs::read_dir(folder.path()).unwrap().count() > 1;
-    (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned(), left)
+    (
+        out.status.code(),
+        String::from_utf8_lossy(&out.stderr).into_owned(),
+        left,
+    )
 }
 
 #[test]
@@ -94,26 +162,41 @@ fn other_files_and_overrides_get_a_sentence_too() {
     let bad = |name: &str, bytes: &[u8], args: &[&str]| {
         let (code, stderr, left) = run(name, bytes, args);
         assert_eq!((code, left), (Some(2), false), "{stderr}");
+        assert_eq!(stderr.matches("error:").count(), 1, "{stderr}");
         format!("## {name} {args:?}\n{stderr}\n")
     };
     all += &bad("empty.toml", b"", &[]);
     all += &bad("image.toml", &[b'a', b'\n', 0x89, 0xff, 0x00], &[]);
     all += &bad("list.toml", b"[1, 2, 3]\n", &[]);
-    all += &bad("good.toml", GOOD.as_bytes(), &["--set", "training.rate=fast"]);
+    all += &bad(
+        "good.toml",
+        GOOD.as_bytes(),
+        &["--set", "training.rate=fast"],
+    );
     all += &bad("good.toml", GOOD.as_bytes(), &["--set", "training.rte=1"]);
     all += &bad("good.toml", GOOD.as_bytes(), &["--set", "nonsense"]);
     all += &bad("good.toml", GOOD.as_bytes(), &["--seeds", "5..1"]);
     all += &bad("good.toml", GOOD.as_bytes(), &["--threads", "0"]);
     insta::assert_snapshot!("other_faults", all);
-    let out = Command::new(env!("CARGO_BIN_EXE_lyceum-under-test")).args(["run", "nowhere.toml"]).output().unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
+        .args(["run", "nowhere.toml"])
+        .output()
+        .unwrap();
     assert_eq!(out.status.code(), Some(2));
 }
 
 #[test]
 fn several_faults_are_all_reported_at_once() {
-    let text = GOOD.replace("rounds = 3", "rounds = 0").replace("rate = 0.1", "rate = -1").replace("per_round = 4", "per_round = 0");
+    let text = GOOD
+        .replace("rounds = 3", "rounds = 0")
+        .replace("rate = 0.1", "rate = -1")
+        .replace("per_round = 4", "per_round = 0");
     let (code, stderr, _) = run("bad.toml", text.as_bytes(), &[]);
-    assert_eq!((code, stderr.matches("error:").count()), (Some(2), 3), "{stderr}");
+    assert_eq!(
+        (code, stderr.matches("error:").count()),
+        (Some(2), 3),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -121,10 +204,21 @@ fn an_override_may_choose_another_variant() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("good.toml"), GOOD).unwrap();
     let out = Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
-        .args(["check", "good.toml", "--set", "strategy.fed_prox.mu=0.1", "--set", "ordering.order=anti-curriculum"])
+        .args([
+            "check",
+            "good.toml",
+            "--set",
+            "strategy.fed_prox.mu=0.1",
+            "--set",
+            "ordering.order=anti-curriculum",
+        ])
         .current_dir(folder.path())
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&out.stdout);
-    assert!(text.contains("3 rounds of fed_prox on digits, 10 clients"), "{text}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        text.contains("3 rounds of fed_prox on digits, 10 clients"),
+        "{text}{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
 }

@@ -5,7 +5,10 @@ use std::{fs, path::PathBuf};
 
 /// The files of the catalogue.
 pub(crate) fn folder() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/catalogue"))
+    PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../scenarios/catalogue"
+    ))
 }
 
 /// A scenario of the catalogue with overrides.
@@ -21,10 +24,21 @@ fn every_catalogue_file_is_a_valid_scenario_with_a_comment() {
     for entry in fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("# "), "{} does not say what it shows", path.display());
+        assert!(
+            text.starts_with("# "),
+            "{} does not say what it shows",
+            path.display()
+        );
         let name = path.display().to_string();
-        let scenario = Scenario::read(&lyceum::registry(), &name, &text, &[]).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(scenario.run.name, path.file_stem().unwrap().to_string_lossy().replace("fashion-orderings", "fashion-curriculum"));
+        let scenario = Scenario::read(&lyceum::registry(), &name, &text, &[])
+            .unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(
+            scenario.run.name,
+            path.file_stem()
+                .unwrap()
+                .to_string_lossy()
+                .replace("fashion-orderings", "fashion-curriculum")
+        );
         seen += 1;
     }
     assert!(seen >= 9, "{seen}");
@@ -32,10 +46,18 @@ fn every_catalogue_file_is_a_valid_scenario_with_a_comment() {
 
 #[test]
 fn a_resolved_scenario_reads_back_as_itself() {
-    for name in ["quickstart", "mixture-curriculum", "clients-curriculum", "w2", "million", "fed-adam-dropouts"] {
+    for name in [
+        "quickstart",
+        "mixture-curriculum",
+        "clients-curriculum",
+        "w2",
+        "million",
+        "fed-adam-dropouts",
+    ] {
         let scenario = read(name, &[]);
         let text = scenario.resolved().to_string();
-        let again = Scenario::read(&lyceum::registry(), name, &text, &[]).unwrap_or_else(|e| panic!("{e}"));
+        let again =
+            Scenario::read(&lyceum::registry(), name, &text, &[]).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(scenario.digest(), again.digest(), "{name}");
         assert_eq!(scenario.resolved(), again.resolved(), "{name}");
     }

@@ -17,7 +17,13 @@ pub(crate) fn run_in(folder: &Path, scenario: &Scenario, threads: usize, resume:
 }
 
 /// Runs until `rounds` rounds are closed, then stops as Ctrl-C would.
-pub(crate) fn run_until(folder: &Path, scenario: &Scenario, threads: usize, resume: bool, rounds: u64) -> Summary {
+pub(crate) fn run_until(
+    folder: &Path,
+    scenario: &Scenario,
+    threads: usize,
+    resume: bool,
+    rounds: u64,
+) -> Summary {
     let stop = AtomicBool::new(false);
     let settings = Settings {
         threads,
@@ -27,11 +33,17 @@ pub(crate) fn run_until(folder: &Path, scenario: &Scenario, threads: usize, resu
         checkpoint_every: Duration::ZERO,
         started: Instant::now(),
     };
-    run(scenario, &lyceum::registry(), &settings, &stop, &mut |event| {
-        if let Event::RoundClosed { round, .. } = event {
-            stop.store(round.0 + 1 >= rounds, std::sync::atomic::Ordering::Relaxed);
-        }
-    })
+    run(
+        scenario,
+        &lyceum::registry(),
+        &settings,
+        &stop,
+        &mut |event| {
+            if let Event::RoundClosed { round, .. } = event {
+                stop.store(round.0 + 1 >= rounds, std::sync::atomic::Ordering::Relaxed);
+            }
+        },
+    )
     .unwrap_or_else(|e| panic!("{e}"))
 }
 
@@ -42,11 +54,34 @@ pub(crate) fn fingerprint(scenario: &Scenario, threads: usize) -> Fingerprint {
 
 /// Strategies with different states, times every order, on a short quickstart.
 pub(crate) fn variants() -> Vec<Scenario> {
-    let strategies = ["strategy.fed_avg={}", "strategy.scaffold={}", "strategy.fed_adam={}"];
-    let orders = ["curriculum", "anti-curriculum", "random", "vanilla", "blocked", "interleaved"];
-    let pairs = strategies.iter().flat_map(|s| orders.iter().map(move |o| (s, o)));
+    let strategies = [
+        "strategy.fed_avg={}",
+        "strategy.scaffold={}",
+        "strategy.fed_adam={}",
+    ];
+    let orders = [
+        "curriculum",
+        "anti-curriculum",
+        "random",
+        "vanilla",
+        "blocked",
+        "interleaved",
+    ];
+    let pairs = strategies
+        .iter()
+        .flat_map(|s| orders.iter().map(move |o| (s, o)));
     pairs
-        .map(|(strategy, order)| read("quickstart", &["run.rounds=6", "training.epochs=1", strategy, &format!("ordering.order={order}")]))
+        .map(|(strategy, order)| {
+            read(
+                "quickstart",
+                &[
+                    "run.rounds=6",
+                    "training.epochs=1",
+                    strategy,
+                    &format!("ordering.order={order}"),
+                ],
+            )
+        })
         .collect()
 }
 
@@ -61,17 +96,38 @@ fn any_number_of_threads_gives_the_same_fingerprint() {
 
 #[test]
 fn every_strategy_selector_and_score_is_deterministic() {
-    let strategies = ["fed_prox={mu=0.1}", "fed_avg_m={}", "fed_yogi={}", "fed_adagrad={}", "fed_nova={}", "fed_dyn={alpha=0.1}"];
-    let selections = ["uniform={per_round=4}", "passes={per_round=4}", "all={}", "power_of_choice={candidates=8,per_round=4}", "oort={per_round=4}"];
+    let strategies = [
+        "fed_prox={mu=0.1}",
+        "fed_avg_m={}",
+        "fed_yogi={}",
+        "fed_adagrad={}",
+        "fed_nova={}",
+        "fed_dyn={alpha=0.1}",
+    ];
+    let selections = [
+        "uniform={per_round=4}",
+        "passes={per_round=4}",
+        "all={}",
+        "power_of_choice={candidates=8,per_round=4}",
+        "oort={per_round=4}",
+    ];
     let scores = ["local-loss", "both-losses", "expert-loss", "global-error"];
     let short = ["run.rounds=4", "training.epochs=1"];
     let one = |set: String| {
         let scenario = read("quickstart", &[short[0], short[1], &set]);
-        assert_eq!(fingerprint(&scenario, 1), fingerprint(&scenario, 3), "{set}");
+        assert_eq!(
+            fingerprint(&scenario, 1),
+            fingerprint(&scenario, 3),
+            "{set}"
+        );
     };
     strategies.iter().for_each(|s| one(format!("strategy.{s}")));
-    selections.iter().for_each(|s| one(format!("selection.{s}")));
-    scores.iter().for_each(|s| one(format!("ordering.score={s}")));
+    selections
+        .iter()
+        .for_each(|s| one(format!("selection.{s}")));
+    scores
+        .iter()
+        .for_each(|s| one(format!("ordering.score={s}")));
     one("ordering.pace={cyclical={}}".into());
     one("ordering.weighting={by=\"global-loss\"}".into());
     one("availability.dropout=0.4".into());
@@ -80,7 +136,12 @@ fn every_strategy_selector_and_score_is_deterministic() {
 
 #[test]
 fn another_seed_is_another_run() {
-    let seed = |s| fingerprint(&read("quickstart", &["run.rounds=2", &format!("run.seed={s}")]), 2);
+    let seed = |s| {
+        fingerprint(
+            &read("quickstart", &["run.rounds=2", &format!("run.seed={s}")]),
+            2,
+        )
+    };
     assert_ne!(seed(1), seed(2));
     assert_eq!(seed(1), seed(1));
 }
@@ -89,12 +150,26 @@ fn another_seed_is_another_run() {
 fn a_run_with_seven_rounds_begins_like_one_with_six() {
     let links = |rounds: u64| {
         let folder = tempfile::tempdir().unwrap();
-        let scenario = read("quickstart", &["selection.uniform={per_round=5}", &format!("run.rounds={rounds}")]);
+        let scenario = read(
+            "quickstart",
+            &[
+                "selection.uniform={per_round=5}",
+                &format!("run.rounds={rounds}"),
+            ],
+        );
         run_in(folder.path(), &scenario, 2, false);
         let table = std::fs::read_to_string(folder.path().join("rounds.csv")).unwrap();
         let mut reader = csv::Reader::from_reader(table.as_bytes());
-        let column = reader.headers().unwrap().iter().position(|h| h == "train_loss").unwrap();
-        reader.records().map(|r| r.unwrap()[column].to_string()).collect::<Vec<_>>()
+        let column = reader
+            .headers()
+            .unwrap()
+            .iter()
+            .position(|h| h == "train_loss")
+            .unwrap();
+        reader
+            .records()
+            .map(|r| r.unwrap()[column].to_string())
+            .collect::<Vec<_>>()
     };
     assert_eq!(links(6), links(7)[..6]);
 }

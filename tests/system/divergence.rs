@@ -44,7 +44,10 @@ fn run(folder: &Path, text: &str) -> (Option<i32>, String) {
         .current_dir(folder)
         .output()
         .unwrap();
-    (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    (
+        out.status.code(),
+        String::from_utf8_lossy(&out.stderr).into_owned(),
+    )
 }
 
 #[test]
@@ -64,7 +67,9 @@ fn a_diverging_client_is_refused_by_name_and_the_others_go_on() {
                 }
                 outcome => assert_eq!(outcome, Outcome::Accepted),
             },
-            Event::RoundClosed { accepted, refused, .. } => assert_eq!((accepted, refused), (3, 1)),
+            Event::RoundClosed {
+                accepted, refused, ..
+            } => assert_eq!((accepted, refused), (3, 1)),
             _ => {}
         }
     }
@@ -77,7 +82,12 @@ fn a_run_in_which_everybody_diverges_stops_with_the_last_good_model() {
     let (code, stderr) = run(folder.path(), &csv(folder.path(), |_| true));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("no update was accepted"), "{stderr}");
-    assert!(folder.path().join("out/checkpoint/last_good.safetensors").exists());
+    assert!(
+        folder
+            .path()
+            .join("out/checkpoint/last_good.safetensors")
+            .exists()
+    );
     let summary = lyceum_metrics::Summary::read(&folder.path().join("out/summary.json")).unwrap();
     assert_eq!(summary.status, lyceum_metrics::Status::Stalled);
 }

@@ -9,7 +9,12 @@ use lyceum_metrics::{Interval, mean, paired};
 fn accuracies(name: &str) -> Vec<f64> {
     let one = |seed: u64| {
         let folder = tempfile::tempdir().unwrap();
-        let summary = run_in(folder.path(), &read(name, &[&format!("run.seed={seed}")]), threads(), false);
+        let summary = run_in(
+            folder.path(),
+            &read(name, &[&format!("run.seed={seed}")]),
+            threads(),
+            false,
+        );
         100.0 * summary.mean_last_10_accuracy.unwrap()
     };
     (0..8).map(one).collect()
@@ -20,22 +25,35 @@ fn threads() -> usize {
 }
 
 fn holds(claim: &str, higher: &[f64], lower: &[f64]) {
-    let Interval { mean, half_width, .. } = paired(higher, lower).unwrap();
+    let Interval {
+        mean, half_width, ..
+    } = paired(higher, lower).unwrap();
     let half_width = half_width.unwrap();
     println!("{claim}: {mean:.2} +-{half_width:.2}");
-    assert!(mean - half_width > 0.0, "{claim}: {mean:.2} +-{half_width:.2}");
+    assert!(
+        mean - half_width > 0.0,
+        "{claim}: {mean:.2} +-{half_width:.2}"
+    );
 }
 
 fn near(name: &str, got: &[f64], want: f64) {
     let got = mean(got).unwrap();
     println!("{name}: {got:.2} (reference {want})");
-    assert!((got - want).abs() < 4.0, "{name}: {got:.2}, reference {want}");
+    assert!(
+        (got - want).abs() < 4.0,
+        "{name}: {got:.2}, reference {want}"
+    );
 }
 
 #[test]
 fn data_ordering_curriculum_beats_random_beats_anti_curriculum() {
-    let [curriculum, random, vanilla, anti] =
-        ["mixture-curriculum", "mixture-random", "mixture-vanilla", "mixture-anti-curriculum"].map(accuracies);
+    let [curriculum, random, vanilla, anti] = [
+        "mixture-curriculum",
+        "mixture-random",
+        "mixture-vanilla",
+        "mixture-anti-curriculum",
+    ]
+    .map(accuracies);
     near("curriculum", &curriculum, 49.2);
     near("random", &random, 44.4);
     near("vanilla", &vanilla, 43.4);
@@ -46,8 +64,12 @@ fn data_ordering_curriculum_beats_random_beats_anti_curriculum() {
 
 #[test]
 fn client_ordering_curriculum_beats_vanilla_beats_anti_curriculum() {
-    let [curriculum, vanilla, anti] =
-        ["clients-curriculum", "clients-vanilla", "clients-anti-curriculum"].map(accuracies);
+    let [curriculum, vanilla, anti] = [
+        "clients-curriculum",
+        "clients-vanilla",
+        "clients-anti-curriculum",
+    ]
+    .map(accuracies);
     near("curriculum", &curriculum, 64.9);
     near("vanilla", &vanilla, 59.9);
     near("anti", &anti, 54.9);

@@ -21,7 +21,12 @@ fn root() -> &'static Path {
 fn dependencies(folder: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
     let manifest: toml::Table = text.parse().unwrap();
-    manifest["dependencies"].as_table().unwrap().keys().cloned().collect()
+    manifest["dependencies"]
+        .as_table()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect()
 }
 
 #[test]
@@ -29,10 +34,16 @@ fn arrows_point_down_only() {
     let floors: BTreeMap<_, _> = FLOORS.into_iter().collect();
     for (folder, floor) in FLOORS {
         for dependency in dependencies(folder) {
-            let Some(other) = floors.get(dependency.trim_start_matches("lyceum-")).filter(|_| dependency.starts_with("lyceum-")) else {
+            let Some(other) = floors
+                .get(dependency.trim_start_matches("lyceum-"))
+                .filter(|_| dependency.starts_with("lyceum-"))
+            else {
                 continue;
             };
-            assert!(*other < floor, "{folder} (floor {floor}) depends on {dependency} (floor {other})");
+            assert!(
+                *other < floor,
+                "{folder} (floor {floor}) depends on {dependency} (floor {other})"
+            );
         }
     }
 }
@@ -44,15 +55,30 @@ fn only_the_learner_knows_a_tensor_library() {
         assert_eq!(knows, folder == "learner", "{folder}");
     }
     for folder in ["coordinator", "scenarios", "strategies", "client-node"] {
-        assert!(!dependencies(folder).contains(&"lyceum-learner".to_string()), "{folder}");
+        assert!(
+            !dependencies(folder).contains(&"lyceum-learner".to_string()),
+            "{folder}"
+        );
     }
 }
 
 #[test]
 fn core_and_the_coordinator_have_no_clock_thread_file_or_hash_order() {
     let banned = [
-        "std::time", "Instant::now", "SystemTime", "std::thread", "std::fs", "std::net", "HashMap", "HashSet", "tokio",
-        "println!", "std::env", "rand::rng(", "OsRng", "SysRng",
+        "std::time",
+        "Instant::now",
+        "SystemTime",
+        "std::thread",
+        "std::fs",
+        "std::net",
+        "HashMap",
+        "HashSet",
+        "tokio",
+        "println!",
+        "std::env",
+        "rand::rng(",
+        "OsRng",
+        "SysRng",
     ];
     for folder in ["core/src", "coordinator/src"] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {

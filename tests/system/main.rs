@@ -1,5 +1,8 @@
 //! Whole-system tests, one file per promise.
 
+// Helpers of tests may unwrap as tests do.
+#![allow(clippy::unwrap_used)]
+
 mod bad_input;
 mod catalogue;
 mod determinism;

@@ -17,16 +17,32 @@ fn interrupted_and_resumed_runs_end_with_the_same_fingerprint() {
         let whole = fingerprint(scenario, 2);
         let folder = tempfile::tempdir().unwrap();
         let first = 1 + index as u64 % 4;
-        assert_eq!(run_until(folder.path(), scenario, 1, false, first).status, Status::Paused);
-        assert_eq!(run_until(folder.path(), scenario, 3, true, first + 1).status, Status::Paused);
+        assert_eq!(
+            run_until(folder.path(), scenario, 1, false, first).status,
+            Status::Paused
+        );
+        assert_eq!(
+            run_until(folder.path(), scenario, 3, true, first + 1).status,
+            Status::Paused
+        );
         let last = run_in(folder.path(), scenario, 2, true);
-        assert_eq!((last.status, last.fingerprint), (Status::Finished, whole), "{}", scenario.resolved());
+        assert_eq!(
+            (last.status, last.fingerprint),
+            (Status::Finished, whole),
+            "{}",
+            scenario.resolved()
+        );
     }
 }
 
 #[test]
 fn stateful_selection_and_scores_survive_an_interruption() {
-    for set in ["selection.oort={per_round=4}", "selection.passes={per_round=3}", "ordering.score=both-losses", "ordering.score=expert-loss"] {
+    for set in [
+        "selection.oort={per_round=4}",
+        "selection.passes={per_round=3}",
+        "ordering.score=both-losses",
+        "ordering.score=expert-loss",
+    ] {
         let scenario = read("quickstart", &["run.rounds=8", "training.epochs=1", set]);
         let folder = tempfile::tempdir().unwrap();
         run_until(folder.path(), &scenario, 2, false, 3);
@@ -45,7 +61,10 @@ fn a_resumed_run_leaves_the_same_tables() {
     run_in(&parts, &scenario, 2, true);
     let untimed = |path: &Path| {
         let text = std::fs::read_to_string(path.join("events.jsonl")).unwrap();
-        text.lines().filter(|l| !l.contains("\"timing\"")).map(String::from).collect::<Vec<_>>()
+        text.lines()
+            .filter(|l| !l.contains("\"timing\""))
+            .map(String::from)
+            .collect::<Vec<_>>()
     };
     assert_eq!(untimed(&whole), untimed(&parts));
 }
@@ -53,28 +72,70 @@ fn a_resumed_run_leaves_the_same_tables() {
 #[test]
 fn resuming_with_another_scenario_is_refused_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
-    run_until(folder.path(), &read("quickstart", &["run.rounds=6"]), 1, false, 2);
-    let out = start(folder.path(), &["--set", "run.rounds=6", "--set", "training.rate=0.5", "--resume"]).wait_with_output().unwrap();
+    run_until(
+        folder.path(),
+        &read("quickstart", &["run.rounds=6"]),
+        1,
+        false,
+        2,
+    );
+    let out = start(
+        folder.path(),
+        &[
+            "--set",
+            "run.rounds=6",
+            "--set",
+            "training.rate=0.5",
+            "--resume",
+        ],
+    )
+    .wait_with_output()
+    .unwrap();
     assert_eq!(out.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&out.stderr).contains("another scenario"));
-    let resumed = run_in(folder.path(), &read("quickstart", &["run.rounds=6"]), 1, true);
-    assert_eq!(resumed.fingerprint, fingerprint(&read("quickstart", &["run.rounds=6"]), 1));
+    let resumed = run_in(
+        folder.path(),
+        &read("quickstart", &["run.rounds=6"]),
+        1,
+        true,
+    );
+    assert_eq!(
+        resumed.fingerprint,
+        fingerprint(&read("quickstart", &["run.rounds=6"]), 1)
+    );
 }
 
 #[test]
 fn killed_at_any_line_of_output_and_resumed_gives_the_same_fingerprint() {
     let scenario = read("quickstart", &["run.rounds=10"]);
     let whole = fingerprint(&scenario, 2);
-    for (signal, lines) in [("-KILL", 1), ("-KILL", 2), ("-KILL", 4), ("-KILL", 7), ("-INT", 3), ("-TERM", 5)] {
+    for (signal, lines) in [
+        ("-KILL", 1),
+        ("-KILL", 2),
+        ("-KILL", 4),
+        ("-KILL", 7),
+        ("-INT", 3),
+        ("-TERM", 5),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let args = ["--set", "run.rounds=10", "--checkpoint-every", "0"];
         let mut child = start(folder.path(), &args);
         wait_for_lines(&mut child, lines);
         let pid = child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         child.wait().unwrap();
         let resumed = run_in(folder.path(), &scenario, 2, true);
-        assert_eq!((resumed.status, resumed.fingerprint), (Status::Finished, whole), "{signal} after {lines} lines");
+        assert_eq!(
+            (resumed.status, resumed.fingerprint),
+            (Status::Finished, whole),
+            "{signal} after {lines} lines"
+        );
     }
 }
 
@@ -98,7 +159,10 @@ fn wait_for_lines(child: &mut Child, lines: usize) {
     let mut line = String::new();
     for _ in 0..lines {
         line.clear();
-        assert!(reader.read_line(&mut line).unwrap() > 0, "the run ended early");
+        assert!(
+            reader.read_line(&mut line).unwrap() > 0,
+            "the run ended early"
+        );
     }
     child.stderr = Some(reader.into_inner());
 }

@@ -19,8 +19,12 @@ pub(crate) struct Bottleneck {
 
 impl Model for Bottleneck {
     fn network(&self, input: &[usize], classes: usize) -> Result<Network, NetworkError> {
-        let hidden = |depth: usize| Layer::Dense { units: (self.width.get() >> depth.min(63)).max(1) };
-        let mut layers: Vec<_> = (0..self.depth.get()).flat_map(|d| [hidden(d), Layer::Tanh {}]).collect();
+        let hidden = |depth: usize| Layer::Dense {
+            units: (self.width.get() >> depth.min(63)).max(1),
+        };
+        let mut layers: Vec<_> = (0..self.depth.get())
+            .flat_map(|d| [hidden(d), Layer::Tanh {}])
+            .collect();
         layers.push(Layer::Dense { units: classes });
         Network::new(input, classes, layers, Init::Glorot)
     }

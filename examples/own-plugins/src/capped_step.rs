@@ -20,7 +20,12 @@ impl Strategy for CappedStep {
         0
     }
 
-    fn close(&self, shortened: &mut u64, global: &mut Params, folded: &Folded<'_>) -> Result<(), Stall> {
+    fn close(
+        &self,
+        shortened: &mut u64,
+        global: &mut Params,
+        folded: &Folded<'_>,
+    ) -> Result<(), Stall> {
         if folded.sum.terms(0) == 0 {
             return Err(Stall("no update was accepted".into()));
         }
@@ -28,7 +33,11 @@ impl Strategy for CappedStep {
         let before = step.clone();
         clip_to_norm(&mut step, self.length.get() as f32);
         *shortened += u64::from(step != before);
-        global.make_mut().iter_mut().zip(&step).for_each(|(w, s)| *w += s);
+        global
+            .make_mut()
+            .iter_mut()
+            .zip(&step)
+            .for_each(|(w, s)| *w += s);
         Ok(())
     }
 }

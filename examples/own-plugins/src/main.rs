@@ -10,8 +10,12 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut registry = lyceum::registry();
-    registry.data_set::<spirals::Spirals>("spirals", "generated: interleaved spirals, one per class");
+    registry
+        .data_set::<spirals::Spirals>("spirals", "generated: interleaved spirals, one per class");
     registry.model::<bottleneck::Bottleneck>("bottleneck", "dense layers that narrow by half");
-    registry.strategy::<capped_step::CappedStep>("capped_step", "FedAvg whose step has a largest length");
+    registry.strategy::<capped_step::CappedStep>(
+        "capped_step",
+        "FedAvg whose step has a largest length",
+    );
     lyceum::main_with(registry)
 }

@@ -28,7 +28,13 @@ impl Spirals {
             let angle = 4.0 * radius + std::f32::consts::TAU * label as f32 / classes as f32;
             values.extend([radius * angle.cos(), radius * angle.sin()]);
         }
-        Samples { shape: vec![2], classes, features: Features::F32(values), labels, affine: Affine::identity() }
+        Samples {
+            shape: vec![2],
+            classes,
+            features: Features::F32(values),
+            labels,
+            affine: Affine::identity(),
+        }
     }
 }
 
@@ -37,6 +43,10 @@ impl DataSet for Spirals {
         let mut rng = context.seed.once(Purpose::named("own-plugins/spirals"));
         let train = self.draw(self.samples.get(), &mut rng);
         let test = self.draw(self.samples.get() / 5 + 1, &mut rng);
-        Ok(Source::Pool { train, test, natural: None })
+        Ok(Source::Pool {
+            train,
+            test,
+            natural: None,
+        })
     }
 }

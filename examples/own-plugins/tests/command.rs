@@ -3,7 +3,10 @@
 use std::process::{Command, Output};
 
 fn command(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_own-plugins")).args(args).output().expect("the command starts")
+    Command::new(env!("CARGO_BIN_EXE_own-plugins"))
+        .args(args)
+        .output()
+        .expect("the command starts")
 }
 
 #[test]
@@ -22,7 +25,15 @@ fn own_plugins_run_and_learn() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/spirals.toml");
     let result = command(&["run", file, "--out", &out.to_string_lossy(), "--quiet"]);
     let text = String::from_utf8_lossy(&result.stdout);
-    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
-    let accuracy: f64 = text.split_whitespace().nth(1).and_then(|v| v.parse().ok()).expect("an accuracy");
+    assert!(
+        result.status.success(),
+        "{}",
+        String::from_utf8_lossy(&result.stderr)
+    );
+    let accuracy: f64 = text
+        .split_whitespace()
+        .nth(1)
+        .and_then(|v| v.parse().ok())
+        .expect("an accuracy");
     assert!(accuracy > 60.0, "{text}");
 }

@@ -48,7 +48,9 @@ impl Model for Mlp {
                 Activation::Tanh => Layer::Tanh {},
             });
             if self.dropout.get() > 0.0 {
-                layers.push(Layer::Dropout { share: self.dropout.get() });
+                layers.push(Layer::Dropout {
+                    share: self.dropout.get(),
+                });
             }
         }
         layers.push(Layer::Dense { units: classes });

@@ -18,6 +18,11 @@ fn zero() -> Init {
 
 impl Model for Softmax {
     fn network(&self, input: &[usize], classes: usize) -> Result<Network, NetworkError> {
-        Network::new(input, classes, vec![Layer::Dense { units: classes }], self.init)
+        Network::new(
+            input,
+            classes,
+            vec![Layer::Dense { units: classes }],
+            self.init,
+        )
     }
 }

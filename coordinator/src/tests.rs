@@ -1,0 +1,361 @@
+//! Lists of outputs, with a model of two numbers and clients that answer by hand.
+
+use crate::{Input, InputError, Output, Plan, RoundMachine};
+use lyceum_core::{
+    AnySelector, AnyStrategy, Assignment, ClientId, ClientReport, DataRef, Event, ExactSum,
+    Fingerprint, Lane, Outcome, Params, Payload, Probe, Roster, Round, Seed, Tally, Ticket, Time,
+    UnitId, Upload, Work,
+};
+use lyceum_strategies::{
+    aggregation::FedAvg,
+    selection::{All, Difficulty},
+};
+use std::sync::Arc;
+
+struct Clients(u64);
+
+impl Roster for Clients {
+    fn clients(&self) -> u64 {
+        self.0
+    }
+    fn samples(&self, client: ClientId) -> usize {
+        client.0 as usize + 1
+    }
+}
+
+fn machine_with(selector: Arc<dyn AnySelector>, rounds: u64, dropout: f64) -> RoundMachine {
+    let plan = Plan {
+        rounds,
+        seed: Seed(1),
+        dropout,
+        evaluate_every: 2,
+        probes: vec![(Probe::Test, 3)],
+        classes: 2,
+        lanes: vec![Lane::INTEGER],
+    };
+    let global = Params::from(vec![0.0, 0.0]);
+    let roster: Arc<dyn Roster> = Arc::new(Clients(3));
+    let strategy: Arc<dyn AnyStrategy> = Arc::new(FedAvg::default());
+    let selector = selector.start(roster.clone(), rounds);
+    RoundMachine::new(
+        plan,
+        roster,
+        strategy.start(&global),
+        selector,
+        global,
+        Fingerprint::default(),
+    )
+}
+
+fn machine(rounds: u64) -> RoundMachine {
+    machine_with(Arc::new(All {}), rounds, 0.0)
+}
+
+fn drain(machine: &mut RoundMachine) -> Vec<Output> {
+    std::iter::from_fn(|| machine.poll()).collect()
+}
+
+fn assignments(outputs: &[Output]) -> Vec<Assignment> {
+    let assigned = |o: &Output| match o {
+        Output::Assign(a) => Some(a.clone()),
+        _ => None,
+    };
+    outputs.iter().filter_map(assigned).collect()
+}
+
+/// Every client moves by (id, 1), weighted by its samples (id + 1); clients in `bad` are refused.
+fn answer(assignment: &Assignment, bad: &[u64]) -> Upload {
+    let clients = || {
+        assignment.jobs.iter().map(|job| match job.data {
+            DataRef::Shard(client) => client,
+            other => panic!("{other:?} has no client"),
+        })
+    };
+    let payload = match assignment.work {
+        Work::Train => {
+            let mut sum = ExactSum::new(&[Lane::INTEGER], 2);
+            let report = |client: ClientId| {
+                let refused = bad.contains(&client.0);
+                if !refused {
+                    sum.add(0, client.0 as f64 + 1.0, &[client.0 as f32, 1.0])
+                        .unwrap();
+                }
+                let outcome = if refused {
+                    Outcome::Refused("bad".into())
+                } else {
+                    Outcome::Accepted
+                };
+                ClientReport {
+                    outcome,
+                    ..ClientReport::dropped_out(client, client.0 + 1, 8)
+                }
+            };
+            let reports = clients().map(report).collect();
+            Payload::Trained {
+                sum,
+                reports,
+                states: vec![],
+            }
+        }
+        Work::Score => Payload::Scored {
+            scores: clients().map(|c| (c, -(c.0 as f32))).collect(),
+            samples: 1,
+        },
+        Work::Evaluate => {
+            let mut tally = Tally::new(2);
+            tally.add(0, true, 0.5);
+            Payload::Evaluated {
+                probe: Probe::Test,
+                tally,
+            }
+        }
+        Work::Expert => panic!("the machine trains no expert"),
+    };
+    Upload {
+        ticket: assignment.ticket,
+        unit: assignment.unit,
+        payload,
+        micros: vec![],
+    }
+}
+
+fn upload(machine: &mut RoundMachine, upload: Upload) {
+    machine.handle(Time(0), Input::Upload(upload)).unwrap();
+}
+
+/// Answers everything until the round is over; returns all outputs.
+fn play(machine: &mut RoundMachine, bad: &[u64], reverse: bool) -> Vec<Output> {
+    machine.handle(Time(0), Input::NextRound).unwrap();
+    let mut all = Vec::new();
+    loop {
+        let outputs = drain(machine);
+        let mut units = assignments(&outputs);
+        all.extend(outputs);
+        if units.is_empty() {
+            return all;
+        }
+        if reverse {
+            units.reverse();
+        }
+        units.iter().for_each(|a| upload(machine, answer(a, bad)));
+    }
+}
+
+/// Mean of (0, 1), (1, 1), (2, 1) with weights 1, 2, 3: (0*1 + 1*2 + 2*3) / 6 = 8/6.
+#[test]
+fn a_round_assigns_collects_and_closes() {
+    let mut machine = machine(2);
+    machine.handle(Time(0), Input::NextRound).unwrap();
+    let outputs = drain(&mut machine);
+    assert_eq!(
+        outputs[0],
+        Output::Event(Event::RoundStarted {
+            round: Round(0),
+            cohort: 3
+        })
+    );
+    let units = assignments(&outputs);
+    assert_eq!(units.len(), 3);
+    assert_eq!(outputs.len(), 4);
+    assert!(
+        units
+            .iter()
+            .all(|a| a.ticket == Ticket(0) && a.work == Work::Train && a.jobs.len() == 1)
+    );
+    upload(&mut machine, answer(&units[0], &[]));
+    upload(&mut machine, answer(&units[1], &[]));
+    assert_eq!(drain(&mut machine), []);
+    upload(&mut machine, answer(&units[2], &[]));
+    let outputs = drain(&mut machine);
+    let kinds: Vec<_> = outputs.iter().map(kind).collect();
+    assert_eq!(kinds, ["client", "client", "client", "closed", "over"]);
+    assert_eq!(machine.global()[..], [8.0 / 6.0, 1.0]);
+    assert_eq!(machine.rounds_done(), 1);
+}
+
+fn kind(output: &Output) -> &'static str {
+    match output {
+        Output::Assign(_) => "assign",
+        Output::Event(Event::Client { .. }) => "client",
+        Output::Event(Event::RoundClosed { .. }) => "closed",
+        Output::Event(Event::RoundStarted { .. }) => "started",
+        Output::Event(Event::ClientsScored { .. }) => "scored",
+        Output::Event(Event::Evaluated { .. }) => "evaluated",
+        Output::Event(Event::RunFinished { .. }) => "run finished",
+        Output::Event(_) => "event",
+        Output::Best(_) => "best",
+        Output::RoundOver(_) => "over",
+        Output::Finished => "finished",
+        Output::Stalled(_) => "stalled",
+    }
+}
+
+#[test]
+fn evaluation_follows_every_second_round_and_then_the_run_ends() {
+    let mut machine = machine(2);
+    assert!(
+        !play(&mut machine, &[], false)
+            .iter()
+            .any(|o| kind(o) == "evaluated")
+    );
+    let second: Vec<_> = play(&mut machine, &[], false).iter().map(kind).collect();
+    assert_eq!(
+        second[second.len() - 4..],
+        ["closed", "assign", "evaluated", "over"]
+    );
+    machine.handle(Time(0), Input::NextRound).unwrap();
+    assert_eq!(
+        drain(&mut machine).iter().map(kind).collect::<Vec<_>>(),
+        ["run finished", "finished"]
+    );
+    assert_eq!(
+        machine.handle(Time(0), Input::NextRound),
+        Err(InputError::NotBetween)
+    );
+}
+
+#[test]
+fn delay_and_disorder_never_change_the_model() {
+    let (mut forward, mut backward) = (machine(2), machine(2));
+    for _ in 0..2 {
+        play(&mut forward, &[], false);
+        play(&mut backward, &[], true);
+    }
+    assert_eq!(forward.fingerprint(), backward.fingerprint());
+    assert_eq!(forward.global(), backward.global());
+}
+
+#[test]
+fn repeated_late_and_foreign_uploads_are_ignored() {
+    let mut once = machine(2);
+    play(&mut once, &[], false);
+    let mut twice = machine(2);
+    twice.handle(Time(0), Input::NextRound).unwrap();
+    let units = assignments(&drain(&mut twice));
+    for unit in &units {
+        upload(&mut twice, answer(unit, &[]));
+        upload(&mut twice, answer(unit, &[]));
+    }
+    drain(&mut twice);
+    upload(&mut twice, answer(&units[0], &[]));
+    upload(
+        &mut twice,
+        Upload {
+            unit: UnitId(99),
+            ..answer(&units[0], &[])
+        },
+    );
+    upload(
+        &mut twice,
+        Upload {
+            ticket: Ticket(7),
+            ..answer(&units[0], &[])
+        },
+    );
+    assert_eq!(drain(&mut twice), []);
+    assert_eq!(once.fingerprint(), twice.fingerprint());
+}
+
+#[test]
+fn a_sum_of_another_shape_is_an_error_and_changes_nothing() {
+    let mut machine = machine(1);
+    machine.handle(Time(0), Input::NextRound).unwrap();
+    let units = assignments(&drain(&mut machine));
+    let payload = Payload::Trained {
+        sum: ExactSum::new(&[Lane::INTEGER], 3),
+        reports: vec![],
+        states: vec![],
+    };
+    let wrong = Upload {
+        payload,
+        ..answer(&units[0], &[])
+    };
+    assert!(matches!(
+        machine.handle(Time(0), Input::Upload(wrong)),
+        Err(InputError::Sum {
+            unit: 0,
+            round: 0,
+            ..
+        })
+    ));
+    units
+        .iter()
+        .for_each(|a| upload(&mut machine, answer(a, &[])));
+    assert_eq!(machine.global()[..], [8.0 / 6.0, 1.0]);
+}
+
+/// Without client 1: (0*1 + 2*3) / 4 = 1.5.
+#[test]
+fn refused_clients_are_left_out_and_a_round_of_refusals_stalls() {
+    let mut machine = machine(2);
+    let outputs = play(&mut machine, &[1], false);
+    assert_eq!(machine.global()[..], [1.5, 1.0]);
+    let closed = |o: &Output| {
+        matches!(
+            o,
+            Output::Event(Event::RoundClosed {
+                accepted: 2,
+                refused: 1,
+                ..
+            })
+        )
+    };
+    assert!(outputs.iter().any(closed));
+    let outputs = play(&mut machine, &[0, 1, 2], false);
+    assert_eq!(kind(outputs.last().unwrap()), "stalled");
+    assert_eq!(machine.global()[..], [1.5, 1.0]);
+}
+
+#[test]
+fn a_round_in_which_nobody_answers_leaves_the_model_as_it_is() {
+    let mut machine = machine_with(Arc::new(All {}), 1, 1.0);
+    let kinds: Vec<_> = play(&mut machine, &[], false).iter().map(kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            "started",
+            "client",
+            "client",
+            "client",
+            "closed",
+            "assign",
+            "evaluated",
+            "over"
+        ]
+    );
+    assert_eq!(machine.global()[..], [0.0, 0.0]);
+}
+
+#[test]
+fn a_selector_that_wants_scores_gets_a_stage_of_its_own() {
+    let difficulty = Difficulty::new(lyceum_core::units::Count::new(1).unwrap());
+    let mut machine = machine_with(Arc::new(difficulty), 3, 0.0);
+    let kinds: Vec<_> = play(&mut machine, &[], false).iter().map(kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            "assign", "assign", "assign", "scored", "started", "assign", "client", "closed", "over"
+        ]
+    );
+    // Client 2 has the lowest score; a pool of one (linear pace, 0.2 of 3 clients) is the easiest client.
+    assert_eq!(machine.global()[..], [2.0, 1.0]);
+}
+
+#[test]
+fn a_restored_machine_goes_on_as_if_nothing_had_happened() {
+    let mut whole = machine(4);
+    (0..4).for_each(|_| drop(play(&mut whole, &[], false)));
+    let mut first = machine(4);
+    (0..2).for_each(|_| drop(play(&mut first, &[], false)));
+    let saved = lyceum_core::codec::encode(&first.snapshot().unwrap());
+    let mut second = machine(4);
+    second
+        .restore(lyceum_core::codec::decode(&saved).unwrap())
+        .unwrap();
+    (0..2).for_each(|_| drop(play(&mut second, &[], true)));
+    assert_eq!(whole.fingerprint(), second.fingerprint());
+    assert!(machine(1).snapshot().is_some());
+    let mut busy = machine(1);
+    busy.handle(Time(0), Input::NextRound).unwrap();
+    assert!(busy.snapshot().is_none());
+}

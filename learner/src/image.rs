@@ -1,0 +1,143 @@
+//! Layers on images (rows x channels x height x width), differentiated by Burn.
+
+use crate::pass::{Gradients, Pass, next, trains};
+use burn::tensor::{
+    Tensor, activation,
+    module::{avg_pool2d, conv2d, max_pool2d},
+    ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions},
+};
+use lyceum_core::{Entry, Layer};
+use std::{ops::Range, slice::Iter};
+
+/// The image layers after a forward walk.
+pub(crate) struct ImageLayers {
+    /// How many layers there are.
+    pub(crate) layers: usize,
+    output: Tensor<4>,
+    leaves: Vec<(Range<usize>, Leaf)>,
+}
+
+/// A parameter tensor that waits for its gradient.
+enum Leaf {
+    Kernel(Tensor<4>),
+    Bias(Tensor<1>),
+}
+
+impl ImageLayers {
+    /// Walks through the layers in front of the first flat one. `None` if the input is flat.
+    pub(crate) fn forward(pass: &Pass<'_>, entries: &mut Iter<'_, Entry>) -> Option<Self> {
+        let shapes = pass.network.shapes();
+        let [channels, height, width] = shapes[0][..] else {
+            return None;
+        };
+        let shape = [pass.batch.rows(), channels, height, width];
+        let mut walk = Self {
+            layers: shapes[1..].iter().take_while(|s| s.len() == 3).count(),
+            output: pass.tensor(pass.batch.inputs.clone(), shape),
+            leaves: Vec::new(),
+        };
+        for (index, layer) in pass.network.layers()[..walk.layers].iter().enumerate() {
+            let input = walk.output.clone();
+            walk.output = walk.layer(pass, index, layer, input, entries);
+        }
+        Some(walk)
+    }
+
+    fn layer(
+        &mut self,
+        pass: &Pass<'_>,
+        index: usize,
+        layer: &Layer,
+        x: Tensor<4>,
+        entries: &mut Iter<'_, Entry>,
+    ) -> Tensor<4> {
+        match *layer {
+            Layer::Conv {
+                stride, padding, ..
+            } => {
+                let kernel = self.kernel(pass, next(entries));
+                let bias = self.bias(pass, next(entries));
+                let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+                conv2d(x, kernel, Some(bias), options)
+            }
+            Layer::MaxPool { size, stride } => {
+                let step = stride.unwrap_or(size);
+                max_pool2d(x, MaxPoolOptions::new([size; 2]).with_stride([step; 2]))
+            }
+            Layer::AvgPool { size, stride } => {
+                let step = stride.unwrap_or(size);
+                avg_pool2d(x, AvgPoolOptions::new([size; 2]).with_stride([step; 2]))
+            }
+            Layer::Relu {} => activation::relu(x),
+            Layer::Tanh {} => activation::tanh(x),
+            Layer::Dropout { share } => {
+                let shape: [usize; 4] = x.dims();
+                match pass.mask(index, share, shape[1..].iter().product()) {
+                    Some(mask) => x * pass.tensor(mask, shape),
+                    None => x,
+                }
+            }
+            Layer::Dense { .. } | Layer::Flatten {} => {
+                unreachable!("the output of this layer is no image")
+            }
+        }
+    }
+
+    fn kernel(&mut self, pass: &Pass<'_>, entry: &Entry) -> Tensor<4> {
+        let shape = [0, 1, 2, 3].map(|axis| entry.shape[axis]);
+        let kernel = pass.param(entry, shape);
+        self.leaf(pass, entry, kernel, Leaf::Kernel)
+    }
+
+    fn bias(&mut self, pass: &Pass<'_>, entry: &Entry) -> Tensor<1> {
+        let bias = pass.param(entry, [entry.shape[0]]);
+        self.leaf(pass, entry, bias, Leaf::Bias)
+    }
+
+    fn leaf<const D: usize>(
+        &mut self,
+        pass: &Pass<'_>,
+        entry: &Entry,
+        tensor: Tensor<D>,
+        wrap: fn(Tensor<D>) -> Leaf,
+    ) -> Tensor<D> {
+        if !pass.training || !trains(entry) {
+            return tensor;
+        }
+        let tensor = tensor.autodiff().require_grad();
+        self.leaves.push((entry.range(), wrap(tensor.clone())));
+        tensor
+    }
+
+    /// Whether any parameter waits for a gradient.
+    pub(crate) fn trains(&self) -> bool {
+        !self.leaves.is_empty()
+    }
+
+    /// The output as columns (width x rows), cut off from the graph.
+    pub(crate) fn columns(&self) -> Tensor<2> {
+        let [rows, channels, height, width] = self.output.dims();
+        let output = self.output.clone().without_autodiff();
+        output
+            .reshape([rows, channels * height * width])
+            .transpose()
+    }
+
+    /// Walks back from the slope at the output (width x rows): the gradient of the sum of slope
+    /// times output is what the chain rule asks for.
+    pub(crate) fn backward(self, slope: Tensor<2>, gradients: &mut Gradients) {
+        let slope = slope.transpose().reshape(self.output.dims());
+        let mut found = (self.output * slope).sum().backward();
+        for (range, leaf) in self.leaves {
+            const REACHED: &str = "every parameter acts on the output";
+            match leaf {
+                Leaf::Kernel(leaf) => {
+                    gradients.add(range, leaf.grad_remove(&mut found).expect(REACHED));
+                }
+                Leaf::Bias(leaf) => {
+                    gradients.add(range, leaf.grad_remove(&mut found).expect(REACHED));
+                }
+            }
+        }
+    }
+}
