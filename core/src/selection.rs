@@ -1,6 +1,6 @@
 //! Who takes part in a round.
 
-use crate::{ClientId, ClientReport, Round, Stream, codec};
+use crate::{ClientId, ClientReport, Round, Stream, codec, units::Misfit};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
@@ -23,6 +23,11 @@ pub trait ClientSelector: Send + Sync + 'static {
 
     /// Clients of one round when everybody answers.
     fn cohort(&self, roster: &dyn Roster) -> usize;
+
+    /// Keys that are in range each, but do not go together.
+    fn misfit(&self) -> Option<Misfit> {
+        None
+    }
 
     /// Clients whose score (mean loss of their samples) the rule needs for this round. Scores are a
     /// stage of their own; its cost is charged and reported.
@@ -59,6 +64,8 @@ pub trait AnySelector: Send + Sync {
     fn start(self: Arc<Self>, roster: Arc<dyn Roster>, rounds: u64) -> Box<dyn SelectorRun>;
     /// See [`ClientSelector::cohort`].
     fn cohort(&self, roster: &dyn Roster) -> usize;
+    /// See [`ClientSelector::misfit`].
+    fn misfit(&self) -> Option<Misfit>;
 }
 
 /// A selector in the middle of a run.
@@ -98,6 +105,10 @@ impl<S: ClientSelector> AnySelector for S {
 
     fn cohort(&self, roster: &dyn Roster) -> usize {
         ClientSelector::cohort(self, roster)
+    }
+
+    fn misfit(&self) -> Option<Misfit> {
+        ClientSelector::misfit(self)
     }
 }
 

@@ -4,6 +4,17 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::borrow::Cow;
 
+/// Two keys of one plugin that do not go together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// The key to point at, dotted from the plugin's own table.
+    pub key: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub expected: String,
+}
+
 macro_rules! ranged {
     ($(#[$doc:meta])* $name:ident, $says:literal, $test:expr, $schema:tt) => {
         $(#[$doc])*

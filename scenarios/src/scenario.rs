@@ -329,6 +329,20 @@ impl Scenario {
                 format!("at most data.clients = {clients}"),
             );
         }
+        if let Some(misfit) = self.selection.plugin.misfit() {
+            refuse(
+                &format!("selection.{}.{}", self.selection.name, misfit.key),
+                misfit.message,
+                misfit.expected,
+            );
+        }
+        if let Some(misfit) = self.ordering.as_ref().and_then(Ordering::misfit) {
+            refuse(
+                &format!("ordering.{}", misfit.key),
+                misfit.message,
+                misfit.expected,
+            );
+        }
         if let Some(parts) = self.data.parts.filter(|p| p.get() < clients) {
             let message = format!("fewer parts than clients: {}", parts.get());
             refuse(

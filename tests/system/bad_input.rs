@@ -177,6 +177,36 @@ fn other_files_and_overrides_get_a_sentence_too() {
     all += &bad("good.toml", GOOD.as_bytes(), &["--set", "nonsense"]);
     all += &bad("good.toml", GOOD.as_bytes(), &["--seeds", "5..1"]);
     all += &bad("good.toml", GOOD.as_bytes(), &["--threads", "0"]);
+    all += &bad(
+        "good.toml",
+        GOOD.as_bytes(),
+        &[
+            "--set",
+            "selection.power_of_choice={per_round=4,candidates=2}",
+        ],
+    );
+    all += &bad(
+        "good.toml",
+        GOOD.as_bytes(),
+        &["--set", "ordering.pace.cyclical={start=0.5,end=0.25}"],
+    );
+    all += &bad(
+        "good.toml",
+        GOOD.as_bytes(),
+        &["--set", "training.engine=ndarray"],
+    );
+    all += &bad(
+        "good.toml",
+        GOOD.as_bytes(),
+        &[
+            "--set",
+            "ordering.order=curriculum",
+            "--set",
+            "expert.rate=1e30",
+            "--set",
+            "ordering.score=expert-loss",
+        ],
+    );
     insta::assert_snapshot!("other_faults", all);
     let out = Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
         .args(["run", "nowhere.toml"])

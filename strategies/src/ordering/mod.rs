@@ -13,7 +13,10 @@ pub use pace::{AllAtOnce, Pace, Ramp};
 pub use weighting::{Weighting, WeightingScore};
 
 use crate::sampling::weighted_sample;
-use lyceum_core::{Round, Stream, units::Count};
+use lyceum_core::{
+    Round, Stream,
+    units::{Count, Misfit},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +52,26 @@ impl Default for Ordering {
 }
 
 impl Ordering {
+    /// Keys that are in range each, but do not go together.
+    pub fn misfit(&self) -> Option<Misfit> {
+        let Pace::Cyclical(cycle) = &self.pace else {
+            return None;
+        };
+        let (start, end) = (cycle.start.get(), cycle.end.get());
+        if start > end {
+            return Some(Misfit {
+                key: "pace.cyclical.start",
+                message: format!("a cycle that starts above its end: {start} > {end}"),
+                expected: format!("at most pace.cyclical.end = {end}"),
+            });
+        }
+        (cycle.factor.get() >= 1.0).then(|| Misfit {
+            key: "pace.cyclical.factor",
+            message: "a cycle that never grows".into(),
+            expected: "a factor below 1".into(),
+        })
+    }
+
     /// The scores that [`arrange`](Self::arrange) needs, if any.
     pub fn sorts_by(&self) -> Option<Score> {
         self.order.needs_scores().then_some(self.score)

@@ -2,7 +2,10 @@
 
 use super::at_most;
 use crate::{ordering::ranked, sampling::weighted_sample};
-use lyceum_core::{ClientId, ClientSelector, Roster, Round, Stream, sample_distinct, units::Count};
+use lyceum_core::{
+    ClientId, ClientSelector, Roster, Round, Stream, sample_distinct,
+    units::{Count, Misfit},
+};
 use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -91,6 +94,14 @@ impl ClientSelector for PowerOfChoice {
 
     fn cohort(&self, roster: &dyn Roster) -> usize {
         at_most(self.per_round, roster)
+    }
+
+    fn misfit(&self) -> Option<Misfit> {
+        (self.candidates < self.per_round).then(|| Misfit {
+            key: "candidates",
+            message: "fewer candidates than clients per round".into(),
+            expected: format!("at least per_round = {}", self.per_round.get()),
+        })
     }
 
     fn wants_scores(
