@@ -1,5 +1,6 @@
 //! `lyceum check`, and reading scenario files.
 
+use crate::output::line;
 use crate::{arguments::Check, failure::Failure, settings::ProcessSettings};
 use lyceum_scenarios::{Loaded, Registry, Scenario};
 use std::path::Path;
@@ -38,13 +39,13 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
     if !scenario.needs_expert() {
         loaded.federate(&scenario, None)?;
     }
-    println!(
+    line(format_args!(
         "{}: {} rounds of {} on {}, {} clients, {parameters} parameters",
         scenario.run.name,
         scenario.run.rounds.get(),
         scenario.strategy.name,
         scenario.data_set.name,
         scenario.data.clients.get(),
-    );
+    ));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `lyceum compare`: a table over finished runs.
 
+use crate::output::line;
 use crate::{arguments::Compare, failure::Failure};
 use lyceum_metrics::{Labelled, Summary, compare as table};
 use std::path::Path;
@@ -13,9 +14,9 @@ pub(crate) fn compare(arguments: &Compare) -> Result<(), Failure> {
         .collect::<Result<Vec<_>, _>>()?;
     let table = table(&runs);
     if arguments.markdown {
-        println!("{}", table.to_markdown())
+        line(format_args!("{}", table.to_markdown()))
     } else {
-        println!("{table}")
+        line(format_args!("{table}"))
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What ends the command early, and its exit code.
 
+use crate::output::complain;
 use lyceum_scenarios::Diagnostic;
 use lyceum_simulation::RunError;
 use std::process::ExitCode;
@@ -27,11 +28,11 @@ impl Failure {
     pub(crate) fn report(self) -> ExitCode {
         match self {
             Self::Input(text) => {
-                eprint!("{text}");
+                complain(&text);
                 ExitCode::from(2)
             }
             Self::Other(text) => {
-                eprint!("{text}");
+                complain(&text);
                 ExitCode::FAILURE
             }
         }

@@ -9,14 +9,13 @@
 //! }
 //! ```
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 mod arguments;
 mod check;
 mod compare;
 mod failure;
 mod folder;
 mod list;
+mod output;
 mod progress;
 mod run;
 mod settings;

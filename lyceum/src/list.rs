@@ -1,6 +1,7 @@
 //! `lyceum list` and `lyceum schema`: what the registry holds.
 
 use crate::failure::Failure;
+use crate::output::line;
 use lyceum_scenarios::{Plugins, Registry, schema as scenario_schema, variants};
 use lyceum_strategies::ordering;
 
@@ -29,7 +30,7 @@ pub(crate) fn list(registry: &Registry) -> Result<(), Failure> {
 /// Prints the JSON Schema of scenario files.
 pub(crate) fn schema(registry: &Registry) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(&scenario_schema(registry)).map_err(Failure::other)?;
-    println!("{text}");
+    line(format_args!("{text}"));
     Ok(())
 }
 
@@ -48,9 +49,9 @@ fn pairs<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, St
 }
 
 fn section(title: &str, place: &str, lines: Vec<(String, String)>) {
-    println!("{title} ({place})");
+    line(format_args!("{title} ({place})"));
     for (name, summary) in lines {
-        println!("  {name:<20} {summary}");
+        line(format_args!("  {name:<20} {summary}"));
     }
-    println!();
+    line(format_args!(""));
 }

@@ -1,5 +1,6 @@
 //! `lyceum run`.
 
+use crate::output::line;
 use crate::{
     arguments::Run, check::read, failure::Failure, folder, progress::Progress,
     settings::ProcessSettings,
@@ -45,7 +46,7 @@ pub(crate) fn run(registry: &Registry, arguments: &Run, started: Instant) -> Res
             summary,
         });
     }
-    println!("{}", compare(&runs));
+    line(format_args!("{}", compare(&runs)));
     Ok(())
 }
 
@@ -65,12 +66,12 @@ fn one(
     })?;
     report(&summary, &settings.out);
     if summary.status == Status::Paused {
-        println!(
+        line(format_args!(
             "resume    lyceum run {} {}--out {} --resume",
             arguments.file.display(),
             overrides(set),
             settings.out.display()
-        );
+        ));
     }
     Ok(summary)
 }
@@ -130,19 +131,22 @@ fn paused(summary: &Summary) -> Option<Failure> {
 fn report(summary: &Summary, out: &Path) {
     let percent = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{:.2} %", 100.0 * v));
     let shown: PathBuf = out.into();
-    println!(
+    line(format_args!(
         "accuracy  {} (mean of last 10 {}, best {})",
         percent(summary.final_accuracy),
         percent(summary.mean_last_10_accuracy),
         percent(summary.best_accuracy)
-    );
-    println!(
+    ));
+    line(format_args!(
         "time      {:.3} s per round (median), {:.2} s to the first, {:.1} s in all",
         summary.seconds_per_round_median, summary.seconds_to_first_round, summary.seconds_total
-    );
-    println!("memory    {:.0} MiB at most", summary.peak_rss_mib);
-    println!("folder    {}", shown.display());
-    println!("fingerprint {}", summary.fingerprint);
+    ));
+    line(format_args!(
+        "memory    {:.0} MiB at most",
+        summary.peak_rss_mib
+    ));
+    line(format_args!("folder    {}", shown.display()));
+    line(format_args!("fingerprint {}", summary.fingerprint));
 }
 
 /// `0..5` is 0, 1, 2, 3, 4; `1,7,42` is a list.

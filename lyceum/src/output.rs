@@ -1,0 +1,22 @@
+//! Standard output and standard error, where a closed pipe is no panic.
+
+use std::{
+    fmt::Arguments,
+    io::{ErrorKind, Write},
+};
+
+/// Writes a line to standard output. A reader that has gone away ends the process quietly, as for any filter.
+pub(crate) fn line(text: Arguments<'_>) {
+    if let Err(error) = writeln!(std::io::stdout(), "{text}") {
+        std::process::exit(if error.kind() == ErrorKind::BrokenPipe {
+            0
+        } else {
+            1
+        });
+    }
+}
+
+/// Writes text to standard error; nobody may be there to read it.
+pub(crate) fn complain(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
