@@ -4,6 +4,7 @@
 //! change how long a run takes and nothing else.
 
 mod checkpoint;
+mod driver;
 mod error;
 mod model_file;
 mod pool;

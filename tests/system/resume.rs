@@ -166,3 +166,13 @@ fn wait_for_lines(child: &mut Child, lines: usize) {
     }
     child.stderr = Some(reader.into_inner());
 }
+
+#[test]
+fn two_processes_never_share_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = std::fs::File::create(folder.path().join("lock")).unwrap();
+    lock.try_lock().unwrap();
+    let out = start(folder.path(), &[]).wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("another process"));
+}
