@@ -22,7 +22,7 @@ impl Course {
         let epoch = samples.div_ceil(batch) as u64;
         Self {
             order: (0..samples as u32).collect(),
-            steps: epoch * epochs as u64,
+            steps: epoch.saturating_mul(epochs as u64),
             epoch,
             pace: None,
             keeps_order: false,
@@ -42,14 +42,15 @@ impl Course {
         epochs: usize,
     ) -> Self {
         let samples = order.len();
+        let paced = ordering.order != Order::Vanilla;
         let per_epoch = match ordering.pace {
-            Pace::Cyclical(_) => ordering.size(0.0, 1.0, round, samples).div_ceil(batch),
+            Pace::Cyclical(_) if paced => ordering.size(0.0, 1.0, round, samples).div_ceil(batch),
             _ => samples / batch + 1,
         };
         Self {
-            steps: (per_epoch * epochs) as u64,
+            steps: (per_epoch as u64).saturating_mul(epochs as u64),
             epoch: samples.div_ceil(batch) as u64,
-            pace: (ordering.order != Order::Vanilla).then(|| (ordering.clone(), round)),
+            pace: paced.then(|| (ordering.clone(), round)),
             keeps_order: matches!(ordering.order, Order::Blocked | Order::Interleaved),
             order,
             batch,

@@ -19,9 +19,16 @@ struct Scored {
     passes: u64,
 }
 
-/// What the steps left behind besides the parameters.
+/// What the steps left behind besides the parameters. Its size depends on an epoch, not on the call.
 struct Trace {
-    losses: Vec<f32>,
+    /// Sum of the losses of the first epoch's worth of steps.
+    first: f64,
+    /// Losses of the last epoch's worth of steps, the oldest overwritten first.
+    recent: Vec<f32>,
+    /// Steps of one epoch.
+    epoch: u64,
+    squares: f64,
+    steps: u64,
     trained: u64,
     travel: f64,
 }
@@ -60,7 +67,7 @@ impl Worker {
             ..ClientReport::dropped_out(client, 0, 0)
         };
         if shard.is_empty() {
-            report.outcome = Outcome::Refused("it has no training samples".into());
+            let report = ClientReport::dropped_out(client, 0, report.bytes_down);
             return Ok((report, None));
         }
         let mut rng = self
@@ -76,7 +83,7 @@ impl Worker {
             &scored.weights,
             &objective,
         );
-        trace.fill(&mut report, course.epoch as usize);
+        trace.fill(&mut report);
         let mut delta: Params = self.learner.params().to_vec().into();
         delta
             .make_mut()
@@ -161,11 +168,7 @@ impl Worker {
         let mut rng = node
             .seed
             .stream(Purpose::BATCHES, assignment.ticket, Some(client));
-        let mut trace = Trace {
-            losses: Vec::with_capacity(course.steps as usize),
-            trained: 0,
-            travel: 0.0,
-        };
+        let mut trace = Trace::new(course.epoch);
         let mut coefficient = 0.0;
         course.walk(&mut rng, |step, positions, rng| {
             shard.pack(positions, batch);
@@ -190,7 +193,7 @@ impl Worker {
             coefficient = momentum * coefficient + 1.0;
             trace.travel += rate * coefficient;
             trace.trained += positions.len() as u64;
-            trace.losses.push(loss);
+            trace.add(loss);
             loss.is_finite()
         });
         trace
@@ -254,24 +257,38 @@ impl Worker {
 }
 
 impl Trace {
-    fn fill(&self, report: &mut ClientReport, epoch: usize) {
-        let finite = |losses: &[f32]| {
-            Some(mean(losses) as f32).filter(|l| l.is_finite() && !losses.is_empty())
-        };
-        let n = self.losses.len();
-        let square = self
-            .losses
-            .iter()
-            .map(|&l| f64::from(l) * f64::from(l))
-            .sum::<f64>()
-            / n.max(1) as f64;
-        report.steps = n as u64;
+    fn new(epoch: u64) -> Self {
+        Self {
+            first: 0.0,
+            recent: Vec::with_capacity(epoch as usize),
+            epoch,
+            squares: 0.0,
+            steps: 0,
+            trained: 0,
+            travel: 0.0,
+        }
+    }
+
+    fn add(&mut self, loss: f32) {
+        let value = f64::from(loss);
+        if self.steps < self.epoch {
+            self.first += value;
+            self.recent.push(loss);
+        } else {
+            self.recent[(self.steps % self.epoch) as usize] = loss;
+        }
+        self.squares += value * value;
+        self.steps += 1;
+    }
+
+    fn fill(&self, report: &mut ClientReport) {
+        let mean_of = |sum: f64, n: u64| Some((sum / n as f64) as f32).filter(|m| m.is_finite());
+        report.steps = self.steps;
         report.trained = self.trained;
-        report.first_loss = finite(&self.losses[..epoch.min(n)]);
-        report.last_loss = finite(&self.losses[n.saturating_sub(epoch)..]);
-        report.rms_loss = Some(square.sqrt() as f32)
-            .filter(|r| r.is_finite())
-            .unwrap_or(0.0);
+        report.first_loss = mean_of(self.first, self.steps.min(self.epoch));
+        report.last_loss = mean_of(mean(&self.recent), 1).filter(|_| self.steps > 0);
+        let square = self.squares / self.steps.max(1) as f64;
+        report.rms_loss = mean_of(square.sqrt(), 1).unwrap_or(0.0);
     }
 }
 
@@ -279,27 +296,33 @@ impl Trace {
 mod tests {
     use super::*;
 
+    fn report(losses: &[f32]) -> ClientReport {
+        let mut trace = Trace::new(2);
+        losses.iter().for_each(|&loss| trace.add(loss));
+        let mut report = ClientReport::dropped_out(ClientId(0), 60, 0);
+        trace.fill(&mut report);
+        report
+    }
+
     #[test]
     fn the_trace_reports_first_and_last_epoch_without_another_pass() {
-        let trace = Trace {
-            losses: vec![4.0, 2.0, 1.0, 1.0, 0.5, 0.25],
-            trained: 60,
-            travel: 0.0,
-        };
-        let mut report = ClientReport::dropped_out(ClientId(0), 60, 0);
-        trace.fill(&mut report, 2);
+        let whole = report(&[4.0, 2.0, 1.0, 1.0, 0.5, 0.25]);
         assert_eq!(
-            (report.first_loss, report.last_loss, report.steps),
+            (whole.first_loss, whole.last_loss, whole.steps),
             (Some(3.0), Some(0.375), 6)
         );
-        let diverged = Trace {
-            losses: vec![1.0, f32::NAN],
-            trained: 20,
-            travel: 0.0,
-        };
-        diverged.fill(&mut report, 2);
+        let broken_off = report(&[4.0, 2.0, 1.0]);
         assert_eq!(
-            (report.first_loss, report.last_loss, report.rms_loss),
+            (broken_off.first_loss, broken_off.last_loss),
+            (Some(3.0), Some(1.5))
+        );
+    }
+
+    #[test]
+    fn losses_that_are_no_numbers_are_not_reported() {
+        let diverged = report(&[1.0, f32::NAN]);
+        assert_eq!(
+            (diverged.first_loss, diverged.last_loss, diverged.rms_loss),
             (None, None, 0.0)
         );
     }

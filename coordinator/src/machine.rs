@@ -95,7 +95,6 @@ pub struct RoundMachine {
     fingerprint: Fingerprint,
     best: Option<Best>,
     done: u64,
-    now: Time,
     flight: Collected,
     outputs: VecDeque<Output>,
 }
@@ -123,7 +122,6 @@ impl RoundMachine {
             fingerprint,
             best: None,
             done: 0,
-            now: Time::default(),
             flight,
             outputs: VecDeque::new(),
         }
@@ -185,9 +183,8 @@ impl RoundMachine {
         self.outputs.pop_front()
     }
 
-    /// Takes an input at time `now`.
-    pub fn handle(&mut self, now: Time, input: Input) -> Result<(), InputError> {
-        self.now = now;
+    /// Takes an input at time `_now`; no rule of a synchronous run depends on it.
+    pub fn handle(&mut self, _now: Time, input: Input) -> Result<(), InputError> {
         match input {
             Input::NextRound => self.begin(),
             Input::Upload(upload) => self.absorb(upload),
@@ -310,7 +307,7 @@ impl RoundMachine {
     }
 
     fn close_round(&mut self) {
-        self.flight.reports.sort_unstable_by_key(|r| r.client);
+        self.flight.finish_reports();
         let round = self.flight.round;
         for report in &self.flight.reports {
             let report = report.clone();
@@ -327,8 +324,9 @@ impl RoundMachine {
         if accepted + refused > 0
             && let Err(reason) = self.aggregate()
         {
-            return self.stall(reason);
+            return self.stall(self.with_first_refusal(reason));
         }
+        self.extend_chain();
         for (client, state) in std::mem::take(&mut self.flight.states) {
             self.clients.insert(client, state);
         }
@@ -361,6 +359,23 @@ impl RoundMachine {
             ));
         }
         self.global = next;
+        Ok(())
+    }
+
+    /// A stall's reason with the first client that was refused, so that somebody can look into it.
+    fn with_first_refusal(&self, reason: String) -> String {
+        let refusal = |r: &ClientReport| match &r.outcome {
+            Outcome::Refused(why) => Some(format!("{reason}; client {}: {why}", r.client)),
+            Outcome::Accepted | Outcome::DroppedOut => None,
+        };
+        self.flight
+            .reports
+            .iter()
+            .find_map(refusal)
+            .unwrap_or(reason)
+    }
+
+    fn extend_chain(&mut self) {
         self.flight
             .states
             .sort_unstable_by_key(|(client, _)| *client);
@@ -376,7 +391,6 @@ impl RoundMachine {
             }
         }
         self.fingerprint = chain.link();
-        Ok(())
     }
 
     fn closing_event(&self, accepted: u64, refused: u64) -> Event {

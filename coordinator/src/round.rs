@@ -105,6 +105,22 @@ impl Collected {
         Ok(())
     }
 
+    /// Puts reports into client order; a client that was scored for the selector reports that score, unless
+    /// its own ordering scored its samples.
+    pub(crate) fn finish_reports(&mut self) {
+        self.reports.sort_unstable_by_key(|r| r.client);
+        for report in &mut self.reports {
+            let scored = self
+                .scores
+                .binary_search_by_key(&report.client, |(client, _)| *client);
+            let score = scored
+                .ok()
+                .map(|i| self.scores[i].1)
+                .filter(|s| s.is_finite());
+            report.difficulty = report.difficulty.or(score);
+        }
+    }
+
     /// Whether a payload belongs to the stage in flight.
     pub(crate) fn expects(&self, payload: &Payload) -> bool {
         matches!(

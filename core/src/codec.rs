@@ -3,8 +3,8 @@
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Largest value that is decoded, in bytes; guards against a damaged length.
-pub const LIMIT: usize = 1 << 32;
+/// Largest value that is decoded, in bytes. A damaged length costs no memory: values are read one by one.
+pub const LIMIT: usize = 1 << 40;
 
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<LIMIT>> = bincode::config::standard()
     .with_fixed_int_encoding()

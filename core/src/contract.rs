@@ -146,7 +146,7 @@ pub enum Outcome {
     Accepted,
     /// It was not added, for this reason.
     Refused(String),
-    /// It was selected and never answered.
+    /// It was selected and never answered, or has no training samples to answer with.
     DroppedOut,
 }
 
@@ -170,7 +170,8 @@ pub struct ClientReport {
     pub first_loss: Option<f32>,
     /// Mean training loss of the last epoch's worth of steps; `None` without a finite one.
     pub last_loss: Option<f32>,
-    /// Root of the mean squared batch loss, for Oort's utility; 0 without a finite one.
+    /// Root of the mean squared batch loss, for Oort's utility (the paper squares the loss of each sample, which
+    /// would take another pass); 0 without a finite one.
     pub rms_loss: f32,
     /// Mean score of the client's samples, where the ordering scored them.
     pub difficulty: Option<f32>,

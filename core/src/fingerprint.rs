@@ -38,6 +38,11 @@ impl Chain {
         self
     }
 
+    /// Adds numbers by their bits.
+    pub fn floats(&mut self, values: &[f32]) -> &mut Self {
+        self.add(bytemuck::cast_slice(values))
+    }
+
     /// Adds a number.
     pub fn number(&mut self, value: u64) -> &mut Self {
         self.0.update(&value.to_le_bytes());

@@ -210,6 +210,7 @@ impl Network {
         };
         let input = self.output().to_vec();
         let at = self.layers.len();
+        layer.check_sizes().map_err(refuse)?;
         let output = match &layer {
             Layer::Dense { units: 0 } | Layer::Conv { channels: 0, .. } => {
                 return Err(refuse("must give at least one value".into()));
@@ -256,13 +257,53 @@ impl Network {
             }
             Layer::Flatten {} => vec![input.iter().product()],
         };
+        let product = |sizes: &[usize]| {
+            sizes
+                .iter()
+                .try_fold(1_usize, |n, &size| n.checked_mul(size))
+        };
+        let values = product(&output).filter(|&n| n <= LARGEST);
+        let tensors = self
+            .layout
+            .entries()
+            .iter()
+            .try_fold(0_usize, |n, e| n.checked_add(product(&e.shape)?));
+        if values.is_none() || tensors.is_none_or(|n| n > LARGEST) {
+            return Err(refuse(format!(
+                "makes the model larger than {LARGEST} parameters or values per sample"
+            )));
+        }
         self.layers.push(layer);
         self.shapes.push(output);
         Ok(())
     }
 }
 
+/// Most parameters of a model, and most values between two layers per sample.
+const LARGEST: usize = 1 << 30;
+
 impl Layer {
+    /// Keeps every size so small that shapes can be worked out without overflow.
+    fn check_sizes(&self) -> Result<(), String> {
+        let sizes = match *self {
+            Self::Dense { units } => [units, 0, 0, 0],
+            Self::Conv {
+                channels,
+                kernel,
+                stride,
+                padding,
+            } => [channels, kernel, stride, padding],
+            Self::MaxPool { size, stride } | Self::AvgPool { size, stride } => {
+                [size, stride.unwrap_or(0), 0, 0]
+            }
+            Self::Relu {} | Self::Tanh {} | Self::Dropout { .. } | Self::Flatten {} => [0; 4],
+        };
+        match sizes.into_iter().find(|&size| size > LARGEST) {
+            Some(size) => Err(format!("{size} is too large: at most {LARGEST}")),
+            None => Ok(()),
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Dense { .. } => "dense",
@@ -336,6 +377,22 @@ mod tests {
             16 * 9 + 16 + 32 * 16 * 9 + 32 + 8010
         );
         assert_eq!(network.initial(Seed(1)).len(), network.layout().len());
+    }
+
+    #[test]
+    fn a_model_beyond_all_memory_is_refused_before_it_is_made() {
+        for units in [1 << 29, 1 << 53, usize::MAX] {
+            let layers = vec![Layer::Dense { units }, Layer::Dense { units }];
+            let error = Network::new(&[4], units, layers, Init::He).unwrap_err();
+            assert!(error.to_string().contains("large"), "{error}");
+        }
+        let padded = Layer::Conv {
+            channels: 1,
+            kernel: 1,
+            stride: 1,
+            padding: usize::MAX / 2,
+        };
+        assert!(Network::new(&[1, 4, 4], 1, vec![padded], Init::He).is_err());
     }
 
     #[test]

@@ -67,6 +67,11 @@ pub trait ClientRule: Send + Sync {
     /// What the finished work adds to the sums, and the client's next state.
     fn settle(&self, work: &LocalWork<'_>) -> Settled;
 
+    /// Whether [`LocalWork::travel`] must be exact, which it is for SGD only.
+    fn needs_travel(&self) -> bool {
+        false
+    }
+
     /// Number of values sent up per client, for a model of `len` parameters.
     fn values_up(&self, len: usize) -> usize {
         self.lanes().len() * len

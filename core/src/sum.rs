@@ -14,7 +14,9 @@ const LO_BITS: u32 = 52;
 /// Additions after which `lo` may overflow if it is not carried into `hi`.
 const CARRY_EVERY: u32 = 4095;
 /// `hi` may hold 2^62 / 2^51 full-size terms; far more than any round has.
-const HI_LIMIT: i64 = 1 << 62;
+const HI_LIMIT: u64 = 1 << 62;
+/// A carried `lo` is below 2^52, as large as two terms.
+const CARRIED: u32 = 2;
 
 /// A lane of a sum: a vector with weights of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,7 +132,8 @@ impl ExactSum {
         accumulator.add(weight, values)
     }
 
-    /// Whether all of `parts` could be added, so that a client's lanes go in together or not at all.
+    /// Whether [`add`](Self::add) would take this: asked for all lanes of a client before the first is
+    /// added, so that they go in together or not at all.
     pub fn accepts(&self, lane: usize, weight: f64, values: &[f32]) -> Result<(), SumError> {
         let accumulator = self
             .lanes
@@ -228,23 +231,27 @@ impl Accumulator {
     }
 
     fn merge(&mut self, other: &Self) -> Result<(), SumError> {
-        let additions = other.since_carry + 1;
-        self.make_room(additions)?;
+        self.make_room(CARRIED)?;
         for ((hi, lo), (&h, &l)) in self
             .hi
             .iter_mut()
             .zip(&mut self.lo)
             .zip(other.hi.iter().zip(&other.lo))
         {
-            *hi = hi
-                .checked_add(h)
-                .filter(|s| s.abs() < HI_LIMIT)
-                .ok_or(SumError::Full)?;
+            let (h, l) = carried(h, l);
+            *hi = hi.wrapping_add(h);
             *lo += l;
         }
+        self.check_room()?;
         self.weight += other.weight;
         self.terms += other.terms;
         Ok(())
+    }
+
+    /// Two values below the limit never wrap, so checking after each merge and carry is enough.
+    fn check_room(&self) -> Result<(), SumError> {
+        let full = self.hi.iter().any(|h| h.unsigned_abs() >= HI_LIMIT);
+        if full { Err(SumError::Full) } else { Ok(()) }
     }
 
     /// Carries `lo` into `hi` before it could overflow, and checks `hi`.
@@ -253,10 +260,8 @@ impl Accumulator {
             for (hi, lo) in self.hi.iter_mut().zip(&mut self.lo) {
                 (*hi, *lo) = carried(*hi, *lo);
             }
-            if self.hi.iter().any(|h| h.abs() >= HI_LIMIT) {
-                return Err(SumError::Full);
-            }
-            self.since_carry = 1;
+            self.check_room()?;
+            self.since_carry = CARRIED;
         }
         self.since_carry += additions;
         Ok(())
@@ -359,6 +364,22 @@ mod tests {
         }
         assert_eq!(small.mean(0), [0.1]);
         assert_eq!(small.terms(0), 10_000);
+    }
+
+    #[test]
+    fn merging_full_units_does_not_overflow() {
+        let part = || {
+            let mut part = ExactSum::new(&[Lane::INTEGER], 1);
+            (0..4095).for_each(|_| part.add(0, 1.0, &[0.124]).unwrap());
+            part
+        };
+        let mut sum = part();
+        (0..10).for_each(|_| sum.merge(&part()).unwrap());
+        assert_eq!(sum.mean(0), [0.124]);
+        let mut small = ExactSum::new(&[Lane::INTEGER], 1);
+        (0..10).for_each(|_| small.merge(&part()).unwrap());
+        small.merge(&sum).unwrap();
+        assert_eq!(small.mean(0), [0.124]);
     }
 
     #[test]

@@ -16,6 +16,10 @@ pub(crate) struct FlatLayers {
 }
 
 /// What a layer needs to be walked back.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful live at a time, and a box would cost each step"
+)]
 enum Step {
     Dense {
         input: Tensor<2>,

@@ -1,7 +1,7 @@
 //! Engines that train the models of Lyceum, all of them Burn on one of its devices.
 //!
 //! The crate turns a [`Network`] and flat parameters into losses, gradients and logits, one
-//! [`Learner`](lyceum_core::Learner) per thread. An engine is a name in a list, so a caller knows
+//! [`Learner`] per thread. An engine is a name in a list, so a caller knows
 //! every engine there could be and learns from the error of `build` how to get a missing one.
 //!
 //! What it never does: it knows no client, round, strategy or message; it draws no random number of

@@ -66,7 +66,7 @@ fn network(input: &[usize], layers: Vec<Layer>) -> Network {
         Some(Layer::Dense { units }) => *units,
         _ => panic!("test networks end in a dense layer"),
     };
-    Network::new(input, classes, layers, Init::FanIn).unwrap()
+    Network::new(input, classes, layers, Init::FanIn).expect("test networks fit together")
 }
 
 fn softmax() -> Network {
@@ -319,7 +319,7 @@ fn wgpu_agrees_with_flex() {
 }
 
 fn gradient_bits(name: &str, network: &Network, batch: &Batch) -> Vec<u32> {
-    let mut learner = built(name, network).unwrap();
+    let mut learner = built(name, network).expect("only compiled engines are asked for");
     learner.load(&network.initial(Seed(11)));
     let mut grad = vec![0.0; network.layout().len()];
     let loss = learner.backward(batch, &mut grad);

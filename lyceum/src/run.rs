@@ -66,18 +66,42 @@ fn one(
     })?;
     report(&summary, &settings.out);
     if summary.status == Status::Paused {
+        let out = arguments.seeds.is_none().then_some(settings.out.as_path());
         line(format_args!(
-            "resume    lyceum run {} {}--out {} --resume",
-            arguments.file.display(),
-            overrides(set),
-            settings.out.display()
+            "resume    {}",
+            resume_command(std::env::args(), out)
         ));
     }
     Ok(summary)
 }
 
-fn overrides(set: &[String]) -> String {
-    set.iter().map(|s| format!("--set '{s}' ")).collect()
+/// The command that was typed, with what resumes it: `--resume` and, for a single run, its folder.
+fn resume_command(typed: impl Iterator<Item = String>, out: Option<&Path>) -> String {
+    let mut words = Vec::new();
+    let mut typed = typed;
+    while let Some(word) = typed.next() {
+        match (word.as_str(), out) {
+            ("--resume", _) => {}
+            ("--out", Some(_)) => drop(typed.next()),
+            (other, Some(_)) if other.starts_with("--out=") => {}
+            _ => words.push(quoted(&word)),
+        }
+    }
+    if let Some(out) = out {
+        words.extend(["--out".into(), quoted(&out.to_string_lossy())]);
+    }
+    words.push("--resume".into());
+    words.join(" ")
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 fn settings(
@@ -161,7 +185,8 @@ fn parse_seeds(text: &str) -> Result<Vec<u64>, Failure> {
         Some((from, to)) => (number(from)?..number(to)?).collect(),
         None => text.split(',').map(number).collect::<Result<_, _>>()?,
     };
-    if seeds.is_empty() || seeds.len() > 10_000 {
+    let distinct: std::collections::BTreeSet<_> = seeds.iter().collect();
+    if seeds.is_empty() || seeds.len() > 10_000 || distinct.len() < seeds.len() {
         Err(wrong())
     } else {
         Ok(seeds)
@@ -173,10 +198,42 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_resume_command_is_what_was_typed_and_the_folder() {
+        let typed = |words: &[&str]| {
+            words
+                .iter()
+                .map(|w| w.to_string())
+                .collect::<Vec<_>>()
+                .into_iter()
+        };
+        let one = typed(&[
+            "lyceum",
+            "run",
+            "a.toml",
+            "--set",
+            "data.set={csv={}}",
+            "--data",
+            "d",
+            "--out",
+            "x",
+        ]);
+        let shown = resume_command(one, Some(Path::new("x")));
+        assert_eq!(
+            shown,
+            "lyceum run a.toml --set 'data.set={csv={}}' --data d --out x --resume"
+        );
+        let seeds = typed(&["lyceum", "run", "a.toml", "--seeds", "0..3", "--resume"]);
+        assert_eq!(
+            resume_command(seeds, None),
+            "lyceum run a.toml --seeds 0..3 --resume"
+        );
+    }
+
+    #[test]
     fn seeds_are_a_range_or_a_list() {
         assert_eq!(parse_seeds("0..3").ok(), Some(vec![0, 1, 2]));
         assert_eq!(parse_seeds("1,7, 42").ok(), Some(vec![1, 7, 42]));
-        for bad in ["", "3..3", "a", "1..b", "0..99999999"] {
+        for bad in ["", "3..3", "a", "1..b", "0..99999999", "1,2,1"] {
             assert!(parse_seeds(bad).is_err(), "{bad}");
         }
     }

@@ -42,7 +42,7 @@ pub struct Summary {
     pub best_round: Option<u64>,
     /// Largest over the evaluations of the validation probe.
     pub best_validation_accuracy: Option<f64>,
-    /// From the start of the process to the start of its first round.
+    /// From the start of the process to the end of its first round, evaluation included.
     pub seconds_to_first_round: f64,
     /// Median over the rounds, evaluation left out, to a thousandth of itself.
     pub seconds_per_round_median: f64,

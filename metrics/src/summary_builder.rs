@@ -17,7 +17,7 @@ pub struct Conditions {
     pub threads: u64,
     /// Engine that trains.
     pub engine: String,
-    /// From the start of the process to the start of its first round.
+    /// From the start of the process to the end of its first round, evaluation included.
     pub seconds_to_first_round: f64,
     /// From the start of the process until now.
     pub seconds_total: f64,

@@ -7,7 +7,7 @@ use crate::{
     scenario::Scenario,
 };
 use lyceum_core::{
-    ClientId, Features, Federation, Network, Probe, Purpose, Roster, Samples, Shard,
+    ClientId, Features, Federation, Fingerprint, Network, Probe, Purpose, Roster, Samples, Shard,
     units::Fraction,
 };
 use std::{path::PathBuf, sync::Arc};
@@ -148,6 +148,30 @@ impl Loaded {
             }),
             Kind::OnDemand(federation) => federation.pooled(),
         }
+    }
+
+    /// Hash of all samples, so that a run is not resumed over other data.
+    pub fn digest(&self) -> Fingerprint {
+        let mut chain = Fingerprint::default().extend();
+        let Kind::Pool(pool) = &self.kind else {
+            return chain.link();
+        };
+        for samples in [&pool.train, &pool.test] {
+            match &samples.features {
+                Features::U8(bytes) => chain.add(bytes),
+                Features::F32(values) => chain.floats(values),
+            };
+            samples.labels.iter().for_each(|&label| {
+                chain.number(label.into());
+            });
+            for value in samples.affine.shift.iter().chain(&samples.affine.scale) {
+                chain.number(value.to_bits().into());
+            }
+        }
+        pool.natural.iter().flatten().for_each(|&owner| {
+            chain.number(owner.into());
+        });
+        chain.link()
     }
 
     /// All training samples before anybody owns them, for the node that trains the expert.

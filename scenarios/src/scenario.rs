@@ -7,7 +7,7 @@ use crate::{
     models::Model,
     partition::Partition,
     registry::{Chosen, Registry, resolved},
-    training::{Expert, Training},
+    training::{Expert, OptimizerChoice, Training},
 };
 use lyceum_core::{
     AnySelector, AnyStrategy, ClientId, Fingerprint, Roster, Seed,
@@ -350,6 +350,14 @@ impl Scenario {
                 message,
                 format!("at least data.clients = {clients}"),
             );
+        }
+        let adaptive = matches!(self.training.optimizer, OptimizerChoice::Adam(_));
+        if adaptive && self.strategy.plugin.client_half().needs_travel() {
+            let message = format!(
+                "`{}` recovers gradients from the distance travelled, which Adam hides",
+                self.strategy.name
+            );
+            refuse("training.optimizer", message, "use `sgd` with it".into());
         }
         if registry.engine(&self.training.engine).is_none() {
             let names: Vec<_> = registry.engines.iter().map(|e| e.name).collect();

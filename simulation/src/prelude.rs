@@ -52,6 +52,7 @@ pub(crate) fn prepare(
         true => Some(expert(scenario, engine, &network, &loaded, saved_expert)?),
         false => None,
     };
+    let data = loaded.digest();
     let federation = loaded.federate(
         scenario,
         expert.as_ref().map(|e| e.scores.losses.as_slice()),
@@ -64,11 +65,11 @@ pub(crate) fn prepare(
             .into());
     }
     let mut chain = scenario.digest().extend();
-    chain.add(initial.bytes());
+    chain.add(data.bytes()).add(initial.bytes());
     if let Some(expert) = &expert {
-        expert.scores.losses.iter().for_each(|loss| {
-            chain.number(u64::from(loss.to_bits()));
-        });
+        chain
+            .floats(&expert.scores.losses)
+            .floats(&expert.scores.errors);
     }
     Ok(Prepared {
         digest: chain.link(),

@@ -11,7 +11,7 @@ use crate::{
 use lyceum_client_node::Node;
 use lyceum_coordinator::{Plan, RoundMachine};
 use lyceum_core::{Event, Probe};
-use lyceum_metrics::{EVENTS, EventLog, Summary, SummaryBuilder};
+use lyceum_metrics::{EVENTS, EventLog, Status, Summary, SummaryBuilder};
 use lyceum_scenarios::{Registry, Scenario};
 use std::{
     fs,
@@ -47,6 +47,12 @@ pub fn run(
     observe: &mut dyn FnMut(&Event),
 ) -> Result<Summary, RunError> {
     let checkpoints = Checkpoints::of(&settings.out);
+    // A folder that is there is locked before it is read, a new one only when the input proved good.
+    let held = if settings.resume && settings.out.exists() {
+        Some(lock(settings)?)
+    } else {
+        None
+    };
     let latest = if settings.resume {
         checkpoints.latest()?
     } else {
@@ -64,7 +70,10 @@ pub fn run(
     ));
     let mut machine = machine(scenario, &prepared, &node);
     let pool = Pool::start(&node, settings.threads)?;
-    let _lock = lock(settings)?;
+    let _lock = held.map_or_else(|| lock(settings), Ok)?;
+    if let Some(summary) = finished(&latest, &prepared, scenario, settings) {
+        return Ok(summary);
+    }
     let (log, builder) = match latest {
         Some(latest) => go_on(&latest, &prepared, &checkpoints, &mut machine, settings)?,
         None => begin(scenario, &prepared, settings, &expert_file)?,
@@ -83,6 +92,21 @@ pub fn run(
         observe,
     };
     driver.drive(stop)
+}
+
+/// The summary of a run that has nothing left to do.
+fn finished(
+    latest: &Option<Latest>,
+    prepared: &Prepared,
+    scenario: &Scenario,
+    settings: &Settings,
+) -> Option<Summary> {
+    let rounds = scenario.run.rounds.get() as u64;
+    let done = latest
+        .as_ref()
+        .is_some_and(|l| l.rounds == rounds && l.scenario == prepared.digest);
+    let summary = Summary::read(&settings.out.join("summary.json")).ok()?;
+    (done && summary.status == Status::Finished).then_some(summary)
 }
 
 /// Makes the run's folder this process's own for as long as the file is open.
@@ -107,6 +131,12 @@ fn begin(
     settings: &Settings,
     expert_file: &Path,
 ) -> Result<(EventLog, SummaryBuilder), RunError> {
+    if settings.out.join(EVENTS).exists() && !settings.resume {
+        return Err(RunError::damaged(
+            &settings.out,
+            "another run has begun in this folder; choose another --out",
+        ));
+    }
     write_durably(
         &settings.out.join("scenario.toml"),
         toml_text(scenario).as_bytes(),

@@ -16,6 +16,38 @@ pub(crate) fn run_in(folder: &Path, scenario: &Scenario, threads: usize, resume:
     run_until(folder, scenario, threads, resume, u64::MAX)
 }
 
+/// Runs a scenario on a data set that lies in a folder.
+pub(crate) fn run_with_data(
+    folder: &Path,
+    scenario: &Scenario,
+    threads: usize,
+    data: &Path,
+) -> Summary {
+    let settings = Settings {
+        folders: vec![data.to_path_buf()],
+        ..settings(folder, threads, false)
+    };
+    run(
+        scenario,
+        &lyceum::registry(),
+        &settings,
+        &AtomicBool::new(false),
+        &mut |_| {},
+    )
+    .unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn settings(folder: &Path, threads: usize, resume: bool) -> Settings {
+    Settings {
+        threads,
+        out: folder.to_path_buf(),
+        folders: vec![],
+        resume,
+        checkpoint_every: Duration::ZERO,
+        started: Instant::now(),
+    }
+}
+
 /// Runs until `rounds` rounds are closed, then stops as Ctrl-C would.
 pub(crate) fn run_until(
     folder: &Path,
@@ -25,14 +57,7 @@ pub(crate) fn run_until(
     rounds: u64,
 ) -> Summary {
     let stop = AtomicBool::new(false);
-    let settings = Settings {
-        threads,
-        out: folder.to_path_buf(),
-        folders: vec![],
-        resume,
-        checkpoint_every: Duration::ZERO,
-        started: Instant::now(),
-    };
+    let settings = settings(folder, threads, resume);
     run(
         scenario,
         &lyceum::registry(),
@@ -172,4 +197,22 @@ fn a_run_with_seven_rounds_begins_like_one_with_six() {
             .collect::<Vec<_>>()
     };
     assert_eq!(links(6), links(7)[..6]);
+}
+
+/// A million clients cost what a thousand cost: shards are made on demand. Memory is no timing.
+#[test]
+fn a_million_clients_fit_in_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = crate::catalogue::folder().join("million.toml");
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
+        .args(["run", "--quiet", "--out", "run"])
+        .arg(file)
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let summary = Summary::read(&folder.path().join("run/summary.json")).unwrap();
+    assert_eq!(summary.clients, 1_000_000);
+    assert!(summary.peak_rss_mib < 300.0, "{}", summary.peak_rss_mib);
 }

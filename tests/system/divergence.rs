@@ -81,7 +81,10 @@ fn a_run_in_which_everybody_diverges_stops_with_the_last_good_model() {
     let folder = tempfile::tempdir().unwrap();
     let (code, stderr) = run(folder.path(), &csv(folder.path(), |_| true));
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("no update was accepted"), "{stderr}");
+    assert!(
+        stderr.contains("no update was accepted; client 0: its update is refused"),
+        "{stderr}"
+    );
     assert!(
         folder
             .path()

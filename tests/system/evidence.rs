@@ -76,3 +76,24 @@ fn client_ordering_curriculum_beats_vanilla_beats_anti_curriculum() {
     holds("curriculum - vanilla", &curriculum, &vanilla);
     holds("vanilla - anti", &vanilla, &anti);
 }
+
+/// Workload W1 of the speed targets: 76 to 80 % after 50 rounds.
+#[test]
+fn fashion_mnist_reaches_what_others_reach() {
+    let data = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data"));
+    if !data.join("fashion-mnist").exists() {
+        println!("skipped: Fashion-MNIST is not beside the checkout");
+        return;
+    }
+    for seed in 0..3 {
+        let scenario = read("w1", &[&format!("run.seed={seed}")]);
+        let folder = tempfile::tempdir().unwrap();
+        let summary = crate::determinism::run_with_data(folder.path(), &scenario, threads(), data);
+        let accuracy = 100.0 * summary.final_accuracy.unwrap();
+        println!("seed {seed}: {accuracy:.2}");
+        assert!(
+            (76.0..80.0).contains(&accuracy),
+            "seed {seed}: {accuracy:.2}"
+        );
+    }
+}

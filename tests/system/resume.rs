@@ -107,19 +107,29 @@ fn resuming_with_another_scenario_is_refused_and_nothing_is_lost() {
 
 #[test]
 fn killed_at_any_line_of_output_and_resumed_gives_the_same_fingerprint() {
-    let scenario = read("quickstart", &["run.rounds=10"]);
-    let whole = fingerprint(&scenario, 2);
-    for (signal, lines) in [
-        ("-KILL", 1),
-        ("-KILL", 2),
-        ("-KILL", 4),
-        ("-KILL", 7),
-        ("-INT", 3),
-        ("-TERM", 5),
-    ] {
+    let kills = [
+        ("-KILL", 1, "strategy.fed_avg={}", "curriculum"),
+        ("-KILL", 2, "strategy.scaffold={}", "anti-curriculum"),
+        ("-KILL", 4, "strategy.fed_adam={}", "random"),
+        ("-KILL", 7, "strategy.fed_dyn={}", "vanilla"),
+        ("-INT", 3, "strategy.scaffold={}", "blocked"),
+        ("-TERM", 5, "strategy.fed_adam={}", "interleaved"),
+    ];
+    for (signal, lines, strategy, order) in kills {
+        let set = [
+            "run.rounds=10",
+            strategy,
+            &format!("ordering.order={order}"),
+            "availability.dropout=0.2",
+        ];
+        let scenario = read("quickstart", &set);
+        let whole = fingerprint(&scenario, 2);
         let folder = tempfile::tempdir().unwrap();
-        let args = ["--set", "run.rounds=10", "--checkpoint-every", "0"];
-        let mut child = start(folder.path(), &args);
+        let set: Vec<&str> = set.iter().flat_map(|s| ["--set", s]).collect();
+        let mut child = start(
+            folder.path(),
+            &[&set[..], &["--checkpoint-every", "0"]].concat(),
+        );
         wait_for_lines(&mut child, lines);
         let pid = child.id().to_string();
         assert!(
@@ -137,6 +147,91 @@ fn killed_at_any_line_of_output_and_resumed_gives_the_same_fingerprint() {
             "{signal} after {lines} lines"
         );
     }
+}
+
+/// Every crash between two files of a checkpoint: the folder of the next one is there, whole or torn, and
+/// `latest.json` still names the one before.
+#[test]
+fn a_crash_while_a_checkpoint_is_written_loses_nothing() {
+    let scenario = read("quickstart", &["run.rounds=6", "strategy.scaffold={}"]);
+    let whole = fingerprint(&scenario, 2);
+    for torn in [
+        "global.safetensors",
+        "state.bin",
+        "layout.json",
+        "state.new",
+        "",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        run_until(folder.path(), &scenario, 2, false, 3);
+        let next = folder.path().join("checkpoint/000004");
+        std::fs::create_dir_all(&next).unwrap();
+        if !torn.is_empty() {
+            std::fs::write(next.join(torn), [0_u8; 7]).unwrap();
+        }
+        let mut log = std::fs::OpenOptions::new()
+            .append(true)
+            .open(folder.path().join("events.jsonl"))
+            .unwrap();
+        std::io::Write::write_all(&mut log, b"{\"event\":\"round_started\",\"rou").unwrap();
+        assert_eq!(
+            run_in(folder.path(), &scenario, 1, true).fingerprint,
+            whole,
+            "{torn}"
+        );
+    }
+}
+
+#[test]
+fn a_finished_run_is_not_run_again() {
+    let scenario = read("quickstart", &["run.rounds=3"]);
+    let folder = tempfile::tempdir().unwrap();
+    let first = run_in(folder.path(), &scenario, 2, false);
+    assert_eq!(run_in(folder.path(), &scenario, 1, true), first);
+}
+
+#[test]
+fn a_run_is_not_resumed_over_other_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("samples.csv");
+    let rows: String = (0..60)
+        .map(|i| format!("{},{},{}\n", i % 7, i % 5, i % 2))
+        .collect();
+    std::fs::write(&csv, format!("a,b,label\n{rows}")).unwrap();
+    let set = format!(
+        "data.set={{csv={{train=\"{}\",label=\"label\",test_fraction=0.2}}}}",
+        csv.display()
+    );
+    let more = [
+        "data.clients=4",
+        "data.partition=iid",
+        "selection.all={}",
+        "run.rounds=5",
+    ];
+    let scenario = read("quickstart", &[&[set.as_str()][..], &more[..]].concat());
+    run_until(&folder.path().join("run"), &scenario, 1, false, 2);
+    std::fs::write(
+        &csv,
+        format!("a,b,label\n{}", rows.replacen("0,0,0", "0,0,1", 1)),
+    )
+    .unwrap();
+    let all: Vec<&str> = [&[set.as_str()][..], &more[..]]
+        .concat()
+        .iter()
+        .flat_map(|s| ["--set", *s])
+        .collect();
+    let out = start(
+        &folder.path().join("run"),
+        &[&all[..], &["--resume"]].concat(),
+    )
+    .wait_with_output()
+    .unwrap();
+    assert_eq!(
+        out.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
 }
 
 fn start(folder: &Path, args: &[&str]) -> Child {

@@ -95,6 +95,14 @@ impl Mixture {
                 return wrong(key, format!("must be at most {}", u32::MAX));
             }
         }
+        let rows = [self.samples, self.test_samples, self.classes, self.clusters];
+        let largest = rows.map(Count::get).into_iter().fold(0, usize::max);
+        if self.inputs.get().saturating_mul(largest) > 1 << 31 {
+            return wrong(
+                "inputs",
+                "times the number of samples must be at most 2^31 values".into(),
+            );
+        }
         Ok(())
     }
 

@@ -76,6 +76,10 @@ impl ClientRule for Scaffold {
         }
     }
 
+    fn needs_travel(&self) -> bool {
+        true
+    }
+
     fn lanes(&self) -> Vec<Lane> {
         vec![Lane::INTEGER; 2]
     }

@@ -30,7 +30,7 @@ pub struct Ordering {
     pub order: Order,
     /// What curriculum and anti-curriculum sort by; default "global-loss".
     pub score: Score,
-    /// How much of the order is in use at each step; default all of it.
+    /// How much of the order is in use at each step; default all of it. The order "vanilla" has no pace.
     pub pace: Pace,
     /// Number of samples below which the pace never goes, as far as the client has them; 1 or above;
     /// default 32.
@@ -114,12 +114,13 @@ impl Ordering {
     }
 
     /// How many of `n` samples are in use after `t` of `total` steps of a call in `round`: the pace,
-    /// but at least the floor, and never more than `n`.
+    /// but at least the floor (which does not hold for cycles), and never more than `n`.
     pub fn size(&self, t: f64, total: f64, round: Round, n: usize) -> usize {
-        self.pace
-            .size(t, total, round, n)
-            .max(self.floor.get())
-            .min(n)
+        let size = self.pace.size(t, total, round, n);
+        match self.pace {
+            Pace::Cyclical(_) => size,
+            _ => size.max(self.floor.get()).min(n),
+        }
     }
 }
 
