@@ -42,7 +42,11 @@ impl Loaded {
             folders: folders.to_vec(),
         };
         let refuse = |e: DataError| {
-            scenario.fault("data.set", e.to_string(), "this data set cannot be read")
+            let path = match &e {
+                DataError::Key { key, .. } => format!("data.set.{}.{key}", scenario.data_set.name),
+                _ => "data.set".into(),
+            };
+            scenario.fault(&path, e.to_string(), "this data set cannot be read")
         };
         match scenario.data_set.plugin.load(&context).map_err(refuse)? {
             Source::Pool {

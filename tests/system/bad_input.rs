@@ -207,6 +207,14 @@ fn other_files_and_overrides_get_a_sentence_too() {
             "ordering.score=expert-loss",
         ],
     );
+    for set in [
+        &["model.mlp.hidden=[9007199254740992, 9007199254740992]"][..],
+        &["strategy.scaffold={}", "training.optimizer.adam={}"],
+        &["data.set.mixture.inputs=4294967295"],
+    ] {
+        let args: Vec<&str> = set.iter().flat_map(|s| ["--set", *s]).collect();
+        all += &bad("good.toml", GOOD.as_bytes(), &args);
+    }
     insta::assert_snapshot!("other_faults", all);
     let out = Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
         .args(["run", "nowhere.toml"])
