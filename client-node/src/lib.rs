@@ -4,6 +4,8 @@
 //! orders its samples, trains a copy of the global model, and adds the update to its unit's sum. The
 //! answer to an assignment depends on the assignment alone, so repeating one gives the same bits.
 
+#![forbid(unsafe_code)]
+
 mod course;
 mod evaluate;
 mod expert;

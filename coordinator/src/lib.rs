@@ -4,6 +4,8 @@
 //! call [`RoundMachine::handle`], then [`RoundMachine::poll`] until it is empty; they own sockets,
 //! threads, files and time. It sees vectors, never networks.
 
+#![forbid(unsafe_code)]
+
 mod machine;
 mod round;
 mod snapshot;

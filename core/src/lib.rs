@@ -3,6 +3,8 @@
 //! Pure: no input or output, no clock, no thread, no ambient randomness, no order taken from a hash.
 //! Everything here can be tested with three numbers and a seed.
 
+#![forbid(unsafe_code)]
+
 mod contract;
 mod event;
 mod fingerprint;

@@ -1,4 +1,4 @@
-//! Engines that train the models of Lyceum, all of them Burn on one of its devices.
+//! Engines that train the models of Lyceum: a fused one of our own, and Burn on each of its devices.
 //!
 //! The crate turns a [`Network`] and flat parameters into losses, gradients and logits, one
 //! [`Learner`] per thread. An engine is a name in a list, so a caller knows
@@ -9,6 +9,7 @@
 //! the same inputs give the same bits on every call and every thread.
 
 mod flat;
+mod fused;
 mod image;
 mod learner;
 mod pass;
@@ -16,6 +17,7 @@ mod pass;
 mod wgpu;
 
 pub use burn::tensor::Device;
+pub use fused::FusedLearner;
 pub use learner::BurnLearner;
 
 use lyceum_core::{Engine, Learner, Network};
@@ -24,8 +26,13 @@ use lyceum_core::{Engine, Learner, Network};
 pub fn engines() -> Vec<Engine> {
     vec![
         Engine {
+            name: "fused",
+            summary: "hand-written layers on the processor, one thread per learner; the fastest for small models",
+            build: fused,
+        },
+        Engine {
             name: "flex",
-            summary: "Burn on the processor, one thread per learner; the fastest for small models",
+            summary: "Burn on the processor, one thread per learner",
             build: flex,
         },
         Engine {
@@ -39,6 +46,10 @@ pub fn engines() -> Vec<Engine> {
             build: wgpu,
         },
     ]
+}
+
+fn fused(network: &Network) -> Result<Box<dyn Learner>, String> {
+    Ok(Box::new(FusedLearner::new(network)))
 }
 
 #[cfg(feature = "flex")]
@@ -80,15 +91,13 @@ fn wgpu(_: &Network) -> Result<Box<dyn Learner>, String> {
 fn absent(name: &str) -> String {
     let advice =
         format!("engine \"{name}\" is not in this build: rebuild with `--features {name}`");
-    match compiled().join(", ") {
-        none if none.is_empty() => advice,
-        others => format!("{advice}, or use one of: {others}"),
-    }
+    format!("{advice}, or use one of: {}", compiled().join(", "))
 }
 
 #[cfg(not(all(feature = "flex", feature = "ndarray", feature = "wgpu")))]
 fn compiled() -> Vec<&'static str> {
     [
+        ("fused", true),
         ("flex", cfg!(feature = "flex")),
         ("ndarray", cfg!(feature = "ndarray")),
         ("wgpu", cfg!(feature = "wgpu")),
@@ -108,7 +117,7 @@ mod tests {
         let layers = vec![Layer::Dense { units: 2 }];
         let network = Network::new(&[3], 2, layers, Init::He).unwrap();
         let names: Vec<_> = engines().iter().map(|e| e.name).collect();
-        assert_eq!(names, ["flex", "ndarray", "wgpu"]);
+        assert_eq!(names, ["fused", "flex", "ndarray", "wgpu"]);
         for engine in engines() {
             if let Err(reason) = (engine.build)(&network) {
                 assert!(

@@ -23,7 +23,10 @@ fn learners(network: &Network, params: &[f32]) -> Vec<(&'static str, Box<dyn Lea
         learner.load(params);
         Some((name, learner))
     };
-    ["flex", "ndarray"].into_iter().filter_map(loaded).collect()
+    ["fused", "flex", "ndarray"]
+        .into_iter()
+        .filter_map(loaded)
+        .collect()
 }
 
 /// A batch drawn from `seed`; weighted if asked for, with a zero and unequal weights.

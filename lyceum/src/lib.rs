@@ -9,6 +9,8 @@
 //! }
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod arguments;
 mod check;
 mod compare;

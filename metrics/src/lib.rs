@@ -4,6 +4,8 @@
 //! ([`write_tables`]) and the summary ([`SummaryBuilder`]) are functions of it, apart from what only
 //! the driver can know ([`Conditions`], [`Latencies`] of single clients). Nothing here has a clock.
 
+#![forbid(unsafe_code)]
+
 mod compare;
 mod latency;
 mod log;

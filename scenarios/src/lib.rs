@@ -4,6 +4,8 @@
 //! where; it holds the registry of everything a file can name, the data sets, the partitions and the
 //! models. It knows no network and no tensor library.
 
+#![forbid(unsafe_code)]
+
 pub mod data;
 pub mod models;
 pub mod partition;

@@ -3,6 +3,8 @@
 //! Drives the round machine with worker threads, writes the run's folder, and resumes it. Threads
 //! change how long a run takes and nothing else.
 
+#![forbid(unsafe_code)]
+
 mod checkpoint;
 mod driver;
 mod error;

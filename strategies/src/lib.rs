@@ -5,6 +5,8 @@
 //! does the work, the doc comment of a key is its description in the JSON Schema, and a number out
 //! of range is refused where it stands.
 
+#![forbid(unsafe_code)]
+
 pub mod aggregation;
 pub mod ordering;
 pub mod sampling;
