@@ -99,13 +99,7 @@ impl Worker {
             state: job.state.rule.as_ref(),
             round: &assignment.vectors,
         });
-        let lanes = || settled.lanes.iter().enumerate();
-        let accepted =
-            lanes().try_for_each(|(lane, (weight, values))| sum.accepts(lane, *weight, values));
-        let added = accepted.and_then(|()| {
-            lanes().try_for_each(|(lane, (weight, values))| sum.add(lane, *weight, values))
-        });
-        if let Err(reason) = added {
+        if let Err(reason) = sum.add_together(&settled.lanes) {
             report.outcome = Outcome::Refused(format!("its update is refused: {reason}"));
             report.bytes_up = 0;
             return Ok((report, None));

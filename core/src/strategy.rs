@@ -84,7 +84,7 @@ pub struct LocalWork<'a> {
     /// Who.
     pub client: ClientId,
     /// Trained minus received parameters.
-    pub delta: &'a [f32],
+    pub delta: &'a Params,
     /// The client's number of training samples.
     pub samples: u64,
     /// Optimizer steps.
@@ -114,7 +114,7 @@ pub struct PlainClient;
 impl ClientRule for PlainClient {
     fn settle(&self, work: &LocalWork<'_>) -> Settled {
         Settled {
-            lanes: vec![(work.samples as f64, work.delta.to_vec().into())],
+            lanes: vec![(work.samples as f64, work.delta.clone())],
             state: None,
         }
     }

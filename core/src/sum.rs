@@ -132,19 +132,26 @@ impl ExactSum {
         accumulator.add(weight, values)
     }
 
-    /// Whether [`add`](Self::add) would take this: asked for all lanes of a client before the first is
-    /// added, so that they go in together or not at all.
-    pub fn accepts(&self, lane: usize, weight: f64, values: &[f32]) -> Result<(), SumError> {
-        let accumulator = self
-            .lanes
-            .get(lane)
-            .filter(|a| a.hi.len() == values.len())
-            .ok_or(SumError::Shape {
-                lane,
-                len: values.len(),
-            })?;
-        accumulator.integer_weight(weight)?;
-        check(values)
+    /// Adds one weighted vector to each lane, in the order of the lanes: all of them, or none if one is refused.
+    pub fn add_together(&mut self, parts: &[(f64, crate::Params)]) -> Result<(), SumError> {
+        if parts.len() != self.lanes.len() {
+            return Err(SumError::Shape {
+                lane: parts.len(),
+                len: 0,
+            });
+        }
+        for (lane, (accumulator, (weight, values))) in self.lanes.iter().zip(parts).enumerate() {
+            if accumulator.hi.len() != values.len() {
+                return Err(SumError::Shape {
+                    lane,
+                    len: values.len(),
+                });
+            }
+            accumulator.integer_weight(*weight)?;
+            check(values)?;
+        }
+        let mut sites = self.lanes.iter_mut().zip(parts);
+        sites.try_for_each(|(accumulator, (weight, values))| accumulator.add(*weight, values))
     }
 
     /// Adds another sum with the same lanes.
@@ -396,6 +403,20 @@ mod tests {
         assert_eq!(sum.add(0, -1.0, &[0.0, 0.0]), Err(SumError::Weight(-1.0)));
         assert!(sum.add(0, f64::NAN, &[0.0, 0.0]).is_err());
         assert!(sum.add(1, 1.0, &[0.0, 0.0]).is_err());
+        let mut two = ExactSum::new(&[Lane::INTEGER, Lane::SCALAR], 2);
+        two.add_together(&[(1.0, vec![1.0, 2.0].into()), (3.0, vec![].into())])
+            .unwrap();
+        let kept = two.clone();
+        assert!(
+            two.add_together(&[(1.0, vec![1.0, 2.0].into()), (-1.0, vec![].into())])
+                .is_err()
+        );
+        assert!(
+            two.add_together(&[(1.0, vec![1.0, f32::NAN].into()), (3.0, vec![].into())])
+                .is_err()
+        );
+        assert!(two.add_together(&[(1.0, vec![1.0, 2.0].into())]).is_err());
+        assert_eq!(two, kept);
         assert_eq!(sum, before);
     }
 

@@ -55,8 +55,11 @@ impl Conv {
         let weights = View::new(weights, self.outputs, self.taps());
         for (tile, from) in self.tiles(rows) {
             let columns = tile.len() * self.out_plane();
-            self.unfold(input, rows, tile, unfolded);
-            let columns_view = View::new(unfolded, self.taps(), columns);
+            let columns_view = View::new(
+                self.unfold(input, rows, tile, unfolded),
+                self.taps(),
+                columns,
+            );
             product(weights, columns_view, &mut out[from..], across, false);
         }
         for (plane, b) in out.chunks_exact_mut(across).zip(bias) {
@@ -77,7 +80,6 @@ impl Conv {
         let across = rows * self.out_plane();
         for (first, (tile, from)) in self.tiles(rows).enumerate() {
             let columns = tile.len() * self.out_plane();
-            self.unfold(input, rows, tile, unfolded);
             let slope = View {
                 values: &slope[from..],
                 rows: self.outputs,
@@ -85,7 +87,11 @@ impl Conv {
                 down: across,
                 right: 1,
             };
-            let columns_view = View::new(unfolded, self.taps(), columns);
+            let columns_view = View::new(
+                self.unfold(input, rows, tile, unfolded),
+                self.taps(),
+                columns,
+            );
             product(
                 slope,
                 columns_view.transposed(),
@@ -113,7 +119,7 @@ impl Conv {
         let weights = View::new(weights, self.outputs, self.taps()).transposed();
         for (tile, from) in self.tiles(rows) {
             let columns = tile.len() * self.out_plane();
-            unfolded.resize(self.taps() * columns, 0.0);
+            let unfolded = room(unfolded, self.taps() * columns);
             let slope = View {
                 values: &slope[from..],
                 rows: self.outputs,
@@ -135,56 +141,64 @@ impl Conv {
     }
 
     /// Row `(channel, ky, kx)` holds, for each image and output position, the input value under that tap.
-    fn unfold(&self, input: &[f32], rows: usize, tile: Range<usize>, out: &mut Vec<f32>) {
-        out.resize(self.taps() * tile.len() * self.out_plane(), 0.0);
+    fn unfold<'a>(
+        &self,
+        input: &[f32],
+        rows: usize,
+        tile: Range<usize>,
+        unfolded: &'a mut Vec<f32>,
+    ) -> &'a [f32] {
+        let out = room(unfolded, self.taps() * tile.len() * self.out_plane());
         let mut lines = out.chunks_exact_mut(self.out_width);
-        self.lines(rows, tile, |source, shift| {
+        self.lines(rows, tile, |source, span| {
             let Some(line) = lines.next() else { return };
             match source {
-                None => line.fill(0.0),
-                Some(at) => self.copy_line(&input[at..at + self.width], shift, line),
+                Some(at) if span.first < span.last => {
+                    self.copy_line(&input[at..at + self.width], span, line)
+                }
+                _ => line.fill(0.0),
             }
         });
+        out
     }
 
     /// Adds back what [`unfold`](Self::unfold) took, tap by tap.
     fn fold(&self, unfolded: &[f32], rows: usize, tile: Range<usize>, out: &mut [f32]) {
         let mut lines = unfolded.chunks_exact(self.out_width);
-        self.lines(rows, tile, |source, shift| {
+        self.lines(rows, tile, |source, span| {
             let Some(line) = lines.next() else { return };
-            let Some(at) = source else { return };
-            let target = &mut out[at..at + self.width];
-            let (first, last) = self.inside(shift);
-            if first >= last {
+            let Some(at) = source.filter(|_| span.first < span.last) else {
                 return;
-            }
-            let begin = first * self.stride + shift - self.padding;
+            };
+            let values = &line[span.first..span.last];
+            let target = &mut out[at + span.begin..at + self.width];
             if self.stride == 1 {
-                let target = &mut target[begin..begin + last - first];
+                target.iter_mut().zip(values).for_each(|(t, v)| *t += v);
+            } else {
                 target
                     .iter_mut()
-                    .zip(&line[first..last])
+                    .step_by(self.stride)
+                    .zip(values)
                     .for_each(|(t, v)| *t += v);
-            } else {
-                let target = target[begin..].iter_mut().step_by(self.stride);
-                target.zip(&line[first..last]).for_each(|(t, v)| *t += v);
             }
         });
     }
 
     /// Visits the lines of the unfolded tile in order: where the input line begins (`None` outside of the
-    /// image), and the tap's horizontal shift.
-    fn lines(&self, rows: usize, tile: Range<usize>, mut visit: impl FnMut(Option<usize>, usize)) {
+    /// image), and which of the line's positions lie inside of it.
+    fn lines(&self, rows: usize, tile: Range<usize>, mut visit: impl FnMut(Option<usize>, Span)) {
         for channel in 0..self.inputs {
             for ky in 0..self.kernel {
                 for kx in 0..self.kernel {
+                    let span = self.span(kx);
                     for image in tile.clone() {
                         let start = (channel * rows + image) * self.plane();
                         for y in 0..self.out_height {
-                            let line = (y * self.stride + ky)
-                                .checked_sub(self.padding)
-                                .filter(|&l| l < self.height);
-                            visit(line.map(|l| start + l * self.width), kx);
+                            let line = (y * self.stride + ky).wrapping_sub(self.padding);
+                            visit(
+                                (line < self.height).then(|| start + line * self.width),
+                                span,
+                            );
                         }
                     }
                 }
@@ -193,32 +207,48 @@ impl Conv {
     }
 
     /// Output positions whose tap with this shift lies inside of the line.
-    fn inside(&self, shift: usize) -> (usize, usize) {
+    fn span(&self, shift: usize) -> Span {
         let first = self.padding.saturating_sub(shift).div_ceil(self.stride);
         let last = (self.width + self.padding)
             .saturating_sub(shift)
-            .div_ceil(self.stride);
-        (first, last.min(self.out_width))
+            .div_ceil(self.stride)
+            .min(self.out_width);
+        let begin = if first < last {
+            first * self.stride + shift - self.padding
+        } else {
+            0
+        };
+        Span { first, last, begin }
     }
 
-    fn copy_line(&self, line: &[f32], shift: usize, out: &mut [f32]) {
-        let (first, last) = self.inside(shift);
-        if first >= last {
-            return out.fill(0.0);
-        }
-        out[..first].fill(0.0);
-        out[last..].fill(0.0);
-        let begin = first * self.stride + shift - self.padding;
+    fn copy_line(&self, line: &[f32], span: Span, out: &mut [f32]) {
+        out[..span.first].fill(0.0);
+        out[span.last..].fill(0.0);
+        let (out, line) = (&mut out[span.first..span.last], &line[span.begin..]);
         if self.stride == 1 {
-            out[first..last].copy_from_slice(&line[begin..begin + last - first]);
+            out.copy_from_slice(&line[..out.len()]);
         } else {
-            let source = line[begin..].iter().step_by(self.stride);
-            out[first..last]
-                .iter_mut()
-                .zip(source)
+            out.iter_mut()
+                .zip(line.iter().step_by(self.stride))
                 .for_each(|(o, v)| *o = *v);
         }
     }
+}
+
+/// Positions of an output line that see the image, and the input position of the first of them.
+#[derive(Clone, Copy)]
+struct Span {
+    first: usize,
+    last: usize,
+    begin: usize,
+}
+
+/// The first `len` values of a buffer that only ever grows, so that no step fills it anew.
+pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
 }
 
 /// Sum over eight lanes, which compilers turn into vector code without changing the order.

@@ -53,7 +53,7 @@ pub(super) struct Back<'a> {
     pub(super) rows: usize,
     pub(super) input: &'a [f32],
     pub(super) output: &'a [f32],
-    pub(super) slope: &'a mut Vec<f32>,
+    pub(super) slope: &'a [f32],
     pub(super) found: &'a [u32],
     pub(super) mask: &'a [f32],
     pub(super) unfolded: &'a mut Vec<f32>,
@@ -246,7 +246,7 @@ impl Op {
     }
 
     /// Writes the gradients of the parameters, and the slope at the input if it is wanted.
-    pub(super) fn backward(&self, params: &[f32], back: Back<'_>, wanted: Option<&mut Vec<f32>>) {
+    pub(super) fn backward(&self, params: &[f32], back: Back<'_>, wanted: Option<&mut [f32]>) {
         let weights = &params[self.weights.clone()];
         let rows = back.rows;
         match &self.kind {
@@ -298,7 +298,7 @@ impl Op {
     }
 
     /// Layers without parameters.
-    fn backward_plain(&self, back: Back<'_>, wanted: Option<&mut Vec<f32>>) {
+    fn backward_plain(&self, back: Back<'_>, wanted: Option<&mut [f32]>) {
         let Some(next) = wanted else { return };
         let slope = back.slope.iter();
         match &self.kind {

@@ -9,6 +9,7 @@ mod kernel;
 mod layers;
 mod pool;
 
+use conv::room;
 use layers::{Op, ops};
 use lyceum_core::{Batch, Learner, Network, Update};
 
@@ -87,8 +88,7 @@ impl FusedLearner {
     fn loss(&mut self, batch: &Batch) -> f32 {
         let (rows, classes) = (batch.rows(), self.network.classes());
         let logits = self.buffers.outputs.last().unwrap_or(&self.buffers.input);
-        let slope = &mut self.buffers.slope;
-        slope.resize(rows * classes, 0.0);
+        let slope = room(&mut self.buffers.slope, rows * classes);
         let mut total = 0.0;
         let lines = logits
             .chunks_exact(classes)
@@ -116,20 +116,18 @@ impl FusedLearner {
                 &buffers.outputs[index - 1]
             };
             let goes_on = index > first;
-            if goes_on {
-                buffers.next_slope.resize(input.len(), 0.0);
-            }
             let back = layers::Back {
                 rows,
                 input,
                 output: &buffers.outputs[index],
-                slope: &mut buffers.slope,
+                slope: &buffers.slope[..buffers.outputs[index].len()],
                 found: &buffers.found[index],
                 mask: &buffers.masks[index],
                 unfolded: &mut buffers.unfolded,
                 grad,
             };
-            op.backward(params, back, goes_on.then_some(&mut buffers.next_slope));
+            let wanted = goes_on.then(|| room(&mut buffers.next_slope, input.len()));
+            op.backward(params, back, wanted);
             std::mem::swap(&mut buffers.slope, &mut buffers.next_slope);
         }
     }

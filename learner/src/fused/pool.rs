@@ -14,23 +14,39 @@ pub(super) struct Pool {
 impl Pool {
     /// Largest value of every window, and where in its plane it was found (the first of several).
     pub(super) fn max(&self, input: &[f32], out: &mut [f32], found: &mut [u32]) {
+        match self.size {
+            2 => self.max_of::<2>(input, out, found),
+            3 => self.max_of::<3>(input, out, found),
+            _ => self.max_of::<0>(input, out, found),
+        }
+    }
+
+    /// Windows of side `SIDE`, which the compiler then unrolls; 0 stands for any side.
+    fn max_of<const SIDE: usize>(&self, input: &[f32], out: &mut [f32], found: &mut [u32]) {
+        let side = if SIDE == 0 { self.size } else { SIDE };
         let outs = out
-            .chunks_exact_mut(self.out_plane())
-            .zip(found.chunks_exact_mut(self.out_plane()));
-        for (plane, (out, found)) in input.chunks_exact(self.plane()).zip(outs) {
-            for (position, (out, found)) in out.iter_mut().zip(found).enumerate() {
-                let corner = self.corner(position);
-                let (mut top, mut at) = (f32::NEG_INFINITY, corner);
-                for y in 0..self.size {
-                    let line = corner + y * self.width;
-                    for (x, &v) in plane[line..line + self.size].iter().enumerate() {
+            .chunks_exact_mut(self.out_width)
+            .zip(found.chunks_exact_mut(self.out_width));
+        for (index, (out, found)) in outs.enumerate() {
+            let (plane, y) = (index / self.out_height, index % self.out_height);
+            let line = y * self.stride * self.width;
+            let lines =
+                &input[plane * self.plane() + line..][..(side - 1) * self.width + self.width];
+            for (x, (out, found)) in out.iter_mut().zip(found).enumerate() {
+                let corner = x * self.stride;
+                let (mut top, mut at) = (lines[corner], corner);
+                for dy in 0..side {
+                    let from = corner + dy * self.width;
+                    for (dx, &v) in lines[from..from + side].iter().enumerate() {
                         // A value that is no number must show in the output.
-                        if v > top || v.is_nan() {
-                            (top, at) = (v, line + x);
-                        }
+                        (top, at) = if v > top || v.is_nan() {
+                            (v, from + dx)
+                        } else {
+                            (top, at)
+                        };
                     }
                 }
-                (*out, *found) = (top, at as u32);
+                (*out, *found) = (top, (line + at) as u32);
             }
         }
     }

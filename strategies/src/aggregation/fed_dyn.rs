@@ -83,7 +83,7 @@ impl ClientRule for FedDyn {
         let mut own = work.state.cloned().unwrap_or_else(start);
         advance(&mut own, -self.alpha.get(), work.delta);
         Settled {
-            lanes: vec![(1.0, work.delta.to_vec().into())],
+            lanes: vec![(1.0, work.delta.clone())],
             state: Some(own),
         }
     }

@@ -91,7 +91,7 @@ impl ClientRule for Scaffold {
         let change = control_change(server, work);
         advance(&mut own, 1.0, &change);
         Settled {
-            lanes: vec![(1.0, work.delta.to_vec().into()), (1.0, change)],
+            lanes: vec![(1.0, work.delta.clone()), (1.0, change)],
             state: Some(own),
         }
     }
@@ -102,7 +102,7 @@ fn control_change(server: &Params, work: &LocalWork<'_>) -> Params {
     if work.travel <= 0.0 {
         return Params::zeros(work.delta.len());
     }
-    let sites = server.iter().zip(work.delta);
+    let sites = server.iter().zip(&work.delta[..]);
     let change = sites.map(|(c, d)| (-f64::from(*d) / work.travel - f64::from(*c)) as f32);
     change.collect::<Vec<_>>().into()
 }

@@ -79,7 +79,7 @@ impl Federation {
             let client = ClientId(done.client);
             let settled = self.rule.settle(&LocalWork {
                 client,
-                delta: &done.delta,
+                delta: &Params::from(done.delta.to_vec()),
                 samples: done.samples,
                 steps: 1,
                 travel: done.travel,
