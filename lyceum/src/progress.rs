@@ -133,6 +133,8 @@ impl Progress {
     fn end(&self) {
         if let Shown::Bar(bar) = &self.shown {
             bar.abandon();
+            // The bar leaves the cursor behind itself.
+            drop(writeln!(std::io::stderr()));
         }
     }
 }
