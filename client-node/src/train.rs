@@ -54,7 +54,7 @@ impl Worker {
         let objective = own
             .resolve(vectors)
             .ok_or(NodeError::Data("a vector of the round"))?;
-        let scored = self.score_shard(assignment, job, &shard);
+        let scored = self.score_shard(assignment, job, &shard)?;
         let model_bytes = 4 * assignment.global.len() as u64;
         let mut report = ClientReport {
             outcome: Outcome::Accepted,
@@ -193,23 +193,28 @@ impl Worker {
         trace
     }
 
-    fn score_shard(&mut self, assignment: &Assignment, job: &Job, shard: &Shard) -> Scored {
+    fn score_shard(
+        &mut self,
+        assignment: &Assignment,
+        job: &Job,
+        shard: &Shard,
+    ) -> Result<Scored, NodeError> {
         let Some(ordering) = self.node.ordering.clone() else {
-            return Scored::default();
+            return Ok(Scored::default());
         };
         let mut found = Scored::default();
         if let Some(score) = ordering.sorts_by() {
-            found.scores = self.scores(score, assignment, job, shard, &mut found.passes);
+            found.scores = self.scores(score, assignment, job, shard, &mut found.passes)?;
         }
         if let Some(weighting) = &ordering.weighting {
             let score = weighting.by.score();
             let losses = match ordering.sorts_by() == Some(score) {
                 true => found.scores.clone(),
-                false => self.scores(score, assignment, job, shard, &mut found.passes),
+                false => self.scores(score, assignment, job, shard, &mut found.passes)?,
             };
             found.weights = weighting.weights(&losses, assignment.round);
         }
-        found
+        Ok(found)
     }
 
     /// One score per sample: G, L, LG or E of Vahidian et al. 2023, as loss or as 0/1 error.
@@ -220,18 +225,20 @@ impl Worker {
         job: &Job,
         shard: &Shard,
         passes: &mut u64,
-    ) -> Vec<f32> {
+    ) -> Result<Vec<f32>, NodeError> {
         let error = score.is_error();
         if score.needs_expert() {
-            let Some(expert) = &self.node.expert_scores else {
-                return Vec::new();
-            };
+            let expert = self
+                .node
+                .expert_scores
+                .as_ref()
+                .ok_or(NodeError::Data("the expert's scores"))?;
             let all = if error {
                 &expert.errors
             } else {
                 &expert.losses
             };
-            return shard.indices.iter().map(|&i| all[i as usize]).collect();
+            return Ok(shard.indices.iter().map(|&i| all[i as usize]).collect());
         }
         let local = job.state.model.as_ref().filter(|_| score.needs_local());
         // Before its first training a client has no model of its own: the global one stands in.
@@ -246,7 +253,7 @@ impl Worker {
                 .for_each(|(sum, loss)| *sum += loss);
             *passes += losses.len() as u64;
         }
-        total
+        Ok(total)
     }
 }
 

@@ -3,7 +3,8 @@
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Largest value that is decoded, in bytes. A damaged length costs no memory: values are read one by one.
+/// Largest value that is decoded, in bytes. Lists grow as they are read, so a
+/// damaged length costs no memory; states must hold no text, whose length would be believed.
 pub const LIMIT: usize = 1 << 40;
 
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<LIMIT>> = bincode::config::standard()

@@ -265,14 +265,4 @@ impl Tally {
     pub fn mean_loss(&self) -> f64 {
         self.loss.iter().sum::<f64>() / self.samples().max(1) as f64
     }
-
-    /// Share of hits among the samples of the given classes, if there are any.
-    pub fn accuracy_over(&self, classes: impl Iterator<Item = usize>) -> Option<f64> {
-        let (mut hits, mut all) = (0, 0);
-        for class in classes.filter(|&c| c < self.count.len()) {
-            hits += self.correct[class];
-            all += self.count[class];
-        }
-        (all > 0).then(|| hits as f64 / all as f64)
-    }
 }

@@ -11,11 +11,20 @@ pub trait Learner: Send {
     /// The parameters as they are now.
     fn params(&self) -> &[f32];
 
+    /// The parameters, to be changed in place.
+    fn params_mut(&mut self) -> &mut [f32];
+
     /// Mean over the rows of weight times cross entropy; writes its gradient to `grad`.
     fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32;
 
     /// Backward and update in one; returns the loss before the update. Engines may fuse both.
-    fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32;
+    fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32 {
+        let mut grad = std::mem::take(&mut update.memory.grad);
+        let loss = self.backward(batch, &mut grad);
+        update.memory.grad = grad;
+        update.apply(self.params_mut());
+        loss
+    }
 
     /// Logits of each row without dropout, row-major, rows x classes; replaces `out`.
     fn logits(&mut self, batch: &Batch, out: &mut Vec<f32>);

@@ -2,7 +2,7 @@
 
 use crate::pass::Pass;
 use burn::tensor::Device;
-use lyceum_core::{Batch, Learner, Network, Update};
+use lyceum_core::{Batch, Learner, Network};
 
 /// A learner for any network on any Burn device.
 ///
@@ -52,20 +52,16 @@ impl Learner for BurnLearner {
         &self.params
     }
 
+    fn params_mut(&mut self) -> &mut [f32] {
+        &mut self.params
+    }
+
     fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32 {
         if batch.rows() == 0 {
             grad.fill(0.0);
             return 0.0;
         }
         self.pass(batch, true).backward(grad)
-    }
-
-    fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32 {
-        let mut grad = std::mem::take(&mut update.memory.grad);
-        let loss = self.backward(batch, &mut grad);
-        update.memory.grad = grad;
-        update.apply(&mut self.params);
-        loss
     }
 
     fn logits(&mut self, batch: &Batch, out: &mut Vec<f32>) {

@@ -19,7 +19,7 @@ pub const ROUNDS_PARQUET: &str = "rounds.parquet";
 pub const CLIENTS_PARQUET: &str = "clients.parquet";
 
 /// Rows of a row group: what is held in memory, however long the run.
-const GROUP_ROWS: usize = 65_536;
+const GROUP_ROWS: usize = 4_096;
 
 /// Why the tables could not be written.
 #[derive(Debug, thiserror::Error)]

@@ -266,8 +266,8 @@ impl Scenario {
     pub fn resolved(&self) -> toml::Table {
         let mut table = toml::Table::new();
         let mut put = |key: &str, value: toml::Value| table.insert(key.into(), value);
-        let plain = |value: Result<toml::Value, _>| -> toml::Value {
-            value.unwrap_or_else(|_: toml::de::Error| toml::Value::Table(toml::Table::new()))
+        let plain = |value: Result<toml::Value, toml::de::Error>| -> toml::Value {
+            value.expect("every key was read from TOML, so TOML can hold it")
         };
         put("run", plain(resolved(&self.run)));
         let mut data = plain(resolved(&self.data));

@@ -65,5 +65,12 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     file.write_all(bytes)
         .and_then(|()| file.sync_data())
         .map_err(RunError::file(&temporary))?;
-    fs::rename(&temporary, path).map_err(RunError::file(path))
+    fs::rename(&temporary, path).map_err(RunError::file(path))?;
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::File::open(folder)
+        .and_then(|f| f.sync_all())
+        .map_err(RunError::file(folder))
 }

@@ -34,10 +34,7 @@ fn every_catalogue_file_is_a_valid_scenario_with_a_comment() {
             .unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(
             scenario.run.name,
-            path.file_stem()
-                .unwrap()
-                .to_string_lossy()
-                .replace("fashion-orderings", "fashion-curriculum")
+            path.file_stem().unwrap().to_string_lossy()
         );
         seen += 1;
     }

@@ -11,7 +11,7 @@ mod pool;
 
 use conv::room;
 use layers::{Op, ops};
-use lyceum_core::{Batch, Learner, Network, Update};
+use lyceum_core::{Batch, Learner, Network};
 
 /// A learner for any network, on one thread.
 #[derive(Debug)]
@@ -142,6 +142,10 @@ impl Learner for FusedLearner {
         &self.params
     }
 
+    fn params_mut(&mut self) -> &mut [f32] {
+        &mut self.params
+    }
+
     fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32 {
         if batch.rows() == 0 {
             grad.fill(0.0);
@@ -150,14 +154,6 @@ impl Learner for FusedLearner {
         self.forward(batch, true);
         let loss = self.loss(batch);
         self.walk_back(batch.rows(), grad);
-        loss
-    }
-
-    fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32 {
-        let mut grad = std::mem::take(&mut update.memory.grad);
-        let loss = self.backward(batch, &mut grad);
-        update.memory.grad = grad;
-        update.apply(&mut self.params);
         loss
     }
 
