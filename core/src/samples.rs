@@ -181,8 +181,8 @@ impl Batch {
         self.weights.clear();
     }
 
-    /// The dropout mask of layer `layer` for `len` values: 0 or `1 / (1 - share)`, the same on every engine.
-    pub fn dropout_mask(&self, layer: usize, share: f64, len: usize) -> Vec<f32> {
+    /// Writes the dropout mask of layer `layer`: 0 or `1 / (1 - share)`, the same on every engine.
+    pub fn dropout_mask(&self, layer: usize, share: f64, out: &mut [f32]) {
         use rand::RngExt;
         let mut rng = crate::Seed(self.noise).stream(
             crate::Purpose::DROPOUT,
@@ -190,15 +190,13 @@ impl Batch {
             None,
         );
         let keep = (1.0 / (1.0 - share)) as f32;
-        (0..len)
-            .map(|_| {
-                if rng.random::<f64>() < share {
-                    0.0
-                } else {
-                    keep
-                }
-            })
-            .collect()
+        out.fill_with(|| {
+            if rng.random::<f64>() < share {
+                0.0
+            } else {
+                keep
+            }
+        });
     }
 
     /// Whether the batch fits a network.

@@ -89,7 +89,11 @@ impl Pass<'_> {
     pub(crate) fn mask(&self, layer: usize, share: f64, width: usize) -> Option<Vec<f32>> {
         let len = self.batch.rows() * width;
         self.training
-            .then(|| self.batch.dropout_mask(layer, share, len))
+            .then(|| {
+                let mut mask = vec![0.0; len];
+                self.batch.dropout_mask(layer, share, &mut mask);
+                mask
+            })
     }
 
     /// Row-major values, seen as width x rows without a copy.

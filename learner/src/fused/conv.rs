@@ -1,18 +1,21 @@
-//! Convolution as matrix products over tiles of unfolded images.
+//! Convolution by sliding the window over each image, channels last.
 //!
-//! Images are kept channel by channel (channels x rows x height x width), so that the output of a
-//! convolution is one product, `weights x unfolded`, without a copy.
+//! What follows a convolution at once (`max(x, 0)`, then the largest value of each window) is done image by
+//! image, so that only its result ever leaves the cache.
 
-use super::kernel::{View, product};
+use super::{
+    kernel::{Correlation, Lines, channels_padded, correlate, weight_gradients, wide},
+    pointwise::Activation,
+    pool::Pool,
+};
 use std::ops::Range;
 
-/// Unfolded values of one tile: small enough to stay in the second-level cache.
-const TILE: usize = 1 << 16;
-
-/// Shapes of one convolution.
+/// Sizes of one convolution.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Conv {
+pub(super) struct Sizes {
     pub(super) inputs: usize,
+    /// Stored channels of an input position.
+    pub(super) inputs_stored: usize,
     pub(super) outputs: usize,
     pub(super) kernel: usize,
     pub(super) stride: usize,
@@ -23,241 +26,270 @@ pub(super) struct Conv {
     pub(super) out_width: usize,
 }
 
+/// A convolution, and what is done to its result image by image.
+#[derive(Clone, Debug)]
+pub(super) struct Conv {
+    sizes: Sizes,
+    pub(super) weights: Range<usize>,
+    pub(super) bias: Range<usize>,
+    pub(super) rectify: bool,
+    pub(super) pool: Option<Pool>,
+    forward: Correlation,
+    /// The window turned round, on its way over slopes.
+    back: Correlation,
+    /// Columns of a line of slopes, with zeros around and, for wide strides, between them.
+    spread_width: usize,
+}
+
+/// Buffers of one convolution; their sizes do not depend on the batch.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    weights: Vec<f32>,
+    turned: Vec<f32>,
+    bias: Vec<f32>,
+    none: Vec<f32>,
+    grad: Vec<f32>,
+    bias_grad: Vec<f32>,
+    /// An image with columns of zeros on both sides.
+    image: Vec<f32>,
+    /// Results of one image in front of the pooling, and their slopes.
+    results: Vec<f32>,
+    slopes: Vec<f32>,
+    spread: Vec<f32>,
+}
+
+impl Sizes {
+    fn padded_width(&self) -> usize {
+        self.width + 2 * self.padding
+    }
+
+    fn outputs_stored(&self) -> usize {
+        channels_padded(self.outputs)
+    }
+
+    fn image(&self) -> usize {
+        self.height * self.width * self.inputs_stored
+    }
+
+    fn results(&self) -> usize {
+        self.out_height * self.out_width * self.outputs_stored()
+    }
+
+    /// The lines of the image under the window, for each line of results.
+    fn forward(&self) -> Correlation {
+        let line = self.padded_width() * self.inputs_stored;
+        let pairs = |y: usize| {
+            let inside = |ky: &usize| (self.padding..self.height + self.padding).contains(&(y * self.stride + ky));
+            let pair = |ky| ((y * self.stride + ky - self.padding) * line, ky);
+            (0..self.kernel).filter(inside).map(pair).collect()
+        };
+        Correlation {
+            lines: Lines::new((0..self.out_height).map(pairs)),
+            results: self.out_width,
+            step: self.stride * self.inputs_stored,
+            reach: self.kernel * self.inputs_stored,
+            channels: self.outputs_stored(),
+        }
+    }
+
+    /// Columns of a line of slopes: `kernel - 1` zeros on each side, `stride - 1` between two slopes.
+    fn spread_width(&self) -> usize {
+        let slopes = (self.out_width - 1) * self.stride + 1 + 2 * (self.kernel - 1);
+        slopes.max(self.width + self.padding + self.kernel - 1)
+    }
+
+    /// The lines of slopes that each line of the image has a share in.
+    fn back(&self) -> Correlation {
+        let channels = self.outputs_stored();
+        let line = self.spread_width() * channels;
+        let pairs = |y: usize| {
+            let pair = |of: usize| {
+                let ky = (y + self.padding).checked_sub(of * self.stride)?;
+                (ky < self.kernel).then_some((of * line + self.padding * channels, ky))
+            };
+            (0..self.out_height).filter_map(pair).collect()
+        };
+        Correlation {
+            lines: Lines::new((0..self.height).map(pairs)),
+            results: self.width,
+            step: channels,
+            reach: self.kernel * channels,
+            channels: self.inputs_stored,
+        }
+    }
+}
+
 impl Conv {
-    fn taps(&self) -> usize {
-        self.inputs * self.kernel * self.kernel
-    }
-
-    fn plane(&self) -> usize {
-        self.height * self.width
-    }
-
-    fn out_plane(&self) -> usize {
-        self.out_height * self.out_width
-    }
-
-    /// Images per tile.
-    fn tile(&self, rows: usize) -> usize {
-        (TILE / (self.taps() * self.out_plane()).max(1)).clamp(1, rows.max(1))
-    }
-
-    /// `out = weights * input + bias`.
-    pub(super) fn forward(
-        &self,
-        weights: &[f32],
-        bias: &[f32],
-        input: &[f32],
-        rows: usize,
-        out: &mut [f32],
-        unfolded: &mut Vec<f32>,
-    ) {
-        let across = rows * self.out_plane();
-        let weights = View::new(weights, self.outputs, self.taps());
-        for (tile, from) in self.tiles(rows) {
-            let columns = tile.len() * self.out_plane();
-            let columns_view = View::new(
-                self.unfold(input, rows, tile, unfolded),
-                self.taps(),
-                columns,
-            );
-            product(weights, columns_view, &mut out[from..], across, false);
-        }
-        for (plane, b) in out.chunks_exact_mut(across).zip(bias) {
-            plane.iter_mut().for_each(|v| *v += b);
+    pub(super) fn new(sizes: Sizes, weights: Range<usize>, bias: Range<usize>) -> Self {
+        Self {
+            sizes,
+            weights,
+            bias,
+            rectify: false,
+            pool: None,
+            forward: sizes.forward(),
+            back: sizes.back(),
+            spread_width: sizes.spread_width(),
         }
     }
 
-    /// Gradients of weights and bias from the slope at the output.
-    pub(super) fn gradients(
-        &self,
-        input: &[f32],
-        slope: &[f32],
-        rows: usize,
-        weights: &mut [f32],
-        bias: &mut [f32],
-        unfolded: &mut Vec<f32>,
-    ) {
-        let across = rows * self.out_plane();
-        for (first, (tile, from)) in self.tiles(rows).enumerate() {
-            let columns = tile.len() * self.out_plane();
-            let slope = View {
-                values: &slope[from..],
-                rows: self.outputs,
-                columns,
-                down: across,
-                right: 1,
-            };
-            let columns_view = View::new(
-                self.unfold(input, rows, tile, unfolded),
-                self.taps(),
-                columns,
-            );
-            product(
-                slope,
-                columns_view.transposed(),
-                weights,
-                self.taps(),
-                first > 0,
-            );
-        }
-        for (plane, b) in slope.chunks_exact(across).zip(bias) {
-            *b = sum(plane);
-        }
+    /// Stored values of one image behind the layer.
+    pub(super) fn width(&self) -> usize {
+        self.pool.as_ref().map_or(self.sizes.results(), Pool::results)
     }
 
-    /// Slope at the input from the slope at the output.
-    pub(super) fn backward(
-        &self,
-        weights: &[f32],
-        slope: &[f32],
-        rows: usize,
-        out: &mut [f32],
-        unfolded: &mut Vec<f32>,
-    ) {
-        out.fill(0.0);
-        let across = rows * self.out_plane();
-        let weights = View::new(weights, self.outputs, self.taps()).transposed();
-        for (tile, from) in self.tiles(rows) {
-            let columns = tile.len() * self.out_plane();
-            let unfolded = room(unfolded, self.taps() * columns);
-            let slope = View {
-                values: &slope[from..],
-                rows: self.outputs,
-                columns,
-                down: across,
-                right: 1,
-            };
-            product(weights, slope, unfolded, columns, false);
-            self.fold(unfolded, rows, tile, out);
-        }
-    }
-
-    /// Ranges of images, and where their columns begin in a row of the output.
-    fn tiles(&self, rows: usize) -> impl Iterator<Item = (Range<usize>, usize)> + use<> {
-        let (step, plane) = (self.tile(rows), self.out_plane());
-        (0..rows)
-            .step_by(step)
-            .map(move |start| (start..rows.min(start + step), start * plane))
-    }
-
-    /// Row `(channel, ky, kx)` holds, for each image and output position, the input value under that tap.
-    fn unfold<'a>(
-        &self,
-        input: &[f32],
-        rows: usize,
-        tile: Range<usize>,
-        unfolded: &'a mut Vec<f32>,
-    ) -> &'a [f32] {
-        let out = room(unfolded, self.taps() * tile.len() * self.out_plane());
-        let mut lines = out.chunks_exact_mut(self.out_width);
-        self.lines(rows, tile, |source, span| {
-            let Some(line) = lines.next() else { return };
-            match source {
-                Some(at) if span.first < span.last => {
-                    self.copy_line(&input[at..at + self.width], span, line)
+    pub(super) fn forward(&self, params: &[f32], input: &[f32], out: &mut [f32], found: &mut [u32], scratch: &mut Scratch) {
+        self.pack(params, scratch);
+        let images = input.chunks_exact(self.sizes.image());
+        match &self.pool {
+            None => images
+                .zip(out.chunks_exact_mut(self.sizes.results()))
+                .for_each(|(image, out)| self.correlate(image, out, &scratch.weights, &scratch.bias, &mut scratch.image)),
+            Some(pool) => {
+                scratch.results.resize(self.sizes.results(), 0.0);
+                let places = out.chunks_exact_mut(pool.results()).zip(found.chunks_exact_mut(pool.results()));
+                for (image, (out, found)) in images.zip(places) {
+                    self.correlate(image, &mut scratch.results, &scratch.weights, &scratch.bias, &mut scratch.image);
+                    pool.max(&scratch.results, out, found);
                 }
-                _ => line.fill(0.0),
             }
-        });
-        out
+        }
     }
 
-    /// Adds back what [`unfold`](Self::unfold) took, tap by tap.
-    fn fold(&self, unfolded: &[f32], rows: usize, tile: Range<usize>, out: &mut [f32]) {
-        let mut lines = unfolded.chunks_exact(self.out_width);
-        self.lines(rows, tile, |source, span| {
-            let Some(line) = lines.next() else { return };
-            let Some(at) = source.filter(|_| span.first < span.last) else {
-                return;
-            };
-            let values = &line[span.first..span.last];
-            let target = &mut out[at + span.begin..at + self.width];
-            if self.stride == 1 {
-                target.iter_mut().zip(values).for_each(|(t, v)| *t += v);
-            } else {
-                target
-                    .iter_mut()
-                    .step_by(self.stride)
-                    .zip(values)
-                    .for_each(|(t, v)| *t += v);
-            }
+    fn correlate(&self, image: &[f32], out: &mut [f32], weights: &[f32], bias: &[f32], padded: &mut Vec<f32>) {
+        let image = self.pad(image, padded);
+        correlate(&self.forward, image, weights, bias, self.rectify, out);
+    }
+
+    /// The image with its columns of zeros, if the layer pads. The zeros are written once.
+    fn pad<'a>(&self, image: &'a [f32], padded: &'a mut Vec<f32>) -> &'a [f32] {
+        let Sizes { padding, width, inputs_stored, .. } = self.sizes;
+        if padding == 0 {
+            return image;
+        }
+        let line = self.sizes.padded_width() * inputs_stored;
+        padded.resize(self.sizes.height * line, 0.0);
+        let inner = padding * inputs_stored..(padding + width) * inputs_stored;
+        for (to, from) in padded.chunks_exact_mut(line).zip(image.chunks_exact(width * inputs_stored)) {
+            to[inner.clone()].copy_from_slice(from);
+        }
+        padded
+    }
+
+    /// Lays weights and bias out as the window meets them: line, column, input channel, output channel.
+    fn pack(&self, params: &[f32], scratch: &mut Scratch) {
+        let Correlation { reach, channels, .. } = self.forward;
+        scratch.weights.resize(self.sizes.kernel * reach * channels, 0.0);
+        scratch.bias.resize(channels, 0.0);
+        scratch.bias[..self.sizes.outputs].copy_from_slice(&params[self.bias.clone()]);
+        let weights = &params[self.weights.clone()];
+        self.taps(|flat, [output, input, ky, kx]| {
+            scratch.weights[(ky * reach + kx * self.sizes.inputs_stored + input) * channels + output] = weights[flat];
         });
     }
 
-    /// Visits the lines of the unfolded tile in order: where the input line begins (`None` outside of the
-    /// image), and which of the line's positions lie inside of it.
-    fn lines(&self, rows: usize, tile: Range<usize>, mut visit: impl FnMut(Option<usize>, Span)) {
-        for channel in 0..self.inputs {
-            for ky in 0..self.kernel {
-                for kx in 0..self.kernel {
-                    let span = self.span(kx);
-                    for image in tile.clone() {
-                        let start = (channel * rows + image) * self.plane();
-                        for y in 0..self.out_height {
-                            let line = (y * self.stride + ky).wrapping_sub(self.padding);
-                            visit(
-                                (line < self.height).then(|| start + line * self.width),
-                                span,
-                            );
-                        }
+    /// Lays the weights out for the way back: line, column from the right, output channel, input channel.
+    fn pack_turned(&self, params: &[f32], turned: &mut Vec<f32>) {
+        let Correlation { reach, channels, .. } = self.back;
+        let kernel = self.sizes.kernel;
+        turned.resize(kernel * reach * channels, 0.0);
+        let weights = &params[self.weights.clone()];
+        self.taps(|flat, [output, input, ky, kx]| {
+            let column = (kernel - 1 - kx) * self.forward.channels + output;
+            turned[(ky * reach + column) * channels + input] = weights[flat];
+        });
+    }
+
+    /// Visits every weight: where it stands in the parameters, and its output, input, line and column.
+    fn taps(&self, mut visit: impl FnMut(usize, [usize; 4])) {
+        let Sizes { inputs, outputs, kernel, .. } = self.sizes;
+        let mut flat = 0;
+        for output in 0..outputs {
+            for input in 0..inputs {
+                for ky in 0..kernel {
+                    for kx in 0..kernel {
+                        visit(flat, [output, input, ky, kx]);
+                        flat += 1;
                     }
                 }
             }
         }
     }
 
-    /// Output positions whose tap with this shift lies inside of the line.
-    fn span(&self, shift: usize) -> Span {
-        let first = self.padding.saturating_sub(shift).div_ceil(self.stride);
-        let last = (self.width + self.padding)
-            .saturating_sub(shift)
-            .div_ceil(self.stride)
-            .min(self.out_width);
-        let begin = if first < last {
-            first * self.stride + shift - self.padding
-        } else {
-            0
-        };
-        Span { first, last, begin }
-    }
-
-    fn copy_line(&self, line: &[f32], span: Span, out: &mut [f32]) {
-        out[..span.first].fill(0.0);
-        out[span.last..].fill(0.0);
-        let (out, line) = (&mut out[span.first..span.last], &line[span.begin..]);
-        if self.stride == 1 {
-            out.copy_from_slice(&line[..out.len()]);
-        } else {
-            out.iter_mut()
-                .zip(line.iter().step_by(self.stride))
-                .for_each(|(o, v)| *o = *v);
+    /// Writes the gradients of weights and bias to their places in `grad`, and the slope at the input to
+    /// `wanted`. `slope` and `output` are behind the whole layer, pooling included.
+    pub(super) fn backward(
+        &self,
+        params: &[f32],
+        (input, output, slope): (&[f32], &[f32], &mut [f32]),
+        found: &[u32],
+        grad: &mut [f32],
+        mut wanted: Option<&mut [f32]>,
+        scratch: &mut Scratch,
+    ) {
+        if self.rectify {
+            wide(|| Activation::Relu.walk_back(output, slope));
         }
+        scratch.grad.clear();
+        scratch.grad.resize(self.sizes.kernel * self.forward.reach * self.forward.channels, 0.0);
+        scratch.bias_grad.clear();
+        scratch.bias_grad.resize(self.forward.channels, 0.0);
+        scratch.none.resize(self.back.channels, 0.0);
+        if wanted.is_some() {
+            self.pack_turned(params, &mut scratch.turned);
+        }
+        let width = self.width();
+        let images = input.chunks_exact(self.sizes.image()).zip(slope.chunks_exact(width)).enumerate();
+        for (row, (image, slope)) in images {
+            let slope = match &self.pool {
+                None => slope,
+                Some(pool) => {
+                    scratch.slopes.resize(pool.values(), 0.0);
+                    pool.spread(slope, &found[row * width..][..width], &mut scratch.slopes);
+                    &scratch.slopes
+                }
+            };
+            add_positions(slope, &mut scratch.bias_grad);
+            weight_gradients(&self.forward, self.pad(image, &mut scratch.image), slope, &mut scratch.grad);
+            if let Some(next) = wanted.as_deref_mut() {
+                let next = &mut next[row * self.sizes.image()..][..self.sizes.image()];
+                let spread = self.spread(slope, &mut scratch.spread);
+                correlate(&self.back, spread, &scratch.turned, &scratch.none, false, next);
+            }
+        }
+        let Correlation { reach, channels, .. } = self.forward;
+        grad[self.bias.clone()].copy_from_slice(&scratch.bias_grad[..self.sizes.outputs]);
+        let grad = &mut grad[self.weights.clone()];
+        self.taps(|flat, [output, input, ky, kx]| {
+            grad[flat] = scratch.grad[(ky * reach + kx * self.sizes.inputs_stored + input) * channels + output];
+        });
+    }
+
+    /// Slopes with zeros around and between them, so that the turned window may slide over them one by one.
+    fn spread<'a>(&self, slope: &[f32], spread: &'a mut Vec<f32>) -> &'a [f32] {
+        let Sizes { kernel, stride, out_height, out_width, .. } = self.sizes;
+        let channels = self.forward.channels;
+        let line = self.spread_width * channels;
+        spread.resize(out_height * line, 0.0);
+        let lines = spread.chunks_exact_mut(line).zip(slope.chunks_exact(out_width * channels));
+        for (to, from) in lines {
+            let to = &mut to[(kernel - 1) * channels..];
+            if stride == 1 {
+                to[..from.len()].copy_from_slice(from);
+                continue;
+            }
+            let places = to.chunks_mut(stride * channels).zip(from.chunks_exact(channels));
+            places.for_each(|(to, from)| to[..channels].copy_from_slice(from));
+        }
+        spread
     }
 }
 
-/// Positions of an output line that see the image, and the input position of the first of them.
-#[derive(Clone, Copy)]
-struct Span {
-    first: usize,
-    last: usize,
-    begin: usize,
-}
-
-/// The first `len` values of a buffer that only ever grows, so that no step fills it anew.
-pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
-    &mut buffer[..len]
-}
-
-/// Sum over eight lanes, which compilers turn into vector code without changing the order.
-fn sum(values: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; 8];
-    let chunks = values.chunks_exact(8);
-    let rest: f32 = chunks.remainder().iter().sum();
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(l, v)| *l += v);
-    }
-    lanes.iter().sum::<f32>() + rest
+/// Adds the values of every position to `sums`, channel by channel.
+fn add_positions(values: &[f32], sums: &mut [f32]) {
+    wide(|| {
+        for position in values.chunks_exact(sums.len()) {
+            sums.iter_mut().zip(position).for_each(|(sum, v)| *sum += v);
+        }
+    });
 }

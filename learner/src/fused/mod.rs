@@ -1,17 +1,27 @@
 //! The fused engine: known layers on the processor, without a graph.
 //!
-//! Forward, backward and update run over buffers that are made once per learner; a step of a size
-//! that was seen before allocates nothing, takes no lock and starts no thread. Products are by the
-//! `gemm` crate, everything else is a pass over slices. The same inputs give the same bits.
+//! Forward, backward and update run over one arena of buffers per learner, which only ever grow: a step
+//! of a size that was seen before allocates nothing, takes no lock and starts no thread. The same inputs
+//! give the same bits.
+//!
+//! Images are kept channels last, their channels padded to whole vectors; flat values are kept as columns
+//! (width x rows), so that no product needs a transposed copy. An activation or a pooling is done where the
+//! layer in front of it gives its result.
 
 mod conv;
+mod dense;
+mod flatten;
 mod kernel;
-mod layers;
+mod loss;
+mod norm;
+mod plan;
+mod pointwise;
 mod pool;
 
-use conv::room;
-use layers::{Op, ops};
+use flatten::transpose;
+use kernel::{Onto, wide};
 use lyceum_core::{Batch, Learner, Network};
+use plan::{Dropout, Kind, Op};
 
 /// A learner for any network, on one thread.
 #[derive(Debug)]
@@ -19,116 +29,231 @@ pub struct FusedLearner {
     network: Network,
     params: Vec<f32>,
     ops: Vec<Op>,
-    buffers: Buffers,
+    arena: Arena,
 }
 
 /// What is kept from step to step.
 #[derive(Debug, Default)]
-pub(crate) struct Buffers {
-    /// Output of each operation; images are channels x rows x height x width, flat values rows x width.
-    outputs: Vec<Vec<f32>>,
-    /// The input, laid out as the first operation wants it.
-    input: Vec<f32>,
-    /// Where each maximum was found, per operation.
-    found: Vec<Vec<u32>>,
-    /// Dropout mask of each operation, in the layout of its output.
-    masks: Vec<Vec<f32>>,
-    /// Slopes at the output and the input of the operation that is walked back.
+struct Arena {
+    rooms: Vec<Room>,
+    /// Slopes behind and in front of the operation that is walked back.
     slope: Vec<f32>,
-    next_slope: Vec<f32>,
-    unfolded: Vec<f32>,
+    next: Vec<f32>,
+    /// One row of logits.
+    row: Vec<f32>,
+}
+
+/// Buffers of one operation.
+#[derive(Debug, Default)]
+struct Room {
+    output: Vec<f32>,
+    /// Where in its window each maximum was found.
+    found: Vec<u32>,
+    /// A dropout mask, laid out as the output, and as it is drawn.
+    mask: Vec<f32>,
+    drawn: Vec<f32>,
+    conv: conv::Scratch,
+    norm: norm::Scratch,
+}
+
+/// The first `len` values of a buffer that only ever grows, so that no step fills it anew.
+fn room<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
+    if buffer.len() < len {
+        buffer.resize(len, T::default());
+    }
+    &mut buffer[..len]
 }
 
 impl FusedLearner {
     /// A learner with all parameters zero.
     pub fn new(network: &Network) -> Self {
-        let ops = ops(network);
-        let buffers = Buffers {
-            outputs: vec![Vec::new(); ops.len()],
-            found: vec![Vec::new(); ops.len()],
-            masks: vec![Vec::new(); ops.len()],
-            ..Buffers::default()
-        };
+        let ops = plan::ops(network);
+        let rooms = ops.iter().map(|_| Room::default()).collect();
         Self {
             network: network.clone(),
             params: vec![0.0; network.layout().len()],
             ops,
-            buffers,
+            arena: Arena { rooms, ..Arena::default() },
         }
     }
 
     fn forward(&mut self, batch: &Batch, training: bool) {
-        let Self {
-            network,
-            params,
-            ops,
-            buffers,
-        } = self;
+        let Self { params, ops, arena, .. } = self;
         let rows = batch.rows();
-        layers::arrange_input(network, batch, &mut buffers.input);
         for (index, op) in ops.iter().enumerate() {
-            let (before, after) = buffers.outputs.split_at_mut(index);
-            let input = before.last().unwrap_or(&buffers.input);
-            let output = &mut after[0];
-            output.resize(rows * op.width(), 0.0);
-            let scratch = layers::Scratch {
-                found: &mut buffers.found[index],
-                mask: &mut buffers.masks[index],
-                unfolded: &mut buffers.unfolded,
+            let (before, after) = arena.rooms.split_at_mut(index);
+            let input = match (before.last(), index.checked_sub(1)) {
+                (Some(room), Some(previous)) => &room.output[..rows * ops[previous].width],
+                _ => &batch.inputs,
             };
-            op.forward(params, input, output, batch, training, scratch);
+            op.forward(params, input, batch, training, &mut after[0]);
         }
     }
 
-    fn logits_now(&self) -> &[f32] {
-        self.buffers.outputs.last().unwrap_or(&self.buffers.input)
+    /// Logits of the last forward walk, classes x rows.
+    fn logits_now<'a>(&'a self, batch: &'a Batch) -> &'a [f32] {
+        match self.arena.rooms.last() {
+            Some(room) => &room.output[..batch.rows() * self.network.classes()],
+            None => &batch.inputs,
+        }
     }
 
-    /// Mean weighted cross entropy; leaves its slope at the logits.
+    /// Weighted mean loss; leaves its slope at the logits, classes x rows.
     fn loss(&mut self, batch: &Batch) -> f32 {
         let (rows, classes) = (batch.rows(), self.network.classes());
-        let logits = self.buffers.outputs.last().unwrap_or(&self.buffers.input);
-        let slope = room(&mut self.buffers.slope, rows * classes);
+        let Arena { rooms, slope, row: line, .. } = &mut self.arena;
+        let logits = rooms.last().map_or(&batch.inputs[..], |room| &room.output);
+        let slope = room(slope, rows * classes);
+        line.resize(classes, 0.0);
         let mut total = 0.0;
-        let lines = logits
-            .chunks_exact(classes)
-            .zip(slope.chunks_exact_mut(classes));
-        for (row, ((logits, slope), &label)) in lines.zip(&batch.labels).enumerate() {
+        for (row, &label) in batch.labels.iter().enumerate() {
             let weight = batch.weights.get(row).copied().unwrap_or(1.0);
-            total +=
-                weight * layers::softmax_slope(logits, label as usize, weight / rows as f32, slope);
+            for (to, from) in line.iter_mut().zip(logits[row..].iter().step_by(rows)) {
+                *to = *from;
+            }
+            total += weight * loss::softmax_slope(line, label as usize, weight / rows as f32);
+            for (to, from) in slope[row..].iter_mut().step_by(rows).zip(&*line) {
+                *to = *from;
+            }
         }
         total / rows as f32
     }
 
-    fn walk_back(&mut self, rows: usize, grad: &mut [f32]) {
-        let Self {
-            params,
-            ops,
-            buffers,
-            ..
-        } = self;
-        let first = ops.iter().position(Op::has_params).unwrap_or(ops.len());
-        for (index, op) in ops.iter().enumerate().skip(first).rev() {
-            let input = if index == 0 {
-                &buffers.input
-            } else {
-                &buffers.outputs[index - 1]
+    fn walk_back(&mut self, batch: &Batch, grad: &mut [f32]) {
+        let Self { params, ops, arena, .. } = self;
+        let rows = batch.rows();
+        let Some(first) = ops.iter().position(Op::has_params) else { return };
+        for index in (first..ops.len()).rev() {
+            let (before, after) = arena.rooms.split_at_mut(index);
+            let input = match (before.last(), index.checked_sub(1)) {
+                (Some(room), Some(previous)) => &room.output[..rows * ops[previous].width],
+                _ => &batch.inputs,
             };
-            let goes_on = index > first;
-            let back = layers::Back {
-                rows,
-                input,
-                output: &buffers.outputs[index],
-                slope: &buffers.slope[..buffers.outputs[index].len()],
-                found: &buffers.found[index],
-                mask: &buffers.masks[index],
-                unfolded: &mut buffers.unfolded,
-                grad,
-            };
-            let wanted = goes_on.then(|| room(&mut buffers.next_slope, input.len()));
-            op.backward(params, back, wanted);
-            std::mem::swap(&mut buffers.slope, &mut buffers.next_slope);
+            let slope = &mut arena.slope[..rows * ops[index].width];
+            let wanted = (index > first).then(|| room(&mut arena.next, input.len()));
+            ops[index].backward(params, input, slope, rows, grad, wanted, &mut after[0]);
+            std::mem::swap(&mut arena.slope, &mut arena.next);
+        }
+    }
+}
+
+impl Op {
+    fn forward(&self, params: &[f32], input: &[f32], batch: &Batch, training: bool, own: &mut Room) {
+        let rows = batch.rows();
+        let out = room(&mut own.output, rows * self.width);
+        match &self.kind {
+            Kind::Arrange(image) => image.from_rows(input, out),
+            Kind::Transpose { width } => transpose(input, *width, out),
+            Kind::Dense(dense) => dense.forward(params, input, rows, out),
+            Kind::Conv(conv) => {
+                let found = room(&mut own.found, if conv.pool.is_some() { out.len() } else { 0 });
+                conv.forward(params, input, out, found, &mut own.conv);
+            }
+            Kind::MaxPool(pool) => {
+                let found = room(&mut own.found, out.len());
+                let places = out.chunks_exact_mut(pool.results()).zip(found.chunks_exact_mut(pool.results()));
+                for (image, (out, found)) in input.chunks_exact(pool.values()).zip(places) {
+                    pool.max(image, out, found);
+                }
+            }
+            Kind::AvgPool(pool) => {
+                let places = out.chunks_exact_mut(pool.results());
+                for (image, out) in input.chunks_exact(pool.values()).zip(places) {
+                    pool.mean(image, out);
+                }
+            }
+            Kind::Activation(activation) => {
+                out.copy_from_slice(input);
+                wide(|| activation.apply(out.iter_mut(), |v| v));
+            }
+            Kind::Dropout(dropout) if training => {
+                dropout.draw(batch, own);
+                let kept = input.iter().zip(&own.mask);
+                own.output.iter_mut().zip(kept).for_each(|(o, (x, m))| *o = x * m);
+            }
+            Kind::Dropout(_) => out.copy_from_slice(input),
+            Kind::Norm(norm) => norm.forward(params, input, rows, training, out, &mut own.norm),
+            Kind::Flatten(image) => image.to_columns(input, rows, out),
+        }
+    }
+
+    /// Writes the gradients of the parameters, and the slope at the input to `wanted`. `slope` is used up.
+    #[expect(clippy::too_many_arguments, reason = "one call site, and each is a different thing")]
+    fn backward(
+        &self,
+        params: &[f32],
+        input: &[f32],
+        slope: &mut [f32],
+        rows: usize,
+        grad: &mut [f32],
+        wanted: Option<&mut [f32]>,
+        own: &mut Room,
+    ) {
+        match &self.kind {
+            Kind::Dense(dense) => {
+                dense.pass_activation(&own.output, slope);
+                if let Some(next) = wanted {
+                    dense.slope_before(params, slope, rows, next);
+                }
+                dense.gradients(input, slope, rows, grad, Onto::REPLACE);
+            }
+            Kind::Conv(conv) => {
+                let values = (input, &own.output[..slope.len()], slope);
+                conv.backward(params, values, &own.found, grad, wanted, &mut own.conv);
+            }
+            Kind::Norm(norm) => {
+                norm.backward(params, input, slope, rows, grad, wanted, &mut own.norm);
+            }
+            kind => {
+                if let Some(next) = wanted {
+                    kind.walk_back(slope, rows, own, next);
+                }
+            }
+        }
+    }
+}
+
+impl Kind {
+    /// Takes the slope to in front of a layer without parameters.
+    fn walk_back(&self, slope: &[f32], rows: usize, own: &Room, next: &mut [f32]) {
+        match self {
+            Self::MaxPool(pool) => {
+                let places = slope.chunks_exact(pool.results()).zip(own.found.chunks_exact(pool.results()));
+                for (next, (slope, found)) in next.chunks_exact_mut(pool.values()).zip(places) {
+                    pool.spread(slope, found, next);
+                }
+            }
+            Self::AvgPool(pool) => {
+                let slopes = slope.chunks_exact(pool.results());
+                for (next, slope) in next.chunks_exact_mut(pool.values()).zip(slopes) {
+                    pool.mean_backward(slope, next);
+                }
+            }
+            Self::Activation(activation) => {
+                next.copy_from_slice(slope);
+                wide(|| activation.walk_back(&own.output, next));
+            }
+            Self::Dropout(_) => {
+                let kept = slope.iter().zip(&own.mask);
+                next.iter_mut().zip(kept).for_each(|(n, (s, m))| *n = s * m);
+            }
+            Self::Flatten(image) => image.from_columns(slope, rows, next),
+            Self::Arrange(_) | Self::Transpose { .. } | Self::Dense(_) | Self::Conv(_) | Self::Norm(_) => {
+                unreachable!("nothing before the first tensor is walked back, and layers with tensors by themselves")
+            }
+        }
+    }
+}
+
+impl Dropout {
+    /// Draws the mask of this step and lays it out as the values are.
+    fn draw(&self, batch: &Batch, own: &mut Room) {
+        let rows = batch.rows();
+        let drawn = room(&mut own.drawn, rows * self.width);
+        batch.dropout_mask(self.layer, self.share, drawn);
+        match self.image {
+            Some(image) => image.from_rows(drawn, room(&mut own.mask, rows * image.values())),
+            None => transpose(drawn, self.width, room(&mut own.mask, drawn.len())),
         }
     }
 }
@@ -153,15 +278,17 @@ impl Learner for FusedLearner {
         }
         self.forward(batch, true);
         let loss = self.loss(batch);
-        self.walk_back(batch.rows(), grad);
+        self.walk_back(batch, grad);
         loss
     }
 
     fn logits(&mut self, batch: &Batch, out: &mut Vec<f32>) {
         out.clear();
-        if batch.rows() > 0 {
-            self.forward(batch, false);
-            out.extend_from_slice(self.logits_now());
+        if batch.rows() == 0 {
+            return;
         }
+        self.forward(batch, false);
+        out.resize(batch.rows() * self.network.classes(), 0.0);
+        transpose(self.logits_now(batch), batch.rows(), out);
     }
 }

@@ -1,6 +1,8 @@
-//! Pooling over planes.
+//! Pooling, image by image, channels last.
 
-/// Shapes of one pooling layer; planes are channels times rows.
+use super::kernel::wide;
+
+/// Sizes of one pooling layer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pool {
     pub(super) size: usize,
@@ -9,111 +11,131 @@ pub(super) struct Pool {
     pub(super) width: usize,
     pub(super) out_height: usize,
     pub(super) out_width: usize,
+    /// Stored channels of a position, a multiple of eight.
+    pub(super) channels: usize,
 }
 
 impl Pool {
-    /// Largest value of every window, and where in its plane it was found (the first of several).
-    pub(super) fn max(&self, input: &[f32], out: &mut [f32], found: &mut [u32]) {
-        match self.size {
-            2 => self.max_of::<2>(input, out, found),
-            3 => self.max_of::<3>(input, out, found),
-            _ => self.max_of::<0>(input, out, found),
-        }
+    /// Stored values of one image in front of the layer.
+    pub(super) fn values(&self) -> usize {
+        self.height * self.width * self.channels
     }
 
-    /// Windows of side `SIDE`, which the compiler then unrolls; 0 stands for any side.
-    fn max_of<const SIDE: usize>(&self, input: &[f32], out: &mut [f32], found: &mut [u32]) {
-        let side = if SIDE == 0 { self.size } else { SIDE };
-        let outs = out
-            .chunks_exact_mut(self.out_width)
-            .zip(found.chunks_exact_mut(self.out_width));
-        for (index, (out, found)) in outs.enumerate() {
-            let (plane, y) = (index / self.out_height, index % self.out_height);
-            let line = y * self.stride * self.width;
-            let lines =
-                &input[plane * self.plane() + line..][..(side - 1) * self.width + self.width];
-            for (x, (out, found)) in out.iter_mut().zip(found).enumerate() {
-                let corner = x * self.stride;
-                let (mut top, mut at) = (lines[corner], corner);
-                for dy in 0..side {
-                    let from = corner + dy * self.width;
-                    for (dx, &v) in lines[from..from + side].iter().enumerate() {
+    /// Stored values of one image behind the layer.
+    pub(super) fn results(&self) -> usize {
+        self.out_height * self.out_width * self.channels
+    }
+
+    /// Largest value of every window, and at which place of its window it was found (the first of several).
+    pub(super) fn max(&self, image: &[f32], out: &mut [f32], found: &mut [u32]) {
+        wide(|| match self.channels.is_multiple_of(16) {
+            true => self.max_by::<16>(image, out, found),
+            false => self.max_by::<8>(image, out, found),
+        });
+    }
+
+    #[inline(always)]
+    fn max_by<const N: usize>(&self, image: &[f32], out: &mut [f32], found: &mut [u32]) {
+        let image = image.as_chunks::<N>().0;
+        let (out, found) = (out.as_chunks_mut::<N>().0, found.as_chunks_mut::<N>().0);
+        let groups = self.channels / N;
+        self.windows(|result, corner| {
+            for group in 0..groups {
+                let (mut top, mut at) = (image[corner * groups + group], [0_u32; N]);
+                self.places(corner, |place, position| {
+                    let values = &image[position * groups + group];
+                    for n in 0..N {
                         // A value that is no number must show in the output.
-                        (top, at) = if v > top || v.is_nan() {
-                            (v, from + dx)
-                        } else {
-                            (top, at)
-                        };
+                        let better = values[n] > top[n] || values[n].is_nan();
+                        top[n] = if better { values[n] } else { top[n] };
+                        at[n] = if better { place } else { at[n] };
                     }
-                }
-                (*out, *found) = (top, (line + at) as u32);
+                });
+                out[result * groups + group] = top;
+                found[result * groups + group] = at;
             }
-        }
+        });
     }
 
     /// Slope at the input: each output's slope goes to where its value came from.
-    pub(super) fn max_backward(&self, slope: &[f32], found: &[u32], out: &mut [f32]) {
+    pub(super) fn spread(&self, slope: &[f32], found: &[u32], out: &mut [f32]) {
         out.fill(0.0);
-        let slopes = slope
-            .chunks_exact(self.out_plane())
-            .zip(found.chunks_exact(self.out_plane()));
-        for (plane, (slope, found)) in out.chunks_exact_mut(self.plane()).zip(slopes) {
-            slope
-                .iter()
-                .zip(found)
-                .for_each(|(s, &at)| plane[at as usize] += s);
-        }
+        wide(|| match self.channels.is_multiple_of(16) {
+            true => self.spread_by::<16>(slope, found, out),
+            false => self.spread_by::<8>(slope, found, out),
+        });
+    }
+
+    #[inline(always)]
+    fn spread_by<const N: usize>(&self, slope: &[f32], found: &[u32], out: &mut [f32]) {
+        let out = out.as_chunks_mut::<N>().0;
+        let (slope, found) = (slope.as_chunks::<N>().0, found.as_chunks::<N>().0);
+        let groups = self.channels / N;
+        self.windows(|result, corner| {
+            for group in 0..groups {
+                let (slope, found) = (&slope[result * groups + group], &found[result * groups + group]);
+                self.places(corner, |place, position| {
+                    let out = &mut out[position * groups + group];
+                    for n in 0..N {
+                        out[n] += if found[n] == place { slope[n] } else { 0.0 };
+                    }
+                });
+            }
+        });
     }
 
     /// Mean of every window.
-    pub(super) fn mean(&self, input: &[f32], out: &mut [f32]) {
+    pub(super) fn mean(&self, image: &[f32], out: &mut [f32]) {
         let share = 1.0 / (self.size * self.size) as f32;
-        for (plane, out) in input
-            .chunks_exact(self.plane())
-            .zip(out.chunks_exact_mut(self.out_plane()))
-        {
-            for (position, out) in out.iter_mut().enumerate() {
-                let lines = self
-                    .lines(position)
-                    .map(|line| plane[line..line + self.size].iter().sum::<f32>());
-                *out = lines.sum::<f32>() * share;
-            }
-        }
+        wide(|| {
+            self.windows(|result, corner| {
+                let out = &mut out[result * self.channels..][..self.channels];
+                out.fill(0.0);
+                self.places(corner, |_, position| {
+                    let values = &image[position * self.channels..][..self.channels];
+                    out.iter_mut().zip(values).for_each(|(o, v)| *o += v);
+                });
+                out.iter_mut().for_each(|o| *o *= share);
+            });
+        });
     }
 
     /// Slope at the input: each output's slope is spread evenly over its window.
     pub(super) fn mean_backward(&self, slope: &[f32], out: &mut [f32]) {
-        out.fill(0.0);
         let share = 1.0 / (self.size * self.size) as f32;
-        for (plane, slope) in out
-            .chunks_exact_mut(self.plane())
-            .zip(slope.chunks_exact(self.out_plane()))
-        {
-            for (position, slope) in slope.iter().enumerate() {
-                for line in self.lines(position) {
-                    plane[line..line + self.size]
-                        .iter_mut()
-                        .for_each(|v| *v += slope * share);
-                }
+        out.fill(0.0);
+        wide(|| {
+            self.windows(|result, corner| {
+                let slope = &slope[result * self.channels..][..self.channels];
+                self.places(corner, |_, position| {
+                    let values = &mut out[position * self.channels..][..self.channels];
+                    values.iter_mut().zip(slope).for_each(|(v, s)| *v += s * share);
+                });
+            });
+        });
+    }
+
+    /// Visits every window: its number, and the position of its first corner in the image.
+    #[inline(always)]
+    fn windows(&self, mut visit: impl FnMut(usize, usize)) {
+        let mut result = 0;
+        for y in 0..self.out_height {
+            for x in 0..self.out_width {
+                visit(result, (y * self.width + x) * self.stride);
+                result += 1;
             }
         }
     }
 
-    fn plane(&self) -> usize {
-        self.height * self.width
-    }
-
-    fn out_plane(&self) -> usize {
-        self.out_height * self.out_width
-    }
-
-    fn corner(&self, position: usize) -> usize {
-        let (y, x) = (position / self.out_width, position % self.out_width);
-        (y * self.width + x) * self.stride
-    }
-
-    fn lines(&self, position: usize) -> impl Iterator<Item = usize> + use<> {
-        let (corner, width) = (self.corner(position), self.width);
-        (0..self.size).map(move |y| corner + y * width)
+    /// Visits every place of a window: its number in the window, and its position in the image.
+    #[inline(always)]
+    fn places(&self, corner: usize, mut visit: impl FnMut(u32, usize)) {
+        let mut place = 0;
+        for dy in 0..self.size {
+            for dx in 0..self.size {
+                visit(place, corner + dy * self.width + dx);
+                place += 1;
+            }
+        }
     }
 }

@@ -41,7 +41,8 @@ pub(crate) fn logits(network: &Network, params: &[f64], batch: &Batch, train: bo
     let layers = network.layers().iter().enumerate();
     for ((index, layer), shapes) in layers.zip(network.shapes().windows(2)) {
         if let (Layer::Dropout { share }, true) = (layer, train) {
-            let mask = batch.dropout_mask(index, *share, values.len());
+            let mut mask = vec![0.0; values.len()];
+            batch.dropout_mask(index, *share, &mut mask);
             values
                 .iter_mut()
                 .zip(mask)

@@ -1,0 +1,76 @@
+"""Models, tensors and evaluation for the scripts that use PyTorch."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import common
+
+
+def module(model, seed):
+    """The workload's network with PyTorch's own initial weights."""
+    torch.manual_seed(seed)
+    if model == "softmax":
+        return nn.Sequential(nn.Linear(784, 10))
+    if model == "mlp":
+        return mlp(200)
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 28, 28)),
+        nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(800, 10),
+    )
+
+
+def mlp(width):
+    return nn.Sequential(
+        nn.Linear(784, width), nn.ReLU(),
+        nn.Linear(width, width), nn.ReLU(),
+        nn.Linear(width, 10),
+    )
+
+
+def outputs(parameters, x):
+    """The same networks as a function of a list of parameters, without the cost of modules."""
+    if parameters[0].dim() == 4:
+        first, first_bias, second, second_bias, *parameters = parameters
+        x = x.reshape(-1, 1, 28, 28)
+        x = F.max_pool2d(F.relu(F.conv2d(x, first, first_bias)), 2)
+        x = F.max_pool2d(F.relu(F.conv2d(x, second, second_bias)), 2)
+        x = x.flatten(1)
+    while len(parameters) > 2:
+        x = F.relu(F.linear(x, parameters[0], parameters[1]))
+        parameters = parameters[2:]
+    return F.linear(x, parameters[0], parameters[1])
+
+
+def loss(parameters, x, y):
+    return F.cross_entropy(outputs(parameters, x), y)
+
+
+def tensors(data):
+    return common.Data(*map(torch.from_numpy, data))
+
+
+def flat(parameters):
+    return torch.cat([p.detach().reshape(-1) for p in parameters])
+
+
+def views(vector, shapes):
+    """The parameters inside a flat vector; writing to one writes to the other."""
+    sizes = [shape.numel() for shape in shapes]
+    return [part.view(shape) for part, shape in zip(vector.split(sizes), shapes)]
+
+
+@torch.no_grad()
+def accuracy(parameters, data):
+    return hits(outputs(parameters, data.test_x), data.test_y)
+
+
+def hits(scores, labels):
+    return (scores.argmax(1) == labels).float().mean().item()
+
+
+def due(workload, finished, rounds):
+    """Whether the model is evaluated after this many rounds."""
+    return finished % workload.evaluate_every == 0 or finished == rounds

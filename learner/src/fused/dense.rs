@@ -1,0 +1,70 @@
+//! Dense layers: `y = W x + b`, and the activation behind it.
+
+use super::{
+    kernel::{Onto, View, product, wide},
+    pointwise::{Activation, sum},
+};
+use std::ops::Range;
+
+/// A dense layer. Values behind it are columns: units x rows.
+#[derive(Clone, Debug)]
+pub(super) struct Dense {
+    pub(super) inputs: usize,
+    pub(super) units: usize,
+    /// Whether the input comes row by row, as batches do, and not as columns.
+    pub(super) by_row: bool,
+    pub(super) activation: Option<Activation>,
+    /// Where the weights, units x inputs, stand in the parameters.
+    pub(super) weights: Range<usize>,
+    pub(super) bias: Range<usize>,
+}
+
+impl Dense {
+    /// inputs x rows.
+    fn input<'a>(&self, input: &'a [f32], rows: usize) -> View<'a> {
+        if self.by_row {
+            View::new(input, rows, self.inputs).transposed()
+        } else {
+            View::new(input, self.inputs, rows)
+        }
+    }
+
+    fn weights<'a>(&self, params: &'a [f32]) -> View<'a> {
+        View::new(&params[self.weights.clone()], self.units, self.inputs)
+    }
+
+    pub(super) fn forward(&self, params: &[f32], input: &[f32], rows: usize, out: &mut [f32]) {
+        product(self.weights(params), self.input(input, rows), out, Onto::REPLACE);
+        let bias = &params[self.bias.clone()];
+        let lines = out.chunks_exact_mut(rows).zip(bias);
+        wide(|| match self.activation {
+            None => lines.for_each(|(line, b)| line.iter_mut().for_each(|v| *v += b)),
+            Some(activation) => {
+                lines.for_each(|(line, b)| activation.apply(line.iter_mut(), |v| v + b))
+            }
+        });
+    }
+
+    /// Takes the slope from behind the activation to in front of it.
+    pub(super) fn pass_activation(&self, output: &[f32], slope: &mut [f32]) {
+        if let Some(activation) = self.activation {
+            wide(|| activation.walk_back(output, slope));
+        }
+    }
+
+    /// Slope at the input, inputs x rows.
+    pub(super) fn slope_before(&self, params: &[f32], slope: &[f32], rows: usize, out: &mut [f32]) {
+        let slope = View::new(slope, self.units, rows);
+        product(self.weights(params).transposed(), slope, out, Onto::REPLACE);
+    }
+
+    /// Writes the gradients onto what stands at the layer's places in `target`.
+    pub(super) fn gradients(&self, input: &[f32], slope: &[f32], rows: usize, target: &mut [f32], onto: Onto) {
+        let input = self.input(input, rows).transposed();
+        let view = View::new(slope, self.units, rows);
+        product(view, input, &mut target[self.weights.clone()], onto);
+        let bias = target[self.bias.clone()].iter_mut();
+        let lines = bias.zip(slope.chunks_exact(rows));
+        wide(|| lines.for_each(|(bias, line)| onto.write(bias, sum(line))));
+    }
+}

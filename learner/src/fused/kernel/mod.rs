@@ -1,0 +1,17 @@
+//! The only unsafe code of the crate: matrix products by the `gemm` crate, and windows that slide over
+//! images. Every function checks its slices before it touches them.
+#![allow(unsafe_code)]
+
+mod product;
+mod window;
+
+pub(super) use product::{Onto, View, product};
+pub(super) use window::{Correlation, Lines, channels_padded, correlate, weight_gradients};
+
+use pulp::{Arch, NullaryFnOnce};
+
+/// Runs a pass over slices with the widest vectors of this processor. Rounds as the plain code would.
+#[inline(always)]
+pub(super) fn wide<R>(pass: impl NullaryFnOnce<Output = R>) -> R {
+    Arch::new().dispatch(pass)
+}
