@@ -228,7 +228,7 @@ impl Conv {
         scratch: &mut Scratch,
     ) {
         if self.rectify {
-            wide(|| Activation::Relu.walk_back(output, slope));
+            wide(#[inline(always)] || Activation::Relu.walk_back(output, slope));
         }
         scratch.grad.clear();
         scratch.grad.resize(self.sizes.kernel * self.forward.reach * self.forward.channels, 0.0);
@@ -287,7 +287,7 @@ impl Conv {
 
 /// Adds the values of every position to `sums`, channel by channel.
 fn add_positions(values: &[f32], sums: &mut [f32]) {
-    wide(|| {
+    wide(#[inline(always)] || {
         for position in values.chunks_exact(sums.len()) {
             sums.iter_mut().zip(position).for_each(|(sum, v)| *sum += v);
         }

@@ -37,7 +37,7 @@ impl Dense {
         product(self.weights(params), self.input(input, rows), out, Onto::REPLACE);
         let bias = &params[self.bias.clone()];
         let lines = out.chunks_exact_mut(rows).zip(bias);
-        wide(|| match self.activation {
+        wide(#[inline(always)] || match self.activation {
             None => lines.for_each(|(line, b)| line.iter_mut().for_each(|v| *v += b)),
             Some(activation) => {
                 lines.for_each(|(line, b)| activation.apply(line.iter_mut(), |v| v + b))
@@ -48,7 +48,7 @@ impl Dense {
     /// Takes the slope from behind the activation to in front of it.
     pub(super) fn pass_activation(&self, output: &[f32], slope: &mut [f32]) {
         if let Some(activation) = self.activation {
-            wide(|| activation.walk_back(output, slope));
+            wide(#[inline(always)] || activation.walk_back(output, slope));
         }
     }
 
@@ -65,6 +65,6 @@ impl Dense {
         product(view, input, &mut target[self.weights.clone()], onto);
         let bias = target[self.bias.clone()].iter_mut();
         let lines = bias.zip(slope.chunks_exact(rows));
-        wide(|| lines.for_each(|(bias, line)| onto.write(bias, sum(line))));
+        wide(#[inline(always)] || lines.for_each(|(bias, line)| onto.write(bias, sum(line))));
     }
 }

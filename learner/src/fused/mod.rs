@@ -164,7 +164,7 @@ impl Op {
             }
             Kind::Activation(activation) => {
                 out.copy_from_slice(input);
-                wide(|| activation.apply(out.iter_mut(), |v| v));
+                wide(#[inline(always)] || activation.apply(out.iter_mut(), |v| v));
             }
             Kind::Dropout(dropout) if training => {
                 dropout.draw(batch, own);
@@ -231,7 +231,7 @@ impl Kind {
             }
             Self::Activation(activation) => {
                 next.copy_from_slice(slope);
-                wide(|| activation.walk_back(&own.output, next));
+                wide(#[inline(always)] || activation.walk_back(&own.output, next));
             }
             Self::Dropout(_) => {
                 let kept = slope.iter().zip(&own.mask);

@@ -123,7 +123,7 @@ impl Norm {
         let (values, stored) = (self.image.values(), self.image.stored);
         let factors = slope.chunks_exact(stored).zip(shift.chunks_exact(stored));
         let images = out.chunks_exact_mut(values).zip(input.chunks_exact(values)).zip(factors);
-        wide(|| {
+        wide(#[inline(always)] || {
             for ((out, input), (slope, shift)) in images {
                 for (out, input) in out.chunks_exact_mut(stored).zip(input.chunks_exact(stored)) {
                     let sites = out.iter_mut().zip(input).zip(slope.iter().zip(shift));
@@ -155,7 +155,7 @@ impl Norm {
         let Image { stored, .. } = self.image;
         fill(sums, rows * stored, 0.0);
         let images = sums.chunks_exact_mut(stored).zip(input.chunks_exact(self.image.values()));
-        wide(|| {
+        wide(#[inline(always)] || {
             for (row, (sums, image)) in images.enumerate() {
                 for position in image.chunks_exact(stored) {
                     let sites = sums.iter_mut().zip(position).enumerate();
@@ -238,7 +238,7 @@ impl Norm {
         let values = self.image.values();
         let images = products.chunks_exact_mut(stored).zip(mean.chunks_exact(stored));
         let images = images.zip(input.chunks_exact(values).zip(slope.chunks_exact(values)));
-        wide(|| {
+        wide(#[inline(always)] || {
             for ((products, mean), (input, slope)) in images {
                 for (input, slope) in input.chunks_exact(stored).zip(slope.chunks_exact(stored)) {
                     let sites = products.iter_mut().zip(mean).zip(input.iter().zip(slope));
@@ -266,7 +266,7 @@ impl Norm {
         }
         let (values, stored) = (self.image.values(), self.image.stored);
         let images = slope.chunks_exact_mut(values).zip(input.chunks_exact(values)).enumerate();
-        wide(|| {
+        wide(#[inline(always)] || {
             for (row, (slope, input)) in images {
                 let at = row * stored..(row + 1) * stored;
                 let (a, b, c) = (&of_slope[at.clone()], &of_input[at.clone()], &constant[at]);

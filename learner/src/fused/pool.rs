@@ -1,6 +1,7 @@
 //! Pooling, image by image, channels last.
 
-use super::kernel::wide;
+use super::kernel::{dispatch, wide};
+use pulp::{Simd, WithSimd};
 
 /// Sizes of one pooling layer.
 #[derive(Clone, Copy, Debug)]
@@ -28,66 +29,19 @@ impl Pool {
 
     /// Largest value of every window, and at which place of its window it was found (the first of several).
     pub(super) fn max(&self, image: &[f32], out: &mut [f32], found: &mut [u32]) {
-        wide(|| match self.channels.is_multiple_of(16) {
-            true => self.max_by::<16>(image, out, found),
-            false => self.max_by::<8>(image, out, found),
-        });
-    }
-
-    #[inline(always)]
-    fn max_by<const N: usize>(&self, image: &[f32], out: &mut [f32], found: &mut [u32]) {
-        let image = image.as_chunks::<N>().0;
-        let (out, found) = (out.as_chunks_mut::<N>().0, found.as_chunks_mut::<N>().0);
-        let groups = self.channels / N;
-        self.windows(|result, corner| {
-            for group in 0..groups {
-                let (mut top, mut at) = (image[corner * groups + group], [0_u32; N]);
-                self.places(corner, |place, position| {
-                    let values = &image[position * groups + group];
-                    for n in 0..N {
-                        // A value that is no number must show in the output.
-                        let better = values[n] > top[n] || values[n].is_nan();
-                        top[n] = if better { values[n] } else { top[n] };
-                        at[n] = if better { place } else { at[n] };
-                    }
-                });
-                out[result * groups + group] = top;
-                found[result * groups + group] = at;
-            }
-        });
+        dispatch(self.channels, Max { pool: self, image, out, found });
     }
 
     /// Slope at the input: each output's slope goes to where its value came from.
     pub(super) fn spread(&self, slope: &[f32], found: &[u32], out: &mut [f32]) {
         out.fill(0.0);
-        wide(|| match self.channels.is_multiple_of(16) {
-            true => self.spread_by::<16>(slope, found, out),
-            false => self.spread_by::<8>(slope, found, out),
-        });
-    }
-
-    #[inline(always)]
-    fn spread_by<const N: usize>(&self, slope: &[f32], found: &[u32], out: &mut [f32]) {
-        let out = out.as_chunks_mut::<N>().0;
-        let (slope, found) = (slope.as_chunks::<N>().0, found.as_chunks::<N>().0);
-        let groups = self.channels / N;
-        self.windows(|result, corner| {
-            for group in 0..groups {
-                let (slope, found) = (&slope[result * groups + group], &found[result * groups + group]);
-                self.places(corner, |place, position| {
-                    let out = &mut out[position * groups + group];
-                    for n in 0..N {
-                        out[n] += if found[n] == place { slope[n] } else { 0.0 };
-                    }
-                });
-            }
-        });
+        dispatch(self.channels, Spread { pool: self, slope, found, out });
     }
 
     /// Mean of every window.
     pub(super) fn mean(&self, image: &[f32], out: &mut [f32]) {
         let share = 1.0 / (self.size * self.size) as f32;
-        wide(|| {
+        wide(#[inline(always)] || {
             self.windows(|result, corner| {
                 let out = &mut out[result * self.channels..][..self.channels];
                 out.fill(0.0);
@@ -104,7 +58,7 @@ impl Pool {
     pub(super) fn mean_backward(&self, slope: &[f32], out: &mut [f32]) {
         let share = 1.0 / (self.size * self.size) as f32;
         out.fill(0.0);
-        wide(|| {
+        wide(#[inline(always)] || {
             self.windows(|result, corner| {
                 let slope = &slope[result * self.channels..][..self.channels];
                 self.places(corner, |_, position| {
@@ -137,5 +91,67 @@ impl Pool {
                 place += 1;
             }
         }
+    }
+}
+
+struct Max<'a> {
+    pool: &'a Pool,
+    image: &'a [f32],
+    out: &'a mut [f32],
+    found: &'a mut [u32],
+}
+
+impl WithSimd for Max<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let groups = self.pool.channels / S::F32_LANES;
+        let (image, out) = (S::as_simd_f32s(self.image).0, S::as_mut_simd_f32s(self.out).0);
+        let found = S::as_mut_simd_u32s(self.found).0;
+        self.pool.windows(#[inline(always)] |result, corner| {
+            for group in 0..groups {
+                let (mut top, mut at) = (image[corner * groups + group], simd.splat_u32s(0));
+                self.pool.places(corner, #[inline(always)] |place, position| {
+                    let values = image[position * groups + group];
+                    // A value that is no number must show in the output.
+                    let none = simd.not_m32s(simd.equal_f32s(values, values));
+                    let better = simd.or_m32s(simd.less_than_f32s(top, values), none);
+                    top = simd.select_f32s(better, values, top);
+                    at = simd.select_u32s(better, simd.splat_u32s(place), at);
+                });
+                out[result * groups + group] = top;
+                found[result * groups + group] = at;
+            }
+        });
+    }
+}
+
+struct Spread<'a> {
+    pool: &'a Pool,
+    slope: &'a [f32],
+    found: &'a [u32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Spread<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let groups = self.pool.channels / S::F32_LANES;
+        let (slope, out) = (S::as_simd_f32s(self.slope).0, S::as_mut_simd_f32s(self.out).0);
+        let found = S::as_simd_u32s(self.found).0;
+        let zero = simd.splat_f32s(0.0);
+        self.pool.windows(#[inline(always)] |result, corner| {
+            for group in 0..groups {
+                let (slope, found) = (slope[result * groups + group], found[result * groups + group]);
+                self.pool.places(corner, #[inline(always)] |place, position| {
+                    let here = simd.equal_u32s(found, simd.splat_u32s(place));
+                    let out = &mut out[position * groups + group];
+                    *out = simd.add_f32s(*out, simd.select_f32s(here, slope, zero));
+                });
+            }
+        });
     }
 }

@@ -6,7 +6,7 @@ mod product;
 mod window;
 
 pub(super) use product::{Onto, View, product};
-pub(super) use window::{Correlation, Lines, channels_padded, correlate, weight_gradients};
+pub(super) use window::{Correlation, Lines, channels_padded, correlate, dispatch, weight_gradients};
 
 use pulp::{Arch, NullaryFnOnce};
 

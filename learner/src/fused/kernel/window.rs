@@ -29,7 +29,7 @@ fn sixteen_lanes() -> bool {
 }
 
 /// Runs `op` with vectors that divide `channels`.
-fn dispatch<Op: WithSimd>(channels: usize, op: Op) -> Op::Output {
+pub(in super::super) fn dispatch<Op: WithSimd>(channels: usize, op: Op) -> Op::Output {
     #[cfg(target_arch = "x86_64")]
     if !channels.is_multiple_of(16)
         && let Some(simd) = pulp::x86::V3::try_new()
