@@ -175,6 +175,21 @@ pub(super) fn softmax_slope(logits: &[f32], label: usize, scale: f32, slope: &mu
     total.ln() + top - logits[label]
 }
 
+/// Sum over the classes of the binary cross entropies of one row; writes `scale * (sigmoid - one hot)` to
+/// `slope`. With `s` the logit, negated for the row's class, each term is `ln(1 + e^s)`.
+pub(super) fn sigmoid_slope(logits: &[f32], label: usize, scale: f32, slope: &mut [f32]) -> f32 {
+    let mut loss = 0.0;
+    for (class, (slope, &z)) in slope.iter_mut().zip(logits).enumerate() {
+        let sign = if class == label { -1.0 } else { 1.0 };
+        let signed = sign * z;
+        let small = (-z.abs()).exp();
+        let share = if signed < 0.0 { small } else { 1.0 } / (1.0 + small);
+        *slope = sign * scale * share;
+        loss += signed.max(0.0) + small.ln_1p();
+    }
+    loss
+}
+
 impl Op {
     /// Values per sample behind the layer.
     pub(super) fn width(&self) -> usize {

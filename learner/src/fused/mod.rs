@@ -11,7 +11,7 @@ mod pool;
 
 use conv::room;
 use layers::{Op, ops};
-use lyceum_core::{Batch, Learner, Network};
+use lyceum_core::{Batch, Learner, Loss, Network};
 
 /// A learner for any network, on one thread.
 #[derive(Debug)]
@@ -84,19 +84,22 @@ impl FusedLearner {
         self.buffers.outputs.last().unwrap_or(&self.buffers.input)
     }
 
-    /// Mean weighted cross entropy; leaves its slope at the logits.
+    /// Mean weighted loss; leaves its slope at the logits.
     fn loss(&mut self, batch: &Batch) -> f32 {
         let (rows, classes) = (batch.rows(), self.network.classes());
         let logits = self.buffers.outputs.last().unwrap_or(&self.buffers.input);
         let slope = room(&mut self.buffers.slope, rows * classes);
+        let slope_of = match batch.loss {
+            Loss::CrossEntropy => layers::softmax_slope,
+            Loss::Sigmoid => layers::sigmoid_slope,
+        };
         let mut total = 0.0;
         let lines = logits
             .chunks_exact(classes)
             .zip(slope.chunks_exact_mut(classes));
         for (row, ((logits, slope), &label)) in lines.zip(&batch.labels).enumerate() {
             let weight = batch.weights.get(row).copied().unwrap_or(1.0);
-            total +=
-                weight * layers::softmax_slope(logits, label as usize, weight / rows as f32, slope);
+            total += weight * slope_of(logits, label as usize, weight / rows as f32, slope);
         }
         total / rows as f32
     }
