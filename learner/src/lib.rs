@@ -12,6 +12,7 @@ mod flat;
 mod fused;
 mod image;
 mod learner;
+mod norm;
 mod pass;
 #[cfg(feature = "wgpu")]
 mod wgpu;
@@ -20,7 +21,7 @@ pub use burn::tensor::Device;
 pub use fused::FusedLearner;
 pub use learner::BurnLearner;
 
-use lyceum_core::{Engine, Learner, Network};
+use lyceum_core::{Engine, Layer, Learner, Network};
 
 /// All engines, whether or not this build contains them.
 pub fn engines() -> Vec<Engine> {
@@ -49,6 +50,10 @@ pub fn engines() -> Vec<Engine> {
 }
 
 fn fused(network: &Network) -> Result<Box<dyn Learner>, String> {
+    let normalises = |l: &Layer| matches!(l, Layer::BatchNorm { .. } | Layer::GroupNorm { .. });
+    if network.layers().iter().any(normalises) {
+        return Err("engine \"fused\" has no batch_norm and no group_norm: use \"flex\"".into());
+    }
     Ok(Box::new(FusedLearner::new(network)))
 }
 
@@ -110,7 +115,7 @@ fn compiled() -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lyceum_core::{Init, Layer};
+    use lyceum_core::Init;
 
     #[test]
     fn every_engine_is_listed_and_builds_or_says_why_not() {

@@ -21,7 +21,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) training: bool,
 }
 
-/// Gradients on their way to the flat vector; fetched from the device together.
+/// Gradients, and steps of statistics, on their way to the flat vector; fetched from the device together.
 #[derive(Default)]
 pub(crate) struct Gradients {
     ranges: Vec<Range<usize>>,
@@ -31,15 +31,15 @@ pub(crate) struct Gradients {
 impl Pass<'_> {
     /// Appends the logits, rows x classes. The batch has at least one row.
     pub(crate) fn logits(&self, out: &mut Vec<f32>) {
-        let (_, flat) = self.forward();
+        let (_, flat) = self.forward(&mut Gradients::default());
         out.extend_from_slice(values(&flat.output.transpose().into_data()));
     }
 
     /// Weighted mean loss; its gradient replaces `grad`. The batch has at least one row.
     pub(crate) fn backward(&self, grad: &mut [f32]) -> f32 {
-        let (image, flat) = self.forward();
-        let (loss, slope) = self.loss(flat.output.clone());
         let mut gradients = Gradients::default();
+        let (image, flat) = self.forward(&mut gradients);
+        let (loss, slope) = self.loss(flat.output.clone());
         let image_trains = image.as_ref().is_some_and(ImageLayers::trains);
         let slope = flat.backward(slope, image_trains, &mut gradients);
         if let (Some(image), Some(slope)) = (image, slope) {
@@ -48,9 +48,10 @@ impl Pass<'_> {
         gradients.write(loss, grad)
     }
 
-    fn forward(&self) -> (Option<ImageLayers>, FlatLayers) {
+    /// In training, notes the steps of running statistics in `gradients`.
+    fn forward(&self, gradients: &mut Gradients) -> (Option<ImageLayers>, FlatLayers) {
         let mut entries = self.network.layout().entries().iter();
-        let image = ImageLayers::forward(self, &mut entries);
+        let image = ImageLayers::forward(self, &mut entries, gradients);
         let (first, columns) = match &image {
             Some(image) => (image.layers, image.columns()),
             None => (
@@ -58,7 +59,7 @@ impl Pass<'_> {
                 self.columns(self.batch.inputs.clone(), self.network.inputs()),
             ),
         };
-        let flat = FlatLayers::forward(self, first, columns, &mut entries);
+        let flat = FlatLayers::forward(self, first, columns, &mut entries, gradients);
         (image, flat)
     }
 

@@ -128,6 +128,9 @@ fn kind(index: usize, layer: &Layer, from: &[usize], to: &[usize]) -> Kind {
         Layer::Flatten {} => Kind::Flatten {
             channels: if from.len() == 3 { from[0] } else { 1 },
         },
+        Layer::BatchNorm { .. } | Layer::GroupNorm { .. } => {
+            unreachable!("the engine refuses networks that normalise")
+        }
     }
 }
 
