@@ -5,7 +5,7 @@ use crate::{
     node::NodeError,
     scores::{CHUNK, mean},
 };
-use lyceum_core::{Assignment, DataRef, Payload, Shard, Tally, argmax, cross_entropies};
+use lyceum_core::{Assignment, Batch, DataRef, Payload, Shard, Tally, argmax};
 
 impl Worker {
     pub(crate) fn score_unit(&mut self, assignment: &Assignment) -> Result<Payload, NodeError> {
@@ -45,7 +45,8 @@ impl Worker {
         for chunk in positions.chunks(CHUNK) {
             shard.pack(chunk, &mut self.batch);
             self.learner.logits(&self.batch, &mut self.logits);
-            cross_entropies(&self.logits, &self.batch.labels, &mut self.losses);
+            let Batch { loss, labels, .. } = &self.batch;
+            loss.of_rows(&self.logits, labels, &mut self.losses);
             let rows = self.logits.chunks_exact(self.node.network.classes());
             for ((row, &label), &loss) in rows.zip(&self.batch.labels).zip(&self.losses) {
                 tally.add(label, argmax(row) == label as usize, loss);

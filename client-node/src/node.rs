@@ -117,7 +117,10 @@ impl Worker {
         Ok(Self {
             learner,
             moments: Moments::new(node.network.layout()),
-            batch: Batch::default(),
+            batch: Batch {
+                loss: node.training.loss,
+                ..Batch::default()
+            },
             logits: Vec::new(),
             losses: Vec::new(),
             node,

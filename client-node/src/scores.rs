@@ -1,13 +1,13 @@
 //! Losses of a shard's samples under some parameters.
 
 use crate::Worker;
-use lyceum_core::{Shard, argmax, cross_entropies};
+use lyceum_core::{Batch, Shard, argmax};
 
 /// Rows of one forward pass. Fixed, so that no result depends on the machine.
 pub(crate) const CHUNK: usize = 256;
 
 impl Worker {
-    /// Cross entropy of every sample of a shard under the loaded parameters, in nats; or, if `error`,
+    /// The scenario's loss of every sample of a shard under the loaded parameters, in nats; or, if `error`,
     /// 1 for each miss and 0 for each hit.
     pub(crate) fn sample_losses(&mut self, shard: &Shard, error: bool) -> Vec<f32> {
         let mut all = Vec::with_capacity(shard.len());
@@ -20,7 +20,8 @@ impl Worker {
                 let rows = self.logits.chunks_exact(classes).zip(&self.batch.labels);
                 all.extend(rows.map(|(row, &label)| f32::from(argmax(row) != label as usize)));
             } else {
-                cross_entropies(&self.logits, &self.batch.labels, &mut self.losses);
+                let Batch { loss, labels, .. } = &self.batch;
+                loss.of_rows(&self.logits, labels, &mut self.losses);
                 all.extend_from_slice(&self.losses);
             }
         }

@@ -132,7 +132,7 @@ pub enum Payload {
 /// What an expert makes of each sample of the pool, in the order of the pool.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ExpertScores {
-    /// Cross entropy in nats.
+    /// The scenario's loss in nats.
     pub losses: Vec<f32>,
     /// 1 for each miss, 0 for each hit.
     pub errors: Vec<f32>,
@@ -261,7 +261,7 @@ impl Tally {
         self.correct.iter().sum::<u64>() as f64 / self.samples().max(1) as f64
     }
 
-    /// Mean cross entropy in nats; 0 without samples.
+    /// Mean of the scenario's loss in nats; 0 without samples.
     pub fn mean_loss(&self) -> f64 {
         self.loss.iter().sum::<f64>() / self.samples().max(1) as f64
     }

@@ -64,7 +64,7 @@ pub enum Event {
         probe: Probe,
         /// Share of hits.
         accuracy: f64,
-        /// Mean cross entropy in nats.
+        /// Mean of the scenario's loss in nats.
         loss: f64,
         /// Samples.
         samples: u64,

@@ -14,7 +14,10 @@ pub trait Learner: Send {
     /// The parameters, to be changed in place.
     fn params_mut(&mut self) -> &mut [f32];
 
-    /// Mean over the rows of weight times cross entropy; writes its gradient to `grad`.
+    /// Mean over the rows of weight times the batch's loss; writes its gradient to `grad`.
+    ///
+    /// A running statistic has no gradient. Its place in `grad` gets the step that `Update::apply` will take off
+    /// it: `momentum * (running - observed)`, with `observed` taken from this batch.
     fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32;
 
     /// Backward and update in one; returns the loss before the update. Engines may fuse both.
@@ -26,24 +29,9 @@ pub trait Learner: Send {
         loss
     }
 
-    /// Logits of each row without dropout, row-major, rows x classes; replaces `out`.
+    /// Logits of each row without dropout and by the running statistics, row-major, rows x classes;
+    /// replaces `out`.
     fn logits(&mut self, batch: &Batch, out: &mut Vec<f32>);
-}
-
-/// Cross entropy of each row of `logits` (rows x classes), in nats.
-pub fn cross_entropies(logits: &[f32], labels: &[u32], out: &mut Vec<f32>) {
-    out.clear();
-    let classes = logits.len() / labels.len().max(1);
-    out.extend(
-        logits
-            .chunks_exact(classes.max(1))
-            .zip(labels)
-            .map(|(row, &label)| {
-                let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let sum: f32 = row.iter().map(|&z| (z - top).exp()).sum();
-                sum.ln() + top - row[label as usize]
-            }),
-    );
 }
 
 /// Position of the largest logit; the first of several.
@@ -121,8 +109,10 @@ pub struct Moments {
     pub second: Vec<f32>,
     /// Updates made.
     pub steps: u64,
-    frozen: Vec<std::ops::Range<usize>>,
-    undecayed: Vec<std::ops::Range<usize>>,
+    /// Ranges that take their step as it is.
+    statistics: Vec<std::ops::Range<usize>>,
+    /// Ranges that never follow the rule, those of statistics among them.
+    still: Vec<std::ops::Range<usize>>,
 }
 
 impl Moments {
@@ -138,8 +128,8 @@ impl Moments {
         };
         Self {
             grad: vec![0.0; layout.len()],
-            frozen: of(|r| matches!(r, Role::Frozen)),
-            undecayed: of(|r| matches!(r, Role::Statistic)),
+            statistics: of(|r| matches!(r, Role::Statistic)),
+            still: of(|r| matches!(r, Role::Statistic | Role::Frozen)),
             ..Self::default()
         }
     }
@@ -153,31 +143,33 @@ impl Moments {
 }
 
 impl Update<'_> {
-    /// Changes `w` by the gradient in `memory.grad`.
+    /// Changes `w` by the gradient in `memory.grad`, which is used up.
+    ///
+    /// Statistics only have their step taken off: no rate, decay, pull, shift, clipping or moment acts on them,
+    /// and they do not count in the norm that is clipped.
     pub fn apply(&mut self, w: &mut [f32]) {
         let Moments {
             grad,
             first,
             second,
             steps,
-            frozen,
-            undecayed,
+            statistics,
+            still,
         } = &mut *self.memory;
+        for range in statistics {
+            let (w, step) = (&mut w[range.clone()], &mut grad[range.clone()]);
+            w.iter_mut().zip(&*step).for_each(|(w, s)| *w -= s);
+            step.fill(0.0);
+        }
         if let Some(limit) = self.clip {
             clip_to_norm(grad, limit);
         }
         if self.weight_decay != 0.0 {
             let rate = self.weight_decay;
-            let kept: Vec<_> = undecayed
-                .iter()
-                .map(|r| (r.clone(), grad[r.clone()].to_vec()))
-                .collect();
             grad.iter_mut().zip(&*w).for_each(|(g, w)| *g += rate * w);
-            kept.into_iter()
-                .for_each(|(range, values)| grad[range].copy_from_slice(&values));
         }
         self.objective.add_to(w, grad);
-        for range in frozen {
+        for range in still {
             grad[range.clone()].fill(0.0);
         }
         *steps += 1;
@@ -288,10 +280,71 @@ mod tests {
     }
 
     #[test]
-    fn cross_entropy_survives_large_logits() {
-        let mut out = Vec::new();
-        cross_entropies(&[1000.0, 0.0, 0.0, 1000.0], &[0, 0], &mut out);
-        assert_eq!(out, [0.0, 1000.0]);
+    fn the_first_of_several_largest_logits_wins() {
         assert_eq!(argmax(&[1.0, 3.0, 3.0]), 1);
+    }
+
+    #[test]
+    fn a_statistic_moves_by_its_step_and_by_nothing_else() {
+        let mut layout = Layout::default();
+        layout.push("w", vec![2], Role::Trainable);
+        layout.push("mean", vec![1], Role::Statistic);
+        layout.push("fixed", vec![1], Role::Frozen);
+        let (anchor, shift) = ([9.0; 4], [5.0; 4]);
+        let objective = Resolved {
+            pulls: vec![(crate::ResolvedStrength::Uniform(2.0), &anchor)],
+            shifts: vec![&shift],
+        };
+        let adam = Optimizer::Adam {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+        };
+        for optimizer in [
+            Optimizer::Sgd { momentum: 0.0 },
+            Optimizer::Sgd { momentum: 0.9 },
+            adam,
+        ] {
+            let mut memory = Moments::new(&layout);
+            let mut w = [1.0, 1.0, 1000.0, 7.0];
+            for mean in [900.0, 800.0, 700.0] {
+                memory.grad = vec![3.0, 4.0, 100.0, 50.0];
+                let before = w;
+                Update {
+                    optimizer,
+                    rate: 0.1,
+                    weight_decay: 0.5,
+                    clip: Some(1.0),
+                    objective: &objective,
+                    memory: &mut memory,
+                }
+                .apply(&mut w);
+                assert_eq!(w[2..], [mean, 7.0], "{optimizer:?}");
+                assert!(w[..2].iter().zip(before).all(|(w, b)| *w != b));
+                let moments = [&memory.first, &memory.second];
+                assert!(moments.iter().all(|m| m.is_empty() || m[2..] == [0.0; 2]));
+            }
+        }
+    }
+
+    /// Gradients 3 and 4 beside a step of 100: the norm is 5, within the limit.
+    #[test]
+    fn statistics_do_not_count_in_the_clipped_norm() {
+        let mut layout = Layout::default();
+        layout.push("w", vec![2], Role::Trainable);
+        layout.push("mean", vec![1], Role::Statistic);
+        let mut memory = Moments::new(&layout);
+        memory.grad = vec![3.0, 4.0, 100.0];
+        let mut w = [0.0; 3];
+        Update {
+            optimizer: Optimizer::Sgd { momentum: 0.0 },
+            rate: 1.0,
+            weight_decay: 0.0,
+            clip: Some(5.0),
+            objective: &Resolved::default(),
+            memory: &mut memory,
+        }
+        .apply(&mut w);
+        assert_eq!(w, [-3.0, -4.0, -100.0]);
     }
 }

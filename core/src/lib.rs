@@ -10,6 +10,7 @@ mod event;
 mod fingerprint;
 mod ids;
 mod learner;
+mod loss;
 mod network;
 mod objective;
 mod params;
@@ -30,9 +31,8 @@ pub use contract::{
 pub use event::Event;
 pub use fingerprint::{Chain, Fingerprint};
 pub use ids::{ClientId, Round, Ticket, UnitId};
-pub use learner::{
-    Engine, Learner, Moments, Optimizer, Update, argmax, clip_to_norm, cross_entropies,
-};
+pub use learner::{Engine, Learner, Moments, Optimizer, Update, argmax, clip_to_norm};
+pub use loss::Loss;
 pub use network::{Init, Layer, Network, NetworkError};
 pub use objective::{Objective, Pull, Resolved, ResolvedStrength, Strength, VectorRef, Vectors};
 pub use params::{Entry, Layout, Params, Role};

@@ -2,7 +2,8 @@
 //!
 //! Engines interpret it, the coordinator needs no more than its layout.
 
-use crate::{Layout, Purpose, Role, Seed};
+use crate::{Layout, Purpose, Role, Seed, Stream};
+use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,13 +57,45 @@ pub enum Layer {
     },
     /// Lays an image out as a flat vector.
     Flatten {},
+    /// Batch normalisation (Ioffe and Szegedy 2015): each channel less its mean, over its deviation, times a
+    /// weight, plus a bias. Channels of flat values are the features.
+    ///
+    /// Training takes mean and biased variance over the rows and places of the batch, whatever the weights of
+    /// the rows; running estimates of both then move by `momentum`, the variance by its unbiased estimate
+    /// (biased if a channel has one value only). Everything else takes the running estimates, with a negative
+    /// variance read as 0. They are averaged like weights, but follow no gradient: see `Role::Statistic`.
+    BatchNorm {
+        /// Share of the running estimates that each batch replaces, from 0 to 1; 0.1 by default.
+        #[serde(default = "tenth")]
+        momentum: f64,
+        /// Added to the variance, above 0; 1e-5 by default.
+        #[serde(default = "hundred_thousandth")]
+        epsilon: f64,
+    },
+    /// Group normalisation (Wu and He 2018): in each sample, each of `groups` runs of channels less its mean,
+    /// over its (biased) deviation, times a weight, plus a bias. Weight and bias are one per channel. The same
+    /// in training and after it.
+    GroupNorm {
+        /// Number of groups; divides the channels. 1 is layer, `channels` is instance normalisation.
+        groups: usize,
+        /// Added to the variance, above 0; 1e-5 by default.
+        #[serde(default = "hundred_thousandth")]
+        epsilon: f64,
+    },
 }
 
 fn one() -> usize {
     1
 }
+fn tenth() -> f64 {
+    0.1
+}
+fn hundred_thousandth() -> f64 {
+    1e-5
+}
 
-/// How initial weights are drawn; biases start at zero unless said otherwise.
+/// How initial weights are drawn; biases start at zero unless said otherwise. Normalisations always start
+/// with weight 1, bias 0, mean 0 and variance 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
@@ -147,7 +180,8 @@ impl Network {
         &self.shapes
     }
 
-    /// Where each tensor stands in the flat parameters: `<layer>.weight` and `<layer>.bias`.
+    /// Where each tensor stands in the flat parameters: `<layer>.weight` and `<layer>.bias`, and behind those
+    /// of a batch normalisation its running `<layer>.mean` and `<layer>.variance`.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -173,26 +207,12 @@ impl Network {
     pub fn initial(&self, seed: Seed) -> Vec<f32> {
         let mut rng = seed.once(Purpose::INIT);
         let mut values = Vec::with_capacity(self.layout.len());
-        let mut fan_in = 1;
-        for entry in self.layout.entries() {
-            let is_bias = entry.shape.len() == 1;
-            let outputs = entry.shape[0];
-            if !is_bias {
-                fan_in = entry.shape[1..].iter().product();
+        for (layer, input) in self.layers.iter().zip(&self.shapes) {
+            for tensor in layer.tensors(input) {
+                let len: usize = tensor.shape.iter().product();
+                let drawn = tensor.start.with(self.init);
+                values.extend((0..len).map(|_| drawn.value(&mut rng)));
             }
-            let field: usize = entry.shape.iter().skip(2).product();
-            let normal = |variance: f64| (variance.sqrt(), true);
-            let (scale, gaussian) = match (self.init, is_bias) {
-                (Init::FanIn, _) => (1.0 / (fan_in as f64).sqrt(), false),
-                (_, true) | (Init::Zero, _) => (0.0, false),
-                (Init::He, _) => normal(2.0 / fan_in as f64),
-                (Init::Glorot, _) => normal(2.0 / (fan_in + outputs * field) as f64),
-            };
-            values.extend((0..entry.len()).map(|_| match (scale, gaussian) {
-                (0.0, _) => 0.0,
-                (s, true) => (s * Distribution::<f64>::sample(&StandardNormal, &mut rng)) as f32,
-                (s, false) => (s * (2.0 * rand::RngExt::random::<f64>(&mut rng) - 1.0)) as f32,
-            }));
         }
         values
     }
@@ -215,48 +235,49 @@ impl Network {
             Layer::Dense { units: 0 } | Layer::Conv { channels: 0, .. } => {
                 return Err(refuse("must give at least one value".into()));
             }
-            Layer::Dense { units } => {
-                self.layout.push(
-                    format!("{at}.weight"),
-                    vec![*units, input[0]],
-                    Role::Trainable,
-                );
-                self.layout
-                    .push(format!("{at}.bias"), vec![*units], Role::Trainable);
-                vec![*units]
-            }
+            Layer::Dense { units } => vec![*units],
             Layer::Conv {
                 channels,
                 kernel,
                 stride,
                 padding,
             } => {
-                let [c, h, w] = image(&input).map_err(refuse)?;
+                let [_, h, w] = image(&input).map_err(refuse)?;
                 let out = |side| windows(side + 2 * padding, *kernel, *stride).map_err(refuse);
-                let shape = vec![*channels, out(h)?, out(w)?];
-                self.layout.push(
-                    format!("{at}.weight"),
-                    vec![*channels, c, *kernel, *kernel],
-                    Role::Trainable,
-                );
-                self.layout
-                    .push(format!("{at}.bias"), vec![*channels], Role::Trainable);
-                shape
+                vec![*channels, out(h)?, out(w)?]
             }
             Layer::MaxPool { size, stride } | Layer::AvgPool { size, stride } => {
                 let [c, h, w] = image(&input).map_err(refuse)?;
                 let out = |side| windows(side, *size, stride.unwrap_or(*size)).map_err(refuse);
                 vec![c, out(h)?, out(w)?]
             }
-            Layer::Relu {} | Layer::Tanh {} => input,
-            Layer::Dropout { share } if (0.0..1.0).contains(share) => input,
+            Layer::Relu {} | Layer::Tanh {} => input.clone(),
+            Layer::Dropout { share } if (0.0..1.0).contains(share) => input.clone(),
             Layer::Dropout { share } => {
                 return Err(refuse(format!(
                     "share {share} is out of range: from 0 up to but not including 1"
                 )));
             }
             Layer::Flatten {} => vec![input.iter().product()],
+            Layer::BatchNorm { momentum, epsilon } => {
+                normalises(*epsilon).map_err(refuse)?;
+                if !(0.0..=1.0).contains(momentum) {
+                    return Err(refuse(format!(
+                        "momentum {momentum} is out of range: from 0 to 1"
+                    )));
+                }
+                input.clone()
+            }
+            Layer::GroupNorm { groups, epsilon } => {
+                normalises(*epsilon).map_err(refuse)?;
+                divides(*groups, input[0]).map_err(refuse)?;
+                input.clone()
+            }
         };
+        for tensor in layer.tensors(&input) {
+            let name = format!("{at}.{}", tensor.name);
+            self.layout.push(name, tensor.shape, tensor.role);
+        }
         let product = |sizes: &[usize]| {
             sizes
                 .iter()
@@ -296,7 +317,12 @@ impl Layer {
             Self::MaxPool { size, stride } | Self::AvgPool { size, stride } => {
                 [size, stride.unwrap_or(0), 0, 0]
             }
-            Self::Relu {} | Self::Tanh {} | Self::Dropout { .. } | Self::Flatten {} => [0; 4],
+            Self::GroupNorm { groups, .. } => [groups, 0, 0, 0],
+            Self::Relu {}
+            | Self::Tanh {}
+            | Self::Dropout { .. }
+            | Self::Flatten {}
+            | Self::BatchNorm { .. } => [0; 4],
         };
         match sizes.into_iter().find(|&size| size > LARGEST) {
             Some(size) => Err(format!("{size} is too large: at most {LARGEST}")),
@@ -314,6 +340,115 @@ impl Layer {
             Self::Tanh {} => "tanh",
             Self::Dropout { .. } => "dropout",
             Self::Flatten {} => "flatten",
+            Self::BatchNorm { .. } => "batch_norm",
+            Self::GroupNorm { .. } => "group_norm",
+        }
+    }
+
+    /// The tensors of the layer in the order of the layout, for an input that fits.
+    fn tensors(&self, input: &[usize]) -> Vec<Tensor> {
+        let constant = |name, value, role| Tensor {
+            name,
+            shape: vec![input[0]],
+            role,
+            start: Start::Constant(value),
+        };
+        let affine = || {
+            [
+                constant("weight", 1.0, Role::Trainable),
+                constant("bias", 0.0, Role::Trainable),
+            ]
+        };
+        match *self {
+            Self::Dense { units } => drawn(vec![units, input[0]]).into(),
+            Self::Conv {
+                channels, kernel, ..
+            } => drawn(vec![channels, input[0], kernel, kernel]).into(),
+            Self::BatchNorm { .. } => {
+                let running = [
+                    constant("mean", 0.0, Role::Statistic),
+                    constant("variance", 1.0, Role::Statistic),
+                ];
+                affine().into_iter().chain(running).collect()
+            }
+            Self::GroupNorm { .. } => affine().into(),
+            Self::MaxPool { .. }
+            | Self::AvgPool { .. }
+            | Self::Relu {}
+            | Self::Tanh {}
+            | Self::Dropout { .. }
+            | Self::Flatten {} => Vec::new(),
+        }
+    }
+}
+
+/// A tensor of a layer.
+struct Tensor {
+    name: &'static str,
+    shape: Vec<usize>,
+    role: Role,
+    start: Start,
+}
+
+/// How the values of a tensor start. Fans are counted in `f64`: sizes are checked later.
+#[derive(Clone, Copy)]
+enum Start {
+    Weight { fan_in: f64, fan_out: f64 },
+    Bias { fan_in: f64 },
+    Constant(f32),
+}
+
+/// Weights (outputs x inputs x field) and a bias per output.
+fn drawn(shape: Vec<usize>) -> [Tensor; 2] {
+    let field: f64 = shape[2..].iter().map(|&side| side as f64).product();
+    let (fan_in, fan_out) = (shape[1] as f64 * field, shape[0] as f64 * field);
+    let tensor = |name, shape, start| Tensor {
+        name,
+        shape,
+        role: Role::Trainable,
+        start,
+    };
+    let bias = tensor("bias", vec![shape[0]], Start::Bias { fan_in });
+    [
+        tensor("weight", shape, Start::Weight { fan_in, fan_out }),
+        bias,
+    ]
+}
+
+/// What each value of a tensor is drawn from.
+#[derive(Clone, Copy)]
+enum Drawn {
+    Always(f32),
+    Normal { deviation: f64 },
+    Uniform { bound: f64 },
+}
+
+impl Start {
+    fn with(self, init: Init) -> Drawn {
+        let normal = |variance: f64| Drawn::Normal {
+            deviation: variance.sqrt(),
+        };
+        match (init, self) {
+            (_, Self::Constant(value)) => Drawn::Always(value),
+            (Init::FanIn, Self::Weight { fan_in, .. } | Self::Bias { fan_in }) => Drawn::Uniform {
+                bound: 1.0 / fan_in.sqrt(),
+            },
+            (_, Self::Bias { .. }) | (Init::Zero, _) => Drawn::Always(0.0),
+            (Init::He, Self::Weight { fan_in, .. }) => normal(2.0 / fan_in),
+            (Init::Glorot, Self::Weight { fan_in, fan_out }) => normal(2.0 / (fan_in + fan_out)),
+        }
+    }
+}
+
+impl Drawn {
+    fn value(self, rng: &mut Stream) -> f32 {
+        match self {
+            Self::Always(value) => value,
+            Self::Normal { deviation } => {
+                let z: f64 = StandardNormal.sample(rng);
+                (deviation * z) as f32
+            }
+            Self::Uniform { bound } => (bound * (2.0 * rng.random::<f64>() - 1.0)) as f32,
         }
     }
 }
@@ -333,6 +468,25 @@ fn windows(side: usize, window: usize, stride: usize) -> Result<usize, String> {
         None => Err(format!(
             "a window of {window} does not fit into a side of {side}"
         )),
+    }
+}
+
+fn normalises(epsilon: f64) -> Result<(), String> {
+    match epsilon > 0.0 && (epsilon as f32).is_normal() {
+        true => Ok(()),
+        false => Err(format!(
+            "epsilon {epsilon} is out of range: above 0, as a 32-bit number"
+        )),
+    }
+}
+
+fn divides(groups: usize, channels: usize) -> Result<(), String> {
+    match channels.checked_rem(groups) {
+        Some(0) => Ok(()),
+        Some(_) => Err(format!(
+            "{groups} groups do not divide {channels} channels evenly"
+        )),
+        None => Err("groups must be 1 or above".into()),
     }
 }
 
@@ -408,5 +562,92 @@ mod tests {
                 .to_string()
                 .contains("needs an image")
         );
+    }
+
+    fn normalised(layer: Layer) -> Result<Network, NetworkError> {
+        let layers = vec![
+            Layer::Conv {
+                channels: 6,
+                kernel: 3,
+                stride: 1,
+                padding: 0,
+            },
+            layer,
+            Layer::Dense { units: 2 },
+        ];
+        Network::new(&[1, 4, 4], 2, layers, Init::FanIn)
+    }
+
+    fn group_norm(groups: usize) -> Layer {
+        Layer::GroupNorm {
+            groups,
+            epsilon: 1e-5,
+        }
+    }
+
+    fn batch_norm(momentum: f64, epsilon: f64) -> Layer {
+        Layer::BatchNorm { momentum, epsilon }
+    }
+
+    #[test]
+    fn a_batch_norm_has_statistics_and_starts_as_the_identity() {
+        let network = normalised(batch_norm(0.1, 1e-5)).unwrap();
+        let own: Vec<_> = network.layout().entries()[2..6]
+            .iter()
+            .map(|e| (e.name.as_str(), e.shape.as_slice(), e.role))
+            .collect();
+        let want = [
+            ("1.weight", Role::Trainable),
+            ("1.bias", Role::Trainable),
+            ("1.mean", Role::Statistic),
+            ("1.variance", Role::Statistic),
+        ];
+        assert_eq!(own, want.map(|(name, role)| (name, [6].as_slice(), role)));
+        let start = network.initial(Seed(1));
+        let values = |index: usize| &start[network.layout().entries()[index].range()];
+        for (index, value) in [(2, 1.0), (3, 0.0), (4, 0.0), (5, 1.0)] {
+            assert!(values(index).iter().all(|&v| v == value), "{index}");
+        }
+        assert!(
+            values(7)
+                .iter()
+                .all(|&v| v != 0.0 && v.abs() <= 24.0_f32.powf(-0.5))
+        );
+    }
+
+    #[test]
+    fn a_group_norm_has_no_statistics() {
+        let network = normalised(group_norm(3)).unwrap();
+        assert_eq!(network.layout().len(), 6 * 9 + 6 + 2 * 6 + 2 * 24 + 2);
+        assert!(
+            network
+                .layout()
+                .entries()
+                .iter()
+                .all(|e| e.role == Role::Trainable)
+        );
+    }
+
+    #[test]
+    fn normalisations_that_cannot_work_say_why() {
+        let reasons = [
+            (group_norm(4), "4 groups do not divide 6 channels evenly"),
+            (group_norm(7), "7 groups do not divide 6 channels evenly"),
+            (group_norm(0), "groups must be 1 or above"),
+            (batch_norm(1.5, 1e-5), "momentum 1.5 is out of range"),
+            (batch_norm(f64::NAN, 1e-5), "momentum NaN is out of range"),
+            (batch_norm(0.1, 0.0), "epsilon 0 is out of range"),
+            (batch_norm(0.1, -1.0), "epsilon -1 is out of range"),
+            (batch_norm(0.1, 1e-60), "is out of range: above 0"),
+            (
+                batch_norm(0.1, f64::INFINITY),
+                "epsilon inf is out of range",
+            ),
+        ];
+        for (layer, reason) in reasons {
+            let error = normalised(layer).unwrap_err().to_string();
+            assert!(error.starts_with("layer 1 ("), "{error}");
+            assert!(error.contains(reason), "{error}");
+        }
     }
 }

@@ -49,7 +49,8 @@ impl Deref for Params {
 pub enum Role {
     /// Follows the gradient, is decayed and pulled, is averaged.
     Trainable,
-    /// Running statistics: averaged, but neither decayed nor pulled.
+    /// Running statistics: averaged like weights, but neither decayed nor pulled, clipped or given moments.
+    /// Their place in a gradient holds a step that is taken off them as it is (`Learner::backward`).
     Statistic,
     /// Stays with its client.
     Local,

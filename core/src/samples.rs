@@ -1,6 +1,6 @@
 //! Samples, the shards that clients own, and the batches that engines see.
 
-use crate::{ClientId, Network, Roster};
+use crate::{ClientId, Loss, Network, Roster};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -164,6 +164,8 @@ pub struct Batch {
     pub labels: Vec<u32>,
     /// Weight of each row's loss; empty means 1 for all. The loss stays divided by the rows.
     pub weights: Vec<f32>,
+    /// What the rows are to lose by; set once, kept from batch to batch.
+    pub loss: Loss,
     /// Key of this step's dropout masks.
     pub noise: u64,
 }
@@ -174,7 +176,7 @@ impl Batch {
         self.labels.len()
     }
 
-    /// Forgets the samples and keeps the memory.
+    /// Forgets the samples, keeps the loss and the memory.
     pub fn clear(&mut self) {
         self.inputs.clear();
         self.labels.clear();

@@ -3,7 +3,10 @@
 //! Values are kept as columns (width x rows): then `W x` needs no transposed copy, and the gradient
 //! of `W` comes out in the order in which the flat vector stores it.
 
-use crate::pass::{Gradients, Pass, next, trains};
+use crate::{
+    norm::{BatchNorm, Normal},
+    pass::{Gradients, Pass, next, trains},
+};
 use burn::tensor::{Tensor, activation};
 use lyceum_core::{Entry, Layer};
 use std::{ops::Range, slice::Iter};
@@ -36,6 +39,13 @@ enum Step {
     Dropout {
         mask: Tensor<2>,
     },
+    Norm {
+        /// Normalised along axis 1.
+        normal: Normal<3>,
+        weight: Tensor<2>,
+        weight_range: Option<Range<usize>>,
+        bias_range: Option<Range<usize>>,
+    },
 }
 
 impl FlatLayers {
@@ -45,6 +55,7 @@ impl FlatLayers {
         first: usize,
         input: Tensor<2>,
         entries: &mut Iter<'_, Entry>,
+        gradients: &mut Gradients,
     ) -> Self {
         let mut walk = Self {
             output: input,
@@ -57,6 +68,21 @@ impl FlatLayers {
                 Layer::Tanh {} => walk.tanh(),
                 Layer::Dropout { share } => walk.dropout(pass, index, *share),
                 Layer::Flatten {} => {}
+                Layer::BatchNorm { momentum, epsilon } => {
+                    let (weight, bias) = (next(entries), next(entries));
+                    let norm = BatchNorm::next(*momentum, *epsilon, entries);
+                    let [width, rows] = walk.output.dims();
+                    let x = walk.output.clone().reshape([width, rows, 1]);
+                    let normal = norm.normal(pass, &[1], x, gradients);
+                    walk.norm(pass, normal, weight, bias);
+                }
+                Layer::GroupNorm { groups, epsilon } => {
+                    let [width, rows] = walk.output.dims();
+                    let x = walk.output.clone();
+                    let grouped = x.reshape([*groups, width / groups, rows]);
+                    let normal = Normal::along(&[1], grouped, *epsilon);
+                    walk.norm(pass, normal, next(entries), next(entries));
+                }
                 Layer::Conv { .. } | Layer::MaxPool { .. } | Layer::AvgPool { .. } => {
                     unreachable!("the network refused image layers on flat values")
                 }
@@ -100,6 +126,21 @@ impl FlatLayers {
         }
     }
 
+    fn norm(&mut self, pass: &Pass<'_>, normal: Normal<3>, weight: &Entry, bias: &Entry) {
+        let range = |entry: &Entry| trains(entry).then(|| entry.range());
+        let (weight_range, bias_range) = (range(weight), range(bias));
+        let weight = pass.param(weight, [weight.shape[0], 1]);
+        let bias = pass.param(bias, [bias.shape[0], 1]);
+        let values = normal.values.clone().reshape(self.output.dims());
+        self.output = values * weight.clone() + bias;
+        self.steps.push(Step::Norm {
+            normal,
+            weight,
+            weight_range,
+            bias_range,
+        });
+    }
+
     /// Walks back from the slope at the output. Gives the slope at the input, if `wanted`.
     pub(crate) fn backward(
         mut self,
@@ -119,6 +160,11 @@ impl Step {
     fn trains(&self) -> bool {
         match self {
             Self::Dense {
+                weight_range,
+                bias_range,
+                ..
+            }
+            | Self::Norm {
                 weight_range,
                 bias_range,
                 ..
@@ -157,6 +203,25 @@ impl Step {
                 slope * (square.neg() + 1.0)
             }),
             Self::Dropout { mask } => goes_on.then(|| slope * mask),
+            Self::Norm {
+                normal,
+                weight,
+                weight_range,
+                bias_range,
+            } => {
+                let (shape, view) = (slope.dims(), normal.values.dims());
+                if let Some(range) = weight_range {
+                    let values = normal.values.clone().reshape(shape);
+                    gradients.add(range, (slope.clone() * values).sum_dim(1));
+                }
+                if let Some(range) = bias_range {
+                    gradients.add(range, slope.clone().sum_dim(1));
+                }
+                goes_on.then(|| {
+                    let slope = (slope * weight).reshape(view);
+                    normal.backward(&[1], slope).reshape(shape)
+                })
+            }
         }
     }
 }

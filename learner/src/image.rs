@@ -1,6 +1,9 @@
 //! Layers on images (rows x channels x height x width), differentiated by Burn.
 
-use crate::pass::{Gradients, Pass, next, trains};
+use crate::{
+    norm::{BatchNorm, Normal},
+    pass::{Gradients, Pass, next, trains},
+};
 use burn::tensor::{
     Tensor, activation,
     module::{avg_pool2d, conv2d, max_pool2d},
@@ -20,12 +23,16 @@ pub(crate) struct ImageLayers {
 /// A parameter tensor that waits for its gradient.
 enum Leaf {
     Kernel(Tensor<4>),
-    Bias(Tensor<1>),
+    Channels(Tensor<1>),
 }
 
 impl ImageLayers {
     /// Walks through the layers in front of the first flat one. `None` if the input is flat.
-    pub(crate) fn forward(pass: &Pass<'_>, entries: &mut Iter<'_, Entry>) -> Option<Self> {
+    pub(crate) fn forward(
+        pass: &Pass<'_>,
+        entries: &mut Iter<'_, Entry>,
+        gradients: &mut Gradients,
+    ) -> Option<Self> {
         let shapes = pass.network.shapes();
         let [channels, height, width] = shapes[0][..] else {
             return None;
@@ -38,7 +45,7 @@ impl ImageLayers {
         };
         for (index, layer) in pass.network.layers()[..walk.layers].iter().enumerate() {
             let input = walk.output.clone();
-            walk.output = walk.layer(pass, index, layer, input, entries);
+            walk.output = walk.layer(pass, index, layer, input, entries, gradients);
         }
         Some(walk)
     }
@@ -50,13 +57,14 @@ impl ImageLayers {
         layer: &Layer,
         x: Tensor<4>,
         entries: &mut Iter<'_, Entry>,
+        gradients: &mut Gradients,
     ) -> Tensor<4> {
         match *layer {
             Layer::Conv {
                 stride, padding, ..
             } => {
                 let kernel = self.kernel(pass, next(entries));
-                let bias = self.bias(pass, next(entries));
+                let bias = self.channels(pass, next(entries));
                 let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
                 conv2d(x, kernel, Some(bias), options)
             }
@@ -77,6 +85,19 @@ impl ImageLayers {
                     None => x,
                 }
             }
+            Layer::BatchNorm { momentum, epsilon } => {
+                let (weight, bias) = self.affine(pass, entries);
+                let norm = BatchNorm::next(momentum, epsilon, entries);
+                norm.normal(pass, &[3, 2, 0], x, gradients).values * weight + bias
+            }
+            Layer::GroupNorm { groups, epsilon } => {
+                let (weight, bias) = self.affine(pass, entries);
+                let shape = x.dims();
+                let [rows, channels, height, width] = shape;
+                let grouped = x.reshape([rows, groups, channels / groups, height * width]);
+                let normal = Normal::along(&[3, 2], grouped, epsilon);
+                normal.values.reshape(shape) * weight + bias
+            }
             Layer::Dense { .. } | Layer::Flatten {} => {
                 unreachable!("the output of this layer is no image")
             }
@@ -89,9 +110,18 @@ impl ImageLayers {
         self.leaf(pass, entry, kernel, Leaf::Kernel)
     }
 
-    fn bias(&mut self, pass: &Pass<'_>, entry: &Entry) -> Tensor<1> {
-        let bias = pass.param(entry, [entry.shape[0]]);
-        self.leaf(pass, entry, bias, Leaf::Bias)
+    fn channels(&mut self, pass: &Pass<'_>, entry: &Entry) -> Tensor<1> {
+        let values = pass.param(entry, [entry.shape[0]]);
+        self.leaf(pass, entry, values, Leaf::Channels)
+    }
+
+    /// Weight and bias of every channel, beside an image.
+    fn affine(&mut self, pass: &Pass<'_>, entries: &mut Iter<'_, Entry>) -> (Tensor<4>, Tensor<4>) {
+        let mut broad = |entry: &Entry| {
+            let shape = [1, entry.shape[0], 1, 1];
+            self.channels(pass, entry).reshape(shape)
+        };
+        (broad(next(entries)), broad(next(entries)))
     }
 
     fn leaf<const D: usize>(
@@ -134,7 +164,7 @@ impl ImageLayers {
                 Leaf::Kernel(leaf) => {
                     gradients.add(range, leaf.grad_remove(&mut found).expect(REACHED));
                 }
-                Leaf::Bias(leaf) => {
+                Leaf::Channels(leaf) => {
                     gradients.add(range, leaf.grad_remove(&mut found).expect(REACHED));
                 }
             }

@@ -12,6 +12,7 @@ mod flat;
 mod fused;
 mod image;
 mod learner;
+mod norm;
 mod pass;
 #[cfg(feature = "wgpu")]
 mod wgpu;

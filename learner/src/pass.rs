@@ -7,7 +7,7 @@
 
 use crate::{flat::FlatLayers, image::ImageLayers};
 use burn::tensor::{DType, Device, Tensor, TensorData, Transaction, activation};
-use lyceum_core::{Batch, Entry, Network, Role};
+use lyceum_core::{Batch, Entry, Loss, Network, Role};
 use std::ops::Range;
 
 /// What a walk reads.
@@ -21,7 +21,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) training: bool,
 }
 
-/// Gradients on their way to the flat vector; fetched from the device together.
+/// Gradients, and steps of statistics, on their way to the flat vector; fetched from the device together.
 #[derive(Default)]
 pub(crate) struct Gradients {
     ranges: Vec<Range<usize>>,
@@ -31,15 +31,15 @@ pub(crate) struct Gradients {
 impl Pass<'_> {
     /// Appends the logits, rows x classes. The batch has at least one row.
     pub(crate) fn logits(&self, out: &mut Vec<f32>) {
-        let (_, flat) = self.forward();
+        let (_, flat) = self.forward(&mut Gradients::default());
         out.extend_from_slice(values(&flat.output.transpose().into_data()));
     }
 
-    /// Weighted mean cross entropy; its gradient replaces `grad`. The batch has at least one row.
+    /// Weighted mean loss; its gradient replaces `grad`. The batch has at least one row.
     pub(crate) fn backward(&self, grad: &mut [f32]) -> f32 {
-        let (image, flat) = self.forward();
-        let (loss, slope) = self.loss(flat.output.clone());
         let mut gradients = Gradients::default();
+        let (image, flat) = self.forward(&mut gradients);
+        let (loss, slope) = self.loss(flat.output.clone());
         let image_trains = image.as_ref().is_some_and(ImageLayers::trains);
         let slope = flat.backward(slope, image_trains, &mut gradients);
         if let (Some(image), Some(slope)) = (image, slope) {
@@ -48,9 +48,10 @@ impl Pass<'_> {
         gradients.write(loss, grad)
     }
 
-    fn forward(&self) -> (Option<ImageLayers>, FlatLayers) {
+    /// In training, notes the steps of running statistics in `gradients`.
+    fn forward(&self, gradients: &mut Gradients) -> (Option<ImageLayers>, FlatLayers) {
         let mut entries = self.network.layout().entries().iter();
-        let image = ImageLayers::forward(self, &mut entries);
+        let image = ImageLayers::forward(self, &mut entries, gradients);
         let (first, columns) = match &image {
             Some(image) => (image.layers, image.columns()),
             None => (
@@ -58,26 +59,45 @@ impl Pass<'_> {
                 self.columns(self.batch.inputs.clone(), self.network.inputs()),
             ),
         };
-        let flat = FlatLayers::forward(self, first, columns, &mut entries);
+        let flat = FlatLayers::forward(self, first, columns, &mut entries, gradients);
         (image, flat)
     }
 
-    /// The loss of logits (classes x rows), and its slope there: weight / rows times softmax minus
-    /// one-hot label.
+    /// The loss of logits (classes x rows), and its slope there: weight / rows times softmax, or sigmoids,
+    /// minus one-hot label.
     fn loss(&self, logits: Tensor<2>) -> (Tensor<1>, Tensor<2>) {
-        let (rows, classes) = (self.batch.rows(), self.network.classes());
-        let mut shares: Vec<f32> = self.batch.weights.clone();
-        shares.resize(rows, 1.0);
-        shares.iter_mut().for_each(|share| *share /= rows as f32);
-        let mut targets = vec![0.0; classes * rows];
-        for (row, (&label, share)) in self.batch.labels.iter().zip(&shares).enumerate() {
-            targets[label as usize * rows + row] = *share;
+        let rows = self.batch.rows();
+        let mut weights = self.batch.weights.clone();
+        weights.resize(rows, 1.0);
+        weights.iter_mut().for_each(|w| *w /= rows as f32);
+        let shares = self.tensor(weights.clone(), [1, rows]);
+        match self.batch.loss {
+            Loss::CrossEntropy => {
+                let targets = self.by_class(0.0, |row| weights[row]);
+                let logs = activation::log_softmax(logits, 0);
+                let loss = (logs.clone() * targets.clone()).sum().neg();
+                (loss, logs.exp() * shares - targets)
+            }
+            Loss::Sigmoid => {
+                // With the logits of the rows' own classes negated, each term is ln(1 + e^signed).
+                let signs = self.by_class(1.0, |_| -1.0);
+                let signed = logits * signs.clone();
+                let small = signed.clone().abs().neg().exp().log1p();
+                let terms = activation::relu(signed.clone()) + small;
+                let loss = (terms * shares.clone()).sum();
+                (loss, activation::sigmoid(signed) * signs * shares)
+            }
         }
-        let targets = self.tensor(targets, [classes, rows]);
-        let shares = self.tensor(shares, [1, rows]);
-        let logs = activation::log_softmax(logits, 0);
-        let loss = (logs.clone() * targets.clone()).sum().neg();
-        (loss, logs.exp() * shares - targets)
+    }
+
+    /// A value for the class of each row, and another for all beside it (classes x rows).
+    fn by_class(&self, beside: f32, at: impl Fn(usize) -> f32) -> Tensor<2> {
+        let (rows, classes) = (self.batch.rows(), self.network.classes());
+        let mut values = vec![beside; classes * rows];
+        for (row, &label) in self.batch.labels.iter().enumerate() {
+            values[label as usize * rows + row] = at(row);
+        }
+        self.tensor(values, [classes, rows])
     }
 
     /// A parameter tensor, copied out of the flat vector.

@@ -3,8 +3,8 @@
 mod reference;
 
 use lyceum_core::{
-    Batch, Init, Layer, Learner, Moments, Network, Optimizer, Purpose, Resolved, Seed, Ticket,
-    Update,
+    Batch, Init, Layer, Learner, Loss, Moments, Network, Optimizer, Purpose, Resolved, Role, Seed,
+    Ticket, Update,
 };
 use lyceum_learner::engines;
 use proptest::prelude::*;
@@ -49,6 +49,27 @@ fn batch(network: &Network, rows: usize, weighted: bool, seed: u64) -> Batch {
         }
     }
     batch
+}
+
+/// Initial parameters, with everything that has one value per channel moved off its start by up to 0.4, so
+/// that normalisations differ from the identity and no value stands at a bend by construction.
+fn params(network: &Network, seed: u64) -> Vec<f32> {
+    let mut params = network.initial(Seed(seed));
+    let mut rng = Seed(seed).stream(Purpose::DATA, Ticket(1), None);
+    let vectors = network.layout().entries().iter();
+    for entry in vectors.filter(|e| e.shape.len() == 1) {
+        let values = params[entry.range()].iter_mut();
+        values.for_each(|v| *v += rng.random::<f32>() * 0.8 - 0.4);
+    }
+    params
+}
+
+fn batch_norm(momentum: f64, epsilon: f64) -> Layer {
+    Layer::BatchNorm { momentum, epsilon }
+}
+
+fn group_norm(groups: usize, epsilon: f64) -> Layer {
+    Layer::GroupNorm { groups, epsilon }
 }
 
 fn dense(units: usize) -> Layer {
@@ -110,17 +131,56 @@ fn cnn() -> Network {
     network(&[2, 9, 7], layers)
 }
 
+/// Batch normalisation as first and as last layer but one, with groups in between.
+fn normalised_mlp() -> Network {
+    let layers = vec![
+        batch_norm(0.1, 1e-5),
+        dense(8),
+        group_norm(4, 1e-5),
+        Layer::Tanh {},
+        dense(6),
+        Layer::Relu {},
+        batch_norm(0.3, 1e-3),
+        dense(3),
+    ];
+    network(&[5], layers)
+}
+
+/// Both normalisations at both ends of the image layers; one group, two, and as many as channels.
+fn normalised_cnn() -> Network {
+    let layers = vec![
+        batch_norm(0.1, 1e-5),
+        group_norm(1, 1e-5),
+        conv(4, 3, 1, 1),
+        group_norm(2, 1e-5),
+        Layer::Relu {},
+        Layer::MaxPool {
+            size: 2,
+            stride: None,
+        },
+        Layer::Dropout { share: 0.25 },
+        conv(3, 2, 1, 0),
+        batch_norm(0.7, 1e-5),
+        Layer::Tanh {},
+        group_norm(3, 1e-5),
+        Layer::Flatten {},
+        group_norm(2, 1e-5),
+        dense(5),
+    ];
+    network(&[2, 6, 5], layers)
+}
+
 fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|v| v * v).sum::<f64>().sqrt()
 }
 
-/// Distance over norm, and largest difference over largest value.
+/// Distance over norm, and largest difference over largest value; below a thousandth both are taken as one.
 fn distances(got: &[f32], want: &[f64]) -> (f64, f64) {
     let differences = || got.iter().zip(want).map(|(&g, w)| f64::from(g) - w);
     let largest = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, |m, v| v.abs().max(m));
     (
-        norm(differences()) / norm(want.iter().copied()),
-        largest(&mut differences()) / largest(&mut want.iter().copied()),
+        norm(differences()) / norm(want.iter().copied()).max(1e-3),
+        largest(&mut differences()) / largest(&mut want.iter().copied()).max(1e-3),
     )
 }
 
@@ -128,8 +188,27 @@ fn as_f64(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()
 }
 
+/// The values of all parameters that are running statistics, or of all that are not.
+fn part<T: Copy>(network: &Network, values: &[T], statistics: bool) -> Vec<T> {
+    let entries = network.layout().entries().iter();
+    entries
+        .filter(|e| (e.role == Role::Statistic) == statistics)
+        .flat_map(|e| values[e.range()].to_vec())
+        .collect()
+}
+
 fn check_against_the_reference(network: &Network, batch: &Batch) {
-    let params = network.initial(Seed(batch.noise + 1));
+    for loss in [Loss::CrossEntropy, Loss::Sigmoid] {
+        let batch = Batch {
+            loss,
+            ..batch.clone()
+        };
+        check_loss_against_the_reference(network, &batch);
+    }
+}
+
+fn check_loss_against_the_reference(network: &Network, batch: &Batch) {
+    let params = params(network, batch.noise + 1);
     let want = reference::gradient(network, &params, batch);
     let want_loss = reference::loss(network, &as_f64(&params), batch);
     let want_logits = reference::logits(network, &as_f64(&params), batch, false);
@@ -140,9 +219,13 @@ fn check_against_the_reference(network: &Network, batch: &Batch) {
             (loss - want_loss).abs() < 1e-4 * want_loss.max(0.1),
             "{name}: loss {loss}, not {want_loss}"
         );
-        let (whole, worst) = distances(&grad, &want);
-        assert!(whole < 1e-3, "{name}: gradient off by {whole} of its norm");
-        assert!(worst < 1e-2, "{name}: an entry off by {worst}");
+        for statistics in [false, true] {
+            let got = part(network, &grad, statistics);
+            let (whole, worst) = distances(&got, &part(network, &want, statistics));
+            let what = if statistics { "statistics" } else { "gradient" };
+            assert!(whole < 1e-3, "{name}: {what} off by {whole} of its norm");
+            assert!(worst < 1e-2, "{name}: {what}: an entry off by {worst}");
+        }
         let mut logits = vec![0.0];
         learner.logits(batch, &mut logits);
         assert_eq!(logits.len(), want_logits.len());
@@ -152,7 +235,7 @@ fn check_against_the_reference(network: &Network, batch: &Batch) {
 }
 
 fn check_against_flex(other: &str, network: &Network, batch: &Batch, tolerance: f64) {
-    let params = network.initial(Seed(batch.noise + 1));
+    let params = params(network, batch.noise + 1);
     let (Ok(mut ours), Ok(mut theirs)) = (built("flex", network), built(other, network)) else {
         return;
     };
@@ -204,6 +287,97 @@ fn images_of_one_pixel_follow_the_finite_differences() {
 }
 
 #[test]
+fn normalised_flat_values_follow_the_finite_differences() {
+    let network = normalised_mlp();
+    check_against_the_reference(&network, &batch(&network, 9, true, 21));
+    check_against_the_reference(&network, &batch(&network, 2, false, 22));
+}
+
+#[test]
+fn normalised_images_follow_the_finite_differences() {
+    let network = normalised_cnn();
+    check_against_the_reference(&network, &batch(&network, 5, true, 23));
+    check_against_the_reference(&network, &batch(&network, 2, false, 24));
+}
+
+/// One value per channel of the batch: it normalises to zero, and the variance estimate stays biased.
+#[test]
+fn normalised_batches_of_one_row_follow_the_finite_differences() {
+    for (network, seed) in [(normalised_mlp(), 25), (normalised_cnn(), 26)] {
+        check_against_the_reference(&network, &batch(&network, 1, true, seed));
+    }
+}
+
+#[test]
+fn normalised_images_of_one_pixel_follow_the_finite_differences() {
+    let layers = vec![
+        conv(4, 1, 1, 0),
+        batch_norm(0.1, 1e-5),
+        Layer::Relu {},
+        conv(4, 3, 1, 1),
+        group_norm(4, 1e-5),
+        conv(4, 1, 1, 0),
+        group_norm(2, 1e-5),
+        batch_norm(1.0, 1e-5),
+        dense(2),
+    ];
+    let network = network(&[3, 1, 1], layers);
+    for (rows, seed) in [(1, 27), (6, 28)] {
+        check_against_the_reference(&network, &batch(&network, rows, true, seed));
+    }
+}
+
+#[test]
+fn one_class_heads_follow_the_finite_differences() {
+    let layers = vec![batch_norm(0.1, 1e-5), dense(4), Layer::Tanh {}, dense(1)];
+    for layers in [layers, vec![dense(1)]] {
+        let network = network(&[3], layers);
+        check_against_the_reference(&network, &batch(&network, 5, true, 29));
+        check_against_the_reference(&network, &batch(&network, 1, false, 30));
+    }
+}
+
+#[test]
+fn a_normalisation_may_be_all_there_is() {
+    for layer in [
+        batch_norm(0.1, 1e-5),
+        group_norm(1, 1e-5),
+        group_norm(2, 1e-5),
+    ] {
+        let network = Network::new(&[4], 4, vec![layer.clone()], Init::He).unwrap();
+        check_against_the_reference(&network, &batch(&network, 6, true, 31));
+        let network = Network::new(&[4, 2, 1], 8, vec![layer, Layer::Flatten {}], Init::He);
+        let network = network.unwrap();
+        check_against_the_reference(&network, &batch(&network, 6, true, 32));
+    }
+}
+
+/// A server with adaptive steps may bring the running variance below zero.
+#[test]
+fn a_negative_running_variance_is_read_as_zero() {
+    for network in [normalised_mlp(), normalised_cnn()] {
+        let batch = batch(&network, 3, false, 33);
+        let with_variance = |value: f32| {
+            let mut params = params(&network, 34);
+            let variances = network.layout().entries().iter();
+            for entry in variances.filter(|e| e.name.ends_with(".variance")) {
+                params[entry.range()].fill(value);
+            }
+            let logits_of = |(_, mut learner): (_, Box<dyn Learner>)| {
+                let mut logits = Vec::new();
+                learner.logits(&batch, &mut logits);
+                logits
+            };
+            let learners = learners(&network, &params).into_iter();
+            learners.map(logits_of).collect::<Vec<_>>()
+        };
+        let logits = with_variance(-0.5);
+        assert_eq!(logits, with_variance(0.0));
+        assert!(logits.iter().flatten().all(|z| z.is_finite()));
+    }
+}
+
+#[test]
 fn a_network_without_parameters_has_a_loss_and_no_gradient() {
     let network = Network::new(&[3], 3, vec![Layer::Tanh {}], Init::He).unwrap();
     let batch = batch(&network, 4, true, 8);
@@ -244,6 +418,8 @@ fn any_layer() -> impl Strategy<Value = Layer> {
         Just(Layer::Tanh {}),
         (0.0..0.6_f64).prop_map(|share| Layer::Dropout { share }),
         (1..8_usize).prop_map(dense),
+        (0.0..1.0_f64, -3.0..-1.0_f64).prop_map(|(m, e)| batch_norm(m, 10_f64.powf(e))),
+        (1..4_usize, -3.0..-1.0_f64).prop_map(|(groups, e)| group_norm(groups, 10_f64.powf(e))),
     ]
 }
 
@@ -279,7 +455,7 @@ fn cases(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(60))]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn any_stack_follows_the_finite_differences(
@@ -291,6 +467,32 @@ proptest! {
         let batch = batch(&network, rows, weighted, seed);
         check_against_the_reference(&network, &batch);
         check_against_flex("ndarray", &network, &batch, 1e-4);
+        check_against_flex("fused", &network, &batch, 1e-4);
+    }
+
+    /// Sizes at which blocks, vectors and their remainders all come up.
+    #[test]
+    fn any_large_convolution_agrees_with_flex(
+        (channels, first, second) in (1..20_usize, 1..40_usize, 1..40_usize),
+        (height, width) in (5..22_usize, 5..22_usize),
+        (kernel, stride, padding) in (1..6_usize, 1..4_usize, 0..3_usize),
+        pool in 1..4_usize,
+        rows in 1..12_usize,
+        seed in 0..1000_u64,
+    ) {
+        let layers = vec![
+            conv(first, kernel, stride, padding),
+            Layer::Relu {},
+            Layer::MaxPool { size: pool, stride: None },
+            group_norm(1, 1e-5),
+            conv(second, 3, 1, 1),
+            Layer::Tanh {},
+            dense(10),
+        ];
+        let network = Network::new(&[channels, height, width], 10, layers, Init::FanIn);
+        prop_assume!(network.is_ok());
+        let network = network.expect("it is there");
+        check_against_flex("fused", &network, &batch(&network, rows, true, seed), 1e-4);
     }
 }
 
@@ -304,7 +506,14 @@ fn wide() -> Network {
 
 #[test]
 fn ndarray_agrees_with_flex() {
-    for network in [softmax(), mlp(), cnn(), wide()] {
+    for network in [
+        softmax(),
+        mlp(),
+        cnn(),
+        wide(),
+        normalised_mlp(),
+        normalised_cnn(),
+    ] {
         check_against_flex("ndarray", &network, &batch(&network, 33, true, 10), 1e-4);
     }
 }
@@ -316,7 +525,14 @@ fn wgpu_agrees_with_flex() {
         eprintln!("skipped: {reason}");
         return;
     }
-    for network in [softmax(), mlp(), cnn(), wide()] {
+    for network in [
+        softmax(),
+        mlp(),
+        cnn(),
+        wide(),
+        normalised_mlp(),
+        normalised_cnn(),
+    ] {
         check_against_flex("wgpu", &network, &batch(&network, 33, true, 10), 1e-4);
     }
 }
@@ -334,7 +550,7 @@ fn gradient_bits(name: &str, network: &Network, batch: &Batch) -> Vec<u32> {
 
 #[test]
 fn calls_and_threads_never_change_a_bit() {
-    for network in [mlp(), cnn(), wide()] {
+    for network in [mlp(), cnn(), wide(), normalised_mlp(), normalised_cnn()] {
         let batch = batch(&network, 21, true, 12);
         for (name, _) in learners(&network, &network.initial(Seed(11))) {
             let want = gradient_bits(name, &network, &batch);
@@ -348,31 +564,69 @@ fn calls_and_threads_never_change_a_bit() {
     }
 }
 
+/// Losses of 200 steps of SGD with momentum.
+fn train(learner: &mut dyn Learner, batch: &Batch, memory: &mut Moments) -> Vec<f32> {
+    let objective = Resolved::default();
+    let mut step = || {
+        let mut update = Update {
+            optimizer: Optimizer::Sgd { momentum: 0.9 },
+            rate: 0.1,
+            weight_decay: 0.0,
+            clip: None,
+            objective: &objective,
+            memory: &mut *memory,
+        };
+        learner.step(batch, &mut update)
+    };
+    (0..200).map(|_| step()).collect()
+}
+
+/// Points in the plane, with the side of a line as their class.
+fn half_planes(network: &Network) -> Batch {
+    let mut batch = batch(network, 40, false, 13);
+    for (label, point) in batch.labels.iter_mut().zip(batch.inputs.chunks_exact(2)) {
+        *label = u32::from(point[0] + point[1] > 0.0);
+    }
+    batch
+}
+
 #[test]
 fn training_separates_two_half_planes() {
     let layers = vec![dense(8), Layer::Tanh {}, dense(2)];
     let network = network(&[2], layers);
-    let mut batch = batch(&network, 40, false, 13);
-    for (label, point) in batch.labels.iter_mut().zip(batch.inputs.chunks_exact(2)) {
-        *label = u32::from(point[0] + point[1] > 0.0);
+    for loss in [Loss::CrossEntropy, Loss::Sigmoid] {
+        let batch = Batch {
+            loss,
+            ..half_planes(&network)
+        };
+        for (name, mut learner) in learners(&network, &network.initial(Seed(14))) {
+            let mut memory = Moments::new(network.layout());
+            let losses = train(&mut *learner, &batch, &mut memory);
+            assert!(losses[199] < 0.2 * losses[0], "{name}: {losses:?}");
+            assert_eq!(memory.steps, 200);
+        }
     }
+}
+
+/// The same batch again and again: the running statistics become its own, so that the model judged is the
+/// model trained.
+#[test]
+fn training_with_batch_norm_separates_two_half_planes() {
+    let norm = || batch_norm(0.1, 1e-5);
+    let layers = vec![norm(), dense(8), norm(), Layer::Relu {}, dense(2)];
+    let network = network(&[2], layers);
+    let batch = half_planes(&network);
     for (name, mut learner) in learners(&network, &network.initial(Seed(14))) {
-        let objective = Resolved::default();
         let mut memory = Moments::new(network.layout());
-        let losses: Vec<f32> = (0..200)
-            .map(|_| {
-                let mut update = Update {
-                    optimizer: Optimizer::Sgd { momentum: 0.9 },
-                    rate: 0.1,
-                    weight_decay: 0.0,
-                    clip: None,
-                    objective: &objective,
-                    memory: &mut memory,
-                };
-                learner.step(&batch, &mut update)
-            })
-            .collect();
+        let losses = train(&mut *learner, &batch, &mut memory);
         assert!(losses[199] < 0.2 * losses[0], "{name}: {losses:?}");
-        assert_eq!(memory.steps, 200);
+        let (mut logits, mut judged) = (Vec::new(), Vec::new());
+        learner.logits(&batch, &mut logits);
+        batch.loss.of_rows(&logits, &batch.labels, &mut judged);
+        let mean = judged.iter().sum::<f32>() / 40.0;
+        assert!(
+            (mean - losses[199]).abs() < 0.1 * losses[0],
+            "{name}: {mean}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::line;
+use lyceum_core::{Layer, Loss};
 use lyceum_scenarios::{Plugins, Registry, schema as scenario_schema, variants};
 use lyceum_strategies::ordering;
 
@@ -19,6 +20,8 @@ pub(crate) fn list(registry: &Registry) -> Result<(), Failure> {
     plugins("partitions", "[data.partition.NAME]", &registry.partitions);
     plugins("data sets", "data.set", &registry.data_sets);
     plugins("models", "[model.NAME]", &registry.models);
+    section("layers", "model.cnn.layers", variants::<Layer>());
+    section("losses", "training.loss", variants::<Loss>());
     section(
         "engines",
         "training.engine",

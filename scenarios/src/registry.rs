@@ -321,7 +321,10 @@ impl Registry {
     fn add_models(&mut self) {
         self.model::<models::Softmax>("softmax", "softmax regression: one dense layer");
         self.model::<models::Mlp>("mlp", "dense layers with ReLU or tanh between them");
-        self.model::<models::Cnn>("cnn", "a list of convolution, pooling and dense layers");
+        self.model::<models::Cnn>(
+            "cnn",
+            "a list of convolution, pooling, normalisation and dense layers",
+        );
     }
 
     /// The engine of this name.

@@ -1,7 +1,7 @@
 //! `[training]` and `[expert]`: how parameters follow their gradients.
 
 use lyceum_core::{
-    Optimizer, Round,
+    Loss, Optimizer, Round,
     units::{Count, Decay, NonNegative, Positive, PositiveFraction},
 };
 use schemars::JsonSchema;
@@ -19,6 +19,10 @@ pub struct Training {
     pub batch: Count,
     /// Learning rate of the first step.
     pub rate: Positive,
+    /// What training minimises, here and for an expert, and what scores and evaluations report;
+    /// "cross-entropy" by default.
+    #[serde(default)]
+    pub loss: Loss,
     /// The update rule; plain SGD by default.
     #[serde(default)]
     pub optimizer: OptimizerChoice,

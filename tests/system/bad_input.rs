@@ -25,7 +25,7 @@ per_round = 4
 "#;
 
 /// What is broken, by replacing one text with another.
-const BROKEN: [(&str, &str, &str); 30] = [
+const BROKEN: [(&str, &str, &str); 33] = [
     ("rounds is a string", "rounds = 3", "rounds = \"three\""),
     ("rounds is zero", "rounds = 3", "rounds = 0"),
     ("rounds is negative", "rounds = 3", "rounds = -2"),
@@ -55,6 +55,7 @@ const BROKEN: [(&str, &str, &str); 30] = [
         "rate = 0.1",
         "rate = 0.1\nengine = \"cuda\"",
     ),
+    ("unknown loss", "rate = 0.1", "rate = 0.1\nloss = \"hinge\""),
     (
         "momentum of one",
         "rate = 0.1",
@@ -119,6 +120,16 @@ const BROKEN: [(&str, &str, &str); 30] = [
         "[model.mlp]\nhidden = [16]",
         "[model.cnn]\nlayers = [{ conv = { channels = 4, kernel = 9 } }]",
     ),
+    (
+        "groups that do not divide",
+        "[model.mlp]\nhidden = [16]",
+        "[model.cnn]\nlayers = [{ conv = { channels = 4, kernel = 3 } }, { group_norm = { groups = 3 } }]",
+    ),
+    (
+        "an epsilon of zero",
+        "[model.mlp]\nhidden = [16]",
+        "[model.cnn]\nlayers = [{ batch_norm = { epsilon = 0 } }]",
+    ),
     ("not TOML", "[run]", "[run\n"),
 ];
 
@@ -141,7 +152,7 @@ fn run(name: &str, bytes: &[u8], args: &[&str]) -> (Option<i32>, String, bool) {
 }
 
 #[test]
-fn thirty_broken_scenarios_each_get_one_readable_error() {
+fn broken_scenarios_each_get_one_readable_error() {
     let mut all = String::new();
     for (what, from, to) in BROKEN {
         assert!(GOOD.contains(from), "{what}");

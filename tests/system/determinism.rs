@@ -157,6 +157,9 @@ fn every_strategy_selector_and_score_is_deterministic() {
     one("ordering.weighting={by=\"global-loss\"}".into());
     one("availability.dropout=0.4".into());
     one("training.optimizer={adam={}}".into());
+    one("training.loss=\"sigmoid\"".into());
+    let normalised = "{dense={units=16}},{batch_norm={}},{relu={}},{group_norm={groups=4}}";
+    one(format!("model.cnn={{layers=[{normalised}]}}"));
 }
 
 #[test]

@@ -20,7 +20,7 @@ mod pool;
 
 use flatten::transpose;
 use kernel::{Onto, wide};
-use lyceum_core::{Batch, Learner, Network};
+use lyceum_core::{Batch, Learner, Loss, Network};
 use plan::{Dropout, Kind, Op};
 
 /// A learner for any network, on one thread.
@@ -105,13 +105,17 @@ impl FusedLearner {
         let logits = rooms.last().map_or(&batch.inputs[..], |room| &room.output);
         let slope = room(slope, rows * classes);
         line.resize(classes, 0.0);
+        let slope_of = match batch.loss {
+            Loss::CrossEntropy => loss::softmax_slope,
+            Loss::Sigmoid => loss::sigmoid_slope,
+        };
         let mut total = 0.0;
         for (row, &label) in batch.labels.iter().enumerate() {
             let weight = batch.weights.get(row).copied().unwrap_or(1.0);
             for (to, from) in line.iter_mut().zip(logits[row..].iter().step_by(rows)) {
                 *to = *from;
             }
-            total += weight * loss::softmax_slope(line, label as usize, weight / rows as f32);
+            total += weight * slope_of(line, label as usize, weight / rows as f32);
             for (to, from) in slope[row..].iter_mut().step_by(rows).zip(&*line) {
                 *to = *from;
             }

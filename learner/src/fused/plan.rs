@@ -10,7 +10,7 @@ use super::{
     pointwise::Activation,
     pool::Pool,
 };
-use lyceum_core::{Entry, Layer, Network, Role};
+use lyceum_core::{Entry, Layer, Network};
 
 /// One operation, and the number of values behind it.
 #[derive(Clone, Debug)]
@@ -101,6 +101,14 @@ impl Planner<'_> {
                 self.push(Kind::Dropout(dropout), self.stored(from), 0);
             }
             Layer::Flatten {} => self.flatten(from),
+            Layer::BatchNorm { momentum, epsilon } => {
+                let [.., mean, variance] = self.take::<4>().map(Entry::range);
+                let cells = Cells::Batch { momentum: momentum as f32, mean, variance };
+                self.norm(from, cells, epsilon, 4);
+            }
+            Layer::GroupNorm { groups, epsilon } => {
+                self.norm(from, Cells::Groups(groups), epsilon, 2);
+            }
         }
     }
 
@@ -181,6 +189,21 @@ impl Planner<'_> {
                 self.push(Kind::Activation(activation), self.stored(from), 0);
             }
         }
+    }
+
+    fn norm(&mut self, from: &[usize], cells: Cells, epsilon: f64, tensors: usize) {
+        self.arrange(from);
+        let [scale, shift] = self.take().map(Entry::range);
+        let as_rows = Image { channels: from[0], stored: from[0], plane: 1 };
+        let norm = Norm {
+            image: self.image(from).unwrap_or(as_rows),
+            flat: from.len() == 1,
+            cells,
+            epsilon: epsilon as f32,
+            scale,
+            shift,
+        };
+        self.push(Kind::Norm(Box::new(norm)), self.stored(from), tensors);
     }
 
     fn flatten(&mut self, from: &[usize]) {

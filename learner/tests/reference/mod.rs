@@ -1,64 +1,169 @@
 //! The layers once more, in `f64`, as plainly as they can be written.
 
-use lyceum_core::{Batch, Layer, Network};
+use lyceum_core::{Batch, Layer, Loss, Network, Role};
 
-/// Central differences of the loss, one parameter after another.
+/// Central differences of the loss, one parameter after another; for running statistics, their steps.
 pub(crate) fn gradient(network: &Network, params: &[f32], batch: &Batch) -> Vec<f64> {
     const STEP: f64 = 1e-6;
     let mut params: Vec<f64> = params.iter().map(|&p| f64::from(p)).collect();
-    (0..params.len())
-        .map(|i| {
-            let middle = params[i];
-            let mut at = |value| {
-                params[i] = value;
-                loss(network, &params, batch)
-            };
-            let slope = (at(middle + STEP) - at(middle - STEP)) / (2.0 * STEP);
-            params[i] = middle;
-            slope
-        })
-        .collect()
+    let mut gradient = steps(network, &params, batch);
+    let trained = network.layout().entries().iter();
+    for i in trained
+        .filter(|e| e.role != Role::Statistic)
+        .flat_map(|e| e.range())
+    {
+        let middle = params[i];
+        let mut at = |value| {
+            params[i] = value;
+            loss(network, &params, batch)
+        };
+        gradient[i] = (at(middle + STEP) - at(middle - STEP)) / (2.0 * STEP);
+        params[i] = middle;
+    }
+    gradient
 }
 
-/// Weighted mean cross entropy with dropout.
+/// `momentum * (running - observed)` in the places of the statistics, zero elsewhere.
+fn steps(network: &Network, params: &[f64], batch: &Batch) -> Vec<f64> {
+    let mut observed = walk(network, params, batch, true).observed.into_iter();
+    let mut steps = vec![0.0; params.len()];
+    let statistics = network.layout().entries().iter();
+    for i in statistics
+        .filter(|e| e.role == Role::Statistic)
+        .flat_map(|e| e.range())
+    {
+        let (momentum, observed) = observed.next().expect("one for each statistic");
+        steps[i] = momentum * (params[i] - observed);
+    }
+    steps
+}
+
+/// Weighted mean loss in training.
 pub(crate) fn loss(network: &Network, params: &[f64], batch: &Batch) -> f64 {
     let logits = logits(network, params, batch, true);
     let rows = logits.chunks_exact(network.classes()).enumerate();
     let sum: f64 = rows
         .map(|(row, logits)| {
             let weight = batch.weights.get(row).copied().unwrap_or(1.0);
-            let sum: f64 = logits.iter().map(|z| z.exp()).sum();
-            f64::from(weight) * (sum.ln() - logits[batch.labels[row] as usize])
+            f64::from(weight) * loss_of_row(batch.loss, logits, batch.labels[row] as usize)
         })
         .sum();
     sum / batch.rows() as f64
 }
 
+fn loss_of_row(loss: Loss, logits: &[f64], label: usize) -> f64 {
+    match loss {
+        Loss::CrossEntropy => logits.iter().map(|z| z.exp()).sum::<f64>().ln() - logits[label],
+        Loss::Sigmoid => {
+            let probability = |z: f64| 1.0 / (1.0 + (-z).exp());
+            let terms = logits.iter().enumerate().map(|(class, &z)| {
+                let hit = if class == label { z } else { -z };
+                -probability(hit).ln()
+            });
+            terms.sum()
+        }
+    }
+}
+
 /// Logits, rows x classes.
 pub(crate) fn logits(network: &Network, params: &[f64], batch: &Batch, train: bool) -> Vec<f64> {
-    let mut values: Vec<f64> = batch.inputs.iter().map(|&v| f64::from(v)).collect();
+    walk(network, params, batch, train).values
+}
+
+/// A walk through the layers.
+struct Walk {
+    train: bool,
+    /// Row-major, rows x width.
+    values: Vec<f64>,
+    /// Momentum and observation for each running statistic, in the order of the layout.
+    observed: Vec<(f64, f64)>,
+}
+
+fn walk(network: &Network, params: &[f64], batch: &Batch, train: bool) -> Walk {
+    let mut walk = Walk {
+        train,
+        values: batch.inputs.iter().map(|&v| f64::from(v)).collect(),
+        observed: Vec::new(),
+    };
     let mut params = params;
     let layers = network.layers().iter().enumerate();
     for ((index, layer), shapes) in layers.zip(network.shapes().windows(2)) {
-        if let (Layer::Dropout { share }, true) = (layer, train) {
-            let mut mask = vec![0.0; values.len()];
-            batch.dropout_mask(index, *share, &mut mask);
-            values
-                .iter_mut()
-                .zip(mask)
-                .for_each(|(v, m)| *v *= f64::from(m));
+        let mut take = |len| params.split_off(..len).expect("parameters for every layer");
+        match *layer {
+            Layer::Dropout { share } if train => {
+                let mut mask = vec![0.0; walk.values.len()];
+                batch.dropout_mask(index, share, &mut mask);
+                let kept = walk.values.iter_mut().zip(mask);
+                kept.for_each(|(v, m)| *v *= f64::from(m));
+            }
+            Layer::BatchNorm { momentum, epsilon } => {
+                let own = [(); 4].map(|()| take(shapes[0][0]));
+                walk.batch_norm(momentum, epsilon, &shapes[0], own);
+            }
+            Layer::GroupNorm { groups, epsilon } => {
+                let own = [(); 2].map(|()| take(shapes[0][0]));
+                walk.group_norm(groups, epsilon, &shapes[0], own);
+            }
+            _ => {
+                let (weights, biases) = sizes(layer, &shapes[0], &shapes[1]);
+                let (weight, bias) = (take(weights), take(biases));
+                let rows = walk.values.chunks_exact(shapes[0].iter().product());
+                walk.values = rows
+                    .flat_map(|x| row(layer, &shapes[0], &shapes[1], weight, bias, x))
+                    .collect();
+            }
         }
-        let width: usize = shapes[0].iter().product();
-        let (weights, biases) = sizes(layer, &shapes[0], &shapes[1]);
-        let (own, rest) = params.split_at(weights + biases);
-        params = rest;
-        let (weight, bias) = own.split_at(weights);
-        values = values
-            .chunks_exact(width)
-            .flat_map(|x| row(layer, &shapes[0], &shapes[1], weight, bias, x))
-            .collect();
     }
-    values
+    walk
+}
+
+impl Walk {
+    fn batch_norm(&mut self, momentum: f64, epsilon: f64, shape: &[usize], own: [&[f64]; 4]) {
+        let (channels, plane) = (shape[0], shape[1..].iter().product::<usize>());
+        let [weight, bias, running_mean, running_variance] = own;
+        let (mut means, mut variances) = (Vec::new(), Vec::new());
+        for c in 0..channels {
+            let places: Vec<usize> = (0..self.values.len())
+                .filter(|i| i / plane % channels == c)
+                .collect();
+            let (mut mean, mut variance) = moments(&self.values, &places);
+            let n = places.len() as f64;
+            means.push((momentum, mean));
+            variances.push((momentum, variance * n / (n - 1.0).max(1.0)));
+            if !self.train {
+                (mean, variance) = (running_mean[c], running_variance[c].max(0.0));
+            }
+            for i in places {
+                let normal = (self.values[i] - mean) / (variance + epsilon).sqrt();
+                self.values[i] = normal * weight[c] + bias[c];
+            }
+        }
+        self.observed.extend(means);
+        self.observed.extend(variances);
+    }
+
+    fn group_norm(&mut self, groups: usize, epsilon: f64, shape: &[usize], own: [&[f64]; 2]) {
+        let (channels, plane) = (shape[0], shape[1..].iter().product::<usize>());
+        let [weight, bias] = own;
+        let size = channels / groups * plane;
+        for start in (0..self.values.len()).step_by(size) {
+            let places: Vec<usize> = (start..start + size).collect();
+            let (mean, variance) = moments(&self.values, &places);
+            for i in places {
+                let c = i / plane % channels;
+                let normal = (self.values[i] - mean) / (variance + epsilon).sqrt();
+                self.values[i] = normal * weight[c] + bias[c];
+            }
+        }
+    }
+}
+
+/// Mean and biased variance of the values at some places.
+fn moments(values: &[f64], places: &[usize]) -> (f64, f64) {
+    let n = places.len() as f64;
+    let mean = places.iter().map(|&i| values[i]).sum::<f64>() / n;
+    let square = |&i: &usize| (values[i] - mean).powi(2);
+    (mean, places.iter().map(square).sum::<f64>() / n)
 }
 
 fn sizes(layer: &Layer, input: &[usize], output: &[usize]) -> (usize, usize) {
@@ -121,6 +226,9 @@ fn row(
         Layer::Relu {} => x.iter().map(|v| v.max(0.0)).collect(),
         Layer::Tanh {} => x.iter().map(|v| v.tanh()).collect(),
         Layer::Dropout { .. } | Layer::Flatten {} => x.to_vec(),
+        Layer::BatchNorm { .. } | Layer::GroupNorm { .. } => {
+            unreachable!("not a matter of one row")
+        }
     }
 }
 
