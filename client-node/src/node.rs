@@ -2,14 +2,17 @@
 
 use lyceum_core::{
     Assignment, Batch, ClientRule, Engine, ExactSum, ExpertScores, Federation, Lane, Learner,
-    Moments, Network, Params, Payload, Seed, Shard, Upload, Work,
+    Moments, Network, Params, Payload, Seed, Shard, SumError, Trained, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
-use std::{sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
+
+/// Clients whose updates are added in one pass.
+const FOLD: usize = 4;
 
 /// Why a unit could not be worked on at all.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum NodeError {
     /// The engine cannot be used here.
     #[error("{0}")]
@@ -17,6 +20,9 @@ pub enum NodeError {
     /// The assignment asks for samples that this node does not have.
     #[error("the assignment names {0}, which this node does not have")]
     Data(&'static str),
+    /// The sum of a unit cannot hold its terms.
+    #[error("a unit cannot be summed: {0}")]
+    Sum(SumError),
     /// The assignment's model is not the scenario's.
     #[error("the assignment's model has {got} parameters, the scenario's has {want}")]
     Model {
@@ -129,47 +135,76 @@ impl Worker {
 
     /// Works on one unit.
     pub fn execute(&mut self, assignment: &Assignment) -> Result<Upload, NodeError> {
-        let want = self.node.network.layout().len();
-        if assignment.global.len() != want {
-            return Err(NodeError::Model {
-                got: assignment.global.len(),
-                want,
-            });
-        }
-        let mut micros = Vec::with_capacity(assignment.jobs.len());
-        let payload = match assignment.work {
-            Work::Train => self.train_unit(assignment, &mut micros)?,
-            Work::Score => self.score_unit(assignment)?,
-            Work::Evaluate => self.evaluate_unit(assignment)?,
-            Work::Expert => self.train_expert(&assignment.global)?,
-        };
-        Ok(Upload {
-            ticket: assignment.ticket,
-            unit: assignment.unit,
-            payload,
-            micros,
-        })
+        self.execute_with(assignment, || None)
     }
 
-    fn train_unit(
+    /// Works on one unit and, if it is one of training, on every further one of its ticket that `more` hands out. The
+    /// clients of all of them go into one sum, so that nobody has to merge theirs.
+    pub fn execute_with(
         &mut self,
-        assignment: &Assignment,
-        micros: &mut Vec<u64>,
-    ) -> Result<Payload, NodeError> {
-        let mut sum = ExactSum::new(&self.node.rule.lanes(), assignment.global.len());
-        let mut reports = Vec::with_capacity(assignment.jobs.len());
-        let mut states = Vec::new();
-        for job in &assignment.jobs {
-            let start = Instant::now();
-            let (report, state) = self.train_client(assignment, job, &mut sum)?;
-            reports.push(report);
-            states.extend(state);
-            micros.push(start.elapsed().as_micros() as u64);
+        first: &Assignment,
+        more: impl FnMut() -> Option<Assignment>,
+    ) -> Result<Upload, NodeError> {
+        let want = self.node.network.layout().len();
+        if first.global.len() != want {
+            let got = first.global.len();
+            return Err(NodeError::Model { got, want });
         }
-        Ok(Payload::Trained {
-            sum,
-            reports,
-            states,
+        let mut upload = |payload| Upload {
+            ticket: first.ticket,
+            units: vec![first.unit],
+            payload,
+            micros: Vec::new(),
+        };
+        match first.work {
+            Work::Train => self.train_units(first, more),
+            Work::Score => self.score_unit(first).map(&mut upload),
+            Work::Evaluate => self.evaluate_unit(first).map(&mut upload),
+            Work::Expert => self.train_expert(&first.global).map(&mut upload),
+        }
+    }
+
+    fn train_units(
+        &mut self,
+        first: &Assignment,
+        mut more: impl FnMut() -> Option<Assignment>,
+    ) -> Result<Upload, NodeError> {
+        let mut sum = ExactSum::new(&self.node.rule.lanes(), first.global.len());
+        let (mut reports, mut states) = (Vec::new(), Vec::new());
+        let (mut units, mut micros) = (Vec::new(), Vec::new());
+        let mut terms = Vec::with_capacity(FOLD);
+        let mut next = Some(Cow::Borrowed(first));
+        while let Some(unit) = next {
+            if (unit.ticket, unit.work) != (first.ticket, Work::Train) {
+                return Err(NodeError::Data("units of another stage to sum together"));
+            }
+            for job in &unit.jobs {
+                let start = Instant::now();
+                let (report, update) = self.train_client(&unit, job, &sum)?;
+                reports.push(report);
+                if let Some((term, state)) = update {
+                    terms.push(term);
+                    states.extend(state);
+                }
+                if terms.len() == FOLD {
+                    sum.fold(&terms).map_err(NodeError::Sum)?;
+                    terms.clear();
+                }
+                micros.push(start.elapsed().as_micros() as u64);
+            }
+            units.push(unit.unit);
+            next = more().map(Cow::Owned);
+        }
+        sum.fold(&terms).map_err(NodeError::Sum)?;
+        Ok(Upload {
+            ticket: first.ticket,
+            units,
+            payload: Payload::Trained(Trained {
+                sum,
+                reports,
+                states,
+            }),
+            micros,
         })
     }
 

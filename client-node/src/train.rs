@@ -3,10 +3,13 @@
 use crate::{Worker, course::Course, node::NodeError, scores::mean};
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientState, DataRef, ExactSum, Job, LocalWork, Outcome,
-    Params, Purpose, Resolved, Shard, Stream, Update, Vectors,
+    Params, Purpose, Resolved, Shard, Stream, Term, Update, Vectors, wide,
 };
 use lyceum_strategies::ordering::Score;
 use rand::Rng;
+
+/// A client's part of the sum, and the state that replaces its old one.
+pub(crate) type ClientUpdate = (Term, Option<(ClientId, ClientState)>);
 
 /// What the scoring passes before training found.
 #[derive(Default)]
@@ -34,13 +37,14 @@ struct Trace {
 }
 
 impl Worker {
-    /// Trains one client and adds its update to `sum`, or says in the report why not.
+    /// Trains one client. Its update is what `sum` admits, with the state that goes with it; the report says why there
+    /// is none.
     pub(crate) fn train_client(
         &mut self,
         assignment: &Assignment,
         job: &Job,
-        sum: &mut ExactSum,
-    ) -> Result<(ClientReport, Option<(ClientId, ClientState)>), NodeError> {
+        sum: &ExactSum,
+    ) -> Result<(ClientReport, Option<ClientUpdate>), NodeError> {
         let DataRef::Shard(client) = job.data else {
             return Err(NodeError::Data("a probe to train on"));
         };
@@ -84,12 +88,7 @@ impl Worker {
             &objective,
         );
         trace.fill(&mut report);
-        let mut delta: Params = self.learner.params().to_vec().into();
-        delta
-            .make_mut()
-            .iter_mut()
-            .zip(&assignment.global[..])
-            .for_each(|(w, g)| *w -= g);
+        let delta = self.delta(&assignment.global);
         let settled = rule.settle(&LocalWork {
             client,
             delta: &delta,
@@ -99,18 +98,33 @@ impl Worker {
             state: job.state.rule.as_ref(),
             round: &assignment.vectors,
         });
-        if let Err(reason) = sum.add_together(&settled.lanes) {
-            report.outcome = Outcome::Refused(format!("its update is refused: {reason}"));
-            report.bytes_up = 0;
-            return Ok((report, None));
-        }
+        let term = match sum.admit(settled.lanes) {
+            Ok(term) => term,
+            Err(reason) => {
+                report.outcome = Outcome::Refused(format!("its update is refused: {reason}"));
+                report.bytes_up = 0;
+                return Ok((report, None));
+            }
+        };
         let keeps_model = self.node.ordering.as_ref().is_some_and(|o| o.needs_local());
         let model = keeps_model.then(|| self.learner.params().to_vec().into());
         let state = ClientState {
             rule: settled.state,
             model,
         };
-        Ok((report, (!state.is_empty()).then_some((client, state))))
+        let state = (!state.is_empty()).then_some((client, state));
+        Ok((report, Some((term, state))))
+    }
+
+    /// How far training has moved the parameters.
+    fn delta(&self, global: &[f32]) -> Params {
+        let mut delta = vec![0.0; global.len()];
+        let sites = delta.iter_mut().zip(self.learner.params()).zip(global);
+        wide(
+            #[inline(always)]
+            || sites.for_each(|((d, w), g)| *d = w - g),
+        );
+        delta.into()
     }
 
     fn course(

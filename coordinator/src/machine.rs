@@ -11,12 +11,15 @@ use lyceum_core::{
 };
 use rand::RngExt;
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
-/// Units per stage; enough for any number of threads to stay busy, few enough to keep sums cheap.
-const UNITS: usize = 32;
+/// Units per stage, about; enough for many threads to stay busy to the end.
+const UNITS: usize = 128;
+/// What a client costs besides its samples, in samples.
+const CLIENT_COST: u64 = 8;
 /// Probe samples per unit.
 const PROBE_UNIT: u32 = 512;
 
@@ -215,13 +218,10 @@ impl RoundMachine {
 
     fn absorb(&mut self, upload: Upload) -> Result<(), InputError> {
         let flight = &mut self.flight;
-        let known = upload.ticket.0 == flight.round.0
-            && flight.pending.contains(&upload.unit)
-            && flight.expects(&upload.payload);
-        if !known {
+        if upload.ticket.0 != flight.round.0 || !flight.expects(&upload) {
             return Ok(());
         }
-        let (unit, round) = (upload.unit.0, flight.round.0);
+        let (unit, round) = (upload.units[0].0, flight.round.0);
         flight.absorb(upload).map_err(|e| InputError::Sum {
             unit,
             round,
@@ -288,14 +288,38 @@ impl RoundMachine {
         if active.is_empty() {
             return self.close_round();
         }
-        for chunk in active.chunks(active.len().div_ceil(UNITS).max(1)) {
+        for clients in self.by_cost(active) {
             let job = |&client: &ClientId| Job {
                 data: DataRef::Shard(client),
                 state: self.clients.get(&client).cloned().unwrap_or_default(),
             };
-            let jobs = chunk.iter().map(job).collect();
+            let jobs = clients.iter().map(job).collect();
             self.assign(Work::Train, jobs);
         }
+    }
+
+    /// Units of about equal cost, the most expensive clients first, so that all workers end at about the same time.
+    /// A client costs its samples, and a little for itself.
+    fn by_cost(&self, clients: Vec<ClientId>) -> Vec<Vec<ClientId>> {
+        let cost = |client: ClientId| self.roster.samples(client) as u64 + CLIENT_COST;
+        let mut costs: Vec<_> = clients.into_iter().map(|c| (cost(c), c)).collect();
+        costs.sort_by_key(|&(cost, client)| (Reverse(cost), client));
+        let share = costs
+            .iter()
+            .map(|(cost, _)| cost)
+            .sum::<u64>()
+            .div_ceil(UNITS as u64);
+        let (mut units, mut unit, mut filled) = (Vec::new(), Vec::new(), 0);
+        for (cost, client) in costs {
+            if filled + cost > share && !unit.is_empty() {
+                units.push(std::mem::take(&mut unit));
+                filled = 0;
+            }
+            unit.push(client);
+            filled += cost;
+        }
+        units.push(unit);
+        units
     }
 
     fn drops_out(&self, round: Round, client: ClientId) -> bool {

@@ -83,25 +83,25 @@ impl Collected {
     /// Takes a unit's result. The unit must be pending and the payload of the stage's kind.
     pub(crate) fn absorb(&mut self, upload: Upload) -> Result<(), SumError> {
         match upload.payload {
-            Payload::Trained {
-                sum,
-                reports,
-                states,
-            } => {
-                self.sum.merge(&sum)?;
-                self.reports.extend(reports);
-                self.states.extend(states);
+            Payload::Trained(trained) => {
+                self.sum.merge(&trained.sum)?;
+                self.reports.extend(trained.reports);
+                self.states.extend(trained.states);
             }
             Payload::Scored { scores, samples } => {
                 self.scores.extend(scores);
                 self.scored_samples += samples;
             }
             Payload::Evaluated { probe, tally } => {
-                self.tallies.insert((probe, upload.unit), tally);
+                if let [unit] = upload.units[..] {
+                    self.tallies.insert((probe, unit), tally);
+                }
             }
             Payload::Expert { .. } => {}
         }
-        self.pending.remove(&upload.unit);
+        upload.units.iter().for_each(|unit| {
+            self.pending.remove(unit);
+        });
         Ok(())
     }
 
@@ -121,14 +121,21 @@ impl Collected {
         }
     }
 
-    /// Whether a payload belongs to the stage in flight.
-    pub(crate) fn expects(&self, payload: &Payload) -> bool {
-        matches!(
-            (self.stage, payload),
-            (Stage::Scoring, Payload::Scored { .. })
-                | (Stage::Training, Payload::Trained { .. })
-                | (Stage::Evaluating, Payload::Evaluated { .. })
-        )
+    /// Whether an upload answers units that are waited for, each once, with what the stage in flight asks for.
+    pub(crate) fn expects(&self, upload: &Upload) -> bool {
+        let distinct: BTreeSet<_> = upload.units.iter().collect();
+        let known = !distinct.is_empty()
+            && distinct.len() == upload.units.len()
+            && distinct.iter().all(|unit| self.pending.contains(unit));
+        let one = distinct.len() == 1;
+        let fits = match (self.stage, &upload.payload) {
+            (Stage::Scoring, Payload::Scored { .. }) => true,
+            (Stage::Training, Payload::Trained(_)) => true,
+            // Sums of losses depend on the order of addition, so probes are judged unit by unit.
+            (Stage::Evaluating, Payload::Evaluated { .. }) => one,
+            _ => false,
+        };
+        known && fits
     }
 
     /// The tally of each probe, its units merged in ascending order.

@@ -4,7 +4,7 @@ use crate::{Input, InputError, Output, Plan, RoundMachine};
 use lyceum_core::{
     AnySelector, AnyStrategy, Assignment, ClientId, ClientReport, DataRef, Event, ExactSum,
     Fingerprint, Lane, Outcome, Params, Payload, Probe, Roster, Round, Seed, Tally, Ticket, Time,
-    UnitId, Upload, Work,
+    Trained, UnitId, Upload, Work,
 };
 use lyceum_strategies::{
     aggregation::FedAvg,
@@ -91,11 +91,11 @@ fn answer(assignment: &Assignment, bad: &[u64]) -> Upload {
                 }
             };
             let reports = clients().map(report).collect();
-            Payload::Trained {
+            Payload::Trained(Trained {
                 sum,
                 reports,
                 states: vec![],
-            }
+            })
         }
         Work::Score => Payload::Scored {
             scores: clients().map(|c| (c, -(c.0 as f32))).collect(),
@@ -113,7 +113,7 @@ fn answer(assignment: &Assignment, bad: &[u64]) -> Upload {
     };
     Upload {
         ticket: assignment.ticket,
-        unit: assignment.unit,
+        units: vec![assignment.unit],
         payload,
         micros: vec![],
     }
@@ -241,7 +241,7 @@ fn repeated_late_and_foreign_uploads_are_ignored() {
     upload(
         &mut twice,
         Upload {
-            unit: UnitId(99),
+            units: vec![UnitId(99)],
             ..answer(&units[0], &[])
         },
     );
@@ -256,16 +256,52 @@ fn repeated_late_and_foreign_uploads_are_ignored() {
     assert_eq!(once.fingerprint(), twice.fingerprint());
 }
 
+/// Two units summed together by one worker; then one of them again, alone and beside another.
+#[test]
+fn units_that_were_summed_together_count_once_or_not_at_all() {
+    let (mut apart, mut joined) = (machine(1), machine(1));
+    for machine in [&mut apart, &mut joined] {
+        machine.handle(Time(0), Input::NextRound).unwrap();
+    }
+    let units = assignments(&drain(&mut joined));
+    drain(&mut apart);
+    for unit in &units {
+        upload(&mut apart, answer(unit, &[]));
+    }
+    let together = |units: &[Assignment]| {
+        let mut first = answer(&units[0], &[]);
+        for unit in &units[1..] {
+            let (Payload::Trained(sum), Payload::Trained(more)) =
+                (&mut first.payload, answer(unit, &[]).payload)
+            else {
+                panic!("training units are trained");
+            };
+            sum.sum.merge(&more.sum).unwrap();
+            sum.reports.extend(more.reports);
+            first.units.push(unit.unit);
+        }
+        first
+    };
+    assert!(units.len() > 2, "three units are needed");
+    upload(&mut joined, together(&[units[0].clone(), units[0].clone()]));
+    upload(&mut joined, together(&units[..2]));
+    upload(&mut joined, answer(&units[1], &[]));
+    upload(&mut joined, together(&units[1..]));
+    upload(&mut joined, together(&units[2..]));
+    assert_eq!(drain(&mut joined), drain(&mut apart));
+    assert_eq!(joined.fingerprint(), apart.fingerprint());
+}
+
 #[test]
 fn a_sum_of_another_shape_is_an_error_and_changes_nothing() {
     let mut machine = machine(1);
     machine.handle(Time(0), Input::NextRound).unwrap();
     let units = assignments(&drain(&mut machine));
-    let payload = Payload::Trained {
+    let payload = Payload::Trained(Trained {
         sum: ExactSum::new(&[Lane::INTEGER], 3),
         reports: vec![],
         states: vec![],
-    };
+    });
     let wrong = Upload {
         payload,
         ..answer(&units[0], &[])

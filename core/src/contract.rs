@@ -80,13 +80,15 @@ impl ClientState {
     }
 }
 
-/// The answer to an assignment.
+/// The answer to one assignment, or to several of one ticket whose clients were summed together.
+///
+/// It counts as a whole or not at all: where one of its units was answered before, none of it is taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Upload {
-    /// The assignment's ticket.
+    /// The assignments' ticket.
     pub ticket: Ticket,
-    /// The assignment's unit.
-    pub unit: UnitId,
+    /// The assignments' units, each once.
+    pub units: Vec<UnitId>,
     /// The result.
     pub payload: Payload,
     /// Wall time of each job in microseconds; never part of a result.
@@ -98,14 +100,7 @@ pub struct Upload {
 #[serde(rename_all = "snake_case")]
 pub enum Payload {
     /// The sum over the clients that were accepted.
-    Trained {
-        /// Lanes of the strategy.
-        sum: ExactSum,
-        /// One per job, in the order of the jobs.
-        reports: Vec<ClientReport>,
-        /// Successors of the states of accepted clients.
-        states: Vec<(ClientId, ClientState)>,
-    },
+    Trained(Trained),
     /// One mean loss per job.
     Scored {
         /// In the order of the jobs.
@@ -127,6 +122,17 @@ pub enum Payload {
         /// What it makes of each sample of the pool.
         scores: ExpertScores,
     },
+}
+
+/// What came of training the clients of one or several units.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trained {
+    /// Lanes of the strategy, over the clients that were accepted.
+    pub sum: ExactSum,
+    /// One per job, in the order of the jobs.
+    pub reports: Vec<ClientReport>,
+    /// Successors of the states of accepted clients.
+    pub states: Vec<(ClientId, ClientState)>,
 }
 
 /// What an expert makes of each sample of the pool, in the order of the pool.

@@ -1,7 +1,8 @@
 //! The one door to training: a model on an engine, seen as flat vectors.
 
-use crate::{Batch, Layout, Network, Resolved, Role};
+use crate::{Batch, Layout, Network, Resolved, Role, wide};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// One model on one engine, owned by one thread.
 pub trait Learner: Send {
@@ -22,16 +23,25 @@ pub trait Learner: Send {
 
     /// Backward and update in one; returns the loss before the update. Engines may fuse both.
     fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32 {
-        let mut grad = std::mem::take(&mut update.memory.grad);
-        let loss = self.backward(batch, &mut grad);
-        update.memory.grad = grad;
-        update.apply(self.params_mut());
-        loss
+        step_by_gradient(self, batch, update)
     }
 
     /// Logits of each row without dropout and by the running statistics, row-major, rows x classes;
     /// replaces `out`.
     fn logits(&mut self, batch: &Batch, out: &mut Vec<f32>);
+}
+
+/// A step that knows the whole gradient before it changes a parameter.
+pub fn step_by_gradient<L: Learner + ?Sized>(
+    learner: &mut L,
+    batch: &Batch,
+    update: &mut Update<'_>,
+) -> f32 {
+    let mut grad = std::mem::take(&mut update.memory.grad);
+    let loss = learner.backward(batch, &mut grad);
+    update.memory.grad = grad;
+    update.apply(learner.params_mut());
+    loss
 }
 
 /// Position of the largest logit; the first of several.
@@ -109,27 +119,45 @@ pub struct Moments {
     pub second: Vec<f32>,
     /// Updates made.
     pub steps: u64,
-    /// Ranges that take their step as it is.
-    statistics: Vec<std::ops::Range<usize>>,
-    /// Ranges that never follow the rule, those of statistics among them.
-    still: Vec<std::ops::Range<usize>>,
+    /// What happens to each range of parameters; contiguous, from 0.
+    segments: Vec<(Range<usize>, Conduct)>,
+}
+
+/// What an update does to a range of parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Conduct {
+    /// It follows the rule.
+    Follow,
+    /// Its step is taken off as it is.
+    Statistic,
+    /// Nothing.
+    Still,
+}
+
+impl Conduct {
+    fn of(role: Role) -> Self {
+        match role {
+            Role::Trainable | Role::Local => Self::Follow,
+            Role::Statistic => Self::Statistic,
+            Role::Frozen => Self::Still,
+        }
+    }
 }
 
 impl Moments {
     /// Buffers for one layout, at rest.
     pub fn new(layout: &Layout) -> Self {
-        let of = |test: fn(Role) -> bool| {
-            layout
-                .entries()
-                .iter()
-                .filter(|e| test(e.role))
-                .map(crate::Entry::range)
-                .collect::<Vec<_>>()
-        };
+        let mut segments: Vec<(Range<usize>, Conduct)> = Vec::new();
+        for entry in layout.entries() {
+            let conduct = Conduct::of(entry.role);
+            match segments.last_mut() {
+                Some((range, last)) if *last == conduct => range.end = entry.range().end,
+                _ => segments.push((entry.range(), conduct)),
+            }
+        }
         Self {
             grad: vec![0.0; layout.len()],
-            statistics: of(|r| matches!(r, Role::Statistic)),
-            still: of(|r| matches!(r, Role::Statistic | Role::Frozen)),
+            segments,
             ..Self::default()
         }
     }
@@ -142,63 +170,191 @@ impl Moments {
     }
 }
 
+/// Parameters that all passes of an update see before the next ones are fetched.
+const BLOCK: usize = 1024;
+
 impl Update<'_> {
     /// Changes `w` by the gradient in `memory.grad`, which is used up.
     ///
     /// Statistics only have their step taken off: no rate, decay, pull, shift, clipping or moment acts on them,
     /// and they do not count in the norm that is clipped.
     pub fn apply(&mut self, w: &mut [f32]) {
-        let Moments {
-            grad,
-            first,
-            second,
-            steps,
-            statistics,
-            still,
-        } = &mut *self.memory;
-        for range in statistics {
-            let (w, step) = (&mut w[range.clone()], &mut grad[range.clone()]);
-            w.iter_mut().zip(&*step).for_each(|(w, s)| *w -= s);
-            step.fill(0.0);
-        }
+        self.begin(w.len());
         if let Some(limit) = self.clip {
-            clip_to_norm(grad, limit);
+            self.memory.clip(limit);
         }
-        if self.weight_decay != 0.0 {
-            let rate = self.weight_decay;
-            grad.iter_mut().zip(&*w).for_each(|(g, w)| *g += rate * w);
-        }
-        self.objective.add_to(w, grad);
-        for range in still {
-            grad[range.clone()].fill(0.0);
-        }
-        *steps += 1;
-        let rate = self.rate;
+        self.apply_range(0..w.len(), w);
+    }
+
+    /// The start of an update whose ranges are then changed one by one. Nothing may be clipped: the norm
+    /// is not known before the last range is.
+    pub fn begin(&mut self, len: usize) {
+        self.memory.steps += 1;
         match self.optimizer {
-            Optimizer::Sgd { momentum: 0.0 } => {
-                w.iter_mut().zip(&*grad).for_each(|(w, g)| *w -= rate * g)
+            Optimizer::Sgd { momentum: 0.0 } => {}
+            Optimizer::Sgd { .. } => self.memory.first.resize(len, 0.0),
+            Optimizer::Adam { .. } => {
+                self.memory.first.resize(len, 0.0);
+                self.memory.second.resize(len, 0.0);
             }
-            Optimizer::Sgd { momentum } => {
-                first.resize(w.len(), 0.0);
-                for ((w, v), g) in w.iter_mut().zip(first).zip(&*grad) {
-                    *v = momentum * *v + g;
-                    *w -= rate * *v;
+        }
+    }
+
+    /// Changes a range of `w` by the gradient there. One pass over memory, whatever the objective adds.
+    pub fn apply_range(&mut self, range: Range<usize>, w: &mut [f32]) {
+        for index in 0..self.memory.segments.len() {
+            let (segment, conduct) = &self.memory.segments[index];
+            let at = segment.start.max(range.start)..segment.end.min(range.end);
+            if at.is_empty() {
+                continue;
+            }
+            match conduct {
+                Conduct::Still => {}
+                Conduct::Statistic => {
+                    let steps = &self.memory.grad[at.clone()];
+                    w[at].iter_mut().zip(steps).for_each(|(w, step)| *w -= step);
+                }
+                Conduct::Follow => wide(
+                    #[inline(always)]
+                    || self.follow(at, w),
+                ),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn follow(&mut self, range: Range<usize>, w: &mut [f32]) {
+        for at in blocks(range) {
+            let (w, grad) = (&mut w[at.clone()], &mut self.memory.grad[at.clone()]);
+            add_extra(self.weight_decay, self.objective, at.start, w, grad);
+            let (rate, steps) = (self.rate, self.memory.steps);
+            match self.optimizer {
+                Optimizer::Sgd { momentum: 0.0 } => {
+                    w.iter_mut().zip(&*grad).for_each(|(w, g)| *w -= rate * g)
+                }
+                Optimizer::Sgd { momentum } => {
+                    let velocity = &mut self.memory.first[at];
+                    for ((w, v), g) in w.iter_mut().zip(velocity).zip(&*grad) {
+                        *v = momentum * *v + g;
+                        *w -= rate * *v;
+                    }
+                }
+                Optimizer::Adam {
+                    beta1,
+                    beta2,
+                    epsilon,
+                } => {
+                    let (first, second) = (
+                        &mut self.memory.first[at.clone()],
+                        &mut self.memory.second[at],
+                    );
+                    let correct = |beta: f32| (1.0 - f64::from(beta).powi(steps as i32)) as f32;
+                    let (c1, c2) = (correct(beta1), correct(beta2));
+                    for (((w, m), v), g) in w.iter_mut().zip(first).zip(second).zip(&*grad) {
+                        *m = beta1 * *m + (1.0 - beta1) * g;
+                        *v = beta2 * *v + (1.0 - beta2) * g * g;
+                        *w -= rate * (*m / c1) / ((*v / c2).sqrt() + epsilon);
+                    }
                 }
             }
-            Optimizer::Adam {
-                beta1,
-                beta2,
-                epsilon,
-            } => {
-                first.resize(w.len(), 0.0);
-                second.resize(w.len(), 0.0);
-                let correct = |beta: f32| (1.0 - f64::from(beta).powi(*steps as i32)) as f32;
-                let (c1, c2) = (correct(beta1), correct(beta2));
-                for (((w, m), v), g) in w.iter_mut().zip(first).zip(second).zip(&*grad) {
-                    *m = beta1 * *m + (1.0 - beta1) * g;
-                    *v = beta2 * *v + (1.0 - beta2) * g * g;
-                    *w -= rate * (*m / c1) / ((*v / c2).sqrt() + epsilon);
-                }
+        }
+    }
+
+    /// Whether [`direct`](Self::direct) may change this range: the rule is linear in the gradient, nothing is
+    /// clipped, and all of the range follows the rule.
+    pub fn is_direct(&self, range: &Range<usize>) -> bool {
+        let follows = |(segment, conduct): &(Range<usize>, Conduct)| {
+            *conduct == Conduct::Follow && segment.start <= range.start && range.end <= segment.end
+        };
+        matches!(self.optimizer, Optimizer::Sgd { .. })
+            && self.clip.is_none()
+            && self.memory.segments.iter().any(follows)
+    }
+
+    /// Changes a range of `w` by a gradient that is never stored: `write(target, keep, scale)` must make the
+    /// range of `target`, which is as long as `w`, `keep * old + scale * gradient`.
+    ///
+    /// Rounds once less than [`apply_range`](Self::apply_range) does.
+    pub fn direct(
+        &mut self,
+        range: Range<usize>,
+        w: &mut [f32],
+        write: impl FnOnce(&mut [f32], f32, f32),
+    ) {
+        let (decay, objective, rate) = (self.weight_decay, self.objective, self.rate);
+        let plain = decay == 0.0 && objective.is_empty();
+        match self.optimizer {
+            Optimizer::Sgd { momentum } if momentum != 0.0 => {
+                write(&mut self.memory.first, momentum, 1.0);
+                wide(
+                    #[inline(always)]
+                    || {
+                        for at in blocks(range) {
+                            let (w, velocity) =
+                                (&mut w[at.clone()], &mut self.memory.first[at.clone()]);
+                            add_extra(decay, objective, at.start, w, velocity);
+                            w.iter_mut()
+                                .zip(&*velocity)
+                                .for_each(|(w, v)| *w -= rate * v);
+                        }
+                    },
+                );
+            }
+            _ if plain => write(w, 1.0, -rate),
+            _ => {
+                wide(
+                    #[inline(always)]
+                    || {
+                        for at in blocks(range) {
+                            let w = &mut w[at.clone()];
+                            let mut extra = [0.0; BLOCK];
+                            let extra = &mut extra[..at.len()];
+                            add_extra(decay, objective, at.start, w, extra);
+                            w.iter_mut().zip(&*extra).for_each(|(w, e)| *w -= rate * e);
+                        }
+                    },
+                );
+                write(w, 1.0, -rate);
+            }
+        }
+    }
+}
+
+fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range
+        .step_by(BLOCK)
+        .map(move |start| start..end.min(start + BLOCK))
+}
+
+/// Adds decay, pulls and shifts at a block of parameters that begins at `start`.
+#[inline(always)]
+fn add_extra(decay: f32, objective: &Resolved<'_>, start: usize, w: &[f32], grad: &mut [f32]) {
+    if decay != 0.0 {
+        grad.iter_mut().zip(w).for_each(|(g, w)| *g += decay * w);
+    }
+    objective.add_block(start, w, grad);
+}
+
+impl Moments {
+    /// Scales the gradient of what follows the rule down to a norm of at most `limit`.
+    fn clip(&mut self, limit: f32) {
+        let Self { grad, segments, .. } = self;
+        let following = || segments.iter().filter(|(_, c)| *c == Conduct::Follow);
+        let square = |range: &Range<usize>| {
+            grad[range.clone()]
+                .iter()
+                .map(|&g| f64::from(g) * f64::from(g))
+                .sum::<f64>()
+        };
+        let norm = following()
+            .map(|(range, _)| square(range))
+            .sum::<f64>()
+            .sqrt();
+        if norm > f64::from(limit) {
+            let factor = (f64::from(limit) / norm) as f32;
+            for (range, _) in following() {
+                grad[range.clone()].iter_mut().for_each(|g| *g *= factor);
             }
         }
     }

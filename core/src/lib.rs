@@ -20,18 +20,21 @@ mod selection;
 mod strategy;
 mod sum;
 mod time;
+mod wide;
 
 pub mod codec;
 pub mod units;
 
 pub use contract::{
     Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Outcome, Payload, Tally,
-    Upload, Work,
+    Trained, Upload, Work,
 };
 pub use event::Event;
 pub use fingerprint::{Chain, Fingerprint};
 pub use ids::{ClientId, Round, Ticket, UnitId};
-pub use learner::{Engine, Learner, Moments, Optimizer, Update, argmax, clip_to_norm};
+pub use learner::{
+    Engine, Learner, Moments, Optimizer, Update, argmax, clip_to_norm, step_by_gradient,
+};
 pub use loss::Loss;
 pub use network::{Init, Layer, Network, NetworkError};
 pub use objective::{Objective, Pull, Resolved, ResolvedStrength, Strength, VectorRef, Vectors};
@@ -42,5 +45,6 @@ pub use selection::{AnySelector, ClientSelector, Roster, SelectorRun};
 pub use strategy::{
     AnyStrategy, ClientRule, Folded, LocalWork, PlainClient, Settled, Stall, Strategy, StrategyRun,
 };
-pub use sum::{ExactSum, Lane, SumError};
+pub use sum::{ExactSum, Lane, SumError, Term};
 pub use time::Time;
+pub use wide::wide;

@@ -102,19 +102,33 @@ pub struct Resolved<'a> {
 }
 
 impl Resolved<'_> {
+    /// Whether nothing is minimised besides the data loss.
+    pub fn is_empty(&self) -> bool {
+        self.pulls.is_empty() && self.shifts.is_empty()
+    }
+
     /// Adds all pulls at `w` and all shifts to `grad`.
     pub fn add_to(&self, w: &[f32], grad: &mut [f32]) {
+        self.add_block(0, w, grad);
+    }
+
+    /// As [`add_to`](Self::add_to), for the parameters from `start` on.
+    #[inline(always)]
+    pub fn add_block(&self, start: usize, w: &[f32], grad: &mut [f32]) {
+        let at = start..start + w.len();
         for (strength, anchor) in &self.pulls {
-            let sites = grad.iter_mut().zip(w).zip(*anchor);
+            let sites = grad.iter_mut().zip(w).zip(&anchor[at.clone()]);
             match strength {
                 ResolvedStrength::Uniform(s) => sites.for_each(|((g, w), a)| *g += s * (w - a)),
                 ResolvedStrength::Each(all) => sites
-                    .zip(*all)
+                    .zip(&all[at.clone()])
                     .for_each(|(((g, w), a), s)| *g += s * (w - a)),
             }
         }
         for shift in &self.shifts {
-            grad.iter_mut().zip(*shift).for_each(|(g, s)| *g += s);
+            grad.iter_mut()
+                .zip(&shift[at.clone()])
+                .for_each(|(g, s)| *g += s);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! 2^20 in magnitude, so `t = m x` is exact in `f64`. It is split into `hi = round(4 t)` and
 //! `lo = round((t - hi / 4) 2^54)`; integers then add exactly, in any grouping.
 
+use crate::{Params, wide};
 use serde::{Deserialize, Serialize};
 
 /// `round` to the nearest integer by adding and subtracting; exact for magnitudes below 2^51.
@@ -15,6 +16,8 @@ const LO_BITS: u32 = 52;
 const CARRY_EVERY: u32 = 4095;
 /// `hi` may hold 2^62 / 2^51 full-size terms; far more than any round has.
 const HI_LIMIT: u64 = 1 << 62;
+/// Terms that are added in one pass over the accumulators.
+const FOLD: usize = 4;
 /// A carried `lo` is below 2^52, as large as two terms.
 const CARRIED: u32 = 2;
 
@@ -77,6 +80,10 @@ pub enum SumError {
     Full,
 }
 
+/// One weighted vector per lane, finite and in range.
+#[derive(Clone, Debug)]
+pub struct Term(Vec<(f64, Params)>);
+
 /// Named lanes of integer accumulators. Adding and merging commute and associate exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExactSum {
@@ -132,15 +139,15 @@ impl ExactSum {
         accumulator.add(weight, values)
     }
 
-    /// Adds one weighted vector to each lane, in the order of the lanes: all of them, or none if one is refused.
-    pub fn add_together(&mut self, parts: &[(f64, crate::Params)]) -> Result<(), SumError> {
+    /// Lets one weighted vector per lane pass, in the order of the lanes, or says why not.
+    pub fn admit(&self, parts: Vec<(f64, Params)>) -> Result<Term, SumError> {
         if parts.len() != self.lanes.len() {
             return Err(SumError::Shape {
                 lane: parts.len(),
                 len: 0,
             });
         }
-        for (lane, (accumulator, (weight, values))) in self.lanes.iter().zip(parts).enumerate() {
+        for (lane, (accumulator, (weight, values))) in self.lanes.iter().zip(&parts).enumerate() {
             if accumulator.hi.len() != values.len() {
                 return Err(SumError::Shape {
                     lane,
@@ -150,8 +157,27 @@ impl ExactSum {
             accumulator.integer_weight(*weight)?;
             check(values)?;
         }
-        let mut sites = self.lanes.iter_mut().zip(parts);
-        sites.try_for_each(|(accumulator, (weight, values))| accumulator.add(*weight, values))
+        Ok(Term(parts))
+    }
+
+    /// Adds terms that a sum with the same lanes has admitted, several of them in each pass over the accumulators.
+    pub fn fold(&mut self, terms: &[Term]) -> Result<(), SumError> {
+        for terms in terms.chunks(FOLD) {
+            for (index, accumulator) in self.lanes.iter_mut().enumerate() {
+                let mut factors = [0.0; FOLD];
+                let mut vectors: [&[f32]; FOLD] = [&[]; FOLD];
+                for (place, term) in terms.iter().enumerate() {
+                    let (weight, values) = term.0.get(index).ok_or(SumError::Shape {
+                        lane: index,
+                        len: 0,
+                    })?;
+                    factors[place] = accumulator.integer_weight(*weight)?;
+                    vectors[place] = values;
+                }
+                accumulator.add_all(&factors[..terms.len()], &vectors[..terms.len()])?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds another sum with the same lanes.
@@ -224,16 +250,33 @@ impl Accumulator {
 
     fn add(&mut self, weight: f64, values: &[f32]) -> Result<(), SumError> {
         let m = self.integer_weight(weight)?;
-        self.make_room(1)?;
-        for ((hi, lo), &x) in self.hi.iter_mut().zip(&mut self.lo).zip(values) {
-            let t = m * f64::from(x);
-            let high = (4.0 * t + MAGIC) - MAGIC;
-            let low = (t - 0.25 * high) * LO_SCALE;
-            *hi += to_integer(high);
-            *lo += to_integer(low);
+        self.add_all(&[m], &[values])
+    }
+
+    /// Adds vectors of the accumulator's length times integer weights.
+    fn add_all(&mut self, m: &[f64], values: &[&[f32]]) -> Result<(), SumError> {
+        if values.iter().any(|v| v.len() != self.hi.len()) {
+            return Err(SumError::Shape {
+                lane: 0,
+                len: values.len(),
+            });
         }
-        self.weight += m as u64;
-        self.terms += 1;
+        self.make_room(m.len() as u32)?;
+        let (hi, lo) = (&mut self.hi, &mut self.lo);
+        match (m, values) {
+            ([a, b, c, d], [u, v, w, x]) => wide(
+                #[inline(always)]
+                || pass(hi, lo, [*a, *b, *c, *d], [u, v, w, x]),
+            ),
+            _ => m.iter().zip(values).for_each(|(m, values)| {
+                wide(
+                    #[inline(always)]
+                    || pass(hi, lo, [*m], [values]),
+                )
+            }),
+        }
+        self.weight += m.iter().map(|&m| m as u64).sum::<u64>();
+        self.terms += m.len() as u64;
         Ok(())
     }
 
@@ -275,6 +318,21 @@ impl Accumulator {
     }
 }
 
+/// Adds `m[k] * values[k]` for every `k` in one pass.
+#[inline(always)]
+fn pass<const N: usize>(hi: &mut [i64], lo: &mut [i64], m: [f64; N], values: [&[f32]; N]) {
+    let values = values.map(|v| &v[..hi.len()]);
+    for (i, (hi, lo)) in hi.iter_mut().zip(lo).enumerate() {
+        for (m, values) in m.iter().zip(&values) {
+            let t = m * f64::from(values[i]);
+            let high = (4.0 * t + MAGIC) - MAGIC;
+            let low = (t - 0.25 * high) * LO_SCALE;
+            *hi += to_integer(high);
+            *lo += to_integer(low);
+        }
+    }
+}
+
 const LO_SCALE: f64 = (1_u64 << 54) as f64;
 
 fn carried(hi: i64, lo: i64) -> (i64, i64) {
@@ -292,14 +350,15 @@ fn scale(lane: Lane) -> f64 {
 
 fn check(values: &[f32]) -> Result<(), SumError> {
     // One pass without a branch for the usual case; the index is looked up only for a bad one.
-    let largest = values.iter().fold(0.0_f32, |top, v| {
-        if v.abs() < LARGEST_VALUE {
-            top
-        } else {
-            f32::INFINITY
-        }
-    });
-    if largest == 0.0 {
+    let all_good = wide(
+        #[inline(always)]
+        || {
+            values
+                .iter()
+                .fold(true, |good, v| good & (v.abs() < LARGEST_VALUE))
+        },
+    );
+    if all_good {
         return Ok(());
     }
     let bad = |(_, v): &(usize, &f32)| {
@@ -344,6 +403,16 @@ mod tests {
             parts.merge(&sum(items[..cut].iter().rev())).unwrap();
             prop_assert_eq!(whole.mean(0), parts.mean(0));
             prop_assert_eq!(whole.weight(0), parts.weight(0));
+        }
+
+        #[test]
+        fn folding_is_adding_one_by_one(items in terms()) {
+            let mut folded = ExactSum::new(&[Lane::INTEGER], 3);
+            let term = |(w, v): &(u32, Vec<f32>)| folded.admit(vec![(f64::from(*w), v.clone().into())]).unwrap();
+            let terms: Vec<_> = items.iter().map(term).collect();
+            folded.fold(&terms).unwrap();
+            prop_assert_eq!(folded.mean(0), sum(items.iter()).mean(0));
+            prop_assert_eq!(folded.terms(0), items.len() as u64);
         }
 
         #[test]
@@ -404,19 +473,18 @@ mod tests {
         assert!(sum.add(0, f64::NAN, &[0.0, 0.0]).is_err());
         assert!(sum.add(1, 1.0, &[0.0, 0.0]).is_err());
         let mut two = ExactSum::new(&[Lane::INTEGER, Lane::SCALAR], 2);
-        two.add_together(&[(1.0, vec![1.0, 2.0].into()), (3.0, vec![].into())])
+        let term = two
+            .admit(vec![(1.0, vec![1.0, 2.0].into()), (3.0, vec![].into())])
             .unwrap();
-        let kept = two.clone();
-        assert!(
-            two.add_together(&[(1.0, vec![1.0, 2.0].into()), (-1.0, vec![].into())])
-                .is_err()
-        );
-        assert!(
-            two.add_together(&[(1.0, vec![1.0, f32::NAN].into()), (3.0, vec![].into())])
-                .is_err()
-        );
-        assert!(two.add_together(&[(1.0, vec![1.0, 2.0].into())]).is_err());
-        assert_eq!(two, kept);
+        two.fold(&[term]).unwrap();
+        for bad in [
+            vec![(1.0, vec![1.0, 2.0].into()), (-1.0, vec![].into())],
+            vec![(1.0, vec![1.0, f32::NAN].into()), (3.0, vec![].into())],
+            vec![(1.0, vec![1.0].into()), (3.0, vec![].into())],
+            vec![(1.0, vec![1.0, 2.0].into())],
+        ] {
+            assert!(two.admit(bad).is_err());
+        }
         assert_eq!(sum, before);
     }
 

@@ -108,12 +108,11 @@ impl Pass<'_> {
     /// The mask of a dropout layer, if it acts: row-major, rows x width.
     pub(crate) fn mask(&self, layer: usize, share: f64, width: usize) -> Option<Vec<f32>> {
         let len = self.batch.rows() * width;
-        self.training
-            .then(|| {
-                let mut mask = vec![0.0; len];
-                self.batch.dropout_mask(layer, share, &mut mask);
-                mask
-            })
+        self.training.then(|| {
+            let mut mask = vec![0.0; len];
+            self.batch.dropout_mask(layer, share, &mut mask);
+            mask
+        })
     }
 
     /// Row-major values, seen as width x rows without a copy.

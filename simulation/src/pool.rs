@@ -70,12 +70,10 @@ impl Pool {
         if self.in_flight == 0 {
             return None;
         }
-        self.in_flight -= 1;
-        Some(
-            self.results
-                .recv()
-                .unwrap_or_else(|_| Err(RunError::Panic("all workers are gone".into()))),
-        )
+        let gone = || Err(RunError::Panic("all workers are gone".into()));
+        let result = self.results.recv().unwrap_or_else(|_| gone());
+        self.in_flight -= result.as_ref().map_or(1, |upload| upload.units.len());
+        Some(result)
     }
 }
 
@@ -98,6 +96,11 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The next unit, if one waits. All that wait are of one stage: the next begins when this one is over.
+    fn waiting(&self) -> Option<Assignment> {
+        self.lock().units.pop_front()
+    }
+
     fn next(&self) -> Option<Assignment> {
         let mut queue = self.lock();
         loop {
@@ -117,7 +120,9 @@ impl Shared {
 
 fn work(mut worker: Worker, shared: &Shared, results: &Sender<Result<Upload, RunError>>) {
     while let Some(assignment) = shared.next() {
-        let result = catch_unwind(AssertUnwindSafe(|| worker.execute(&assignment)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            worker.execute_with(&assignment, || shared.waiting())
+        }));
         let failed = result.is_err();
         let result = match result {
             Ok(result) => result.map_err(RunError::from),

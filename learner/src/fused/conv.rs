@@ -4,10 +4,11 @@
 //! image, so that only its result ever leaves the cache.
 
 use super::{
-    kernel::{Correlation, Lines, channels_padded, correlate, weight_gradients, wide},
+    kernel::{Correlation, Lines, channels_padded, correlate, weight_gradients},
     pointwise::Activation,
     pool::Pool,
 };
+use lyceum_core::wide;
 use std::ops::Range;
 
 /// Sizes of one convolution.
@@ -79,7 +80,9 @@ impl Sizes {
     fn forward(&self) -> Correlation {
         let line = self.padded_width() * self.inputs_stored;
         let pairs = |y: usize| {
-            let inside = |ky: &usize| (self.padding..self.height + self.padding).contains(&(y * self.stride + ky));
+            let inside = |ky: &usize| {
+                (self.padding..self.height + self.padding).contains(&(y * self.stride + ky))
+            };
             let pair = |ky| ((y * self.stride + ky - self.padding) * line, ky);
             (0..self.kernel).filter(inside).map(pair).collect()
         };
@@ -135,42 +138,82 @@ impl Conv {
 
     /// Stored values of one image behind the layer.
     pub(super) fn width(&self) -> usize {
-        self.pool.as_ref().map_or(self.sizes.results(), Pool::results)
+        self.pool
+            .as_ref()
+            .map_or(self.sizes.results(), Pool::results)
     }
 
-    pub(super) fn forward(&self, params: &[f32], input: &[f32], out: &mut [f32], found: &mut [u32], scratch: &mut Scratch) {
+    pub(super) fn forward(
+        &self,
+        params: &[f32],
+        input: &[f32],
+        out: &mut [f32],
+        found: &mut [u32],
+        scratch: &mut Scratch,
+    ) {
         self.pack(params, scratch);
         let images = input.chunks_exact(self.sizes.image());
         match &self.pool {
             None => images
                 .zip(out.chunks_exact_mut(self.sizes.results()))
-                .for_each(|(image, out)| self.correlate(image, out, &scratch.weights, &scratch.bias, &mut scratch.image)),
+                .for_each(|(image, out)| {
+                    self.correlate(
+                        image,
+                        out,
+                        &scratch.weights,
+                        &scratch.bias,
+                        &mut scratch.image,
+                    )
+                }),
             Some(pool) => {
                 scratch.results.resize(self.sizes.results(), 0.0);
-                let places = out.chunks_exact_mut(pool.results()).zip(found.chunks_exact_mut(pool.results()));
+                let places = out
+                    .chunks_exact_mut(pool.results())
+                    .zip(found.chunks_exact_mut(pool.results()));
                 for (image, (out, found)) in images.zip(places) {
-                    self.correlate(image, &mut scratch.results, &scratch.weights, &scratch.bias, &mut scratch.image);
+                    self.correlate(
+                        image,
+                        &mut scratch.results,
+                        &scratch.weights,
+                        &scratch.bias,
+                        &mut scratch.image,
+                    );
                     pool.max(&scratch.results, out, found);
                 }
             }
         }
     }
 
-    fn correlate(&self, image: &[f32], out: &mut [f32], weights: &[f32], bias: &[f32], padded: &mut Vec<f32>) {
+    fn correlate(
+        &self,
+        image: &[f32],
+        out: &mut [f32],
+        weights: &[f32],
+        bias: &[f32],
+        padded: &mut Vec<f32>,
+    ) {
         let image = self.pad(image, padded);
         correlate(&self.forward, image, weights, bias, self.rectify, out);
     }
 
     /// The image with its columns of zeros, if the layer pads. The zeros are written once.
     fn pad<'a>(&self, image: &'a [f32], padded: &'a mut Vec<f32>) -> &'a [f32] {
-        let Sizes { padding, width, inputs_stored, .. } = self.sizes;
+        let Sizes {
+            padding,
+            width,
+            inputs_stored,
+            ..
+        } = self.sizes;
         if padding == 0 {
             return image;
         }
         let line = self.sizes.padded_width() * inputs_stored;
         padded.resize(self.sizes.height * line, 0.0);
         let inner = padding * inputs_stored..(padding + width) * inputs_stored;
-        for (to, from) in padded.chunks_exact_mut(line).zip(image.chunks_exact(width * inputs_stored)) {
+        for (to, from) in padded
+            .chunks_exact_mut(line)
+            .zip(image.chunks_exact(width * inputs_stored))
+        {
             to[inner.clone()].copy_from_slice(from);
         }
         padded
@@ -178,19 +221,27 @@ impl Conv {
 
     /// Lays weights and bias out as the window meets them: line, column, input channel, output channel.
     fn pack(&self, params: &[f32], scratch: &mut Scratch) {
-        let Correlation { reach, channels, .. } = self.forward;
-        scratch.weights.resize(self.sizes.kernel * reach * channels, 0.0);
+        let Correlation {
+            reach, channels, ..
+        } = self.forward;
+        scratch
+            .weights
+            .resize(self.sizes.kernel * reach * channels, 0.0);
         scratch.bias.resize(channels, 0.0);
         scratch.bias[..self.sizes.outputs].copy_from_slice(&params[self.bias.clone()]);
         let weights = &params[self.weights.clone()];
         self.taps(|flat, [output, input, ky, kx]| {
-            scratch.weights[(ky * reach + kx * self.sizes.inputs_stored + input) * channels + output] = weights[flat];
+            scratch.weights
+                [(ky * reach + kx * self.sizes.inputs_stored + input) * channels + output] =
+                weights[flat];
         });
     }
 
     /// Lays the weights out for the way back: line, column from the right, output channel, input channel.
     fn pack_turned(&self, params: &[f32], turned: &mut Vec<f32>) {
-        let Correlation { reach, channels, .. } = self.back;
+        let Correlation {
+            reach, channels, ..
+        } = self.back;
         let kernel = self.sizes.kernel;
         turned.resize(kernel * reach * channels, 0.0);
         let weights = &params[self.weights.clone()];
@@ -202,7 +253,12 @@ impl Conv {
 
     /// Visits every weight: where it stands in the parameters, and its output, input, line and column.
     fn taps(&self, mut visit: impl FnMut(usize, [usize; 4])) {
-        let Sizes { inputs, outputs, kernel, .. } = self.sizes;
+        let Sizes {
+            inputs,
+            outputs,
+            kernel,
+            ..
+        } = self.sizes;
         let mut flat = 0;
         for output in 0..outputs {
             for input in 0..inputs {
@@ -228,10 +284,16 @@ impl Conv {
         scratch: &mut Scratch,
     ) {
         if self.rectify {
-            wide(#[inline(always)] || Activation::Relu.walk_back(output, slope));
+            wide(
+                #[inline(always)]
+                || Activation::Relu.walk_back(output, slope),
+            );
         }
         scratch.grad.clear();
-        scratch.grad.resize(self.sizes.kernel * self.forward.reach * self.forward.channels, 0.0);
+        scratch.grad.resize(
+            self.sizes.kernel * self.forward.reach * self.forward.channels,
+            0.0,
+        );
         scratch.bias_grad.clear();
         scratch.bias_grad.resize(self.forward.channels, 0.0);
         scratch.none.resize(self.back.channels, 0.0);
@@ -239,7 +301,10 @@ impl Conv {
             self.pack_turned(params, &mut scratch.turned);
         }
         let width = self.width();
-        let images = input.chunks_exact(self.sizes.image()).zip(slope.chunks_exact(width)).enumerate();
+        let images = input
+            .chunks_exact(self.sizes.image())
+            .zip(slope.chunks_exact(width))
+            .enumerate();
         for (row, (image, slope)) in images {
             let slope = match &self.pool {
                 None => slope,
@@ -250,35 +315,60 @@ impl Conv {
                 }
             };
             add_positions(slope, &mut scratch.bias_grad);
-            weight_gradients(&self.forward, self.pad(image, &mut scratch.image), slope, &mut scratch.grad);
+            weight_gradients(
+                &self.forward,
+                self.pad(image, &mut scratch.image),
+                slope,
+                &mut scratch.grad,
+            );
             if let Some(next) = wanted.as_deref_mut() {
                 let next = &mut next[row * self.sizes.image()..][..self.sizes.image()];
                 let spread = self.spread(slope, &mut scratch.spread);
-                correlate(&self.back, spread, &scratch.turned, &scratch.none, false, next);
+                correlate(
+                    &self.back,
+                    spread,
+                    &scratch.turned,
+                    &scratch.none,
+                    false,
+                    next,
+                );
             }
         }
-        let Correlation { reach, channels, .. } = self.forward;
+        let Correlation {
+            reach, channels, ..
+        } = self.forward;
         grad[self.bias.clone()].copy_from_slice(&scratch.bias_grad[..self.sizes.outputs]);
         let grad = &mut grad[self.weights.clone()];
         self.taps(|flat, [output, input, ky, kx]| {
-            grad[flat] = scratch.grad[(ky * reach + kx * self.sizes.inputs_stored + input) * channels + output];
+            grad[flat] = scratch.grad
+                [(ky * reach + kx * self.sizes.inputs_stored + input) * channels + output];
         });
     }
 
     /// Slopes with zeros around and between them, so that the turned window may slide over them one by one.
     fn spread<'a>(&self, slope: &[f32], spread: &'a mut Vec<f32>) -> &'a [f32] {
-        let Sizes { kernel, stride, out_height, out_width, .. } = self.sizes;
+        let Sizes {
+            kernel,
+            stride,
+            out_height,
+            out_width,
+            ..
+        } = self.sizes;
         let channels = self.forward.channels;
         let line = self.spread_width * channels;
         spread.resize(out_height * line, 0.0);
-        let lines = spread.chunks_exact_mut(line).zip(slope.chunks_exact(out_width * channels));
+        let lines = spread
+            .chunks_exact_mut(line)
+            .zip(slope.chunks_exact(out_width * channels));
         for (to, from) in lines {
             let to = &mut to[(kernel - 1) * channels..];
             if stride == 1 {
                 to[..from.len()].copy_from_slice(from);
                 continue;
             }
-            let places = to.chunks_mut(stride * channels).zip(from.chunks_exact(channels));
+            let places = to
+                .chunks_mut(stride * channels)
+                .zip(from.chunks_exact(channels));
             places.for_each(|(to, from)| to[..channels].copy_from_slice(from));
         }
         spread
@@ -287,9 +377,12 @@ impl Conv {
 
 /// Adds the values of every position to `sums`, channel by channel.
 fn add_positions(values: &[f32], sums: &mut [f32]) {
-    wide(#[inline(always)] || {
-        for position in values.chunks_exact(sums.len()) {
-            sums.iter_mut().zip(position).for_each(|(sum, v)| *sum += v);
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            for position in values.chunks_exact(sums.len()) {
+                sums.iter_mut().zip(position).for_each(|(sum, v)| *sum += v);
+            }
+        },
+    );
 }

@@ -1,9 +1,10 @@
 //! Dense layers: `y = W x + b`, and the activation behind it.
 
 use super::{
-    kernel::{Onto, View, product, wide},
+    kernel::{Onto, View, product},
     pointwise::{Activation, sum},
 };
+use lyceum_core::wide;
 use std::ops::Range;
 
 /// A dense layer. Values behind it are columns: units x rows.
@@ -34,37 +35,68 @@ impl Dense {
     }
 
     pub(super) fn forward(&self, params: &[f32], input: &[f32], rows: usize, out: &mut [f32]) {
-        product(self.weights(params), self.input(input, rows), out, Onto::REPLACE);
+        product(
+            self.weights(params),
+            self.input(input, rows),
+            out,
+            Onto::REPLACE,
+        );
         let bias = &params[self.bias.clone()];
         let lines = out.chunks_exact_mut(rows).zip(bias);
-        wide(#[inline(always)] || match self.activation {
-            None => lines.for_each(|(line, b)| line.iter_mut().for_each(|v| *v += b)),
-            Some(activation) => {
-                lines.for_each(|(line, b)| activation.apply(line.iter_mut(), |v| v + b))
-            }
-        });
+        wide(
+            #[inline(always)]
+            || match self.activation {
+                None => lines.for_each(|(line, b)| line.iter_mut().for_each(|v| *v += b)),
+                Some(activation) => {
+                    lines.for_each(|(line, b)| activation.apply(line.iter_mut(), |v| v + b))
+                }
+            },
+        );
     }
 
-    /// Takes the slope from behind the activation to in front of it.
-    pub(super) fn pass_activation(&self, output: &[f32], slope: &mut [f32]) {
+    /// Takes the slope from behind the activation to in front of it, and to the input, inputs x rows, if it is wanted.
+    pub(super) fn slopes(
+        &self,
+        params: &[f32],
+        output: &[f32],
+        slope: &mut [f32],
+        rows: usize,
+        wanted: Option<&mut [f32]>,
+    ) {
         if let Some(activation) = self.activation {
-            wide(#[inline(always)] || activation.walk_back(output, slope));
+            wide(
+                #[inline(always)]
+                || activation.walk_back(output, slope),
+            );
+        }
+        if let Some(next) = wanted {
+            let slope = View::new(slope, self.units, rows);
+            product(
+                self.weights(params).transposed(),
+                slope,
+                next,
+                Onto::REPLACE,
+            );
         }
     }
 
-    /// Slope at the input, inputs x rows.
-    pub(super) fn slope_before(&self, params: &[f32], slope: &[f32], rows: usize, out: &mut [f32]) {
-        let slope = View::new(slope, self.units, rows);
-        product(self.weights(params).transposed(), slope, out, Onto::REPLACE);
-    }
-
     /// Writes the gradients onto what stands at the layer's places in `target`.
-    pub(super) fn gradients(&self, input: &[f32], slope: &[f32], rows: usize, target: &mut [f32], onto: Onto) {
+    pub(super) fn gradients(
+        &self,
+        input: &[f32],
+        slope: &[f32],
+        rows: usize,
+        target: &mut [f32],
+        onto: Onto,
+    ) {
         let input = self.input(input, rows).transposed();
         let view = View::new(slope, self.units, rows);
         product(view, input, &mut target[self.weights.clone()], onto);
         let bias = target[self.bias.clone()].iter_mut();
         let lines = bias.zip(slope.chunks_exact(rows));
-        wide(#[inline(always)] || lines.for_each(|(bias, line)| onto.write(bias, sum(line))));
+        wide(
+            #[inline(always)]
+            || lines.for_each(|(bias, line)| onto.write(bias, sum(line))),
+        );
     }
 }

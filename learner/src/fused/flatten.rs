@@ -18,7 +18,9 @@ impl Image {
 
     /// From rows x channels x plane, as batches and dropout masks come.
     pub(super) fn from_rows(&self, rows: &[f32], out: &mut [f32]) {
-        let images = rows.chunks_exact(self.channels * self.plane).zip(out.chunks_exact_mut(self.values()));
+        let images = rows
+            .chunks_exact(self.channels * self.plane)
+            .zip(out.chunks_exact_mut(self.values()));
         for (row, image) in images {
             for (channel, plane) in row.chunks_exact(self.plane).enumerate() {
                 let places = image[channel..].iter_mut().step_by(self.stored);

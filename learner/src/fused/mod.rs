@@ -19,8 +19,8 @@ mod pointwise;
 mod pool;
 
 use flatten::transpose;
-use kernel::{Onto, wide};
-use lyceum_core::{Batch, Learner, Loss, Network};
+use kernel::Onto;
+use lyceum_core::{Batch, Learner, Loss, Network, Update, step_by_gradient, wide};
 use plan::{Dropout, Kind, Op};
 
 /// A learner for any network, on one thread.
@@ -73,12 +73,17 @@ impl FusedLearner {
             network: network.clone(),
             params: vec![0.0; network.layout().len()],
             ops,
-            arena: Arena { rooms, ..Arena::default() },
+            arena: Arena {
+                rooms,
+                ..Arena::default()
+            },
         }
     }
 
     fn forward(&mut self, batch: &Batch, training: bool) {
-        let Self { params, ops, arena, .. } = self;
+        let Self {
+            params, ops, arena, ..
+        } = self;
         let rows = batch.rows();
         for (index, op) in ops.iter().enumerate() {
             let (before, after) = arena.rooms.split_at_mut(index);
@@ -101,7 +106,12 @@ impl FusedLearner {
     /// Weighted mean loss; leaves its slope at the logits, classes x rows.
     fn loss(&mut self, batch: &Batch) -> f32 {
         let (rows, classes) = (batch.rows(), self.network.classes());
-        let Arena { rooms, slope, row: line, .. } = &mut self.arena;
+        let Arena {
+            rooms,
+            slope,
+            row: line,
+            ..
+        } = &mut self.arena;
         let logits = rooms.last().map_or(&batch.inputs[..], |room| &room.output);
         let slope = room(slope, rows * classes);
         line.resize(classes, 0.0);
@@ -123,26 +133,60 @@ impl FusedLearner {
         total / rows as f32
     }
 
-    fn walk_back(&mut self, batch: &Batch, grad: &mut [f32]) {
-        let Self { params, ops, arena, .. } = self;
+    /// Walks from the slope at the logits to the first tensor, and brings every gradient to where it goes.
+    fn walk_back(&mut self, batch: &Batch, mut sink: Sink<'_, '_>) {
+        let Self {
+            params, ops, arena, ..
+        } = self;
         let rows = batch.rows();
-        let Some(first) = ops.iter().position(Op::has_params) else { return };
+        let Some(first) = ops.iter().position(Op::has_params) else {
+            return;
+        };
         for index in (first..ops.len()).rev() {
             let (before, after) = arena.rooms.split_at_mut(index);
             let input = match (before.last(), index.checked_sub(1)) {
                 (Some(room), Some(previous)) => &room.output[..rows * ops[previous].width],
                 _ => &batch.inputs,
             };
-            let slope = &mut arena.slope[..rows * ops[index].width];
-            let wanted = (index > first).then(|| room(&mut arena.next, input.len()));
-            ops[index].backward(params, input, slope, rows, grad, wanted, &mut after[0]);
+            let back = Back {
+                input,
+                slope: &mut arena.slope[..rows * ops[index].width],
+                rows,
+                wanted: (index > first).then(|| room(&mut arena.next, input.len())),
+            };
+            ops[index].walk_back(params, back, &mut after[0], &mut sink);
             std::mem::swap(&mut arena.slope, &mut arena.next);
         }
     }
 }
 
+/// Where gradients go.
+enum Sink<'a, 'b> {
+    /// To their places in a flat vector.
+    Gradient(&'a mut [f32]),
+    /// Into the parameters, operation by operation, as soon as nothing asks for the old ones.
+    Update(&'a mut Update<'b>),
+}
+
+/// What an operation sees on the way back.
+struct Back<'a> {
+    input: &'a [f32],
+    /// Slope behind the operation; used up.
+    slope: &'a mut [f32],
+    rows: usize,
+    /// Where the slope in front of it is to be written.
+    wanted: Option<&'a mut [f32]>,
+}
+
 impl Op {
-    fn forward(&self, params: &[f32], input: &[f32], batch: &Batch, training: bool, own: &mut Room) {
+    fn forward(
+        &self,
+        params: &[f32],
+        input: &[f32],
+        batch: &Batch,
+        training: bool,
+        own: &mut Room,
+    ) {
         let rows = batch.rows();
         let out = room(&mut own.output, rows * self.width);
         match &self.kind {
@@ -150,12 +194,17 @@ impl Op {
             Kind::Transpose { width } => transpose(input, *width, out),
             Kind::Dense(dense) => dense.forward(params, input, rows, out),
             Kind::Conv(conv) => {
-                let found = room(&mut own.found, if conv.pool.is_some() { out.len() } else { 0 });
+                let found = room(
+                    &mut own.found,
+                    if conv.pool.is_some() { out.len() } else { 0 },
+                );
                 conv.forward(params, input, out, found, &mut own.conv);
             }
             Kind::MaxPool(pool) => {
                 let found = room(&mut own.found, out.len());
-                let places = out.chunks_exact_mut(pool.results()).zip(found.chunks_exact_mut(pool.results()));
+                let places = out
+                    .chunks_exact_mut(pool.results())
+                    .zip(found.chunks_exact_mut(pool.results()));
                 for (image, (out, found)) in input.chunks_exact(pool.values()).zip(places) {
                     pool.max(image, out, found);
                 }
@@ -168,12 +217,18 @@ impl Op {
             }
             Kind::Activation(activation) => {
                 out.copy_from_slice(input);
-                wide(#[inline(always)] || activation.apply(out.iter_mut(), |v| v));
+                wide(
+                    #[inline(always)]
+                    || activation.apply(out.iter_mut(), |v| v),
+                );
             }
             Kind::Dropout(dropout) if training => {
                 dropout.draw(batch, own);
                 let kept = input.iter().zip(&own.mask);
-                own.output.iter_mut().zip(kept).for_each(|(o, (x, m))| *o = x * m);
+                own.output
+                    .iter_mut()
+                    .zip(kept)
+                    .for_each(|(o, (x, m))| *o = x * m);
             }
             Kind::Dropout(_) => out.copy_from_slice(input),
             Kind::Norm(norm) => norm.forward(params, input, rows, training, out, &mut own.norm),
@@ -181,24 +236,45 @@ impl Op {
         }
     }
 
-    /// Writes the gradients of the parameters, and the slope at the input to `wanted`. `slope` is used up.
-    #[expect(clippy::too_many_arguments, reason = "one call site, and each is a different thing")]
-    fn backward(
+    fn walk_back(
         &self,
-        params: &[f32],
-        input: &[f32],
-        slope: &mut [f32],
-        rows: usize,
-        grad: &mut [f32],
-        wanted: Option<&mut [f32]>,
+        params: &mut [f32],
+        back: Back<'_>,
         own: &mut Room,
+        sink: &mut Sink<'_, '_>,
     ) {
+        match (&self.kind, sink) {
+            (Kind::Dense(dense), Sink::Update(update)) if update.is_direct(&self.params) => {
+                let Back {
+                    input,
+                    slope,
+                    rows,
+                    wanted,
+                } = back;
+                dense.slopes(params, &own.output, slope, rows, wanted);
+                update.direct(self.params.clone(), params, |target, keep, scale| {
+                    dense.gradients(input, slope, rows, target, Onto { keep, scale });
+                });
+            }
+            (_, Sink::Gradient(grad)) => self.backward(params, back, grad, own),
+            (_, Sink::Update(update)) => {
+                self.backward(params, back, &mut update.memory.grad, own);
+                update.apply_range(self.params.clone(), params);
+            }
+        }
+    }
+
+    /// Writes the gradients of the parameters to their places in `grad`, and the slope at the input.
+    fn backward(&self, params: &[f32], back: Back<'_>, grad: &mut [f32], own: &mut Room) {
+        let Back {
+            input,
+            slope,
+            rows,
+            wanted,
+        } = back;
         match &self.kind {
             Kind::Dense(dense) => {
-                dense.pass_activation(&own.output, slope);
-                if let Some(next) = wanted {
-                    dense.slope_before(params, slope, rows, next);
-                }
+                dense.slopes(params, &own.output, slope, rows, wanted);
                 dense.gradients(input, slope, rows, grad, Onto::REPLACE);
             }
             Kind::Conv(conv) => {
@@ -222,7 +298,9 @@ impl Kind {
     fn walk_back(&self, slope: &[f32], rows: usize, own: &Room, next: &mut [f32]) {
         match self {
             Self::MaxPool(pool) => {
-                let places = slope.chunks_exact(pool.results()).zip(own.found.chunks_exact(pool.results()));
+                let places = slope
+                    .chunks_exact(pool.results())
+                    .zip(own.found.chunks_exact(pool.results()));
                 for (next, (slope, found)) in next.chunks_exact_mut(pool.values()).zip(places) {
                     pool.spread(slope, found, next);
                 }
@@ -235,15 +313,24 @@ impl Kind {
             }
             Self::Activation(activation) => {
                 next.copy_from_slice(slope);
-                wide(#[inline(always)] || activation.walk_back(&own.output, next));
+                wide(
+                    #[inline(always)]
+                    || activation.walk_back(&own.output, next),
+                );
             }
             Self::Dropout(_) => {
                 let kept = slope.iter().zip(&own.mask);
                 next.iter_mut().zip(kept).for_each(|(n, (s, m))| *n = s * m);
             }
             Self::Flatten(image) => image.from_columns(slope, rows, next),
-            Self::Arrange(_) | Self::Transpose { .. } | Self::Dense(_) | Self::Conv(_) | Self::Norm(_) => {
-                unreachable!("nothing before the first tensor is walked back, and layers with tensors by themselves")
+            Self::Arrange(_)
+            | Self::Transpose { .. }
+            | Self::Dense(_)
+            | Self::Conv(_)
+            | Self::Norm(_) => {
+                unreachable!(
+                    "nothing before the first tensor is walked back, and layers with tensors by themselves"
+                )
             }
         }
     }
@@ -282,7 +369,19 @@ impl Learner for FusedLearner {
         }
         self.forward(batch, true);
         let loss = self.loss(batch);
-        self.walk_back(batch, grad);
+        self.walk_back(batch, Sink::Gradient(grad));
+        loss
+    }
+
+    fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32 {
+        if batch.rows() == 0 || update.clip.is_some() {
+            // A clipped gradient must be known as a whole before any of it is applied.
+            return step_by_gradient(self, batch, update);
+        }
+        self.forward(batch, true);
+        let loss = self.loss(batch);
+        update.begin(self.params.len());
+        self.walk_back(batch, Sink::Update(update));
         loss
     }
 

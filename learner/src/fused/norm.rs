@@ -4,10 +4,8 @@
 //! channel over the whole batch, or a group of channels of one sample. All of it follows from sums per sample and
 //! channel, and ends in one affine map per sample and channel.
 
-use super::{
-    flatten::{Image, transpose},
-    kernel::wide,
-};
+use super::flatten::{Image, transpose};
+use lyceum_core::wide;
 use std::ops::Range;
 
 /// One normalisation.
@@ -80,11 +78,23 @@ impl Norm {
 
     /// Every row and used channel, and where its numbers stand in a rows x stored buffer.
     fn sites(&self, rows: usize) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
-        let Image { channels, stored, .. } = self.image;
-        (0..rows).flat_map(move |row| (0..channels).map(move |channel| (row, channel, row * stored + channel)))
+        let Image {
+            channels, stored, ..
+        } = self.image;
+        (0..rows).flat_map(move |row| {
+            (0..channels).map(move |channel| (row, channel, row * stored + channel))
+        })
     }
 
-    pub(super) fn forward(&self, params: &[f32], input: &[f32], rows: usize, training: bool, out: &mut [f32], scratch: &mut Scratch) {
+    pub(super) fn forward(
+        &self,
+        params: &[f32],
+        input: &[f32],
+        rows: usize,
+        training: bool,
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
         let mut by_row = std::mem::take(&mut scratch.rows);
         if self.flat {
             let [from, to] = &mut by_row;
@@ -99,7 +109,15 @@ impl Norm {
         scratch.rows = by_row;
     }
 
-    fn normalise(&self, params: &[f32], input: &[f32], rows: usize, training: bool, out: &mut [f32], scratch: &mut Scratch) {
+    fn normalise(
+        &self,
+        params: &[f32],
+        input: &[f32],
+        rows: usize,
+        training: bool,
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
         let len = rows * self.image.stored;
         fill(&mut scratch.mean, len, 0.0);
         fill(&mut scratch.inverse, len, 0.0);
@@ -108,7 +126,10 @@ impl Norm {
                 for (_, channel, at) in self.sites(rows) {
                     scratch.mean[at] = params[mean.start + channel];
                     // A server's adaptive step can take a running variance below zero.
-                    scratch.inverse[at] = inverse(f64::from(params[variance.start + channel].max(0.0)), self.epsilon);
+                    scratch.inverse[at] = inverse(
+                        f64::from(params[variance.start + channel].max(0.0)),
+                        self.epsilon,
+                    );
                 }
             }
             _ => self.observe(input, rows, scratch),
@@ -122,20 +143,34 @@ impl Norm {
         }
         let (values, stored) = (self.image.values(), self.image.stored);
         let factors = slope.chunks_exact(stored).zip(shift.chunks_exact(stored));
-        let images = out.chunks_exact_mut(values).zip(input.chunks_exact(values)).zip(factors);
-        wide(#[inline(always)] || {
-            for ((out, input), (slope, shift)) in images {
-                for (out, input) in out.chunks_exact_mut(stored).zip(input.chunks_exact(stored)) {
-                    let sites = out.iter_mut().zip(input).zip(slope.iter().zip(shift));
-                    sites.for_each(|((o, x), (a, b))| *o = a * x + b);
+        let images = out
+            .chunks_exact_mut(values)
+            .zip(input.chunks_exact(values))
+            .zip(factors);
+        wide(
+            #[inline(always)]
+            || {
+                for ((out, input), (slope, shift)) in images {
+                    for (out, input) in out.chunks_exact_mut(stored).zip(input.chunks_exact(stored))
+                    {
+                        let sites = out.iter_mut().zip(input).zip(slope.iter().zip(shift));
+                        sites.for_each(|((o, x), (a, b))| *o = a * x + b);
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 
     /// Mean and variance of the batch's cells.
     fn observe(&self, input: &[f32], rows: usize, scratch: &mut Scratch) {
-        let Scratch { mean, inverse: inverses, variance, sums, first, .. } = scratch;
+        let Scratch {
+            mean,
+            inverse: inverses,
+            variance,
+            sums,
+            first,
+            ..
+        } = scratch;
         let size = self.cell_size(rows);
         self.sum_positions(input, rows, sums, |_, x| x);
         self.gather(rows, first, |at, _| f64::from(sums[at]));
@@ -151,18 +186,29 @@ impl Norm {
     }
 
     /// Sum over the positions of each sample and channel.
-    fn sum_positions(&self, input: &[f32], rows: usize, sums: &mut Vec<f32>, value: impl Fn(usize, f32) -> f32) {
+    fn sum_positions(
+        &self,
+        input: &[f32],
+        rows: usize,
+        sums: &mut Vec<f32>,
+        value: impl Fn(usize, f32) -> f32,
+    ) {
         let Image { stored, .. } = self.image;
         fill(sums, rows * stored, 0.0);
-        let images = sums.chunks_exact_mut(stored).zip(input.chunks_exact(self.image.values()));
-        wide(#[inline(always)] || {
-            for (row, (sums, image)) in images.enumerate() {
-                for position in image.chunks_exact(stored) {
-                    let sites = sums.iter_mut().zip(position).enumerate();
-                    sites.for_each(|(c, (sum, &x))| *sum += value(row * stored + c, x));
+        let images = sums
+            .chunks_exact_mut(stored)
+            .zip(input.chunks_exact(self.image.values()));
+        wide(
+            #[inline(always)]
+            || {
+                for (row, (sums, image)) in images.enumerate() {
+                    for position in image.chunks_exact(stored) {
+                        let sites = sums.iter_mut().zip(position).enumerate();
+                        sites.for_each(|(c, (sum, &x))| *sum += value(row * stored + c, x));
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 
     /// Sums per cell of what stands at each sample and channel.
@@ -209,8 +255,23 @@ impl Norm {
         scratch.rows = by_row;
     }
 
-    fn gradients(&self, params: &[f32], input: &[f32], slope: &[f32], rows: usize, grad: &mut [f32], scratch: &mut Scratch) {
-        let Scratch { mean, inverse, variance, sums, products, .. } = scratch;
+    fn gradients(
+        &self,
+        params: &[f32],
+        input: &[f32],
+        slope: &[f32],
+        rows: usize,
+        grad: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let Scratch {
+            mean,
+            inverse,
+            variance,
+            sums,
+            products,
+            ..
+        } = scratch;
         self.sum_positions(slope, rows, sums, |_, s| s);
         self.sum_products(input, slope, rows, mean, products);
         grad[self.scale.clone()].fill(0.0);
@@ -220,7 +281,12 @@ impl Norm {
             grad[self.scale.start + channel] += products[at];
             grad[self.shift.start + channel] += sums[at];
         }
-        if let Cells::Batch { momentum, mean: running, variance: spread } = &self.cells {
+        if let Cells::Batch {
+            momentum,
+            mean: running,
+            variance: spread,
+        } = &self.cells
+        {
             let size = self.cell_size(rows);
             let unbiased = if size > 1.0 { size / (size - 1.0) } else { 1.0 };
             for channel in 0..self.image.channels {
@@ -232,30 +298,65 @@ impl Norm {
     }
 
     /// Sum over the positions of slope times distance from the mean.
-    fn sum_products(&self, input: &[f32], slope: &[f32], rows: usize, mean: &[f32], products: &mut Vec<f32>) {
+    fn sum_products(
+        &self,
+        input: &[f32],
+        slope: &[f32],
+        rows: usize,
+        mean: &[f32],
+        products: &mut Vec<f32>,
+    ) {
         let Image { stored, .. } = self.image;
         fill(products, rows * stored, 0.0);
         let values = self.image.values();
-        let images = products.chunks_exact_mut(stored).zip(mean.chunks_exact(stored));
+        let images = products
+            .chunks_exact_mut(stored)
+            .zip(mean.chunks_exact(stored));
         let images = images.zip(input.chunks_exact(values).zip(slope.chunks_exact(values)));
-        wide(#[inline(always)] || {
-            for ((products, mean), (input, slope)) in images {
-                for (input, slope) in input.chunks_exact(stored).zip(slope.chunks_exact(stored)) {
-                    let sites = products.iter_mut().zip(mean).zip(input.iter().zip(slope));
-                    sites.for_each(|((p, m), (x, s))| *p += s * (x - m));
+        wide(
+            #[inline(always)]
+            || {
+                for ((products, mean), (input, slope)) in images {
+                    for (input, slope) in input.chunks_exact(stored).zip(slope.chunks_exact(stored))
+                    {
+                        let sites = products.iter_mut().zip(mean).zip(input.iter().zip(slope));
+                        sites.for_each(|((p, m), (x, s))| *p += s * (x - m));
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 
     /// Takes `slope` to in front of the layer, from the sums that [`gradients`](Self::gradients) left behind.
-    fn slope_before(&self, params: &[f32], input: &[f32], slope: &mut [f32], rows: usize, scratch: &mut Scratch) {
-        let Scratch { mean, inverse, sums, products, first, second, factors, .. } = scratch;
+    fn slope_before(
+        &self,
+        params: &[f32],
+        input: &[f32],
+        slope: &mut [f32],
+        rows: usize,
+        scratch: &mut Scratch,
+    ) {
+        let Scratch {
+            mean,
+            inverse,
+            sums,
+            products,
+            first,
+            second,
+            factors,
+            ..
+        } = scratch;
         let scale = |channel: usize| params[self.scale.start + channel];
         let size = self.cell_size(rows);
-        self.gather(rows, first, |at, channel| f64::from(sums[at] * scale(channel)));
-        self.gather(rows, second, |at, channel| f64::from(products[at] * scale(channel)));
-        factors.iter_mut().for_each(|f| fill(f, rows * self.image.stored, 0.0));
+        self.gather(rows, first, |at, channel| {
+            f64::from(sums[at] * scale(channel))
+        });
+        self.gather(rows, second, |at, channel| {
+            f64::from(products[at] * scale(channel))
+        });
+        factors
+            .iter_mut()
+            .for_each(|f| fill(f, rows * self.image.stored, 0.0));
         let [of_slope, of_input, constant] = factors;
         for (row, channel, at) in self.sites(rows) {
             let cell = self.cell(row, channel);
@@ -265,17 +366,26 @@ impl Norm {
             constant[at] = -m1 * inverse[at] - of_input[at] * mean[at];
         }
         let (values, stored) = (self.image.values(), self.image.stored);
-        let images = slope.chunks_exact_mut(values).zip(input.chunks_exact(values)).enumerate();
-        wide(#[inline(always)] || {
-            for (row, (slope, input)) in images {
-                let at = row * stored..(row + 1) * stored;
-                let (a, b, c) = (&of_slope[at.clone()], &of_input[at.clone()], &constant[at]);
-                for (slope, input) in slope.chunks_exact_mut(stored).zip(input.chunks_exact(stored)) {
-                    let sites = slope.iter_mut().zip(input).zip(a.iter().zip(b).zip(c));
-                    sites.for_each(|((s, x), ((a, b), c))| *s = a * *s + b * x + c);
+        let images = slope
+            .chunks_exact_mut(values)
+            .zip(input.chunks_exact(values))
+            .enumerate();
+        wide(
+            #[inline(always)]
+            || {
+                for (row, (slope, input)) in images {
+                    let at = row * stored..(row + 1) * stored;
+                    let (a, b, c) = (&of_slope[at.clone()], &of_input[at.clone()], &constant[at]);
+                    for (slope, input) in slope
+                        .chunks_exact_mut(stored)
+                        .zip(input.chunks_exact(stored))
+                    {
+                        let sites = slope.iter_mut().zip(input).zip(a.iter().zip(b).zip(c));
+                        sites.for_each(|((s, x), ((a, b), c))| *s = a * *s + b * x + c);
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 }
 

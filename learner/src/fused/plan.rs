@@ -11,6 +11,7 @@ use super::{
     pool::Pool,
 };
 use lyceum_core::{Entry, Layer, Network};
+use std::ops::Range;
 
 /// One operation, and the number of values behind it.
 #[derive(Clone, Debug)]
@@ -18,8 +19,8 @@ pub(super) struct Op {
     pub(super) kind: Kind,
     /// Stored values per sample behind the operation.
     pub(super) width: usize,
-    /// Tensors of the operation in the network's layout: the first, and how many.
-    pub(super) entries: std::ops::Range<usize>,
+    /// Where the operation's tensors stand in the parameters.
+    pub(super) params: Range<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -27,7 +28,9 @@ pub(super) enum Kind {
     /// From the batch's rows to images.
     Arrange(Image),
     /// From the batch's rows to columns.
-    Transpose { width: usize },
+    Transpose {
+        width: usize,
+    },
     Dense(Dense),
     Conv(Box<Conv>),
     MaxPool(Pool),
@@ -70,7 +73,12 @@ struct Planner<'a> {
 
 /// The operations of a network.
 pub(super) fn ops(network: &Network) -> Vec<Op> {
-    let mut planner = Planner { network, ops: Vec::new(), form: Form::Rows, next_entry: 0 };
+    let mut planner = Planner {
+        network,
+        ops: Vec::new(),
+        form: Form::Rows,
+        next_entry: 0,
+    };
     let shapes = network.shapes().windows(2);
     for (index, (layer, shapes)) in network.layers().iter().zip(shapes).enumerate() {
         planner.layer(index, layer, &shapes[0], &shapes[1]);
@@ -83,7 +91,12 @@ impl Planner<'_> {
     fn layer(&mut self, index: usize, layer: &Layer, from: &[usize], to: &[usize]) {
         match *layer {
             Layer::Dense { units } => self.dense(from[0], units),
-            Layer::Conv { kernel, stride, padding, .. } => self.conv(from, to, [kernel, stride, padding]),
+            Layer::Conv {
+                kernel,
+                stride,
+                padding,
+                ..
+            } => self.conv(from, to, [kernel, stride, padding]),
             Layer::MaxPool { size, stride } => {
                 let pool = self.pool(from, to, size, stride);
                 self.max_pool(pool);
@@ -97,13 +110,22 @@ impl Planner<'_> {
             Layer::Dropout { share } => {
                 self.arrange(from);
                 let image = self.image(from);
-                let dropout = Dropout { layer: index, share, width: from.iter().product(), image };
+                let dropout = Dropout {
+                    layer: index,
+                    share,
+                    width: from.iter().product(),
+                    image,
+                };
                 self.push(Kind::Dropout(dropout), self.stored(from), 0);
             }
             Layer::Flatten {} => self.flatten(from),
             Layer::BatchNorm { momentum, epsilon } => {
                 let [.., mean, variance] = self.take::<4>().map(Entry::range);
-                let cells = Cells::Batch { momentum: momentum as f32, mean, variance };
+                let cells = Cells::Batch {
+                    momentum: momentum as f32,
+                    mean,
+                    variance,
+                };
                 self.norm(from, cells, epsilon, 4);
             }
             Layer::GroupNorm { groups, epsilon } => {
@@ -146,7 +168,9 @@ impl Planner<'_> {
         };
         let conv = Conv::new(sizes, weights.range(), bias.range());
         let width = conv.width();
-        self.form = Form::Images { stored: channels_padded(to[0]) };
+        self.form = Form::Images {
+            stored: channels_padded(to[0]),
+        };
         self.push(Kind::Conv(Box::new(conv)), width, 2);
     }
 
@@ -165,7 +189,11 @@ impl Planner<'_> {
 
     /// Joins the convolution before it.
     fn max_pool(&mut self, pool: Pool) {
-        if let Some(Op { kind: Kind::Conv(conv), width, .. }) = self.ops.last_mut()
+        if let Some(Op {
+            kind: Kind::Conv(conv),
+            width,
+            ..
+        }) = self.ops.last_mut()
             && conv.pool.is_none()
         {
             conv.pool = Some(pool);
@@ -181,7 +209,9 @@ impl Planner<'_> {
             Some(Kind::Dense(dense)) if dense.activation.is_none() => {
                 dense.activation = Some(activation);
             }
-            Some(Kind::Conv(conv)) if activation == Activation::Relu && !conv.rectify && conv.pool.is_none() => {
+            Some(Kind::Conv(conv))
+                if activation == Activation::Relu && !conv.rectify && conv.pool.is_none() =>
+            {
                 conv.rectify = true;
             }
             _ => {
@@ -194,7 +224,11 @@ impl Planner<'_> {
     fn norm(&mut self, from: &[usize], cells: Cells, epsilon: f64, tensors: usize) {
         self.arrange(from);
         let [scale, shift] = self.take().map(Entry::range);
-        let as_rows = Image { channels: from[0], stored: from[0], plane: 1 };
+        let as_rows = Image {
+            channels: from[0],
+            stored: from[0],
+            plane: 1,
+        };
         let norm = Norm {
             image: self.image(from).unwrap_or(as_rows),
             flat: from.len() == 1,
@@ -229,7 +263,15 @@ impl Planner<'_> {
         let (channels, plane) = (from[0], from[1] * from[2]);
         self.form = Form::Images { stored };
         if (channels, stored) != (1, 1) {
-            self.push(Kind::Arrange(Image { channels, stored, plane }), plane * stored, 0);
+            self.push(
+                Kind::Arrange(Image {
+                    channels,
+                    stored,
+                    plane,
+                }),
+                plane * stored,
+                0,
+            );
         }
     }
 
@@ -242,14 +284,19 @@ impl Planner<'_> {
 
     fn image(&self, from: &[usize]) -> Option<Image> {
         match self.form {
-            Form::Images { stored } => Some(Image { channels: from[0], stored, plane: from[1] * from[2] }),
+            Form::Images { stored } => Some(Image {
+                channels: from[0],
+                stored,
+                plane: from[1] * from[2],
+            }),
             Form::Rows | Form::Columns => None,
         }
     }
 
     /// Stored values of a sample in front of the next operation.
     fn stored(&self, from: &[usize]) -> usize {
-        self.image(from).map_or(from.iter().product(), |image| image.values())
+        self.image(from)
+            .map_or(from.iter().product(), |image| image.values())
     }
 
     /// The next tensors of the layout.
@@ -259,14 +306,20 @@ impl Planner<'_> {
     }
 
     fn push(&mut self, kind: Kind, width: usize, tensors: usize) {
-        let entries = self.next_entry..self.next_entry + tensors;
-        self.next_entry = entries.end;
-        self.ops.push(Op { kind, width, entries });
+        let entries = &self.network.layout().entries()[self.next_entry..][..tensors];
+        let start = entries.first().map_or(0, |e| e.offset);
+        let params = start..entries.last().map_or(0, |e| e.range().end);
+        self.next_entry += tensors;
+        self.ops.push(Op {
+            kind,
+            width,
+            params,
+        });
     }
 }
 
 impl Op {
     pub(super) fn has_params(&self) -> bool {
-        !self.entries.is_empty()
+        !self.params.is_empty()
     }
 }

@@ -11,7 +11,11 @@ pub(super) enum Activation {
 impl Activation {
     /// Replaces each value `v` by the activation at `inner(v)`.
     #[inline(always)]
-    pub(super) fn apply<'a>(self, values: impl Iterator<Item = &'a mut f32>, inner: impl Fn(f32) -> f32) {
+    pub(super) fn apply<'a>(
+        self,
+        values: impl Iterator<Item = &'a mut f32>,
+        inner: impl Fn(f32) -> f32,
+    ) {
         match self {
             Self::Relu => values.for_each(|v| {
                 let x = inner(*v);

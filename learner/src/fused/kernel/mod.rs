@@ -6,12 +6,6 @@ mod product;
 mod window;
 
 pub(super) use product::{Onto, View, product};
-pub(super) use window::{Correlation, Lines, channels_padded, correlate, dispatch, weight_gradients};
-
-use pulp::{Arch, NullaryFnOnce};
-
-/// Runs a pass over slices with the widest vectors of this processor. Rounds as the plain code would.
-#[inline(always)]
-pub(super) fn wide<R>(pass: impl NullaryFnOnce<Output = R>) -> R {
-    Arch::new().dispatch(pass)
-}
+pub(super) use window::{
+    Correlation, Lines, channels_padded, correlate, dispatch, weight_gradients,
+};

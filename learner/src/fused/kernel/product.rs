@@ -60,11 +60,18 @@ pub(in super::super) struct Onto {
 
 impl Onto {
     /// Old values are not even read.
-    pub(in super::super) const REPLACE: Self = Self { keep: 0.0, scale: 1.0 };
+    pub(in super::super) const REPLACE: Self = Self {
+        keep: 0.0,
+        scale: 1.0,
+    };
 
     /// `keep * old + scale * new` of one value.
     pub(in super::super) fn write(self, old: &mut f32, new: f32) {
-        let kept = if self.keep == 0.0 { 0.0 } else { self.keep * *old };
+        let kept = if self.keep == 0.0 {
+            0.0
+        } else {
+            self.keep * *old
+        };
         *old = kept + self.scale * new;
     }
 }
@@ -76,8 +83,14 @@ impl Onto {
 /// Where the shapes do not fit each other or their slices.
 pub(in super::super) fn product(a: View<'_>, b: View<'_>, out: &mut [f32], onto: Onto) {
     let (rows, inner, columns) = (a.rows, a.columns, b.columns);
-    assert!(b.rows == inner && a.fits() && b.fits(), "factors must fit each other and their slices");
-    assert!(out.len() == rows * columns, "the product must fit its slice");
+    assert!(
+        b.rows == inner && a.fits() && b.fits(),
+        "factors must fit each other and their slices"
+    );
+    assert!(
+        out.len() == rows * columns,
+        "the product must fit its slice"
+    );
     // SAFETY: every index that `gemm` forms is `row * down + column * right` with row and column below
     // the matrix's sizes; `fits` has shown that the largest of them lies inside each slice. `out` is
     // borrowed exclusively, so it overlaps neither factor.
@@ -117,9 +130,17 @@ mod tests {
     #[test]
     fn products_by_hand() {
         let mut out = [f32::NAN; 4];
-        product(View::new(&A, 2, 3), View::new(&B, 3, 2), &mut out, Onto::REPLACE);
+        product(
+            View::new(&A, 2, 3),
+            View::new(&B, 3, 2),
+            &mut out,
+            Onto::REPLACE,
+        );
         assert_eq!(out, [5.0, 11.0, 14.0, 23.0]);
-        let onto = Onto { keep: 2.0, scale: -1.0 };
+        let onto = Onto {
+            keep: 2.0,
+            scale: -1.0,
+        };
         product(View::new(&A, 2, 3), View::new(&B, 3, 2), &mut out, onto);
         assert_eq!(out, [5.0, 11.0, 14.0, 23.0]);
         let view = View::new(&A, 2, 3);
@@ -130,6 +151,11 @@ mod tests {
     #[test]
     #[should_panic(expected = "must fit")]
     fn a_slice_that_is_too_short_is_refused() {
-        product(View::new(&A[..5], 2, 3), View::new(&B, 3, 2), &mut [0.0; 4], Onto::REPLACE);
+        product(
+            View::new(&A[..5], 2, 3),
+            View::new(&B, 3, 2),
+            &mut [0.0; 4],
+            Onto::REPLACE,
+        );
     }
 }

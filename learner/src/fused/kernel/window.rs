@@ -56,7 +56,11 @@ pub(in super::super) struct Lines {
 impl Lines {
     /// From a list of pairs per line of results.
     pub(in super::super) fn new(lines: impl Iterator<Item = Vec<(usize, usize)>>) -> Self {
-        let mut made = Self { pairs: Vec::new(), starts: vec![0], furthest: (0, 0) };
+        let mut made = Self {
+            pairs: Vec::new(),
+            starts: vec![0],
+            furthest: (0, 0),
+        };
         for line in lines {
             made.pairs.extend(line);
             made.starts.push(made.pairs.len());
@@ -113,10 +117,33 @@ impl Correlation {
 /// # Panics
 ///
 /// Where the shapes do not fit their slices.
-pub(in super::super) fn correlate(shape: &Correlation, image: &[f32], weights: &[f32], bias: &[f32], rectify: bool, out: &mut [f32]) {
-    assert!(shape.fits(image.len(), weights.len()), "the window must stay on its image");
-    assert!(out.len() == shape.outputs() && bias.len() == shape.channels, "results must fit their slice");
-    dispatch(shape.channels, Correlate { shape, image, weights, bias, rectify, out });
+pub(in super::super) fn correlate(
+    shape: &Correlation,
+    image: &[f32],
+    weights: &[f32],
+    bias: &[f32],
+    rectify: bool,
+    out: &mut [f32],
+) {
+    assert!(
+        shape.fits(image.len(), weights.len()),
+        "the window must stay on its image"
+    );
+    assert!(
+        out.len() == shape.outputs() && bias.len() == shape.channels,
+        "results must fit their slice"
+    );
+    dispatch(
+        shape.channels,
+        Correlate {
+            shape,
+            image,
+            weights,
+            bias,
+            rectify,
+            out,
+        },
+    );
 }
 
 /// Adds, for every line of weights, the sum over all results of slope times the values under the window.
@@ -126,10 +153,29 @@ pub(in super::super) fn correlate(shape: &Correlation, image: &[f32], weights: &
 /// # Panics
 ///
 /// Where the shapes do not fit their slices.
-pub(in super::super) fn weight_gradients(shape: &Correlation, image: &[f32], slope: &[f32], grad: &mut [f32]) {
-    assert!(shape.fits(image.len(), grad.len()), "the window must stay on its image");
-    assert!(slope.len() == shape.outputs(), "slopes must fit their slice");
-    dispatch(shape.channels, WeightGradients { shape, image, slope, grad });
+pub(in super::super) fn weight_gradients(
+    shape: &Correlation,
+    image: &[f32],
+    slope: &[f32],
+    grad: &mut [f32],
+) {
+    assert!(
+        shape.fits(image.len(), grad.len()),
+        "the window must stay on its image"
+    );
+    assert!(
+        slope.len() == shape.outputs(),
+        "slopes must fit their slice"
+    );
+    dispatch(
+        shape.channels,
+        WeightGradients {
+            shape,
+            image,
+            slope,
+            grad,
+        },
+    );
 }
 
 struct Correlate<'a> {
@@ -170,7 +216,9 @@ macro_rules! sized {
 
 /// Vectors of channels per block: two where there are as many left.
 fn blocks(vectors: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..vectors).step_by(2).map(move |first| (first, (vectors - first).min(2)))
+    (0..vectors)
+        .step_by(2)
+        .map(move |first| (first, (vectors - first).min(2)))
 }
 
 /// Accumulators of one vector that leave room for `vectors` of the other factor.
@@ -183,12 +231,20 @@ impl WithSimd for Correlate<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { shape, image, weights, bias, rectify, out } = self;
+        let Self {
+            shape,
+            image,
+            weights,
+            bias,
+            rectify,
+            out,
+        } = self;
         let lanes = S::F32_LANES;
         for (block, vectors) in blocks(shape.channels / lanes) {
             for line in 0..shape.lines.count() {
                 for part in parts(shape.results, rows(S::REGISTER_COUNT, vectors)) {
-                    let target = (line * shape.results + part.start) * shape.channels + block * lanes;
+                    let target =
+                        (line * shape.results + part.start) * shape.channels + block * lanes;
                     let sites = Sites {
                         image: image.as_ptr(),
                         other: weights[block * lanes..].as_ptr(),
@@ -199,7 +255,13 @@ impl WithSimd for Correlate<'_> {
                     let (bias, out) = (bias[block * lanes..].as_ptr(), out[target..].as_mut_ptr());
                     // SAFETY: `correlate` has checked that the walk over all lines and results stays on the image and
                     // the weights, and that bias and out have their sizes; a part and a block are parts of it.
-                    unsafe { sized!(part.len(), vectors, correlate_part(simd, sites, bias, rectify, out)) }
+                    unsafe {
+                        sized!(
+                            part.len(),
+                            vectors,
+                            correlate_part(simd, sites, bias, rectify, out)
+                        )
+                    }
                 }
             }
         }
@@ -227,7 +289,13 @@ unsafe fn correlate_part<S: Simd, const N: usize, const V: usize>(
     rectify: bool,
     out: *mut f32,
 ) {
-    let Sites { image, other: weights, pairs, first, shape } = sites;
+    let Sites {
+        image,
+        other: weights,
+        pairs,
+        first,
+        shape,
+    } = sites;
     let (reach, channels, step) = (shape.reach, shape.channels, shape.step);
     // SAFETY: see the caller.
     unsafe {
@@ -236,7 +304,8 @@ unsafe fn correlate_part<S: Simd, const N: usize, const V: usize>(
             let values = image.add(value + first);
             let mut weight = weights.add(line * reach * channels);
             for i in 0..reach {
-                let w: [S::f32s; V] = std::array::from_fn(|v| load::<S>(weight.add(v * S::F32_LANES)));
+                let w: [S::f32s; V] =
+                    std::array::from_fn(|v| load::<S>(weight.add(v * S::F32_LANES)));
                 for (n, sums) in sums.iter_mut().enumerate() {
                     let x = simd.splat_f32s(*values.add(n * step + i));
                     for (sum, &w) in sums.iter_mut().zip(&w) {
@@ -265,7 +334,12 @@ impl WithSimd for WeightGradients<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { shape, image, slope, grad } = self;
+        let Self {
+            shape,
+            image,
+            slope,
+            grad,
+        } = self;
         let lanes = S::F32_LANES;
         let kernel_lines = shape.lines.furthest.1 + 1;
         for (block, vectors) in blocks(shape.channels / lanes) {
@@ -291,18 +365,37 @@ impl WithSimd for WeightGradients<'_> {
 
 /// Gradients of `N` neighbouring weights of one line, for `V` vectors of channels each.
 #[inline(always)]
-unsafe fn gradient_part<S: Simd, const N: usize, const V: usize>(simd: S, sites: Sites<'_>, line: usize, grad: *mut f32) {
-    let Sites { image, other: slopes, first, shape, .. } = sites;
+unsafe fn gradient_part<S: Simd, const N: usize, const V: usize>(
+    simd: S,
+    sites: Sites<'_>,
+    line: usize,
+    grad: *mut f32,
+) {
+    let Sites {
+        image,
+        other: slopes,
+        first,
+        shape,
+        ..
+    } = sites;
     let (results, channels, step) = (shape.results, shape.channels, shape.step);
     // SAFETY: see the caller.
     unsafe {
         let mut sums = [[simd.splat_f32s(0.0); V]; N];
         for row in 0..shape.lines.count() {
-            let Some(&(value, _)) = shape.lines.of(row).iter().find(|(_, weight)| *weight == line) else { continue };
+            let Some(&(value, _)) = shape
+                .lines
+                .of(row)
+                .iter()
+                .find(|(_, weight)| *weight == line)
+            else {
+                continue;
+            };
             let mut values = image.add(value + first);
             let mut slope = slopes.add(row * results * channels);
             for _ in 0..results {
-                let s: [S::f32s; V] = std::array::from_fn(|v| load::<S>(slope.add(v * S::F32_LANES)));
+                let s: [S::f32s; V] =
+                    std::array::from_fn(|v| load::<S>(slope.add(v * S::F32_LANES)));
                 for (n, sums) in sums.iter_mut().enumerate() {
                     let x = simd.splat_f32s(*values.add(n));
                     for (sum, &s) in sums.iter_mut().zip(&s) {
