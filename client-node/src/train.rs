@@ -119,10 +119,13 @@ impl Worker {
     /// How far training has moved the parameters.
     fn delta(&self, global: &[f32]) -> Params {
         let mut delta = vec![0.0; global.len()];
-        let sites = delta.iter_mut().zip(self.learner.params()).zip(global);
+        let params = self.learner.params();
         wide(
             #[inline(always)]
-            || sites.for_each(|((d, w), g)| *d = w - g),
+            || {
+                let sites = delta.iter_mut().zip(params).zip(global);
+                sites.for_each(|((d, w), g)| *d = w - g);
+            },
         );
         delta.into()
     }

@@ -216,7 +216,7 @@ impl Update<'_> {
                 }
                 Conduct::Follow => wide(
                     #[inline(always)]
-                    || self.follow(at, w),
+                    || self.follow(at.clone(), w),
                 ),
             }
         }
@@ -289,7 +289,7 @@ impl Update<'_> {
                 wide(
                     #[inline(always)]
                     || {
-                        for at in blocks(range) {
+                        for at in blocks(range.clone()) {
                             let (w, velocity) =
                                 (&mut w[at.clone()], &mut self.memory.first[at.clone()]);
                             add_extra(decay, objective, at.start, w, velocity);
@@ -305,7 +305,7 @@ impl Update<'_> {
                 wide(
                     #[inline(always)]
                     || {
-                        for at in blocks(range) {
+                        for at in blocks(range.clone()) {
                             let w = &mut w[at.clone()];
                             let mut extra = [0.0; BLOCK];
                             let extra = &mut extra[..at.len()];

@@ -1,6 +1,6 @@
 //! Samples, the shards that clients own, and the batches that engines see.
 
-use crate::{ClientId, Loss, Network, Roster};
+use crate::{ClientId, Loss, Network, Roster, wide};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -23,6 +23,10 @@ pub struct Affine {
 }
 
 impl Affine {
+    fn is_identity(&self) -> bool {
+        self.shift.iter().all(|&s| s == 0.0) && self.scale.iter().all(|&s| s == 1.0)
+    }
+
     /// Leaves values as they are.
     pub fn identity() -> Self {
         Self {
@@ -65,30 +69,39 @@ impl Samples {
         self.shape.iter().product()
     }
 
-    /// Appends the converted values of one sample to `out`.
-    pub fn pack(&self, index: usize, out: &mut Vec<f32>) {
-        let width = self.width();
+    /// The converted values of one sample.
+    pub fn values(&self, index: usize) -> Vec<f32> {
+        let mut out = vec![0.0; self.width()];
+        self.pack(index, &mut out);
+        out
+    }
+
+    /// Writes the converted values of one sample to `out`, which is as wide as the sample.
+    #[inline(always)]
+    fn pack(&self, index: usize, out: &mut [f32]) {
+        let width = out.len();
         let range = index * width..(index + 1) * width;
         match &self.features {
-            Features::U8(bytes) => self.convert(bytes[range].iter().map(|&b| f32::from(b)), out),
-            Features::F32(values) if self.affine == Affine::identity() => {
-                out.extend_from_slice(&values[range])
+            Features::U8(bytes) => self.convert(&bytes[range], out),
+            Features::F32(values) if self.affine.is_identity() => {
+                out.copy_from_slice(&values[range])
             }
-            Features::F32(values) => self.convert(values[range].iter().copied(), out),
+            Features::F32(values) => self.convert(&values[range], out),
         }
     }
 
-    fn convert(&self, values: impl Iterator<Item = f32>, out: &mut Vec<f32>) {
+    #[inline(always)]
+    fn convert<T: Copy + Into<f32>>(&self, values: &[T], out: &mut [f32]) {
         let Affine { shift, scale } = &self.affine;
-        if let ([shift], [scale]) = (shift.as_slice(), scale.as_slice()) {
-            return out.extend(values.map(|v| (v - shift) * scale));
+        let plane = out.len() / shift.len().max(1);
+        let planes = out
+            .chunks_exact_mut(plane.max(1))
+            .zip(values.chunks_exact(plane.max(1)));
+        for ((out, values), (shift, scale)) in planes.zip(shift.iter().zip(scale)) {
+            for (o, &v) in out.iter_mut().zip(values) {
+                *o = (v.into() - shift) * scale;
+            }
         }
-        let plane = self.width() / shift.len();
-        out.extend(
-            values
-                .enumerate()
-                .map(|(i, v)| (v - shift[i / plane]) * scale[i / plane]),
-        );
     }
 }
 
@@ -125,12 +138,26 @@ impl Shard {
 
     /// Puts the samples at `positions` into `batch`, replacing what it held.
     pub fn pack(&self, positions: &[u32], batch: &mut Batch) {
-        batch.clear();
-        for &position in positions {
-            let index = self.indices[position as usize] as usize;
-            self.pool.pack(index, &mut batch.inputs);
-            batch.labels.push(self.pool.labels[index]);
-        }
+        let Batch {
+            inputs,
+            labels,
+            weights,
+            ..
+        } = batch;
+        weights.clear();
+        labels.clear();
+        let places = positions.iter().map(|&p| self.indices[p as usize] as usize);
+        labels.extend(places.clone().map(|index| self.pool.labels[index]));
+        let width = self.pool.width();
+        inputs.resize(positions.len() * width, 0.0);
+        wide(
+            #[inline(always)]
+            || {
+                for (row, index) in inputs.chunks_exact_mut(width.max(1)).zip(places.clone()) {
+                    self.pool.pack(index, row);
+                }
+            },
+        );
     }
 }
 

@@ -319,29 +319,31 @@ impl Accumulator {
 }
 
 /// Adds `m[k] * values[k]` for every `k` in one pass.
+///
+/// With `t = 4 m x`, adding `MAGIC` rounds `t` to `hi`, and the bits of the result are those of `MAGIC` plus `hi`; what
+/// is left of `t` becomes `lo` in the same way. The bits of `MAGIC` are taken off once for all terms.
 #[inline(always)]
 fn pass<const N: usize>(hi: &mut [i64], lo: &mut [i64], m: [f64; N], values: [&[f32]; N]) {
     let values = values.map(|v| &v[..hi.len()]);
+    let magics = (MAGIC.to_bits() as i64).wrapping_mul(N as i64);
     for (i, (hi, lo)) in hi.iter_mut().zip(lo).enumerate() {
+        let (mut h, mut l) = (hi.wrapping_sub(magics), lo.wrapping_sub(magics));
         for (m, values) in m.iter().zip(&values) {
-            let t = m * f64::from(values[i]);
-            let high = (4.0 * t + MAGIC) - MAGIC;
-            let low = (t - 0.25 * high) * LO_SCALE;
-            *hi += to_integer(high);
-            *lo += to_integer(low);
+            let t = 4.0 * m * f64::from(values[i]);
+            let high = t + MAGIC;
+            let low = (t - (high - MAGIC)) * LO_SCALE + MAGIC;
+            h = h.wrapping_add(high.to_bits() as i64);
+            l = l.wrapping_add(low.to_bits() as i64);
         }
+        (*hi, *lo) = (h, l);
     }
 }
 
-const LO_SCALE: f64 = (1_u64 << 54) as f64;
+/// `lo` counts 2^-54, and so 2^-52 of four times a term.
+const LO_SCALE: f64 = (1_u64 << 52) as f64;
 
 fn carried(hi: i64, lo: i64) -> (i64, i64) {
     (hi + (lo >> LO_BITS), lo & ((1 << LO_BITS) - 1))
-}
-
-/// The integer nearest to `v`, for magnitudes below 2^51, without a conversion instruction.
-fn to_integer(v: f64) -> i64 {
-    ((v + MAGIC).to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64)
 }
 
 fn scale(lane: Lane) -> f64 {

@@ -1,7 +1,7 @@
 //! Worker threads that take units from one queue and send back uploads.
 
 use crate::RunError;
-use lyceum_client_node::{Node, NodeError, Worker};
+use lyceum_client_node::{Node, Worker};
 use lyceum_core::{Assignment, Upload};
 use std::{
     collections::VecDeque,
@@ -34,7 +34,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Starts `threads` workers. Fails where the engine cannot be used.
-    pub(crate) fn start(node: &Arc<Node>, threads: usize) -> Result<Self, NodeError> {
+    pub(crate) fn start(node: &Arc<Node>, threads: usize) -> Result<Self, RunError> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             ready: Condvar::new(),
@@ -47,9 +47,12 @@ impl Pool {
             .into_iter()
             .map(|worker| {
                 let (shared, sender) = (shared.clone(), sender.clone());
-                thread::spawn(move || work(worker, &shared, &sender))
+                thread::Builder::new()
+                    .name("worker".into())
+                    .spawn(move || work(worker, &shared, &sender))
             })
-            .collect();
+            .collect::<Result<_, _>>()
+            .map_err(|e| RunError::Panic(format!("no thread for a worker: {e}")))?;
         Ok(Self {
             shared,
             results,

@@ -42,14 +42,16 @@ impl Dense {
             Onto::REPLACE,
         );
         let bias = &params[self.bias.clone()];
-        let lines = out.chunks_exact_mut(rows).zip(bias);
+        let mut lines = out.chunks_exact_mut(rows).zip(bias);
         wide(
             #[inline(always)]
             || match self.activation {
-                None => lines.for_each(|(line, b)| line.iter_mut().for_each(|v| *v += b)),
-                Some(activation) => {
-                    lines.for_each(|(line, b)| activation.apply(line.iter_mut(), |v| v + b))
-                }
+                None => lines
+                    .by_ref()
+                    .for_each(|(line, b)| line.iter_mut().for_each(|v| *v += b)),
+                Some(activation) => lines
+                    .by_ref()
+                    .for_each(|(line, b)| activation.apply(line.iter_mut(), |v| v + b)),
             },
         );
     }
@@ -93,10 +95,14 @@ impl Dense {
         let view = View::new(slope, self.units, rows);
         product(view, input, &mut target[self.weights.clone()], onto);
         let bias = target[self.bias.clone()].iter_mut();
-        let lines = bias.zip(slope.chunks_exact(rows));
+        let mut lines = bias.zip(slope.chunks_exact(rows));
         wide(
             #[inline(always)]
-            || lines.for_each(|(bias, line)| onto.write(bias, sum(line))),
+            || {
+                lines
+                    .by_ref()
+                    .for_each(|(bias, line)| onto.write(bias, sum(line)))
+            },
         );
     }
 }

@@ -143,14 +143,14 @@ impl Norm {
         }
         let (values, stored) = (self.image.values(), self.image.stored);
         let factors = slope.chunks_exact(stored).zip(shift.chunks_exact(stored));
-        let images = out
+        let mut images = out
             .chunks_exact_mut(values)
             .zip(input.chunks_exact(values))
             .zip(factors);
         wide(
             #[inline(always)]
             || {
-                for ((out, input), (slope, shift)) in images {
+                for ((out, input), (slope, shift)) in images.by_ref() {
                     for (out, input) in out.chunks_exact_mut(stored).zip(input.chunks_exact(stored))
                     {
                         let sites = out.iter_mut().zip(input).zip(slope.iter().zip(shift));
@@ -195,13 +195,13 @@ impl Norm {
     ) {
         let Image { stored, .. } = self.image;
         fill(sums, rows * stored, 0.0);
-        let images = sums
+        let mut images = sums
             .chunks_exact_mut(stored)
             .zip(input.chunks_exact(self.image.values()));
         wide(
             #[inline(always)]
             || {
-                for (row, (sums, image)) in images.enumerate() {
+                for (row, (sums, image)) in images.by_ref().enumerate() {
                     for position in image.chunks_exact(stored) {
                         let sites = sums.iter_mut().zip(position).enumerate();
                         sites.for_each(|(c, (sum, &x))| *sum += value(row * stored + c, x));
@@ -312,11 +312,11 @@ impl Norm {
         let images = products
             .chunks_exact_mut(stored)
             .zip(mean.chunks_exact(stored));
-        let images = images.zip(input.chunks_exact(values).zip(slope.chunks_exact(values)));
+        let mut images = images.zip(input.chunks_exact(values).zip(slope.chunks_exact(values)));
         wide(
             #[inline(always)]
             || {
-                for ((products, mean), (input, slope)) in images {
+                for ((products, mean), (input, slope)) in images.by_ref() {
                     for (input, slope) in input.chunks_exact(stored).zip(slope.chunks_exact(stored))
                     {
                         let sites = products.iter_mut().zip(mean).zip(input.iter().zip(slope));
@@ -366,14 +366,14 @@ impl Norm {
             constant[at] = -m1 * inverse[at] - of_input[at] * mean[at];
         }
         let (values, stored) = (self.image.values(), self.image.stored);
-        let images = slope
+        let mut images = slope
             .chunks_exact_mut(values)
             .zip(input.chunks_exact(values))
             .enumerate();
         wide(
             #[inline(always)]
             || {
-                for (row, (slope, input)) in images {
+                for (row, (slope, input)) in images.by_ref() {
                     let at = row * stored..(row + 1) * stored;
                     let (a, b, c) = (&of_slope[at.clone()], &of_input[at.clone()], &constant[at]);
                     for (slope, input) in slope

@@ -157,8 +157,7 @@ mod tests {
             (train.labels.as_slice(), train.classes),
             ([9, 9].as_slice(), 10)
         );
-        let mut pixels = Vec::new();
-        train.pack(1, &mut pixels);
+        let pixels = train.values(1);
         assert_eq!((pixels[0], pixels[2048]), (0.0, 2.0 / 255.0));
     }
 

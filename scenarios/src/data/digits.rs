@@ -147,8 +147,7 @@ mod tests {
     #[test]
     fn the_first_image_is_the_zero_of_the_file() {
         let (train, _) = load(5).unwrap();
-        let mut image = Vec::new();
-        train.pack(0, &mut image);
+        let image = train.values(0);
         assert_eq!(image[..5], [0.0, 0.0, 5.0 / 16.0, 13.0 / 16.0, 9.0 / 16.0]);
         assert_eq!((train.labels[0], image.len()), (0, 64));
         let Features::U8(pixels) = &train.features else {

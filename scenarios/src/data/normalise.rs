@@ -116,9 +116,7 @@ mod tests {
     }
 
     fn packed(samples: &Samples) -> Vec<f32> {
-        let mut out = Vec::new();
-        (0..samples.len()).for_each(|i| samples.pack(i, &mut out));
-        out
+        (0..samples.len()).flat_map(|i| samples.values(i)).collect()
     }
 
     fn standardised(shape: &[usize], features: Features) -> Vec<f32> {
