@@ -51,7 +51,8 @@ def arguments():
     chosen = parser.parse_args()
     chosen.workloads = [w.upper() for w in chosen.workloads] or [*FEDERATED, "W5"]
     chosen.peers = chosen.peers.split(",") if chosen.peers else list(PEERS)
-    if unknown := [p for p in chosen.peers if p not in PEERS] + [w for w in chosen.workloads if w not in (*FEDERATED, "W5")]:
+    known = (*FEDERATED, "W5", *PEERS)
+    if unknown := [name for name in chosen.workloads + chosen.peers if name not in known]:
         parser.error(f"unknown: {', '.join(unknown)}")
     if chosen.source is None and chosen.data is None:
         parser.error("--data is needed")
@@ -135,8 +136,14 @@ def measure(name, workload, chosen):
         return {"lines": found}
     if isinstance(code, str):
         return {"error": code}
-    last = [text for text in (err.strip() or out.strip()).splitlines() if text.strip()]
-    return {"error": last[-1].strip()[:200] if last else f"exit code {code}, nothing printed"}
+    return {"error": reason(err.strip() or out.strip()) or f"exit code {code}, nothing printed"}
+
+
+def reason(text):
+    """The last line that names an error, else the last with a word in it; torchrun's own say nothing."""
+    lines = [line.strip() for line in text.splitlines() if any(map(str.isalnum, line)) and "elastic" not in line]
+    named = [line for line in lines if "error:" in line.lower()]
+    return (named or lines or [""])[-1][:200]
 
 
 def alternate(chosen):
@@ -163,7 +170,8 @@ def machine():
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        cpu = next((line.split(": ")[1] for line in info.read_text().splitlines() if line.startswith("model name")), cpu)
+        models = [line.split(": ")[1] for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = models[0] if models else cpu
     return f"{cpu}, {os.cpu_count()} cores"
 
 
@@ -250,7 +258,7 @@ def table(title, rows, errors):
 def fastest(rows, ours):
     peers = [name for name in rows if not is_ours(name)]
     if not peers or ours is None:
-        return "No ratio to the fastest peer: " + ("ours" if peers else "no peer") + " was not measured."
+        return "No ratio to the fastest peer: " + ("ours was not measured." if peers else "no peer was measured.")
     best = min(peers, key=lambda name: median(rows[name], speed))
     return f"Fastest peer: {best}, {ratio(rows[best], rows[ours])} times as long as ours."
 
@@ -270,7 +278,9 @@ def versions(saved):
 def render(saved):
     tables, errors = collect(saved)
     parts = [table(title, rows, errors.get(title.split()[0], {})) for title, rows in tables.items()]
-    parts.append(f"Medians over runs; ratios are median [min, max] over alternations. {saved['machine']}. {versions(saved)}")
+    parts.append(
+        "Medians over runs; ratios are median [min, max] over alternations. "
+        f"{saved['machine']}. {versions(saved)}".rstrip())
     return "\n\n".join(parts)
 
 

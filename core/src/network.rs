@@ -217,6 +217,24 @@ impl Network {
         values
     }
 
+    /// Floating-point operations of one training sample, products only: an addition and a multiplication per weight and
+    /// use, forward, for the gradient of the weight, and for the slope at the input of every layer but the first.
+    pub fn training_flops(&self) -> u64 {
+        let mut first = true;
+        let layers = self.layers.iter().zip(self.shapes.windows(2));
+        layers
+            .map(|(layer, shapes)| {
+                let uses = layer.multiplications(&shapes[0], &shapes[1]);
+                let passes = if uses > 0 && std::mem::take(&mut first) {
+                    2
+                } else {
+                    3
+                };
+                2 * passes * uses
+            })
+            .sum()
+    }
+
     fn output(&self) -> &[usize] {
         self.shapes.last().map_or(&[], Vec::as_slice)
     }
@@ -328,6 +346,17 @@ impl Layer {
             Some(size) => Err(format!("{size} is too large: at most {LARGEST}")),
             None => Ok(()),
         }
+    }
+
+    /// Multiplications of one sample on its way forward; 0 for layers without products.
+    fn multiplications(&self, from: &[usize], to: &[usize]) -> u64 {
+        let results: usize = to.iter().product();
+        let inner = match *self {
+            Self::Dense { .. } => from[0],
+            Self::Conv { kernel, .. } => from[0] * kernel * kernel,
+            _ => 0,
+        };
+        (results * inner) as u64
     }
 
     fn name(&self) -> &'static str {
@@ -531,6 +560,13 @@ mod tests {
             16 * 9 + 16 + 32 * 16 * 9 + 32 + 8010
         );
         assert_eq!(network.initial(Seed(1)).len(), network.layout().len());
+    }
+
+    /// Weights times uses: 9 x 16 x 26^2, 144 x 32 x 11^2 and 800 x 10; the first twice, the others three times.
+    #[test]
+    fn operations_of_the_benchmark_cnn() {
+        let flops = 2 * (2 * 97_344 + 3 * 557_568 + 3 * 8_000);
+        assert_eq!(cnn(&[1, 28, 28]).unwrap().training_flops(), flops);
     }
 
     #[test]

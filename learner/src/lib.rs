@@ -10,6 +10,7 @@
 
 mod flat;
 mod fused;
+mod idle;
 mod image;
 mod learner;
 mod norm;
@@ -19,6 +20,7 @@ mod wgpu;
 
 pub use burn::tensor::Device;
 pub use fused::FusedLearner;
+pub use idle::IdleLearner;
 pub use learner::BurnLearner;
 
 use lyceum_core::{Engine, Learner, Network};
@@ -46,7 +48,16 @@ pub fn engines() -> Vec<Engine> {
             summary: "Burn on a graphics processor (Vulkan, Metal or DirectX); for large models",
             build: wgpu,
         },
+        Engine {
+            name: "idle",
+            summary: "changes nothing; shows what a run costs besides training",
+            build: idle,
+        },
     ]
+}
+
+fn idle(network: &Network) -> Result<Box<dyn Learner>, String> {
+    Ok(Box::new(IdleLearner::new(network)))
 }
 
 fn fused(network: &Network) -> Result<Box<dyn Learner>, String> {
@@ -118,7 +129,7 @@ mod tests {
         let layers = vec![Layer::Dense { units: 2 }];
         let network = Network::new(&[3], 2, layers, Init::He).unwrap();
         let names: Vec<_> = engines().iter().map(|e| e.name).collect();
-        assert_eq!(names, ["fused", "flex", "ndarray", "wgpu"]);
+        assert_eq!(names, ["fused", "flex", "ndarray", "wgpu", "idle"]);
         for engine in engines() {
             if let Err(reason) = (engine.build)(&network) {
                 assert!(

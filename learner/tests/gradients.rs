@@ -1,9 +1,10 @@
 //! Every engine against a slow reference in `f64`, against the other engines and against itself.
 
+mod allocation;
 mod reference;
 
 use lyceum_core::{
-    Batch, Init, Layer, Learner, Loss, Moments, Network, Optimizer, Purpose, Resolved, Role, Seed,
+    Batch, Init, Layer, Learner, Loss, Moments, Network, Optimizer, Purpose, Resolved, ResolvedStrength, Role, Seed,
     Ticket, Update,
 };
 use lyceum_learner::engines;
@@ -497,6 +498,60 @@ proptest! {
 }
 
 /// Wide enough that the matrix kernels block and pack.
+/// An engine may apply gradients without ever storing them; it must come to the same parameters.
+#[test]
+fn a_step_is_the_gradient_and_then_the_update() {
+    let adam = Optimizer::Adam {
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-3,
+    };
+    let sgd = |momentum| Optimizer::Sgd { momentum };
+    for network in [mlp(), cnn(), normalised_cnn()] {
+        let (start, anchor) = (params(&network, 41), params(&network, 42));
+        let strengths: Vec<f32> = (0..anchor.len()).map(|i| (i % 5) as f32 * 0.1).collect();
+        let pulling = Resolved {
+            pulls: vec![
+                (ResolvedStrength::Uniform(0.3), &anchor),
+                (ResolvedStrength::Each(&strengths), &start),
+            ],
+            shifts: vec![&anchor],
+        };
+        for optimizer in [sgd(0.0), sgd(0.9), adam] {
+            for (decay, clip, objective) in [
+                (0.0, None, &Resolved::default()),
+                (0.1, None, &pulling),
+                (0.1, Some(0.2), &pulling),
+            ] {
+                let after = |apart: bool| {
+                    let mut learner = built("fused", &network).unwrap();
+                    learner.load(&start);
+                    let mut memory = Moments::new(network.layout());
+                    for seed in 0..4 {
+                        let batch = batch(&network, 5, true, seed);
+                        let mut update = Update {
+                            optimizer,
+                            rate: 0.05,
+                            weight_decay: decay,
+                            clip,
+                            objective,
+                            memory: &mut memory,
+                        };
+                        if apart {
+                            step_by_gradient(&mut *learner, &batch, &mut update);
+                        } else {
+                            learner.step(&batch, &mut update);
+                        }
+                    }
+                    learner.params().to_vec()
+                };
+                let (whole, worst) = distances(&after(false), &as_f64(&after(true)));
+                assert!(whole < 1e-5 && worst < 1e-4, "{optimizer:?}: off by {whole}, {worst}");
+            }
+        }
+    }
+}
+
 fn wide() -> Network {
     network(
         &[97],

@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Distributed federated and continual learning simulator.
@@ -23,6 +23,49 @@ pub(crate) enum Command {
     List,
     /// Compare runs: mean and 95 % interval per name, and differences paired by seed
     Compare(Compare),
+    /// Measure the speed workloads: seconds, arithmetic, memory, overhead
+    Bench(Bench),
+}
+
+#[derive(Args)]
+pub(crate) struct Bench {
+    /// W1 to W7 [default: all]
+    #[arg(value_name = "WORKLOAD", ignore_case = true)]
+    pub(crate) workloads: Vec<Workload>,
+    /// Worker threads [default: one per core]
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// Engine that trains [default: fused]
+    #[arg(long, default_value = "fused")]
+    pub(crate) engine: String,
+    /// Processes per workload; medians over all of them are printed
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    /// Where Fashion-MNIST is looked for; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Vec<PathBuf>,
+    /// Print one JSON object a line instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A speed workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Workload {
+    /// 100 clients x 600 images, 10 per round, MLP 784-200-200-10
+    W1,
+    /// As W1, a small CNN
+    W2,
+    /// 1,000 clients x 60 images, 100 per round, the MLP of W1
+    W3,
+    /// 10,000 clients x 6 images, 1,000 per round, softmax regression
+    W4,
+    /// Split-Fashion-MNIST, one learner: naive, replay, EWC
+    W5,
+    /// A thousand and a million clients of generated data, 100 per round
+    W6,
+    /// 1,000 of 10,000 clients that do nothing
+    W7,
 }
 
 #[derive(Args)]

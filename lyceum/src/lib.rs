@@ -9,9 +9,8 @@
 //! }
 //! ```
 
-#![forbid(unsafe_code)]
-
 mod arguments;
+mod bench;
 mod check;
 mod compare;
 mod failure;
@@ -48,6 +47,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Schema => list::schema(&registry),
         Command::List => list::list(&registry),
         Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Bench(arguments) => bench::bench(&registry, &arguments, started),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,6 +18,8 @@ pub(crate) struct ProcessSettings {
     pub(crate) runs: Option<PathBuf>,
     /// Least seconds between checkpoints, 0 or above; `LYCEUM__CHECKPOINT_EVERY`.
     pub(crate) checkpoint_every: Option<f64>,
+    /// The OpenBLAS library that `lyceum bench` measures itself by; `LYCEUM__OPENBLAS`.
+    pub(crate) openblas: Option<String>,
 }
 
 impl ProcessSettings {

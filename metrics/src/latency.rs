@@ -31,6 +31,9 @@ pub struct Latencies {
 pub struct Quantiles {
     /// How many times were recorded.
     pub count: u64,
+    /// Mean.
+    #[serde(default)]
+    pub mean: f64,
     /// Median.
     pub p50: f64,
     /// 90 % took at most this.
@@ -56,6 +59,7 @@ pub struct LatencyReport {
 struct Times {
     histogram: Histogram<u64>,
     longest: u64,
+    total: u64,
 }
 
 impl Latencies {
@@ -110,12 +114,14 @@ impl Times {
             histogram: Histogram::new_with_bounds(1, LONGEST, 3)
                 .expect("the bounds are constants that the histogram allows"),
             longest: 0,
+            total: 0,
         }
     }
 
     fn record(&mut self, micros: u64) {
         self.histogram.saturating_record(micros);
         self.longest = self.longest.max(micros);
+        self.total = self.total.saturating_add(micros);
     }
 
     fn quantiles(&self) -> Quantiles {
@@ -123,6 +129,7 @@ impl Times {
         let at = |quantile| millis(self.histogram.value_at_quantile(quantile).min(self.longest));
         Quantiles {
             count: self.histogram.len(),
+            mean: millis(self.total) / self.histogram.len().max(1) as f64,
             p50: at(0.5),
             p90: at(0.9),
             p99: at(0.99),
@@ -145,6 +152,7 @@ mod tests {
         (1..=100).for_each(|i| latencies.record(LatencyKind::Round, i * 10));
         let expected = Quantiles {
             count: 100,
+            mean: 0.505,
             p50: 0.5,
             p90: 0.9,
             p99: 0.99,

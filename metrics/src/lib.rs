@@ -24,7 +24,7 @@ mod small_run;
 pub use compare::{Comparison, Labelled, Measures, Row, compare};
 pub use latency::{Latencies, LatencyKind, LatencyReport, Quantiles};
 pub use log::{EventLog, EventReader, LogError};
-pub use memory::{peak_rss_mib, rss_mib};
+pub use memory::{cpu_seconds, peak_rss_mib, rss_mib};
 pub use statistics::{Interval, interval, mean, median, paired, t_quantile_95};
 pub use summary::{Status, Summary, SummaryError};
 pub use summary_builder::{Conditions, SummaryBuilder};

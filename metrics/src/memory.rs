@@ -1,4 +1,4 @@
-//! Resident memory of this process.
+//! Resident memory and processor time of this process.
 
 /// Largest resident set so far, in MiB (`VmHWM` of `/proc/self/status`); 0 where the system is not
 /// Linux or does not say.
@@ -10,6 +10,26 @@ pub fn peak_rss_mib() -> f64 {
 /// does not say.
 pub fn rss_mib() -> f64 {
     status_mib("VmRSS:")
+}
+
+/// Processor time of this process over all threads, in seconds (`utime` and `stime` of `/proc/self/stat`, in ticks of
+/// 10 ms); 0 where the system is not Linux or does not say.
+pub fn cpu_seconds() -> f64 {
+    if !cfg!(target_os = "linux") {
+        return 0.0;
+    }
+    std::fs::read_to_string("/proc/self/stat")
+        .ok()
+        .and_then(|stat| ticks(&stat))
+        .map_or(0.0, |ticks| ticks as f64 / 100.0)
+}
+
+/// The name, in brackets, may hold anything; `utime` and `stime` are the 12th and 13th field behind it.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    Some(next()? + next()?)
 }
 
 fn status_mib(key: &str) -> f64 {
@@ -39,6 +59,13 @@ mod tests {
         assert_eq!(field_mib(status, "VmHWM:"), Some(2.0));
         assert_eq!(field_mib(status, "VmRSS:"), Some(1.5));
         assert_eq!(field_mib(status, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn ticks_are_found_behind_any_name() {
+        let stat = "7 (a ) b) R 1 7 7 0 -1 4194304 95 0 0 0 250 31 0 0 20 0 1 0";
+        assert_eq!(ticks(stat), Some(281));
+        assert_eq!(ticks("7 (short) R 1"), None);
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub struct Summary {
     pub seconds_per_round_median: f64,
     /// From the start of the process to the summary.
     pub seconds_total: f64,
+    /// Processor time of the process so far, over all threads.
+    #[serde(default)]
+    pub cpu_seconds: f64,
     /// Largest resident set of the process.
     pub peak_rss_mib: f64,
     /// Bytes of parameters received from clients.

@@ -21,6 +21,8 @@ pub struct Conditions {
     pub seconds_to_first_round: f64,
     /// From the start of the process until now.
     pub seconds_total: f64,
+    /// Processor time of the process, over all threads.
+    pub cpu_seconds: f64,
     /// Largest resident set of the process.
     pub peak_rss_mib: f64,
 }
@@ -132,6 +134,7 @@ impl SummaryBuilder {
             seconds_to_first_round: conditions.seconds_to_first_round,
             seconds_per_round_median: latency.round.p50 / 1000.0,
             seconds_total: conditions.seconds_total,
+            cpu_seconds: conditions.cpu_seconds,
             peak_rss_mib: conditions.peak_rss_mib,
             bytes_up: self.bytes_up,
             bytes_down: self.bytes_down,
@@ -210,6 +213,7 @@ mod tests {
             engine: "cpu".to_owned(),
             seconds_to_first_round: 0.25,
             seconds_total: 3.5,
+            cpu_seconds: 5.5,
             peak_rss_mib: 12.0,
         }
     }

@@ -6,7 +6,9 @@ use crate::{
 };
 use lyceum_coordinator::{Input, Output, RoundMachine};
 use lyceum_core::{ClientId, Event, Params, Probe, Round, Time, Upload};
-use lyceum_metrics::{Conditions, EventLog, Summary, SummaryBuilder, peak_rss_mib, write_tables};
+use lyceum_metrics::{
+    Conditions, EventLog, Summary, SummaryBuilder, cpu_seconds, peak_rss_mib, write_tables,
+};
 use lyceum_scenarios::Scenario;
 use std::{
     collections::BTreeSet,
@@ -243,6 +245,7 @@ impl Driver<'_> {
             engine: self.scenario.training.engine.clone(),
             seconds_to_first_round: self.first_round.unwrap_or(0.0),
             seconds_total: self.settings.started.elapsed().as_secs_f64(),
+            cpu_seconds: cpu_seconds(),
             peak_rss_mib: peak_rss_mib(),
         };
         let summary = self.builder.summary(conditions);
