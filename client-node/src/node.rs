@@ -8,9 +8,6 @@ use lyceum_scenarios::{Expert, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
-/// Clients whose updates are added in one pass.
-const FOLD: usize = 4;
-
 /// Why a unit could not be worked on at all.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum NodeError {
@@ -172,7 +169,7 @@ impl Worker {
         let mut sum = ExactSum::new(&self.node.rule.lanes(), first.global.len());
         let (mut reports, mut states) = (Vec::new(), Vec::new());
         let (mut units, mut micros) = (Vec::new(), Vec::new());
-        let mut terms = Vec::with_capacity(FOLD);
+        let mut terms = Vec::with_capacity(ExactSum::FOLD);
         let mut next = Some(Cow::Borrowed(first));
         while let Some(unit) = next {
             if (unit.ticket, unit.work) != (first.ticket, Work::Train) {
@@ -186,7 +183,7 @@ impl Worker {
                     terms.push(term);
                     states.extend(state);
                 }
-                if terms.len() == FOLD {
+                if terms.len() == ExactSum::FOLD {
                     sum.fold(&terms).map_err(NodeError::Sum)?;
                     terms.clear();
                 }

@@ -118,14 +118,11 @@ impl Worker {
 
     /// How far training has moved the parameters.
     fn delta(&self, global: &[f32]) -> Params {
-        let mut delta = vec![0.0; global.len()];
         let params = self.learner.params();
+        let mut delta = Vec::with_capacity(global.len());
         wide(
             #[inline(always)]
-            || {
-                let sites = delta.iter_mut().zip(params).zip(global);
-                sites.for_each(|((d, w), g)| *d = w - g);
-            },
+            || delta.extend(params.iter().zip(global).map(|(w, g)| w - g)),
         );
         delta.into()
     }

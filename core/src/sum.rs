@@ -17,7 +17,7 @@ const CARRY_EVERY: u32 = 4095;
 /// `hi` may hold 2^62 / 2^51 full-size terms; far more than any round has.
 const HI_LIMIT: u64 = 1 << 62;
 /// Terms that are added in one pass over the accumulators.
-const FOLD: usize = 4;
+const FOLD: usize = 8;
 /// A carried `lo` is below 2^52, as large as two terms.
 const CARRIED: u32 = 2;
 
@@ -101,6 +101,9 @@ struct Accumulator {
 }
 
 impl ExactSum {
+    /// Terms that [`fold`](Self::fold) likes to have at once.
+    pub const FOLD: usize = FOLD;
+
     /// Empty lanes for vectors of `len` values.
     pub fn new(lanes: &[Lane], len: usize) -> Self {
         let lane = |&lane: &Lane| Accumulator {
@@ -263,17 +266,21 @@ impl Accumulator {
         }
         self.make_room(m.len() as u32)?;
         let (hi, lo) = (&mut self.hi, &mut self.lo);
-        match (m, values) {
-            ([a, b, c, d], [u, v, w, x]) => wide(
+        if let (Ok(m), Ok(values)) = (
+            <[f64; FOLD]>::try_from(m),
+            <[&[f32]; FOLD]>::try_from(values),
+        ) {
+            wide(
                 #[inline(always)]
-                || pass(hi, lo, [*a, *b, *c, *d], [u, v, w, x]),
-            ),
-            _ => m.iter().zip(values).for_each(|(m, values)| {
+                || pass(hi, lo, m, values),
+            );
+        } else {
+            for (m, values) in m.iter().zip(values) {
                 wide(
                     #[inline(always)]
                     || pass(hi, lo, [*m], [values]),
-                )
-            }),
+                );
+            }
         }
         self.weight += m.iter().map(|&m| m as u64).sum::<u64>();
         self.terms += m.len() as u64;

@@ -4,8 +4,8 @@ mod allocation;
 mod reference;
 
 use lyceum_core::{
-    Batch, Init, Layer, Learner, Loss, Moments, Network, Optimizer, Purpose, Resolved, ResolvedStrength, Role, Seed,
-    Ticket, Update,
+    Batch, Init, Layer, Learner, Loss, Moments, Network, Optimizer, Purpose, Resolved,
+    ResolvedStrength, Role, Seed, Ticket, Update,
 };
 use lyceum_learner::engines;
 use proptest::prelude::*;
@@ -546,7 +546,10 @@ fn a_step_is_the_gradient_and_then_the_update() {
                     learner.params().to_vec()
                 };
                 let (whole, worst) = distances(&after(false), &as_f64(&after(true)));
-                assert!(whole < 1e-5 && worst < 1e-4, "{optimizer:?}: off by {whole}, {worst}");
+                assert!(
+                    whole < 1e-5 && worst < 1e-4,
+                    "{optimizer:?}: off by {whole}, {worst}"
+                );
             }
         }
     }

@@ -54,13 +54,13 @@ impl Row {
         let idle = summary.engine == "idle";
         let shape = |at: usize| median(rates.iter().flatten().map(|rates| rates[at]));
         let in_training = of(|s| s.summary.latency.client_update.mean * 1e3);
-        let clients = (last.rounds.len() as f64) * cohort;
+        let clients = summary.rounds as f64 * cohort;
         Self {
             label: label.into(),
             method: None,
             engine: summary.engine.clone(),
             threads: summary.threads,
-            rounds: last.rounds.len(),
+            rounds: summary.rounds as usize,
             seconds,
             least: samples
                 .iter()

@@ -83,7 +83,7 @@ pub(super) fn variants(workload: Workload) -> Vec<Variant> {
 /// What one process showed.
 pub(super) struct Sample {
     pub(super) summary: Summary,
-    /// Seconds of each round, evaluation left out.
+    /// Seconds of each round, evaluation left out; without the first one, which warms up, where there are several.
     pub(super) rounds: Vec<f64>,
     /// Samples that one round trained on, and clients that took part.
     pub(super) trained: u64,
@@ -150,6 +150,9 @@ fn sample(out: &Path) -> Result<Sample, Failure> {
             }
             _ => {}
         }
+    }
+    if sample.rounds.len() > 1 {
+        sample.rounds.remove(0);
     }
     Ok(sample)
 }
