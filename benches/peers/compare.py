@@ -74,7 +74,7 @@ def command(name, workload, chosen):
         binary = our_binary(chosen.lyceum)
         if not Path(binary).exists():
             raise FileNotFoundError(f"no binary {binary}")
-        line = [binary, "bench", workload, "--json", "--data", chosen.data]
+        line = [binary, "bench", workload, "--json", "--runs", "1", "--data", chosen.data]
     else:
         script, environment, _ = PEERS[name]
         python = chosen.venvs / environment / "bin" / "python"

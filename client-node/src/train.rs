@@ -3,7 +3,7 @@
 use crate::{Worker, course::Course, node::NodeError, scores::mean};
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientState, DataRef, ExactSum, Job, LocalWork, Outcome,
-    Params, Purpose, Resolved, Shard, Stream, Term, Update, Vectors, wide,
+    Purpose, Resolved, Shard, Stream, Term, Update, Vectors,
 };
 use lyceum_strategies::ordering::Score;
 use rand::Rng;
@@ -88,7 +88,7 @@ impl Worker {
             &objective,
         );
         trace.fill(&mut report);
-        let delta = self.delta(&assignment.global);
+        let delta = self.learner.delta(&assignment.global);
         let settled = rule.settle(&LocalWork {
             client,
             delta: &delta,
@@ -114,17 +114,6 @@ impl Worker {
         };
         let state = (!state.is_empty()).then_some((client, state));
         Ok((report, Some((term, state))))
-    }
-
-    /// How far training has moved the parameters.
-    fn delta(&self, global: &[f32]) -> Params {
-        let params = self.learner.params();
-        let mut delta = Vec::with_capacity(global.len());
-        wide(
-            #[inline(always)]
-            || delta.extend(params.iter().zip(global).map(|(w, g)| w - g)),
-        );
-        delta.into()
     }
 
     fn course(

@@ -1,6 +1,6 @@
 //! The one door to training: a model on an engine, seen as flat vectors.
 
-use crate::{Batch, Layout, Network, Resolved, Role, wide};
+use crate::{Batch, Layout, Network, Params, Resolved, Role, wide};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -24,6 +24,17 @@ pub trait Learner: Send {
     /// Backward and update in one; returns the loss before the update. Engines may fuse both.
     fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32 {
         step_by_gradient(self, batch, update)
+    }
+
+    /// How far the parameters are from `global`, which is as long as they are.
+    fn delta(&self, global: &[f32]) -> Params {
+        let params = self.params();
+        let mut delta = Vec::with_capacity(global.len());
+        wide(
+            #[inline(always)]
+            || delta.extend(params.iter().zip(global).map(|(w, g)| w - g)),
+        );
+        delta.into()
     }
 
     /// Logits of each row without dropout and by the running statistics, row-major, rows x classes;

@@ -144,6 +144,16 @@ impl Network {
         layers: Vec<Layer>,
         init: Init,
     ) -> Result<Self, NetworkError> {
+        if input.is_empty() || input.contains(&0) || classes == 0 {
+            let reason = format!(
+                "samples are {input:?} in {classes} classes: there must be a value and a class"
+            );
+            return Err(NetworkError {
+                index: 0,
+                layer: "input",
+                reason,
+            });
+        }
         let mut network = Self {
             layers: Vec::new(),
             shapes: vec![input.to_vec()],
@@ -567,6 +577,18 @@ mod tests {
     fn operations_of_the_benchmark_cnn() {
         let flops = 2 * (2 * 97_344 + 3 * 557_568 + 3 * 8_000);
         assert_eq!(cnn(&[1, 28, 28]).unwrap().training_flops(), flops);
+    }
+
+    #[test]
+    fn samples_without_values_and_heads_without_classes_are_refused() {
+        for (input, classes) in [(&[0][..], 1), (&[1, 0, 4], 1), (&[], 1), (&[3], 0)] {
+            let layers = vec![Layer::Flatten {}, Layer::Dense { units: classes }];
+            let error = Network::new(input, classes, layers, Init::He).unwrap_err();
+            assert!(
+                error.to_string().contains("there must be a value"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

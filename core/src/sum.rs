@@ -224,10 +224,15 @@ impl ExactSum {
             0.25 * scale(a.lane) / divisor,
             (-54.0_f64).exp2() * scale(a.lane) / divisor,
         );
-        for ((out, &hi), &lo) in out.iter_mut().zip(&a.hi).zip(&a.lo) {
-            let (hi, lo) = carried(hi, lo);
-            *out = (hi as f64 * hi_unit + lo as f64 * lo_unit) as f32;
-        }
+        wide(
+            #[inline(always)]
+            || {
+                for ((out, &hi), &lo) in out.iter_mut().zip(&a.hi).zip(&a.lo) {
+                    let (hi, lo) = carried(hi, lo);
+                    *out = (hi as f64 * hi_unit + lo as f64 * lo_unit) as f32;
+                }
+            },
+        );
     }
 
     /// The weighted mean of a lane: sum of weight times value over sum of weights. Zeros if it is empty.
@@ -349,6 +354,7 @@ fn pass<const N: usize>(hi: &mut [i64], lo: &mut [i64], m: [f64; N], values: [&[
 /// `lo` counts 2^-54, and so 2^-52 of four times a term.
 const LO_SCALE: f64 = (1_u64 << 52) as f64;
 
+#[inline(always)]
 fn carried(hi: i64, lo: i64) -> (i64, i64) {
     (hi + (lo >> LO_BITS), lo & ((1 << LO_BITS) - 1))
 }

@@ -5,7 +5,7 @@ mod reference;
 
 use lyceum_core::{
     Batch, Init, Layer, Learner, Loss, Moments, Network, Optimizer, Purpose, Resolved,
-    ResolvedStrength, Role, Seed, Ticket, Update,
+    ResolvedStrength, Role, Seed, Ticket, Update, step_by_gradient,
 };
 use lyceum_learner::engines;
 use proptest::prelude::*;

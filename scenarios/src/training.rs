@@ -38,8 +38,8 @@ pub struct Training {
     /// Change of the rate from round to round; constant by default.
     #[serde(default)]
     pub schedule: Schedule,
-    /// What computes gradients: "flex" by default.
-    #[serde(default = "flex")]
+    /// What computes gradients: "fused" by default.
+    #[serde(default = "fused")]
     pub engine: String,
 }
 
@@ -257,8 +257,8 @@ fn expert_rate() -> Positive {
 fn expert_decay() -> NonNegative {
     NonNegative::new(5e-4).expect("5e-4 is in range")
 }
-fn flex() -> String {
-    "flex".into()
+fn fused() -> String {
+    "fused".into()
 }
 
 #[cfg(test)]

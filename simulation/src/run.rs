@@ -17,6 +17,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -109,19 +110,26 @@ fn finished(
     (done && summary.status == Status::Finished).then_some(summary)
 }
 
+const LOCK_TRIES: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// Makes the run's folder this process's own for as long as the file is open.
 fn lock(settings: &Settings) -> Result<fs::File, RunError> {
     fs::create_dir_all(&settings.out).map_err(RunError::file(&settings.out))?;
     let path = settings.out.join("lock");
     let file = fs::File::create(&path).map_err(RunError::file(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(RunError::damaged(
-            &settings.out,
-            "another process is running in this folder; choose another --out",
-        )),
-        Err(fs::TryLockError::Error(e)) => Err(RunError::file(path)(e)),
+    // A process that is just being started holds its parent's files for a moment, this one among them.
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+            Err(fs::TryLockError::Error(e)) => return Err(RunError::file(path)(e)),
+        }
     }
+    Err(RunError::damaged(
+        &settings.out,
+        "another process is running in this folder; choose another --out",
+    ))
 }
 
 /// Writes the files that a run begins with.

@@ -80,11 +80,9 @@ fn client_ordering_curriculum_beats_vanilla_beats_anti_curriculum() {
 /// Workload W1 of the speed targets: 76 to 80 % after 50 rounds.
 #[test]
 fn fashion_mnist_reaches_what_others_reach() {
-    let data = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data"));
-    if !data.join("fashion-mnist").exists() {
-        println!("skipped: Fashion-MNIST is not beside the checkout");
+    let Some(data) = crate::engines::fashion_mnist() else {
         return;
-    }
+    };
     for seed in 0..3 {
         let scenario = read("w1", &[&format!("run.seed={seed}")]);
         let folder = tempfile::tempdir().unwrap();

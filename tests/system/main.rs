@@ -7,6 +7,7 @@ mod bad_input;
 mod catalogue;
 mod determinism;
 mod divergence;
+mod engines;
 mod evidence;
 mod floors;
 mod output;

@@ -118,7 +118,7 @@ fn list_shows_everything_a_scenario_can_name() {
         linear quadratic root step exponential logarithmic cyclical \
         global-loss local-loss both-losses expert-loss global-error local-error both-errors expert-error \
         iid dirichlet dirichlet_equal labels_per_client quantity_skew by_client by_difficulty \
-        digits mixture synthetic mnist fashion-mnist idx cifar-binary csv softmax mlp cnn fused flex ndarray wgpu";
+        digits mixture synthetic mnist fashion-mnist idx cifar-binary csv softmax mlp cnn fused flex ndarray wgpu idle";
     for name in names.split_whitespace() {
         assert!(
             list.lines()

@@ -1,8 +1,10 @@
 //! Dense layers: `y = W x + b`, and the activation behind it.
 
 use super::{
+    flatten::transpose,
     kernel::{Onto, View, product},
     pointwise::{Activation, sum},
+    room,
 };
 use lyceum_core::wide;
 use std::ops::Range;
@@ -21,26 +23,28 @@ pub(super) struct Dense {
 }
 
 impl Dense {
-    /// inputs x rows.
-    fn input<'a>(&self, input: &'a [f32], rows: usize) -> View<'a> {
-        if self.by_row {
-            View::new(input, rows, self.inputs).transposed()
-        } else {
-            View::new(input, self.inputs, rows)
-        }
-    }
-
     fn weights<'a>(&self, params: &'a [f32]) -> View<'a> {
         View::new(&params[self.weights.clone()], self.units, self.inputs)
     }
 
-    pub(super) fn forward(&self, params: &[f32], input: &[f32], rows: usize, out: &mut [f32]) {
-        product(
-            self.weights(params),
-            self.input(input, rows),
-            out,
-            Onto::REPLACE,
-        );
+    /// `turned` is for the layer alone: what of the input is not laid out as a product needs it.
+    pub(super) fn forward(
+        &self,
+        params: &[f32],
+        input: &[f32],
+        rows: usize,
+        out: &mut [f32],
+        turned: &mut Vec<f32>,
+    ) {
+        let columns = if self.by_row {
+            let turned = room(turned, input.len());
+            transpose(input, self.inputs, turned);
+            turned
+        } else {
+            input
+        };
+        let columns = View::new(columns, self.inputs, rows);
+        product(self.weights(params), columns, out, Onto::REPLACE);
         let bias = &params[self.bias.clone()];
         let mut lines = out.chunks_exact_mut(rows).zip(bias);
         wide(
@@ -88,12 +92,19 @@ impl Dense {
         input: &[f32],
         slope: &[f32],
         rows: usize,
-        target: &mut [f32],
-        onto: Onto,
+        (target, onto): (&mut [f32], Onto),
+        turned: &mut Vec<f32>,
     ) {
-        let input = self.input(input, rows).transposed();
+        let by_row = if self.by_row {
+            input
+        } else {
+            let turned = room(turned, input.len());
+            transpose(input, rows, turned);
+            turned
+        };
+        let by_row = View::new(by_row, rows, self.inputs);
         let view = View::new(slope, self.units, rows);
-        product(view, input, &mut target[self.weights.clone()], onto);
+        product(view, by_row, &mut target[self.weights.clone()], onto);
         let bias = target[self.bias.clone()].iter_mut();
         let mut lines = bias.zip(slope.chunks_exact(rows));
         wide(

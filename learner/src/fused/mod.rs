@@ -52,6 +52,8 @@ struct Room {
     /// A dropout mask, laid out as the output, and as it is drawn.
     mask: Vec<f32>,
     drawn: Vec<f32>,
+    /// The input of a dense layer, turned round.
+    turned: Vec<f32>,
     conv: conv::Scratch,
     norm: norm::Scratch,
 }
@@ -190,9 +192,9 @@ impl Op {
         let rows = batch.rows();
         let out = room(&mut own.output, rows * self.width);
         match &self.kind {
-            Kind::Arrange(image) => image.from_rows(input, out),
+            Kind::Arrange(image) => image.spread_rows(input, out),
             Kind::Transpose { width } => transpose(input, *width, out),
-            Kind::Dense(dense) => dense.forward(params, input, rows, out),
+            Kind::Dense(dense) => dense.forward(params, input, rows, out, &mut own.turned),
             Kind::Conv(conv) => {
                 let found = room(
                     &mut own.found,
@@ -232,7 +234,7 @@ impl Op {
             }
             Kind::Dropout(_) => out.copy_from_slice(input),
             Kind::Norm(norm) => norm.forward(params, input, rows, training, out, &mut own.norm),
-            Kind::Flatten(image) => image.to_columns(input, rows, out),
+            Kind::Flatten(image) => image.as_columns(input, rows, out),
         }
     }
 
@@ -253,7 +255,8 @@ impl Op {
                 } = back;
                 dense.slopes(params, &own.output, slope, rows, wanted);
                 update.direct(self.params.clone(), params, |target, keep, scale| {
-                    dense.gradients(input, slope, rows, target, Onto { keep, scale });
+                    let target = (target, Onto { keep, scale });
+                    dense.gradients(input, slope, rows, target, &mut own.turned);
                 });
             }
             (_, Sink::Gradient(grad)) => self.backward(params, back, grad, own),
@@ -275,7 +278,8 @@ impl Op {
         match &self.kind {
             Kind::Dense(dense) => {
                 dense.slopes(params, &own.output, slope, rows, wanted);
-                dense.gradients(input, slope, rows, grad, Onto::REPLACE);
+                let target = (grad, Onto::REPLACE);
+                dense.gradients(input, slope, rows, target, &mut own.turned);
             }
             Kind::Conv(conv) => {
                 let values = (input, &own.output[..slope.len()], slope);
@@ -322,7 +326,7 @@ impl Kind {
                 let kept = slope.iter().zip(&own.mask);
                 next.iter_mut().zip(kept).for_each(|(n, (s, m))| *n = s * m);
             }
-            Self::Flatten(image) => image.from_columns(slope, rows, next),
+            Self::Flatten(image) => image.spread_columns(slope, rows, next),
             Self::Arrange(_)
             | Self::Transpose { .. }
             | Self::Dense(_)
@@ -343,7 +347,7 @@ impl Dropout {
         let drawn = room(&mut own.drawn, rows * self.width);
         batch.dropout_mask(self.layer, self.share, drawn);
         match self.image {
-            Some(image) => image.from_rows(drawn, room(&mut own.mask, rows * image.values())),
+            Some(image) => image.spread_rows(drawn, room(&mut own.mask, rows * image.values())),
             None => transpose(drawn, self.width, room(&mut own.mask, drawn.len())),
         }
     }

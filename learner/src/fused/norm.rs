@@ -223,6 +223,10 @@ impl Norm {
     /// Writes the gradients and, for statistics, the way they have to go, to their places in `grad`; and the slope at
     /// the input to `wanted`. With `x` the normalised value and means over the cell:
     /// `scale * slope - mean(scale * slope) - x * mean(scale * slope * x)`, over the standard deviation.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "as the operations that it is one of"
+    )]
     pub(super) fn backward(
         &self,
         params: &[f32],

@@ -1,15 +1,20 @@
-//! Matrix products by the `gemm` crate.
+//! Matrix products for small batches: no packing, no allocation.
+//!
+//! One factor is read value by value and spread over a vector, the other and the product are read by whole vectors of
+//! neighbouring columns. With values kept as columns (width x rows) that covers all three products of a dense layer
+//! without a transposed copy of its weights.
 
-use gemm::Parallelism;
+use super::window::{blocks, load, parts, rows, sized, store};
+use pulp::{MemMask, Simd, WithSimd};
 
 /// A matrix inside a slice: `value(row, column) = values[row * down + column * right]`.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct View<'a> {
-    pub(in super::super) values: &'a [f32],
-    pub(in super::super) rows: usize,
-    pub(in super::super) columns: usize,
-    pub(in super::super) down: usize,
-    pub(in super::super) right: usize,
+    values: &'a [f32],
+    rows: usize,
+    columns: usize,
+    down: usize,
+    right: usize,
 }
 
 impl<'a> View<'a> {
@@ -35,20 +40,12 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Whether the last value lies inside the slice.
     fn fits(&self) -> bool {
-        fits(
-            self.values.len(),
-            self.rows,
-            self.columns,
-            self.down,
-            self.right,
-        )
+        let last = |count: usize, step: usize| count.saturating_sub(1) * step;
+        let empty = self.rows == 0 || self.columns == 0;
+        empty || last(self.rows, self.down) + last(self.columns, self.right) < self.values.len()
     }
-}
-
-/// Whether the last value of a matrix lies inside a slice of `len` values.
-fn fits(len: usize, rows: usize, columns: usize, down: usize, right: usize) -> bool {
-    rows == 0 || columns == 0 || (rows - 1) * down + (columns - 1) * right < len
 }
 
 /// What becomes of the values that a product meets where it is written: `keep * old + scale * new`.
@@ -76,46 +73,181 @@ impl Onto {
     }
 }
 
-/// Writes `a b` onto `out`, which is row-major without gaps.
+/// Writes `a b` onto `out`, which is row-major without gaps. The columns of `b` must be neighbours.
 ///
 /// # Panics
 ///
 /// Where the shapes do not fit each other or their slices.
 pub(in super::super) fn product(a: View<'_>, b: View<'_>, out: &mut [f32], onto: Onto) {
-    let (rows, inner, columns) = (a.rows, a.columns, b.columns);
     assert!(
-        b.rows == inner && a.fits() && b.fits(),
+        b.rows == a.columns && a.fits() && b.fits(),
         "factors must fit each other and their slices"
     );
     assert!(
-        out.len() == rows * columns,
+        b.right == 1 && out.len() == a.rows * b.columns,
         "the product must fit its slice"
     );
-    // SAFETY: every index that `gemm` forms is `row * down + column * right` with row and column below
-    // the matrix's sizes; `fits` has shown that the largest of them lies inside each slice. `out` is
-    // borrowed exclusively, so it overlaps neither factor.
+    // Where half a vector holds all columns, twice as many of them fit into a cycle.
+    super::window::dispatch(
+        if b.columns <= 8 { 8 } else { 16 },
+        Product { a, b, out, onto },
+    );
+}
+
+struct Product<'a> {
+    a: View<'a>,
+    b: View<'a>,
+    out: &'a mut [f32],
+    onto: Onto,
+}
+
+/// Where one part of a product reads and writes.
+#[derive(Clone, Copy)]
+struct Sites {
+    a: *const f32,
+    /// From row to row of `a`, and from column to column.
+    a_steps: (usize, usize),
+    b: *const f32,
+    /// From row to row of `b`, and of the product.
+    columns: (usize, usize),
+    inner: usize,
+    out: *mut f32,
+    onto: Onto,
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { a, b, out, onto } = self;
+        let columns = b.columns;
+        let whole = columns / S::F32_LANES;
+        for (first, vectors) in blocks(whole) {
+            for part in parts(a.rows, rows(S::REGISTER_COUNT, vectors)) {
+                let sites = sites(&a, &b, out, onto, part.start, first * S::F32_LANES);
+                let mask = MemMask::new(simd.mask_between_m32s(0, S::F32_LANES as u32).mask());
+                // SAFETY: `product` has checked that rows and columns of both factors and the product lie in their
+                // slices; a part and a block of vectors are parts of them.
+                unsafe { sized!(part.len(), vectors, whole_part(simd, sites, mask)) }
+            }
+        }
+        let rest = columns - whole * S::F32_LANES;
+        if rest > 0 {
+            let mask = MemMask::new(simd.mask_between_m32s(0, rest as u32).mask());
+            for part in parts(a.rows, rows(S::REGISTER_COUNT, 1)) {
+                let sites = sites(&a, &b, out, onto, part.start, whole * S::F32_LANES);
+                // SAFETY: as above; the mask leaves out what lies behind the last column.
+                unsafe { sized!(part.len(), 1, rest_part(simd, sites, mask)) }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn sites(
+    a: &View<'_>,
+    b: &View<'_>,
+    out: &mut [f32],
+    onto: Onto,
+    row: usize,
+    column: usize,
+) -> Sites {
+    Sites {
+        a: a.values[(row * a.down).min(a.values.len())..].as_ptr(),
+        a_steps: (a.down, a.right),
+        b: b.values[column.min(b.values.len())..].as_ptr(),
+        columns: (b.down, b.columns),
+        inner: a.columns,
+        out: out[row * b.columns + column..].as_mut_ptr(),
+        onto,
+    }
+}
+
+#[inline(always)]
+unsafe fn whole_part<S: Simd, const N: usize, const V: usize>(
+    simd: S,
+    sites: Sites,
+    mask: MemMask<S::m32s>,
+) {
+    // SAFETY: the caller's.
+    unsafe { part::<S, N, V, false>(simd, sites, mask) }
+}
+
+#[inline(always)]
+unsafe fn rest_part<S: Simd, const N: usize, const V: usize>(
+    simd: S,
+    sites: Sites,
+    mask: MemMask<S::m32s>,
+) {
+    // SAFETY: the caller's.
+    unsafe { part::<S, N, V, true>(simd, sites, mask) }
+}
+
+/// `N` rows of the product, `V` vectors wide; or, with `MASKED`, as wide as the mask.
+#[inline(always)]
+unsafe fn part<S: Simd, const N: usize, const V: usize, const MASKED: bool>(
+    simd: S,
+    sites: Sites,
+    mask: MemMask<S::m32s>,
+) {
+    let Sites {
+        a,
+        a_steps: (down, right),
+        b,
+        columns: (b_down, out_down),
+        inner,
+        out,
+        onto,
+    } = sites;
+    // SAFETY: the caller's.
     unsafe {
-        gemm::gemm(
-            rows,
-            columns,
-            inner,
-            out.as_mut_ptr(),
-            1,
-            columns as isize,
-            onto.keep != 0.0,
-            a.values.as_ptr(),
-            a.right as isize,
-            a.down as isize,
-            b.values.as_ptr(),
-            b.right as isize,
-            b.down as isize,
-            onto.keep,
-            onto.scale,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
+        let mut sums = [[simd.splat_f32s(0.0); V]; N];
+        for i in 0..inner {
+            let (a, b) = (a.add(i * right), b.add(i * b_down));
+            let vectors: [S::f32s; V] = std::array::from_fn(
+                #[inline(always)]
+                |v| fetch::<S, MASKED>(simd, mask, b.add(v * S::F32_LANES)),
+            );
+            for (n, sums) in sums.iter_mut().enumerate() {
+                let x = simd.splat_f32s(*a.add(n * down));
+                for (sum, &w) in sums.iter_mut().zip(&vectors) {
+                    *sum = simd.mul_add_e_f32s(x, w, *sum);
+                }
+            }
+        }
+        let (keep, scale) = (simd.splat_f32s(onto.keep), simd.splat_f32s(onto.scale));
+        for (n, sums) in sums.iter().enumerate() {
+            for (v, &sum) in sums.iter().enumerate() {
+                let at = out.add(n * out_down + v * S::F32_LANES);
+                let mut new = simd.mul_f32s(scale, sum);
+                if onto.keep != 0.0 {
+                    new = simd.mul_add_e_f32s(keep, fetch::<S, MASKED>(simd, mask, at), new);
+                }
+                if MASKED {
+                    simd.mask_store_ptr_f32s(mask, at, new);
+                } else {
+                    store::<S>(at, new);
+                }
+            }
+        }
+    }
+}
+
+/// One vector; with `MASKED` what the mask leaves out is not touched.
+#[inline(always)]
+unsafe fn fetch<S: Simd, const MASKED: bool>(
+    simd: S,
+    mask: MemMask<S::m32s>,
+    from: *const f32,
+) -> S::f32s {
+    // SAFETY: the caller's.
+    unsafe {
+        if MASKED {
+            simd.mask_load_ptr_f32s(mask, from)
+        } else {
+            load::<S>(from)
+        }
     }
 }
 
@@ -143,9 +275,46 @@ mod tests {
         };
         product(View::new(&A, 2, 3), View::new(&B, 3, 2), &mut out, onto);
         assert_eq!(out, [5.0, 11.0, 14.0, 23.0]);
-        let view = View::new(&A, 2, 3);
-        product(view, view.transposed(), &mut out, Onto::REPLACE);
-        assert_eq!(out, [14.0, 32.0, 32.0, 77.0]);
+        // [1 4; 2 5; 3 6] [1 2 3; 4 5 6] = [17 22 27; 22 29 36; 27 36 45]
+        let (view, mut out) = (View::new(&A, 2, 3), [0.0; 9]);
+        product(view.transposed(), view, &mut out, Onto::REPLACE);
+        assert_eq!(out, [17.0, 22.0, 27.0, 22.0, 29.0, 36.0, 27.0, 36.0, 45.0]);
+    }
+
+    /// Small integers: every order of addition is exact.
+    #[test]
+    fn sizes_around_blocks_and_vectors() {
+        let value = |i: usize| ((i * 7) % 5) as f32 - 2.0;
+        let (a, b): (Vec<f32>, Vec<f32>) = (
+            (0..40 * 40).map(value).collect(),
+            (0..40 * 80).map(value).collect(),
+        );
+        for rows in [1, 2, 13, 14, 15, 29] {
+            for inner in [0, 1, 3, 17] {
+                for columns in [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 49, 70] {
+                    let (left, right) = (
+                        View::new(&a, inner, rows).transposed(),
+                        View::new(&b, inner, columns),
+                    );
+                    let mut out = vec![1.0; rows * columns];
+                    product(
+                        left,
+                        right,
+                        &mut out,
+                        Onto {
+                            keep: 3.0,
+                            scale: 2.0,
+                        },
+                    );
+                    for (at, &got) in out.iter().enumerate() {
+                        let (row, column) = (at / columns, at % columns);
+                        let term = |i: usize| a[i * rows + row] * b[i * columns + column];
+                        let want = 3.0 + 2.0 * (0..inner).map(term).sum::<f32>();
+                        assert_eq!(got, want, "{rows}x{inner}x{columns} at {row}, {column}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

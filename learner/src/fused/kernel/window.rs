@@ -28,7 +28,7 @@ fn sixteen_lanes() -> bool {
     false
 }
 
-/// Runs `op` with vectors that divide `channels`.
+/// Runs `op` with vectors that divide `channels`; of sixteen values only where those do.
 pub(in super::super) fn dispatch<Op: WithSimd>(channels: usize, op: Op) -> Op::Output {
     #[cfg(target_arch = "x86_64")]
     if !channels.is_multiple_of(16)
@@ -195,7 +195,7 @@ struct WeightGradients<'a> {
 }
 
 /// Cuts `0..whole` into the fewest, nearly equal parts of at most `most`.
-fn parts(whole: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn parts(whole: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let count = whole.div_ceil(most).max(1);
     (0..count).map(move |i| whole * i / count..whole * (i + 1) / count)
 }
@@ -214,15 +214,17 @@ macro_rules! sized {
     };
 }
 
+pub(super) use sized;
+
 /// Vectors of channels per block: two where there are as many left.
-fn blocks(vectors: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn blocks(vectors: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..vectors)
         .step_by(2)
         .map(move |first| (first, (vectors - first).min(2)))
 }
 
 /// Accumulators of one vector that leave room for `vectors` of the other factor.
-fn rows(registers: usize, vectors: usize) -> usize {
+pub(super) fn rows(registers: usize, vectors: usize) -> usize {
     ((registers - vectors - 1) / vectors).min(14)
 }
 
@@ -416,13 +418,13 @@ unsafe fn gradient_part<S: Simd, const N: usize, const V: usize>(
 }
 
 #[inline(always)]
-unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
+pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
     // SAFETY: the caller's; vectors of floats may hold any bits.
     unsafe { from.cast::<S::f32s>().read_unaligned() }
 }
 
 #[inline(always)]
-unsafe fn store<S: Simd>(to: *mut f32, values: S::f32s) {
+pub(super) unsafe fn store<S: Simd>(to: *mut f32, values: S::f32s) {
     // SAFETY: the caller's.
     unsafe { to.cast::<S::f32s>().write_unaligned(values) }
 }

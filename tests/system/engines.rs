@@ -1,0 +1,51 @@
+//! Promise: the engine changes how fast a model learns, not what it learns; and the speed workloads are as deterministic as
+//! everything else.
+
+use crate::{catalogue::read, determinism::run_with_data};
+use std::path::Path;
+
+/// The folder in which Fashion-MNIST lies, if it is beside the checkout.
+pub(crate) fn fashion_mnist() -> Option<&'static Path> {
+    let data = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data"));
+    let there = data.join("fashion-mnist").exists();
+    if !there {
+        println!("skipped: Fashion-MNIST is not beside the checkout");
+    }
+    there.then_some(data)
+}
+
+#[test]
+fn fused_and_flex_reach_the_same_accuracy() {
+    let Some(data) = fashion_mnist() else { return };
+    for workload in ["w1", "w2"] {
+        let accuracy = |engine: &str| {
+            let engine = format!("training.engine={engine}");
+            let scenario = read(workload, &["run.rounds=5", &engine]);
+            let folder = tempfile::tempdir().unwrap();
+            let summary = run_with_data(folder.path(), &scenario, 2, data);
+            100.0 * summary.final_accuracy.unwrap()
+        };
+        let (fused, flex) = (accuracy("fused"), accuracy("flex"));
+        println!("{workload}: fused {fused:.2}, flex {flex:.2}");
+        assert!(
+            (fused - flex).abs() <= 1.0,
+            "{workload}: {fused:.2}, {flex:.2}"
+        );
+    }
+}
+
+#[test]
+fn speed_workloads_have_one_fingerprint_for_any_number_of_threads() {
+    let Some(data) = fashion_mnist() else { return };
+    for workload in ["w1", "w2", "w3", "w4"] {
+        let scenario = read(workload, &["run.rounds=2"]);
+        let fingerprint = |threads| {
+            let folder = tempfile::tempdir().unwrap();
+            run_with_data(folder.path(), &scenario, threads, data).fingerprint
+        };
+        let one = fingerprint(1);
+        for threads in [2, 3, 7] {
+            assert_eq!(one, fingerprint(threads), "{workload} on {threads} threads");
+        }
+    }
+}
