@@ -8,7 +8,10 @@ use lyceum_core::{
 };
 use lyceum_scenarios::{Loaded, Registry};
 use rand::RngExt;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How tasks that are over are held on to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +99,9 @@ impl Split {
         })
     }
 
-    /// Goes through the tasks once.
-    pub(super) fn run(&self, method: Method, started: Instant) -> Result<Tasks, Failure> {
+    /// Goes through the tasks once; `ready` is how long it took until the data were there.
+    pub(super) fn run(&self, method: Method, ready: Duration) -> Result<Tasks, Failure> {
+        let begun = Instant::now();
         let mut learner = (self.engine.build)(&self.network).map_err(Failure::other)?;
         learner.load(&self.network.initial(Seed(0)));
         let mut moments = Moments::new(self.network.layout());
@@ -111,7 +115,7 @@ impl Split {
             let start = Instant::now();
             let mut positions = self.positions(task);
             shuffle(&mut positions, &mut rng);
-            first_step.get_or_insert(started.elapsed().as_secs_f64());
+            first_step.get_or_insert((ready + begun.elapsed()).as_secs_f64());
             let objective = pulls(&anchors);
             let mut batch = Batch::default();
             let mut chosen = Vec::with_capacity(2 * BATCH);

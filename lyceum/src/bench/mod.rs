@@ -107,9 +107,10 @@ fn continual(
         return Err(Failure::other("W1 is one workload"));
     };
     let split = Split::read(registry, data, arguments)?;
+    let ready = started.elapsed();
     let mut rows = Vec::new();
     for method in [Method::Naive, Method::Replay, Method::Ewc] {
-        let runs = (0..arguments.runs).map(|_| split.run(method, started));
+        let runs = (0..arguments.runs).map(|_| split.run(method, ready));
         let runs: Vec<Tasks> = runs.collect::<Result<_, _>>()?;
         rows.push(Row::of_tasks(&runs, &arguments.engine));
     }

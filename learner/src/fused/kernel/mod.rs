@@ -1,5 +1,5 @@
-//! The only unsafe code of the crate: matrix products by the `gemm` crate, and windows that slide over
-//! images. Every function checks its slices before it touches them.
+//! The only unsafe code of the crate: matrix products, and windows that slide over images. Every function checks
+//! its slices before it touches them.
 #![allow(unsafe_code)]
 
 mod product;
