@@ -26,6 +26,8 @@ pub(crate) struct Driver<'a> {
     pub(crate) machine: RoundMachine,
     pub(crate) pool: Pool,
     pub(crate) log: EventLog,
+    /// Events that are not in the log yet.
+    pub(crate) unwritten: Vec<Event>,
     pub(crate) builder: SummaryBuilder,
     pub(crate) best: Option<Params>,
     pub(crate) first_round: Option<f64>,
@@ -60,13 +62,13 @@ impl Driver<'_> {
             (self.observe)(&started);
             return Ok(());
         }
-        self.record(&started)?;
+        self.record(started);
         if let Some(expert) = &self.prepared.expert {
             let losses = &expert.scores.losses;
             let samples = losses.len() as u64;
             let mean_loss =
                 losses.iter().map(|&l| f64::from(l)).sum::<f64>() / samples.max(1) as f64;
-            self.record(&Event::ExpertTrained { samples, mean_loss })?;
+            self.record(Event::ExpertTrained { samples, mean_loss });
         }
         Ok(())
     }
@@ -80,9 +82,9 @@ impl Driver<'_> {
                 Ending::Over if self.last_round_done() => self.save()?,
                 Ending::Over if stop.load(Ordering::Relaxed) => {
                     self.save()?;
-                    self.record(&Event::Paused {
+                    self.record(Event::Paused {
                         rounds: self.machine.rounds_done(),
-                    })?;
+                    });
                     return Ok(());
                 }
                 Ending::Over if saved.elapsed() >= self.settings.checkpoint_every => {
@@ -111,18 +113,20 @@ impl Driver<'_> {
                         if matches!(event, Event::RoundClosed { .. }) {
                             closed = Some(start.elapsed());
                         }
-                        self.record(&event)?;
-                        self.client_accuracies(&event)?;
+                        let accuracies = self.client_accuracies(&event);
+                        self.record(event);
+                        accuracies.into_iter().for_each(|event| self.record(event));
                     }
                     Output::Best(params) => self.best = Some(params),
                     Output::RoundOver(round) => {
-                        self.time_round(round, start, closed)?;
+                        self.time_round(round, start, closed);
                         return Ok(Ending::Over);
                     }
                     Output::Finished => return Ok(Ending::Finished),
                     Output::Stalled(reason) => return Ok(Ending::Stalled(reason)),
                 }
             }
+            self.write_out()?;
             match self.pool.wait() {
                 Some(result) => self.upload(result?)?,
                 None => {
@@ -145,26 +149,21 @@ impl Driver<'_> {
         Time(self.settings.started.elapsed().as_micros() as u64)
     }
 
-    fn time_round(
-        &mut self,
-        round: Round,
-        start: Instant,
-        closed: Option<Duration>,
-    ) -> Result<(), RunError> {
+    fn time_round(&mut self, round: Round, start: Instant, closed: Option<Duration>) {
         let total = start.elapsed();
         let training = closed.unwrap_or(total);
         let evaluation = total - training;
         self.first_round
             .get_or_insert(self.settings.started.elapsed().as_secs_f64());
-        self.record(&Event::Timing {
+        self.record(Event::Timing {
             round,
             seconds: training.as_secs_f64(),
             evaluation_seconds: evaluation.as_secs_f64(),
-        })
+        });
     }
 
     /// Each client's accuracy on the test samples of its classes follows from the tally per class.
-    fn client_accuracies(&mut self, event: &Event) -> Result<(), RunError> {
+    fn client_accuracies(&self, event: &Event) -> Vec<Event> {
         let (
             Some(every),
             Event::Evaluated {
@@ -176,11 +175,12 @@ impl Driver<'_> {
             },
         ) = (self.scenario.evaluation.clients_every, event)
         else {
-            return Ok(());
+            return Vec::new();
         };
         if !(round.0 + 1).is_multiple_of(every.get() as u64) {
-            return Ok(());
+            return Vec::new();
         }
+        let mut events = Vec::new();
         for client in (0..self.scenario.data.clients.get() as u64).map(ClientId) {
             let shard = self.prepared.federation.shard(client);
             let classes: BTreeSet<usize> =
@@ -189,20 +189,29 @@ impl Driver<'_> {
             let all: u64 = classes.iter().map(|&c| count[c]).sum();
             if all > 0 {
                 let accuracy = hits as f64 / all as f64;
-                self.record(&Event::ClientAccuracy {
+                events.push(Event::ClientAccuracy {
                     round: *round,
                     client,
                     accuracy,
-                })?;
+                });
             }
         }
-        Ok(())
+        events
     }
 
-    fn record(&mut self, event: &Event) -> Result<(), RunError> {
-        self.log.write(event).map_err(metrics)?;
-        self.builder.observe(event);
-        (self.observe)(event);
+    /// Shows an event to everybody; the log gets it with the next [`write_out`](Self::write_out).
+    fn record(&mut self, event: Event) {
+        self.builder.observe(&event);
+        (self.observe)(&event);
+        self.unwritten.push(event);
+    }
+
+    /// Writes down what has happened. Done while workers are busy, so that no round waits for it; what a crash
+    /// loses lies behind the last checkpoint and happens again.
+    fn write_out(&mut self) -> Result<(), RunError> {
+        for event in self.unwritten.drain(..) {
+            self.log.write(&event).map_err(metrics)?;
+        }
         Ok(())
     }
 
@@ -211,6 +220,7 @@ impl Driver<'_> {
             self.checkpoints
                 .write_best(self.prepared.network.layout(), &best)?;
         }
+        self.write_out()?;
         let events = self.log.sync().map_err(metrics)?;
         let Some(snapshot) = self.machine.snapshot() else {
             return Ok(());
@@ -238,6 +248,7 @@ impl Driver<'_> {
     }
 
     fn summarise(&mut self) -> Result<Summary, RunError> {
+        self.write_out()?;
         self.log.sync().map_err(metrics)?;
         write_tables(&self.settings.out).map_err(metrics)?;
         let conditions = Conditions {

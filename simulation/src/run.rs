@@ -87,6 +87,7 @@ pub fn run(
         machine,
         pool,
         log,
+        unwritten: Vec::new(),
         builder,
         best: None,
         first_round: None,
