@@ -1,6 +1,7 @@
 //! Worker threads that take units from one queue and send back uploads.
 
 use crate::RunError;
+use core_affinity::CoreId;
 use lyceum_client_node::{Node, Worker};
 use lyceum_core::{Assignment, Upload};
 use std::{
@@ -43,13 +44,20 @@ impl Pool {
         let workers = (0..threads.max(1))
             .map(|_| Worker::new(node.clone()))
             .collect::<Result<Vec<_>, _>>()?;
+        let cores = cores(workers.len());
         let threads = workers
             .into_iter()
-            .map(|worker| {
+            .enumerate()
+            .map(|(index, worker)| {
                 let (shared, sender) = (shared.clone(), sender.clone());
-                thread::Builder::new()
-                    .name("worker".into())
-                    .spawn(move || work(worker, &shared, &sender))
+                let core = cores.get(index).copied();
+                thread::Builder::new().name("worker".into()).spawn(move || {
+                    if let Some(core) = core {
+                        // Only speed depends on it, so nothing is said where the system refuses.
+                        let _ = core_affinity::set_for_current(core);
+                    }
+                    work(worker, &shared, &sender);
+                })
             })
             .collect::<Result<_, _>>()
             .map_err(|e| RunError::Panic(format!("no thread for a worker: {e}")))?;
@@ -77,6 +85,18 @@ impl Pool {
         let result = self.results.recv().unwrap_or_else(|_| gone());
         self.in_flight -= result.as_ref().map_or(1, |upload| upload.units.len());
         Some(result)
+    }
+}
+
+/// A core for each worker, where there is one for each: left to itself, a scheduler may let two workers that wake up
+/// together share a core for a whole short round. With fewer workers than cores none is bound, so that several runs
+/// side by side do not meet on the same ones.
+fn cores(workers: usize) -> Vec<CoreId> {
+    let ids = core_affinity::get_core_ids().unwrap_or_default();
+    if ids.len() == workers {
+        ids
+    } else {
+        Vec::new()
     }
 }
 
