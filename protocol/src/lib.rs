@@ -1,0 +1,2 @@
+//! The wire between coordinator and nodes.
+#![forbid(unsafe_code)]
