@@ -45,6 +45,6 @@ pub use selection::{AnySelector, ClientSelector, Roster, SelectorRun};
 pub use strategy::{
     AnyStrategy, ClientRule, Folded, LocalWork, PlainClient, Settled, Stall, Strategy, StrategyRun,
 };
-pub use sum::{ExactSum, Lane, SumError, Term};
+pub use sum::{ExactSum, Lane, SumBytesError, SumError, Term};
 pub use time::Time;
 pub use wide::wide;

@@ -4,6 +4,10 @@
 //! 2^20 in magnitude, so `t = m x` is exact in `f64`. It is split into `hi = round(4 t)` and
 //! `lo = round((t - hi / 4) 2^54)`; integers then add exactly, in any grouping.
 
+mod bytes;
+
+pub use bytes::SumBytesError;
+
 use crate::{Params, wide};
 use serde::{Deserialize, Serialize};
 
@@ -305,8 +309,11 @@ impl Accumulator {
             *lo += l;
         }
         self.check_room()?;
-        self.weight += other.weight;
-        self.terms += other.terms;
+        self.weight = self
+            .weight
+            .checked_add(other.weight)
+            .ok_or(SumError::Full)?;
+        self.terms = self.terms.checked_add(other.terms).ok_or(SumError::Full)?;
         Ok(())
     }
 
