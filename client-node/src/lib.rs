@@ -9,6 +9,7 @@
 mod course;
 mod evaluate;
 mod expert;
+pub mod machine;
 mod node;
 mod scores;
 mod train;

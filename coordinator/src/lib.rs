@@ -1,13 +1,15 @@
-//! The round machine.
+//! The round machine, what gives its units to nodes, and the files of a run.
 //!
-//! **Invariant:** this crate does no input or output, reads no clock and starts no thread. Drivers
+//! **Invariant:** [`RoundMachine`] and [`dispatch`] do no input or output, read no clock and start no thread. Drivers
 //! call [`RoundMachine::handle`], then [`RoundMachine::poll`] until it is empty; they own sockets,
 //! threads, files and time. It sees vectors, never networks.
 
 #![forbid(unsafe_code)]
 
+pub mod dispatch;
 mod machine;
 mod round;
+pub mod run;
 mod snapshot;
 #[cfg(test)]
 mod tests;

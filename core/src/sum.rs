@@ -123,6 +123,14 @@ impl ExactSum {
         }
     }
 
+    /// Whether the sum has these lanes over vectors of this length.
+    pub fn has_shape(&self, lanes: &[Lane], len: usize) -> bool {
+        let fits = |(a, lane): (&Accumulator, &Lane)| {
+            a.lane == *lane && a.hi.len() == if lane.scalar { 0 } else { len }
+        };
+        self.lanes.len() == lanes.len() && self.lanes.iter().zip(lanes).all(fits)
+    }
+
     /// Back to empty, keeping the memory.
     pub fn clear(&mut self) {
         for lane in &mut self.lanes {

@@ -1,2 +1,5 @@
 //! The wire between coordinator and nodes.
+
 #![forbid(unsafe_code)]
+
+pub mod message;

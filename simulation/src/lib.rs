@@ -5,13 +5,9 @@
 
 #![forbid(unsafe_code)]
 
-mod checkpoint;
 mod driver;
-mod error;
-mod model_file;
 mod pool;
-mod prelude;
 mod run;
 
-pub use error::RunError;
-pub use run::{Settings, run};
+pub use lyceum_coordinator::run::{RunError, Settings};
+pub use run::run;

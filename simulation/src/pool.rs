@@ -2,7 +2,7 @@
 
 use crate::RunError;
 use core_affinity::CoreId;
-use lyceum_client_node::{Node, Worker};
+use lyceum_client_node::{Node, NodeError, Worker};
 use lyceum_core::{Assignment, Upload};
 use std::{
     collections::VecDeque,
@@ -43,7 +43,8 @@ impl Pool {
         let (sender, results) = channel();
         let workers = (0..threads.max(1))
             .map(|_| Worker::new(node.clone()))
-            .collect::<Result<Vec<_>, _>>()?;
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(worker_failed)?;
         let cores = cores(workers.len());
         let threads = workers
             .into_iter()
@@ -148,13 +149,17 @@ fn work(mut worker: Worker, shared: &Shared, results: &Sender<Result<Upload, Run
         }));
         let failed = result.is_err();
         let result = match result {
-            Ok(result) => result.map_err(RunError::from),
+            Ok(result) => result.map_err(worker_failed),
             Err(panic) => Err(RunError::Panic(message(&*panic))),
         };
         if results.send(result).is_err() || failed {
             return;
         }
     }
+}
+
+fn worker_failed(error: NodeError) -> RunError {
+    RunError::Worker(error.to_string())
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> String {

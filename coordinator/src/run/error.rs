@@ -1,6 +1,5 @@
 //! Why a run did not come to its end.
 
-use lyceum_client_node::NodeError;
 use lyceum_scenarios::Diagnostic;
 use std::{io, path::PathBuf};
 
@@ -28,7 +27,7 @@ pub enum RunError {
     },
     /// A unit could not be worked on.
     #[error("a worker failed: {0}")]
-    Node(#[from] NodeError),
+    Worker(String),
     /// A worker's thread died.
     #[error("a worker panicked: {0}")]
     Panic(String),
@@ -45,7 +44,7 @@ pub enum RunError {
     Metrics(String),
     /// An upload was not taken.
     #[error("{0}")]
-    Upload(#[from] lyceum_coordinator::InputError),
+    Upload(#[from] crate::InputError),
 }
 
 impl RunError {
@@ -54,12 +53,14 @@ impl RunError {
         matches!(self, Self::Scenario(_))
     }
 
-    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    /// An error of a file, for `map_err`.
+    pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
 
-    pub(crate) fn damaged(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
+    /// A file does not hold what it should.
+    pub fn damaged(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
         Self::Damaged {
             path: path.into(),
             reason: reason.to_string(),

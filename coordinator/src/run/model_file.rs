@@ -1,12 +1,12 @@
 //! Parameters as safetensors files: one named tensor per entry of the layout.
 
-use crate::RunError;
+use super::RunError;
 use lyceum_core::{Layout, Params};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use std::{fs, path::Path};
+use std::path::Path;
 
-/// Writes parameters under the names of their layout.
-pub(crate) fn write(path: &Path, layout: &Layout, params: &Params) -> Result<(), RunError> {
+/// Parameters under the names of their layout. `path` is named in errors.
+pub fn to_safetensors(path: &Path, layout: &Layout, params: &Params) -> Result<Vec<u8>, RunError> {
     let views = layout
         .entries()
         .iter()
@@ -19,14 +19,12 @@ pub(crate) fn write(path: &Path, layout: &Layout, params: &Params) -> Result<(),
         })
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|e| RunError::damaged(path, e))?;
-    let bytes = safetensors::serialize(views, None).map_err(|e| RunError::damaged(path, e))?;
-    write_durably(path, &bytes)
+    safetensors::serialize(views, None).map_err(|e| RunError::damaged(path, e))
 }
 
-/// Reads parameters of this layout; every tensor must be there, with its shape, in `f32`.
-pub(crate) fn read(path: &Path, layout: &Layout) -> Result<Params, RunError> {
-    let bytes = fs::read(path).map_err(RunError::file(path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| RunError::damaged(path, e))?;
+/// Reads parameters of this layout from the bytes of the file at `path`; every tensor must be there, with its shape, in `f32`.
+pub fn from_safetensors(path: &Path, bytes: &[u8], layout: &Layout) -> Result<Params, RunError> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| RunError::damaged(path, e))?;
     let mut params = Params::zeros(layout.len());
     let values = params.make_mut();
     for entry in layout.entries() {
@@ -55,22 +53,4 @@ pub(crate) fn read(path: &Path, layout: &Layout) -> Result<Params, RunError> {
         )),
         None => Ok(params),
     }
-}
-
-/// Writes a file so that after a crash it is there whole or not at all.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    use std::io::Write;
-    let temporary = path.with_extension("new");
-    let mut file = fs::File::create(&temporary).map_err(RunError::file(&temporary))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_data())
-        .map_err(RunError::file(&temporary))?;
-    fs::rename(&temporary, path).map_err(RunError::file(path))?;
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    fs::File::open(folder)
-        .and_then(|f| f.sync_all())
-        .map_err(RunError::file(folder))
 }

@@ -1,0 +1,477 @@
+//! The node's side of a run: what it holds, what it has offered, whom it talks to.
+//!
+//! Repeating a message changes nothing: a unit that is held is not begun again, one that was answered is answered from
+//! memory. A result is kept until the coordinator says that it is safe.
+//!
+//! **Invariant:** no input or output, no clock, no thread; drivers own them.
+
+use lyceum_core::{Assignment, ClientId, ExpertScores, Fingerprint, Ticket, Time, UnitId, Upload};
+use lyceum_protocol::message::{
+    Hello, NumericProfile, OwnData, Pulse, Ready, Report, SessionId, ToCoordinator, ToNode, Welcome,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+/// Heartbeats without a word from the coordinator after which the connection is given up.
+const SILENT_HEARTBEATS: u64 = 6;
+/// Microseconds between two greetings before the coordinator has said how often it wants to hear from the node.
+const GREETING_EVERY: u64 = 1_000_000;
+
+/// What the node's driver is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    /// Say this to the coordinator.
+    Send(ToCoordinator),
+    /// Give the connection up and make another.
+    Reconnect,
+    /// Load the scenario's data, then call [`NodeMachine::prepared`].
+    Prepare(Preparation),
+    /// Work on a unit, and sum it with others of its ticket.
+    Work {
+        /// To be given back with what comes of it.
+        generation: u64,
+        /// The unit.
+        assignment: Assignment,
+    },
+    /// Whether sums should be handed in as soon as nothing waits.
+    Flush(bool),
+    /// Throw away all units and sums; those of an earlier generation are void.
+    Clear,
+    /// The coordinator has no more work for now.
+    Finished,
+    /// The node cannot take part.
+    Stop(String),
+}
+
+/// What has to be at hand before work begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preparation {
+    /// The resolved scenario, as text.
+    pub scenario: Arc<str>,
+    /// What the expert makes of the samples, where one is needed and trained.
+    pub expert: Option<Arc<ExpertScores>>,
+    /// The one real client that this node is.
+    pub client: Option<ClientId>,
+}
+
+/// What a node says of what it loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// Digest of the scenario.
+    pub scenario: Fingerprint,
+    /// Digest of the samples; `None` for a real client.
+    pub data: Option<Fingerprint>,
+    /// The node's arithmetic.
+    pub profile: NumericProfile,
+    /// A real client's own samples.
+    pub own: Option<OwnData>,
+}
+
+/// How far a held unit is.
+#[derive(Clone, Debug, PartialEq)]
+enum Held {
+    Open(Assignment),
+    Summed(Assignment),
+    Offered,
+}
+
+/// Where the conversation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Offline,
+    Greeting,
+    Preparing,
+    Working,
+}
+
+/// One node.
+pub struct NodeMachine {
+    hello: Hello,
+    phase: Phase,
+    session: SessionId,
+    heartbeat: u64,
+    preparation: Option<Preparation>,
+    loaded: Option<Prepared>,
+    /// The coordinator has answered in this session, so it knows that the node is ready.
+    confirmed: bool,
+    ticket: Ticket,
+    held: BTreeMap<UnitId, Held>,
+    offers: Vec<Upload>,
+    flush: bool,
+    generation: u64,
+    steps: u64,
+    heard: Time,
+    next_word: Time,
+    orders: VecDeque<Order>,
+}
+
+impl NodeMachine {
+    /// A node that is not connected.
+    pub fn new(hello: Hello) -> Self {
+        Self {
+            hello,
+            phase: Phase::Offline,
+            session: SessionId::default(),
+            heartbeat: GREETING_EVERY,
+            preparation: None,
+            loaded: None,
+            confirmed: false,
+            ticket: Ticket(0),
+            held: BTreeMap::new(),
+            offers: Vec::new(),
+            flush: false,
+            generation: 0,
+            steps: 0,
+            heard: Time(0),
+            next_word: Time(0),
+            orders: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to do, if there is one.
+    pub fn poll(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// When the node wants to be called although nothing happened.
+    pub fn deadline(&self) -> Option<Time> {
+        (self.phase != Phase::Offline).then_some(self.next_word.min(self.silent_at()))
+    }
+
+    /// Results that are not known to be safe.
+    pub fn offers(&self) -> &[Upload] {
+        &self.offers
+    }
+
+    fn silent_at(&self) -> Time {
+        Time(
+            self.heard
+                .0
+                .saturating_add(SILENT_HEARTBEATS * self.heartbeat),
+        )
+    }
+
+    /// A connection is there.
+    pub fn connected(&mut self, now: Time) {
+        self.hello.attempt += 1;
+        self.phase = Phase::Greeting;
+        self.heard = now;
+        self.greet(now);
+    }
+
+    /// The connection is gone. Work goes on.
+    pub fn disconnected(&mut self) {
+        self.phase = Phase::Offline;
+        self.confirmed = false;
+    }
+
+    /// Says goodbye; the driver closes the connection once that is sent.
+    pub fn leave(&mut self) {
+        if self.phase != Phase::Offline {
+            let session = self.session;
+            self.send(ToCoordinator::Goodbye { session });
+        }
+        self.disconnected();
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self, now: Time) {
+        if self.phase == Phase::Offline {
+            return;
+        }
+        if now >= self.silent_at() {
+            self.disconnected();
+            self.orders.push_back(Order::Reconnect);
+        } else if now >= self.next_word {
+            match self.phase {
+                Phase::Offline => {}
+                Phase::Greeting => self.greet(now),
+                // Loading takes what it takes; the word says that the node is alive.
+                Phase::Preparing => self.report(now),
+                Phase::Working => self.repeat(now),
+            }
+        }
+    }
+
+    fn greet(&mut self, now: Time) {
+        self.next_word = Time(now.0 + self.heartbeat);
+        self.send(ToCoordinator::Hello(self.hello.clone()));
+    }
+
+    /// Says again what was not confirmed.
+    fn repeat(&mut self, now: Time) {
+        if !self.confirmed {
+            self.say_ready();
+        }
+        self.report(now);
+        for upload in self.offers.clone() {
+            self.offer(upload);
+        }
+    }
+
+    fn send(&mut self, message: ToCoordinator) {
+        self.orders.push_back(Order::Send(message));
+    }
+
+    fn offer(&mut self, upload: Upload) {
+        let session = self.session;
+        if self.phase == Phase::Working {
+            self.send(ToCoordinator::Offer { session, upload });
+        }
+    }
+
+    fn report(&mut self, now: Time) {
+        self.next_word = Time(now.0 + self.heartbeat);
+        let open = self
+            .held
+            .values()
+            .filter(|held| matches!(held, Held::Open(_)))
+            .count();
+        let report = Report {
+            session: self.session,
+            ticket: self.ticket,
+            held: self.held.keys().copied().collect(),
+            open: open as u32,
+            steps: self.steps,
+        };
+        self.send(ToCoordinator::Report(report));
+    }
+
+    fn say_ready(&mut self) {
+        let Some(loaded) = self.loaded.clone() else {
+            return;
+        };
+        self.send(ToCoordinator::Ready(Ready {
+            session: self.session,
+            scenario: loaded.scenario,
+            data: loaded.data,
+            profile: loaded.profile,
+            own: loaded.own,
+        }));
+    }
+
+    /// Hears the coordinator.
+    pub fn hear(&mut self, now: Time, message: ToNode) {
+        if self.phase == Phase::Offline {
+            return;
+        }
+        if message
+            .session()
+            .is_some_and(|session| session != self.session)
+        {
+            return;
+        }
+        self.heard = now;
+        match message {
+            ToNode::Welcome(welcome) => self.welcomed(now, welcome),
+            ToNode::Refuse(reason) => {
+                self.disconnected();
+                self.orders.push_back(Order::Stop(reason));
+            }
+            ToNode::Assign { assignment, .. } => self.assigned(assignment),
+            ToNode::Pulse(pulse) => self.pulsed(pulse),
+            ToNode::Finished { .. } => self.orders.push_back(Order::Finished),
+        }
+    }
+
+    fn welcomed(&mut self, now: Time, welcome: Welcome) {
+        if welcome.attempt != self.hello.attempt || welcome.session <= self.session {
+            return;
+        }
+        self.session = welcome.session;
+        self.heartbeat = welcome.heartbeat_micros.max(1);
+        self.confirmed = false;
+        let preparation = Preparation {
+            scenario: welcome.scenario,
+            expert: welcome.expert,
+            client: welcome.client,
+        };
+        if self.preparation.as_ref() == Some(&preparation) && self.loaded.is_some() {
+            return self.work(now);
+        }
+        self.loaded = None;
+        self.preparation = Some(preparation.clone());
+        self.phase = Phase::Preparing;
+        self.next_word = Time(now.0 + self.heartbeat);
+        self.clear();
+        self.orders.push_back(Order::Prepare(preparation));
+    }
+
+    /// What came of an [`Order::Prepare`]. One for an earlier scenario is not taken.
+    pub fn prepared(
+        &mut self,
+        now: Time,
+        preparation: &Preparation,
+        result: Result<Prepared, String>,
+    ) {
+        if self.preparation.as_ref() != Some(preparation) {
+            return;
+        }
+        match result {
+            Ok(loaded) => {
+                self.loaded = Some(loaded);
+                if self.phase == Phase::Preparing {
+                    self.work(now);
+                }
+            }
+            Err(reason) => self.orders.push_back(Order::Stop(reason)),
+        }
+    }
+
+    fn work(&mut self, now: Time) {
+        self.phase = Phase::Working;
+        self.repeat(now);
+    }
+
+    /// Moves to the coordinator's ticket; says whether a message about it is to be heard. A coordinator that was
+    /// restarted may have gone back, so the first word of a session decides.
+    fn follow(&mut self, ticket: Ticket) -> bool {
+        let first = !std::mem::replace(&mut self.confirmed, true);
+        if ticket < self.ticket && !first {
+            return false;
+        }
+        if ticket != self.ticket {
+            self.ticket = ticket;
+            self.held.clear();
+            self.offers.clear();
+            self.clear();
+        }
+        true
+    }
+
+    /// Throws away what is not offered yet.
+    fn clear(&mut self) {
+        self.generation += 1;
+        self.flush = false;
+        self.orders.push_back(Order::Clear);
+    }
+
+    fn assigned(&mut self, assignment: Assignment) {
+        if self.phase != Phase::Working || !self.follow(assignment.ticket) {
+            return;
+        }
+        let unit = assignment.unit;
+        match self.held.get(&unit) {
+            None => {
+                self.held.insert(unit, Held::Open(assignment.clone()));
+                self.start(assignment);
+            }
+            Some(Held::Offered) => {
+                let upload = self
+                    .offers
+                    .iter()
+                    .find(|u| u.units.contains(&unit))
+                    .cloned();
+                upload.into_iter().for_each(|upload| self.offer(upload));
+            }
+            Some(Held::Open(_) | Held::Summed(_)) => {}
+        }
+    }
+
+    fn start(&mut self, assignment: Assignment) {
+        let generation = self.generation;
+        self.orders.push_back(Order::Work {
+            generation,
+            assignment,
+        });
+    }
+
+    fn pulsed(&mut self, pulse: Pulse) {
+        if self.phase != Phase::Working || !self.follow(pulse.ticket) {
+            return;
+        }
+        self.drop_units(&pulse.drop);
+        if self.flush != pulse.flush {
+            self.flush = pulse.flush;
+            self.orders.push_back(Order::Flush(pulse.flush));
+        }
+    }
+
+    /// Forgets units. Where one of them is part of a sum that was not offered yet, the others of that sum are worked on
+    /// again: nothing can be taken out of a sum.
+    fn drop_units(&mut self, units: &[UnitId]) {
+        let mut spoiled = false;
+        for unit in units {
+            match self.held.remove(unit) {
+                Some(Held::Open(_) | Held::Summed(_)) => spoiled = true,
+                Some(Held::Offered) | None => {}
+            }
+        }
+        self.offers
+            .retain(|upload| !upload.units.iter().any(|unit| units.contains(unit)));
+        if spoiled {
+            let flush = self.flush;
+            self.clear();
+            let again: Vec<Assignment> =
+                self.held.values_mut().filter_map(Held::reopened).collect();
+            again
+                .into_iter()
+                .for_each(|assignment| self.start(assignment));
+            self.flush = flush;
+            self.orders.push_back(Order::Flush(flush));
+        }
+    }
+
+    /// A unit is worked through and in a sum.
+    pub fn summed(&mut self, now: Time, generation: u64, unit: UnitId, steps: u64) {
+        self.steps += steps;
+        if generation != self.generation {
+            return;
+        }
+        if let Some(held) = self.held.get_mut(&unit)
+            && let Held::Open(assignment) = held
+        {
+            *held = Held::Summed(assignment.clone());
+            self.ask_for_more(now);
+        }
+    }
+
+    fn ask_for_more(&mut self, now: Time) {
+        let open = self
+            .held
+            .values()
+            .filter(|h| matches!(h, Held::Open(_)))
+            .count();
+        if self.phase == Phase::Working && !self.flush && open <= self.hello.threads as usize {
+            self.report(now);
+        }
+    }
+
+    /// A result of units that were started in this generation.
+    pub fn finished(&mut self, now: Time, generation: u64, upload: Upload) {
+        if generation != self.generation || upload.ticket != self.ticket {
+            return;
+        }
+        if !upload.units.iter().all(|unit| self.held.contains_key(unit)) {
+            return;
+        }
+        for unit in &upload.units {
+            self.held.insert(*unit, Held::Offered);
+        }
+        self.offers.push(upload.clone());
+        self.offer(upload);
+        self.ask_for_more(now);
+    }
+
+    /// A unit could not be worked on; nothing of that kind will go better next time.
+    pub fn failed(&mut self, reason: String) {
+        self.leave();
+        self.orders.push_back(Order::Stop(reason));
+    }
+}
+
+impl Held {
+    /// The assignment of a unit that is not offered yet, which counts as not begun again.
+    fn reopened(&mut self) -> Option<Assignment> {
+        match self {
+            Self::Open(assignment) | Self::Summed(assignment) => {
+                let again = assignment.clone();
+                *self = Self::Open(again.clone());
+                Some(again)
+            }
+            Self::Offered => None,
+        }
+    }
+}

@@ -1,0 +1,600 @@
+//! Who works on what: units on one side, nodes that come, go and lag on the other.
+//!
+//! A unit waits in a queue, is given to a node, and is answered by the first complete upload that names it. What a
+//! node holds is what it reports; whatever is missing there is sent again. A lost node's units go back to the queue.
+//!
+//! **Invariant:** no input or output, no clock: connections are numbers, time is told.
+
+mod admission;
+mod check;
+mod node;
+#[cfg(test)]
+mod tests;
+
+pub use admission::{Admission, Standing};
+pub use node::NodeStatus;
+
+use lyceum_core::{Assignment, ClientId, DataRef, Lane, Ticket, Time, UnitId, Upload};
+use lyceum_protocol::message::{NodeName, Pulse, Report, ToCoordinator, ToNode};
+use node::Node;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A connection, numbered by the driver; numbers are not used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Peer(pub u64);
+
+/// Who speaks on a connection, as its certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Speaker {
+    /// The connection.
+    pub peer: Peer,
+    /// The node.
+    pub name: NodeName,
+    /// What it may do.
+    pub standing: Standing,
+}
+
+/// What does not depend on the scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Microseconds between two reports of a node.
+    pub heartbeat: u64,
+    /// Microseconds without a word after which a node is lost.
+    pub lease: u64,
+    /// Microseconds after which a unit that a node should hold and does not report is sent again.
+    pub resend: u64,
+    /// Microseconds after which a unit is given to a second node as well; `None` waits.
+    pub reassign: Option<u64>,
+    /// Nodes that are admitted at most.
+    pub nodes: usize,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            heartbeat: 2_000_000,
+            lease: 15_000_000,
+            resend: 5_000_000,
+            reassign: None,
+            nodes: 100_000,
+        }
+    }
+}
+
+/// What the dispatch tells its driver.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    /// Say this on a connection.
+    Send(Peer, ToNode),
+    /// End a connection, with the reason.
+    Close(Peer, String),
+    /// Units are answered.
+    Deliver(Upload),
+    /// Something that an operator wants to know.
+    Notice(Notice),
+}
+
+/// What happened to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// It may work.
+    Joined {
+        /// Which one.
+        node: NodeName,
+        /// Threads that it offers.
+        threads: u32,
+    },
+    /// It does not work for us any more; its units are given to others.
+    Lost {
+        /// Which one.
+        node: NodeName,
+        /// Units that wait again.
+        units: usize,
+        /// Why.
+        reason: &'static str,
+    },
+    /// It is not let in, or what it sent is not taken.
+    Refused {
+        /// Which one.
+        node: NodeName,
+        /// Why.
+        reason: String,
+    },
+    /// An upload came that nobody waits for.
+    Late {
+        /// From which node.
+        node: NodeName,
+        /// Units that were answered already.
+        units: usize,
+    },
+}
+
+/// A unit that is not answered yet.
+struct Unit {
+    assignment: Assignment,
+    /// When it was given to whom.
+    holders: BTreeMap<NodeName, Time>,
+    waiting: bool,
+}
+
+/// Gives units to nodes.
+pub struct Dispatch {
+    pace: Pace,
+    admission: Admission,
+    lanes: Vec<Lane>,
+    nodes: BTreeMap<NodeName, Node>,
+    peers: BTreeMap<Peer, NodeName>,
+    ticket: Ticket,
+    units: BTreeMap<UnitId, Unit>,
+    queue: VecDeque<UnitId>,
+    /// Answered, but not safe on disk yet.
+    unsafe_yet: BTreeSet<UnitId>,
+    /// Whether units may be held that an earlier process gave out.
+    resumed: bool,
+    next_session: u64,
+    orders: VecDeque<Order>,
+}
+
+impl Dispatch {
+    /// Nothing to do and nobody there. `incarnation` counts the processes that have worked on this run, from 1.
+    pub fn new(pace: Pace, admission: Admission, lanes: Vec<Lane>, incarnation: u32) -> Self {
+        Self {
+            pace,
+            admission,
+            lanes,
+            nodes: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            ticket: Ticket(0),
+            units: BTreeMap::new(),
+            queue: VecDeque::new(),
+            unsafe_yet: BTreeSet::new(),
+            resumed: incarnation > 1,
+            next_session: u64::from(incarnation) << 32,
+            orders: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to do, if there is one.
+    pub fn poll(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// Takes units of a stage. All of an earlier ticket are void from now on.
+    pub fn assign(&mut self, now: Time, assignments: Vec<Assignment>) {
+        for assignment in assignments {
+            if assignment.ticket != self.ticket {
+                self.begin_ticket(assignment.ticket);
+            }
+            let (id, unit) = (assignment.unit, Unit::new(assignment));
+            self.queue.push_back(id);
+            self.units.insert(id, unit);
+        }
+        self.fill(now);
+    }
+
+    /// Gives up on all units that are not answered.
+    pub fn void(&mut self) {
+        self.units.clear();
+        self.queue.clear();
+    }
+
+    fn begin_ticket(&mut self, ticket: Ticket) {
+        self.void();
+        self.unsafe_yet.clear();
+        self.ticket = ticket;
+        self.nodes.values_mut().for_each(Node::forget_work);
+    }
+
+    /// Answered units are safe: their nodes may forget them.
+    pub fn safe(&mut self, ticket: Ticket, units: &[UnitId]) {
+        if ticket == self.ticket {
+            units.iter().for_each(|unit| {
+                self.unsafe_yet.remove(unit);
+            });
+        }
+    }
+
+    /// Hears a node.
+    pub fn hear(&mut self, now: Time, from: &Speaker, message: ToCoordinator) {
+        if let ToCoordinator::Hello(hello) = message {
+            return self.hello(now, from, hello);
+        }
+        let peer = from.peer;
+        let Some(name) = self.peers.get(&peer).cloned() else {
+            return;
+        };
+        let Some(node) = self.nodes.get_mut(&name) else {
+            return;
+        };
+        if node.peer != Some(peer) || message.session() != Some(node.session) {
+            return;
+        }
+        node.heard = now;
+        match message {
+            ToCoordinator::Hello(_) => {}
+            ToCoordinator::Ready(ready) => self.ready(now, &name, ready),
+            ToCoordinator::Report(report) => self.report(now, &name, &report),
+            ToCoordinator::Offer { upload, .. } => self.offer(now, &name, upload),
+            ToCoordinator::Goodbye { .. } => {
+                self.lose(&name, "it said goodbye");
+                self.fill(now);
+            }
+        }
+    }
+
+    /// A connection ended. The node may come back and go on with what it holds, within its lease.
+    pub fn gone(&mut self, peer: Peer) {
+        let node = self
+            .peers
+            .remove(&peer)
+            .and_then(|n| self.nodes.get_mut(&n));
+        if let Some(node) = node.filter(|n| n.peer == Some(peer)) {
+            node.peer = None;
+            node.ready = false;
+        }
+    }
+
+    /// When something happens although nobody says a word.
+    pub fn deadline(&self) -> Option<Time> {
+        let leases = self
+            .nodes
+            .values()
+            .filter(|n| n.is_counted())
+            .map(|n| Time(n.heard.0.saturating_add(self.pace.lease)));
+        let slow = self.pace.reassign.into_iter().flat_map(|after| {
+            let given = |unit: &Unit| unit.given_last().map(|t| Time(t.0.saturating_add(after)));
+            self.units
+                .values()
+                .filter(|u| !u.waiting)
+                .filter_map(given)
+                .collect::<Vec<_>>()
+        });
+        leases.chain(slow).min()
+    }
+
+    /// Lets time pass: loses nodes that are silent, gives units of slow ones to others too.
+    pub fn tick(&mut self, now: Time) {
+        let lease = self.pace.lease;
+        let silent = |n: &Node| n.is_counted() && n.heard.0.saturating_add(lease) <= now.0;
+        let lost: Vec<NodeName> = self
+            .nodes
+            .iter()
+            .filter(|(_, n)| silent(n))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &lost {
+            self.lose(name, "it was silent for too long");
+        }
+        if let Some(after) = self.pace.reassign {
+            self.give_again(now, after);
+        }
+        self.fill(now);
+    }
+
+    fn give_again(&mut self, now: Time, after: u64) {
+        let slow = |unit: &Unit| {
+            let given = unit.given_last();
+            !unit.waiting && given.is_some_and(|t| t.0.saturating_add(after) <= now.0)
+        };
+        let late: Vec<UnitId> = self
+            .units
+            .iter()
+            .filter(|(_, unit)| slow(unit))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            self.requeue(id);
+        }
+    }
+
+    fn requeue(&mut self, id: UnitId) {
+        if let Some(unit) = self.units.get_mut(&id).filter(|u| !u.waiting) {
+            unit.waiting = true;
+            self.queue.push_back(id);
+        }
+    }
+
+    /// Takes a node's work away from it.
+    fn lose(&mut self, name: &NodeName, reason: &'static str) {
+        let Some(node) = self.nodes.get_mut(name) else {
+            return;
+        };
+        let peer = node.peer.take();
+        node.ready = false;
+        node.holds_work = false;
+        node.open = 0;
+        if let Some(peer) = peer {
+            self.peers.remove(&peer);
+            self.orders.push_back(Order::Close(peer, reason.into()));
+        }
+        let mut units = 0;
+        let held: Vec<UnitId> = self.held_by(name);
+        for id in held {
+            units += usize::from(self.let_go(id, name));
+        }
+        let node = name.clone();
+        self.orders.push_back(Order::Notice(Notice::Lost {
+            node,
+            units,
+            reason,
+        }));
+    }
+
+    fn held_by(&self, name: &NodeName) -> Vec<UnitId> {
+        self.units
+            .iter()
+            .filter(|(_, unit)| unit.holders.contains_key(name))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// A node does not hold a unit any more; says whether the unit waits again for that.
+    fn let_go(&mut self, id: UnitId, name: &NodeName) -> bool {
+        let Some(unit) = self.units.get_mut(&id) else {
+            return false;
+        };
+        unit.holders.remove(name);
+        if unit.holders.is_empty() && !unit.waiting {
+            self.requeue(id);
+            return true;
+        }
+        false
+    }
+
+    fn report(&mut self, now: Time, name: &NodeName, report: &Report) {
+        if report.ticket == self.ticket {
+            self.adopt(now, name, report);
+            self.send_missing(now, name, report);
+        }
+        let Some(node) = self.nodes.get_mut(name) else {
+            return;
+        };
+        node.steps = report.steps;
+        node.open = if report.ticket == self.ticket {
+            report.open as usize
+        } else {
+            0
+        };
+        let in_flight = |unit: &&Unit| {
+            unit.holders.contains_key(name)
+                && report.held.binary_search(&unit.assignment.unit).is_err()
+        };
+        node.open += self.units.values().filter(in_flight).count();
+        self.fill(now);
+        let done = |id: &&UnitId| !self.units.contains_key(id) && !self.unsafe_yet.contains(id);
+        let drop = if report.ticket == self.ticket {
+            report.held.iter().filter(done).copied().collect()
+        } else {
+            report.held.clone()
+        };
+        self.pulse(name, drop);
+    }
+
+    /// After a restart nobody knows who was given what; nodes that still hold a unit keep it.
+    fn adopt(&mut self, now: Time, name: &NodeName, report: &Report) {
+        if !self.resumed {
+            return;
+        }
+        for id in &report.held {
+            let owner = |unit: &Unit| self.admission.owner(unit.client());
+            let Some(unit) = self.units.get_mut(id) else {
+                continue;
+            };
+            if owner(unit).is_none_or(|o| o == name) && unit.holders.is_empty() {
+                unit.holders.insert(name.clone(), now);
+                unit.waiting = false;
+                self.queue.retain(|waiting| waiting != id);
+                if let Some(node) = self.nodes.get_mut(name) {
+                    node.given.insert(*id);
+                }
+            }
+        }
+    }
+
+    fn send_missing(&mut self, now: Time, name: &NodeName, report: &Report) {
+        let Some(node) = self.nodes.get_mut(name) else {
+            return;
+        };
+        let first = !std::mem::replace(&mut node.reported, true);
+        let (peer, session) = (node.peer, node.session);
+        for (id, unit) in &mut self.units {
+            let Some(given) = unit.holders.get_mut(name) else {
+                continue;
+            };
+            let overdue = first || given.0.saturating_add(self.pace.resend) <= now.0;
+            if report.held.binary_search(id).is_err() && overdue {
+                *given = now;
+                let assignment = unit.assignment.clone();
+                let message = ToNode::Assign {
+                    session,
+                    assignment,
+                };
+                self.orders
+                    .extend(peer.map(|peer| Order::Send(peer, message)));
+            }
+        }
+    }
+
+    fn offer(&mut self, now: Time, name: &NodeName, upload: Upload) {
+        if upload.ticket != self.ticket {
+            return self.pulse(name, upload.units);
+        }
+        let Some(node) = self.nodes.get_mut(name) else {
+            return;
+        };
+        if let Some(unit) = upload.units.iter().find(|u| !node.given.contains(u)) {
+            let reason = format!("it answers unit {unit}, which it was not given");
+            return self.refuse(name, reason);
+        }
+        let known = |id: &&UnitId| self.units.contains_key(id);
+        let pending = upload.units.iter().filter(known).count();
+        if pending < upload.units.len() {
+            return self.late(now, name, upload, pending);
+        }
+        let assignments: Vec<&Assignment> = upload
+            .units
+            .iter()
+            .map(|id| &self.units[id].assignment)
+            .collect();
+        if let Err(reason) = check::answers(&upload, &assignments, &self.lanes) {
+            return self.refuse(name, reason);
+        }
+        node.answered += upload.units.len() as u64;
+        for id in &upload.units {
+            self.units.remove(id);
+            self.unsafe_yet.insert(*id);
+        }
+        let units = &self.units;
+        self.queue.retain(|id| units.contains_key(id));
+        self.orders.push_back(Order::Deliver(upload));
+    }
+
+    /// Somebody else was faster with some of the units. Nothing of the upload counts; what is still waited for is
+    /// worked on again.
+    fn late(&mut self, now: Time, name: &NodeName, upload: Upload, pending: usize) {
+        if pending > 0 {
+            for id in &upload.units {
+                self.let_go(*id, name);
+            }
+        }
+        let node = name.clone();
+        let units = upload.units.len() - pending;
+        self.orders
+            .push_back(Order::Notice(Notice::Late { node, units }));
+        let unsafe_yet = &self.unsafe_yet;
+        let drop = upload.units.into_iter();
+        let drop = match pending {
+            0 => drop.filter(|u| !unsafe_yet.contains(u)).collect(),
+            _ => drop.collect(),
+        };
+        self.pulse(name, drop);
+        self.fill(now);
+    }
+
+    /// What a node sent cannot be taken: it is shut out, and others do its work.
+    fn refuse(&mut self, name: &NodeName, reason: String) {
+        let node = name.clone();
+        let peer = self.nodes.get(name).and_then(|n| n.peer);
+        self.orders.push_back(Order::Notice(Notice::Refused {
+            node,
+            reason: reason.clone(),
+        }));
+        if let Some(peer) = peer {
+            self.orders
+                .push_back(Order::Send(peer, ToNode::Refuse(reason)));
+        }
+        self.lose(name, "what it sent was refused");
+    }
+
+    fn pulse(&mut self, name: &NodeName, drop: Vec<UnitId>) {
+        let Some(node) = self.nodes.get(name) else {
+            return;
+        };
+        let pulse = Pulse {
+            session: node.session,
+            ticket: self.ticket,
+            flush: self.queue.is_empty(),
+            drop,
+        };
+        if let Some(peer) = node.peer {
+            self.orders
+                .push_back(Order::Send(peer, ToNode::Pulse(pulse)));
+        }
+    }
+
+    /// Gives waiting units to nodes with room.
+    fn fill(&mut self, now: Time) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let threads: usize = self
+            .nodes
+            .values()
+            .filter(|n| n.is_worker())
+            .map(|n| n.threads as usize)
+            .sum();
+        let names: Vec<NodeName> = self
+            .nodes
+            .iter()
+            .filter(|(_, n)| n.ready)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &names {
+            self.fill_node(now, name, threads.max(1));
+        }
+        if self.queue.is_empty() {
+            for name in names {
+                self.pulse(&name, Vec::new());
+            }
+        }
+    }
+
+    /// Half of its share of what waits, so that all end at about the same time, and never less than keeps its threads
+    /// busy while it asks for more. A real client gets all that is its own.
+    fn fill_node(&mut self, now: Time, name: &NodeName, all_threads: usize) {
+        let Some(node) = self.nodes.get(name) else {
+            return;
+        };
+        let (worker, threads) = (node.is_worker(), node.threads as usize);
+        let share = (self.queue.len() * threads).div_ceil(2 * all_threads);
+        let room = match worker {
+            true => share.max(threads + 1).saturating_sub(node.open),
+            false => self.queue.len(),
+        };
+        for _ in 0..room {
+            let fits = |id: &UnitId| {
+                let unit = &self.units[id];
+                let owner = self.admission.owner(unit.client());
+                !unit.holders.contains_key(name) && owner.map_or(worker, |owner| owner == name)
+            };
+            let Some(id) = self
+                .queue
+                .iter()
+                .position(fits)
+                .and_then(|place| self.queue.remove(place))
+            else {
+                return;
+            };
+            self.give(now, name, id);
+        }
+    }
+
+    fn give(&mut self, now: Time, name: &NodeName, id: UnitId) {
+        let (Some(node), Some(unit)) = (self.nodes.get_mut(name), self.units.get_mut(&id)) else {
+            return;
+        };
+        unit.waiting = false;
+        unit.holders.insert(name.clone(), now);
+        node.given.insert(id);
+        node.open += 1;
+        let (session, assignment) = (node.session, unit.assignment.clone());
+        let message = ToNode::Assign {
+            session,
+            assignment,
+        };
+        self.orders
+            .extend(node.peer.map(|peer| Order::Send(peer, message)));
+    }
+}
+
+impl Unit {
+    fn new(assignment: Assignment) -> Self {
+        Self {
+            assignment,
+            holders: BTreeMap::new(),
+            waiting: true,
+        }
+    }
+
+    /// The client that decides who may work on it; real clients stand alone in their units.
+    fn client(&self) -> Option<ClientId> {
+        match self.assignment.jobs.first()?.data {
+            DataRef::Shard(client) => Some(client),
+            DataRef::Probe { .. } | DataRef::Pool => None,
+        }
+    }
+
+    fn given_last(&self) -> Option<Time> {
+        self.holders.values().max().copied()
+    }
+}

@@ -1,0 +1,342 @@
+//! The folder of a run: its event log, checkpoints, tables and summary.
+
+use super::{
+    RunError,
+    checkpoint::{self, Latest},
+    prepared::Prepared,
+    storage::Folder,
+};
+use crate::{RoundMachine, Snapshot};
+use lyceum_core::{ClientId, Event, Params, Probe, Round};
+use lyceum_metrics::{
+    Conditions, EVENTS, EventLog, Status, Summary, SummaryBuilder, cpu_seconds, peak_rss_mib,
+    write_tables,
+};
+use lyceum_scenarios::Scenario;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+const LOCK_TRIES: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// What does not change the answer.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Worker threads.
+    pub threads: usize,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Where data sets are looked for.
+    pub folders: Vec<PathBuf>,
+    /// Go on from the folder's checkpoint.
+    pub resume: bool,
+    /// Least time between checkpoints; zero saves after every round.
+    pub checkpoint_every: Duration,
+    /// When the process started.
+    pub started: Instant,
+}
+
+/// The run's folder, held against other processes for as long as this lives.
+#[derive(Debug)]
+pub struct Held {
+    _lock: fs::File,
+}
+
+impl Settings {
+    /// Makes the run's folder this process's own.
+    pub fn hold(&self) -> Result<Held, RunError> {
+        fs::create_dir_all(&self.out).map_err(RunError::file(&self.out))?;
+        let path = self.out.join("lock");
+        let file = fs::File::create(&path).map_err(RunError::file(&path))?;
+        // A process that is just being started holds its parent's files for a moment, this one among them.
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Held { _lock: file }),
+                Err(fs::TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+                Err(fs::TryLockError::Error(e)) => return Err(RunError::file(path)(e)),
+            }
+        }
+        Err(RunError::damaged(
+            &self.out,
+            "another process is running in this folder; choose another --out",
+        ))
+    }
+
+    /// The summary of a run that has nothing left to do.
+    pub fn finished(
+        &self,
+        latest: &Option<Latest>,
+        prepared: &Prepared,
+        scenario: &Scenario,
+    ) -> Option<Summary> {
+        let rounds = scenario.run.rounds.get() as u64;
+        let done = latest
+            .as_ref()
+            .is_some_and(|l| l.rounds == rounds && l.scenario == prepared.digest);
+        let summary = Summary::read(&self.out.join("summary.json")).ok()?;
+        (done && summary.status == Status::Finished).then_some(summary)
+    }
+}
+
+/// Sees every event.
+pub type Observer<'a> = dyn FnMut(&Event) + 'a;
+
+/// The files of a run in flight.
+pub struct RunFiles<'a> {
+    /// What is run.
+    pub scenario: &'a Scenario,
+    /// Where and how.
+    pub settings: &'a Settings,
+    /// What it stands on.
+    pub prepared: Prepared,
+    /// The run's folder.
+    pub storage: Folder,
+    log: EventLog,
+    /// Events that are not in the log yet.
+    unwritten: Vec<Event>,
+    builder: SummaryBuilder,
+    best: Option<Params>,
+    first_round: Option<f64>,
+    observe: &'a mut Observer<'a>,
+}
+
+impl<'a> RunFiles<'a> {
+    /// Writes what a run begins with or, where there is a checkpoint, takes machine, log and summary back to it.
+    pub fn open(
+        scenario: &'a Scenario,
+        settings: &'a Settings,
+        prepared: Prepared,
+        latest: Option<&Latest>,
+        machine: &mut RoundMachine,
+        observe: &'a mut Observer<'a>,
+    ) -> Result<Self, RunError> {
+        let mut storage = Folder::new(&settings.out);
+        let (log, builder) = match latest {
+            Some(latest) => go_on(latest, &prepared, &storage, machine, settings)?,
+            None => begin(scenario, &prepared, &mut storage, settings)?,
+        };
+        let mut files = Self {
+            scenario,
+            settings,
+            prepared,
+            storage,
+            log,
+            unwritten: Vec::new(),
+            builder,
+            best: None,
+            first_round: None,
+            observe,
+        };
+        files.announce(machine.rounds_done());
+        Ok(files)
+    }
+
+    fn announce(&mut self, rounds_done: u64) {
+        let started = Event::RunStarted {
+            name: self.scenario.run.name.clone(),
+            seed: self.scenario.run.seed,
+            rounds: self.scenario.run.rounds.get() as u64,
+            clients: self.scenario.data.clients.get() as u64,
+            parameters: self.prepared.network.layout().len() as u64,
+            scenario: self.prepared.digest,
+        };
+        if rounds_done > 0 {
+            return (self.observe)(&started);
+        }
+        self.record(started);
+        if let Some(expert) = &self.prepared.expert {
+            let losses = &expert.scores.losses;
+            let samples = losses.len() as u64;
+            let mean_loss =
+                losses.iter().map(|&l| f64::from(l)).sum::<f64>() / samples.max(1) as f64;
+            self.record(Event::ExpertTrained { samples, mean_loss });
+        }
+    }
+
+    /// Shows an event, and what follows from it, to everybody; the log gets it with the next
+    /// [`write_out`](Self::write_out).
+    pub fn record(&mut self, event: Event) {
+        let accuracies = self.client_accuracies(&event);
+        for event in std::iter::once(event).chain(accuracies) {
+            self.builder.observe(&event);
+            (self.observe)(&event);
+            self.unwritten.push(event);
+        }
+    }
+
+    /// Counts the wall time of clients.
+    pub fn time_clients(&mut self, micros: &[u64]) {
+        for &micros in micros {
+            self.builder.client_update(micros);
+        }
+    }
+
+    /// Records how long a round took: `total`, of which `training` was before its close.
+    pub fn time_round(&mut self, round: Round, total: Duration, training: Duration) {
+        self.first_round
+            .get_or_insert(self.settings.started.elapsed().as_secs_f64());
+        self.record(Event::Timing {
+            round,
+            seconds: training.as_secs_f64(),
+            evaluation_seconds: total.saturating_sub(training).as_secs_f64(),
+        });
+    }
+
+    /// Keeps the parameters that the validation set likes best, until the next checkpoint.
+    pub fn best(&mut self, params: Params) {
+        self.best = Some(params);
+    }
+
+    /// Each client's accuracy on the test samples of its classes follows from the tally per class.
+    fn client_accuracies(&self, event: &Event) -> Vec<Event> {
+        let (
+            Some(every),
+            Event::Evaluated {
+                round,
+                probe: Probe::Test,
+                correct,
+                count,
+                ..
+            },
+        ) = (self.scenario.evaluation.clients_every, event)
+        else {
+            return Vec::new();
+        };
+        if !(round.0 + 1).is_multiple_of(every.get() as u64) {
+            return Vec::new();
+        }
+        let mut events = Vec::new();
+        for client in (0..self.scenario.data.clients.get() as u64).map(ClientId) {
+            let shard = self.prepared.federation.shard(client);
+            let classes: BTreeSet<usize> =
+                (0..shard.len()).map(|p| shard.label(p) as usize).collect();
+            let hits: u64 = classes.iter().map(|&c| correct[c]).sum();
+            let all: u64 = classes.iter().map(|&c| count[c]).sum();
+            if all > 0 {
+                let accuracy = hits as f64 / all as f64;
+                events.push(Event::ClientAccuracy {
+                    round: *round,
+                    client,
+                    accuracy,
+                });
+            }
+        }
+        events
+    }
+
+    /// Writes down what has happened. Done while workers are busy, so that no round waits for it; what a crash
+    /// loses lies behind the last checkpoint and happens again.
+    pub fn write_out(&mut self) -> Result<(), RunError> {
+        for event in self.unwritten.drain(..) {
+            self.log.write(&event).map_err(metrics)?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything up to this state safe.
+    pub fn save(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {
+        let layout = self.prepared.network.layout();
+        if let Some(best) = self.best.take() {
+            checkpoint::write_best(&mut self.storage, layout, &best)?;
+        }
+        self.write_out()?;
+        let latest = Latest {
+            rounds: snapshot.rounds,
+            events_bytes: self.log.sync().map_err(metrics)?,
+            scenario: self.prepared.digest,
+            fingerprint: snapshot.fingerprint,
+        };
+        latest.write(&mut self.storage, self.prepared.network.layout(), snapshot)
+    }
+
+    /// The last good model is the one before the round that failed; it is kept before anything else.
+    pub fn stalled(&mut self, machine: &RoundMachine, reason: String) -> Result<(), RunError> {
+        let round = machine.rounds_done();
+        checkpoint::write_model(
+            &mut self.storage,
+            "checkpoint/last_good.safetensors",
+            self.prepared.network.layout(),
+            machine.global(),
+        )?;
+        self.summarise()?;
+        Err(RunError::Stalled { round, reason })
+    }
+
+    /// Writes tables and summary.
+    pub fn summarise(&mut self) -> Result<Summary, RunError> {
+        self.write_out()?;
+        self.log.sync().map_err(metrics)?;
+        write_tables(&self.settings.out).map_err(metrics)?;
+        let conditions = Conditions {
+            threads: self.settings.threads as u64,
+            engine: self.scenario.training.engine.clone(),
+            seconds_to_first_round: self.first_round.unwrap_or(0.0),
+            seconds_total: self.settings.started.elapsed().as_secs_f64(),
+            cpu_seconds: cpu_seconds(),
+            peak_rss_mib: peak_rss_mib(),
+        };
+        let summary = self.builder.summary(conditions);
+        summary
+            .write(&self.settings.out.join("summary.json"))
+            .map_err(metrics)?;
+        Ok(summary)
+    }
+}
+
+/// Writes the files that a run begins with.
+fn begin(
+    scenario: &Scenario,
+    prepared: &Prepared,
+    storage: &mut Folder,
+    settings: &Settings,
+) -> Result<(EventLog, SummaryBuilder), RunError> {
+    if settings.out.join(EVENTS).exists() && !settings.resume {
+        return Err(RunError::damaged(
+            &settings.out,
+            "another run has begun in this folder; choose another --out",
+        ));
+    }
+    checkpoint::replace(storage, "scenario.toml", toml_text(scenario).as_bytes())?;
+    prepared.save_expert(storage)?;
+    let log = EventLog::create(&settings.out.join(EVENTS)).map_err(metrics)?;
+    Ok((log, SummaryBuilder::new()))
+}
+
+/// Takes machine, log and summary back to the last checkpoint.
+fn go_on(
+    latest: &Latest,
+    prepared: &Prepared,
+    storage: &Folder,
+    machine: &mut RoundMachine,
+    settings: &Settings,
+) -> Result<(EventLog, SummaryBuilder), RunError> {
+    if latest.scenario != prepared.digest {
+        let reason = "the checkpoint belongs to another scenario, engine or data; run without --resume, or with the scenario.toml of this folder";
+        return Err(RunError::damaged(&settings.out, reason));
+    }
+    let snapshot = latest.snapshot(storage, prepared.network.layout())?;
+    machine
+        .restore(snapshot)
+        .map_err(|e| RunError::damaged(&settings.out, e))?;
+    let path = settings.out.join(EVENTS);
+    let log = EventLog::resume(&path, latest.events_bytes).map_err(metrics)?;
+    let builder = SummaryBuilder::from_log(&path).map_err(metrics)?;
+    Ok((log, builder))
+}
+
+/// The resolved scenario as a file that can be run again.
+pub fn toml_text(scenario: &Scenario) -> String {
+    format!(
+        "# Resolved: every key with its value. `lyceum run` reads it back.\n\n{}",
+        scenario.resolved()
+    )
+}
+
+fn metrics(error: impl ToString) -> RunError {
+    RunError::Metrics(error.to_string())
+}

@@ -1,0 +1,13 @@
+//! A run's files and what it stands on: what in-process runs and a coordinator process share.
+
+pub mod checkpoint;
+mod error;
+mod files;
+pub mod model_file;
+mod prepared;
+mod storage;
+
+pub use error::RunError;
+pub use files::{Held, Observer, RunFiles, Settings, toml_text};
+pub use prepared::{EXPERT, Expert, Groundwork, Prepared};
+pub use storage::{Folder, Storage};

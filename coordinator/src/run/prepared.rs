@@ -1,0 +1,255 @@
+//! What must be known before the clients exist: data, model, and, where it is needed, the expert.
+
+use super::{
+    RunError, Storage, checkpoint,
+    model_file::{from_safetensors, to_safetensors},
+};
+use crate::{Plan, RoundMachine};
+use lyceum_core::{
+    Assignment, DataRef, ExpertScores, Federation, Fingerprint, Job, Layout, Network, Params,
+    Payload, Probe, Role, Roster, Round, Ticket, UnitId, Upload, Work,
+};
+use lyceum_scenarios::{Loaded, Scenario};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Where the expert is kept in a run's folder.
+pub const EXPERT: &str = "expert.safetensors";
+/// The unit of the expert's training, apart from those of round 0.
+const EXPERT_UNIT: UnitId = UnitId(u64::MAX);
+
+/// A scenario with its data read and its model built, before the samples are divided.
+pub struct Groundwork {
+    /// The samples.
+    pub loaded: Loaded,
+    /// The model.
+    pub network: Network,
+    initial: Params,
+}
+
+/// A scenario with everything that the coordinator needs at hand.
+pub struct Prepared {
+    /// The model.
+    pub network: Network,
+    /// The clients and their samples.
+    pub federation: Arc<dyn Federation>,
+    /// What the expert's training found, if there was any.
+    pub expert: Option<Expert>,
+    /// The model's parameters before the first round.
+    pub initial: Params,
+    /// Digest of the samples.
+    pub data: Fingerprint,
+    /// Digest of the scenario, of its prelude, and of the initial parameters.
+    pub digest: Fingerprint,
+}
+
+/// What the expert's training found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expert {
+    /// Its parameters.
+    pub params: Params,
+    /// What it makes of the samples, in the order of the pool.
+    pub scores: Arc<ExpertScores>,
+}
+
+impl Groundwork {
+    /// Reads data, builds the model, makes or reads its first parameters.
+    pub fn read(scenario: &Scenario, folders: &[PathBuf]) -> Result<Self, RunError> {
+        let loaded = Loaded::read(scenario, folders)?;
+        let network = loaded.network(scenario)?;
+        let initial = initial(scenario, &network)?;
+        Ok(Self {
+            loaded,
+            network,
+            initial,
+        })
+    }
+
+    /// What a node is asked to do where the scenario needs an expert.
+    pub fn expert_assignment(&self, scenario: &Scenario) -> Result<Assignment, RunError> {
+        if self.loaded.pooled().is_none() {
+            return Err(scenario
+                .fault(
+                    "data.set",
+                    "an expert needs all samples in one place",
+                    "this set makes them on demand",
+                )
+                .into());
+        }
+        Ok(Assignment {
+            ticket: Ticket(0),
+            round: Round(0),
+            unit: EXPERT_UNIT,
+            work: Work::Expert,
+            global: self.network.initial(scenario.seed()).into(),
+            vectors: Vec::new(),
+            jobs: vec![Job {
+                data: DataRef::Pool,
+                state: Default::default(),
+            }],
+        })
+    }
+
+    /// Takes the answer to [`expert_assignment`](Self::expert_assignment).
+    pub fn expert_of(&self, scenario: &Scenario, upload: Upload) -> Result<Expert, RunError> {
+        let samples = self.loaded.pooled().map_or(0, |pool| pool.len());
+        let Payload::Expert { params, scores } = upload.payload else {
+            return Err(RunError::Worker(
+                "the expert's unit came back as something else".into(),
+            ));
+        };
+        if [&scores.losses, &scores.errors]
+            .iter()
+            .any(|s| s.len() != samples)
+        {
+            return Err(RunError::Worker(format!(
+                "the expert scored {} of {samples} samples",
+                scores.losses.len()
+            )));
+        }
+        if scores.losses.iter().any(|l| !l.is_finite()) {
+            return Err(scenario
+                .fault(
+                    "expert.rate",
+                    "the expert's training diverged",
+                    "try a smaller rate",
+                )
+                .into());
+        }
+        Ok(Expert {
+            params,
+            scores: Arc::new(scores),
+        })
+    }
+
+    /// The expert that an earlier process of this run left in its folder.
+    pub fn saved_expert(&self, storage: &dyn Storage) -> Result<Option<Expert>, RunError> {
+        let path = storage.path(EXPERT);
+        let Some(bytes) = storage.read(EXPERT).map_err(RunError::file(&path))? else {
+            return Ok(None);
+        };
+        let samples = self.loaded.pooled().map_or(0, |pool| pool.len());
+        let layout = self.network.layout();
+        let all = from_safetensors(&path, &bytes, &with_scores(layout, samples))?;
+        let (params, scores) = all.split_at(layout.len());
+        let (losses, errors) = scores.split_at(samples);
+        let scores = ExpertScores {
+            losses: losses.to_vec(),
+            errors: errors.to_vec(),
+        };
+        Ok(Some(Expert {
+            params: params.to_vec().into(),
+            scores: Arc::new(scores),
+        }))
+    }
+
+    /// Divides the samples.
+    pub fn finish(self, scenario: &Scenario, expert: Option<Expert>) -> Result<Prepared, RunError> {
+        let data = self.loaded.digest();
+        let losses = expert.as_ref().map(|e| e.scores.losses.as_slice());
+        let federation = self.loaded.federate(scenario, losses)?;
+        let clients = scenario.data.clients.get() as u64;
+        if federation.clients() < clients {
+            let message = format!("the data set has only {} clients", federation.clients());
+            return Err(scenario
+                .fault("data.clients", message, "ask for at most that many")
+                .into());
+        }
+        let mut chain = scenario.digest().extend();
+        chain.add(data.bytes()).add(self.initial.bytes());
+        if let Some(expert) = &expert {
+            chain
+                .floats(&expert.scores.losses)
+                .floats(&expert.scores.errors);
+        }
+        Ok(Prepared {
+            digest: chain.link(),
+            data,
+            network: self.network,
+            federation,
+            expert,
+            initial: self.initial,
+        })
+    }
+}
+
+impl Prepared {
+    /// The round machine before its first round.
+    pub fn machine(&self, scenario: &Scenario) -> RoundMachine {
+        let probes = [Probe::Validation, Probe::Test].into_iter();
+        let size = |probe| Some((probe, self.federation.probe(probe)?.len() as u32));
+        let rounds = scenario.run.rounds.get() as u64;
+        let plan = Plan {
+            rounds,
+            seed: scenario.seed(),
+            dropout: scenario.availability.dropout.get(),
+            evaluate_every: scenario.evaluation.every.get() as u64,
+            probes: probes.filter_map(size).collect(),
+            classes: self.network.classes(),
+            lanes: scenario.strategy.plugin.client_half().lanes(),
+        };
+        let roster: Arc<dyn Roster> = self.federation.clone();
+        let strategy = scenario.strategy.plugin.clone().start(&self.initial);
+        let selector = scenario
+            .selection
+            .plugin
+            .clone()
+            .start(roster.clone(), rounds);
+        RoundMachine::new(
+            plan,
+            roster,
+            strategy,
+            selector,
+            self.initial.clone(),
+            self.digest,
+        )
+    }
+
+    /// Writes the expert's tensors and, behind them, its scores, as one safetensors file.
+    pub fn save_expert(&self, storage: &mut dyn Storage) -> Result<(), RunError> {
+        let Some(expert) = &self.expert else {
+            return Ok(());
+        };
+        let ExpertScores { losses, errors } = &*expert.scores;
+        let values: Vec<f32> = expert
+            .params
+            .iter()
+            .chain(losses)
+            .chain(errors)
+            .copied()
+            .collect();
+        let layout = with_scores(self.network.layout(), losses.len());
+        let bytes = to_safetensors(&storage.path(EXPERT), &layout, &values.into())?;
+        checkpoint::replace(storage, EXPERT, &bytes)
+    }
+}
+
+fn initial(scenario: &Scenario, network: &Network) -> Result<Params, RunError> {
+    let Some(path) = &scenario.run.start_from else {
+        return Ok(network.initial(scenario.seed()).into());
+    };
+    read_model(path, network.layout()).map_err(|e| {
+        scenario
+            .fault(
+                "run.start_from",
+                e.to_string(),
+                "a safetensors file of this scenario's model",
+            )
+            .into()
+    })
+}
+
+fn read_model(path: &Path, layout: &Layout) -> Result<Params, RunError> {
+    let bytes = fs::read(path).map_err(RunError::file(path))?;
+    from_safetensors(path, &bytes, layout)
+}
+
+fn with_scores(layout: &Layout, samples: usize) -> Layout {
+    let mut layout = layout.clone();
+    layout.push("losses", vec![samples], Role::Frozen);
+    layout.push("errors", vec![samples], Role::Frozen);
+    layout
+}
