@@ -174,13 +174,13 @@ impl SimSocket {
     fn fill(&self, buf: &mut IoSliceMut<'_>, packet: &Packet) -> RecvMeta {
         let len = packet.bytes.len().min(buf.len());
         buf[..len].copy_from_slice(&packet.bytes[..len]);
-        let mut meta = RecvMeta::default();
-        meta.addr = packet.from;
-        meta.len = len;
-        meta.stride = len;
-        meta.ecn = packet.ecn;
-        meta.dst_ip = Some(self.binding.addr.ip());
-        meta
+        RecvMeta {
+            addr: packet.from,
+            len,
+            stride: len,
+            ecn: packet.ecn,
+            dst_ip: Some(self.binding.addr.ip()),
+        }
     }
 }
 

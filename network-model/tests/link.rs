@@ -1,5 +1,7 @@
 //! Laws of the link model.
 
+#![allow(clippy::unwrap_used)]
+
 use lyceum_core::{Seed, Time, units::Fraction};
 use lyceum_network_model::{
     Arrivals, Direction, Directions, Link, LinkCounts, LinkFaults, Partition,

@@ -1,5 +1,7 @@
 //! Real QUIC over the simulated network, in virtual time.
 
+#![allow(clippy::unwrap_used)]
+
 mod world;
 
 use lyceum_core::{Fingerprint, Seed, Time, units::Fraction};
@@ -96,7 +98,7 @@ fn a_server_started_again_resets_its_peers_long_before_they_time_out() {
         let before = world.net.now();
         client.closed().await;
         let waited = Duration::from_micros(world.net.now().0 - before.0);
-        assert!(waited < world::IDLE_TIMEOUT / 4, "{waited:?}");
+        assert!(waited < Duration::from_secs(10), "{waited:?}");
     });
 }
 

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-const FLOORS: [(&str, u32); 9] = [
+const FLOORS: [(&str, u32); 10] = [
     ("core", 0),
     ("strategies", 1),
     ("metrics", 1),
+    ("network-model", 1),
     ("learner", 1),
     ("scenarios", 2),
     ("client-node", 3),
