@@ -6,6 +6,7 @@
 
 use crate::{Direction, Directions, Link, LinkCounts, LinkFaults};
 use lyceum_core::{Seed, Time};
+use socket2::SockRef;
 use std::{
     collections::BTreeMap,
     io,
@@ -40,7 +41,7 @@ pub struct ProxyCounts {
     pub up: LinkCounts,
     /// Packets from the server.
     pub down: LinkCounts,
-    /// Packets refused because there were too many clients or too many packets under way.
+    /// Packets refused because there were too many clients, no socket for one more, or too many packets under way.
     pub refused: u64,
     /// Packets that this machine's sockets did not take.
     pub unsent: u64,
@@ -152,13 +153,12 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// Those of the listening socket, and of opening a socket for a new client. A socket that cannot send just loses
-    /// the packet.
+    /// Those of the listening socket. A socket that cannot be opened or cannot send just loses the packet.
     pub async fn step(&mut self) -> io::Result<()> {
         match self.next().await {
             Next::FromClient(received) => {
                 let (len, client) = received?;
-                self.take_request(len, client)?;
+                self.take_request(len, client);
             }
             Next::FromServer(answer) => self.take_answer(answer),
             Next::Due => {}
@@ -178,18 +178,25 @@ impl Proxy {
         }
     }
 
-    fn take_request(&mut self, len: usize, addr: SocketAddr) -> io::Result<()> {
+    fn take_request(&mut self, len: usize, addr: SocketAddr) {
         let bytes = Arc::from(&self.buffer[..len]);
-        if !self.clients.contains_key(&addr) {
-            if !self.has_room() {
-                self.counts.refused += 1;
-                return Ok(());
-            }
-            let client = self.open(addr)?;
-            self.clients.insert(addr, client);
+        if self.clients.contains_key(&addr) || self.admit(addr) {
+            self.carry(addr, Direction::AToB, bytes);
+        } else {
+            self.counts.refused += 1;
         }
-        self.carry(addr, Direction::AToB, bytes);
-        Ok(())
+    }
+
+    /// Whether there is room, and a socket, for one more client.
+    fn admit(&mut self, addr: SocketAddr) -> bool {
+        if !self.has_room() {
+            return false;
+        }
+        let Ok(client) = self.open(addr) else {
+            return false;
+        };
+        self.clients.insert(addr, client);
+        true
     }
 
     fn take_answer(&mut self, answer: Answer) {
@@ -224,7 +231,8 @@ impl Proxy {
             && first.key().0 <= now
         {
             let Packet { socket, to, bytes } = first.remove();
-            if socket.try_send_to(&bytes, to).is_err() {
+            // Not by tokio, which takes a new socket for one that cannot send yet.
+            if SockRef::from(&*socket).send_to(&bytes, &to.into()).is_err() {
                 self.counts.unsent += 1;
             }
         }

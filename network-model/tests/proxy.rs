@@ -91,3 +91,16 @@ async fn what_is_lost_or_cut_never_reaches_the_server() {
         assert_eq!(counts.up.lost + counts.up.dropped_by_partition, 1);
     }
 }
+
+/// A socket that was just opened can send.
+#[tokio::test]
+async fn a_perfect_network_loses_not_even_the_first_packet() {
+    let proxy = before_an_echo(LinkFaults::default()).await;
+    let client = client_of(&proxy).await;
+    let counts = beside(proxy, async {
+        client.send(b"lyceum").await.unwrap();
+        client.recv(&mut [0; 8]).await.unwrap();
+    })
+    .await;
+    assert_eq!((counts.unsent, counts.refused), (0, 0));
+}
