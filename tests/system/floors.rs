@@ -10,6 +10,7 @@ const FLOORS: [(&str, u32); 10] = [
     ("core", 0),
     ("strategies", 1),
     ("metrics", 1),
+    ("network-model", 1),
     ("learner", 1),
     ("protocol", 1),
     ("scenarios", 2),
