@@ -32,6 +32,29 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     }
 }
 
+/// The value in `bytes`, all of which must be used, where they come from somebody else: nothing larger than `MOST` bytes
+/// is read or allocated, whatever lengths they declare.
+pub fn decode_within<T: DeserializeOwned, const MOST: usize>(
+    bytes: &[u8],
+) -> Result<T, CodecError> {
+    let (value, used) = decode_first::<T, MOST>(bytes)?;
+    if used == bytes.len() {
+        Ok(value)
+    } else {
+        Err(CodecError(format!("{} bytes too many", bytes.len() - used)))
+    }
+}
+
+/// The value that `bytes` begin with, and how many of them it took, within `MOST` bytes.
+pub fn decode_first<T: DeserializeOwned, const MOST: usize>(
+    bytes: &[u8],
+) -> Result<(T, usize), CodecError> {
+    let config = bincode::config::standard()
+        .with_fixed_int_encoding()
+        .with_limit::<MOST>();
+    bincode::serde::decode_from_slice(bytes, config).map_err(|e| CodecError(e.to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

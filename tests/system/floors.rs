@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const FLOORS: [(&str, u32); 10] = [
+const FLOORS: [(&str, u32); 11] = [
     ("core", 0),
     ("strategies", 1),
     ("metrics", 1),
