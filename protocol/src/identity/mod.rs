@@ -3,7 +3,8 @@
 //! An [`Authority`] signs certificates; each says in one URI, `spiffe://lyceum/ROLE/NAME`, who its
 //! holder is ([`Identity`]). Coordinators and nodes keep theirs as [`Credentials`], make TLS
 //! settings of them ([`server_tls`], [`client_tls`]), and read the other side's with [`peer_of`].
-//! [`Revocations`] takes a certificate back before it expires.
+//! [`Revocations`] takes a certificate back before it expires; [`Tokens`] bring one to a
+//! new host.
 //!
 //! **Invariant:** a private key never leaves the process that made it, except into a file that
 //! only its owner can read.
@@ -25,6 +26,7 @@ mod request;
 mod revocations;
 mod sha256;
 mod tls;
+mod tokens;
 mod verifier;
 
 #[cfg(test)]
@@ -42,3 +44,4 @@ pub use sha256::{Sha256, Sha256Error};
 pub use tls::{
     ALPN, COORDINATOR_NAME, TlsError, client_tls, quinn_client, quinn_server, server_tls,
 };
+pub use tokens::{Join, JoinError, Refusal, Token, TokenError, Tokens};

@@ -2,6 +2,7 @@ mod connections;
 mod credentials;
 mod names;
 mod revocations;
+mod tokens;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
