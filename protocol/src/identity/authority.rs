@@ -179,6 +179,21 @@ impl Authority {
         Sha256::of(&self.certificate)
     }
 
+    /// The certificate of a server that is no identity, only a DNS name.
+    pub(super) fn server_certificate(
+        &self,
+        dns: &str,
+        key: &KeyPair,
+    ) -> Result<String, AuthorityError> {
+        let now = SystemTime::now();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = common_name(dns);
+        params.subject_alt_names = vec![SanType::DnsName(dns.try_into()?)];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        set_validity(&mut params, now - CLOCK_SKEW, now + AUTHORITY_VALIDITY)?;
+        self.sign(params, key)
+    }
+
     fn sign(
         &self,
         mut params: CertificateParams,

@@ -3,8 +3,8 @@
 //! An [`Authority`] signs certificates; each says in one URI, `spiffe://lyceum/ROLE/NAME`, who its
 //! holder is ([`Identity`]). Coordinators and nodes keep theirs as [`Credentials`], make TLS
 //! settings of them ([`server_tls`], [`client_tls`]), and read the other side's with [`peer_of`].
-//! [`Revocations`] takes a certificate back before it expires; [`Tokens`] bring one to a
-//! new host.
+//! [`Revocations`] takes a certificate back before it expires; [`Tokens`] and [`enrol`] bring one
+//! to a new host.
 //!
 //! **Invariant:** a private key never leaves the process that made it, except into a file that
 //! only its owner can read.
@@ -19,6 +19,7 @@
 mod authority;
 mod certificate;
 mod credentials;
+pub mod enrol;
 mod ephemeral;
 mod files;
 mod name;

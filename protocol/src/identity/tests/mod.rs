@@ -1,5 +1,6 @@
 mod connections;
 mod credentials;
+mod enrolment;
 mod names;
 mod revocations;
 mod tokens;
