@@ -76,7 +76,9 @@ impl BlobRef {
 
 impl fmt::Debug for BlobRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.hash[..4].iter().try_for_each(|b| write!(f, "{b:02x}"))?;
+        self.hash[..4]
+            .iter()
+            .try_for_each(|b| write!(f, "{b:02x}"))?;
         write!(f, "({} bytes)", self.len)
     }
 }

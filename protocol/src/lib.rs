@@ -2,4 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod blob;
+pub mod body;
+pub mod identity;
 pub mod message;

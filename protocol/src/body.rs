@@ -1,0 +1,300 @@
+//! An upload's result as bytes, for a transfer and for the journal.
+//!
+//! Reports one by one, each within a limit of its own, then the sum as canonical bytes, then the vectors of client states
+//! as raw numbers: nothing is allocated because a length says so.
+
+use lyceum_core::{
+    ClientId, ClientReport, ClientState, ExactSum, Lane, Params, Payload, SumBytesError, Ticket,
+    Trained, UnitId, Upload,
+    codec::{self, CodecError},
+};
+
+/// Bytes of one client's report, at most; its reason is the only text in it.
+const REPORT: usize = 16 << 10;
+/// Bytes of a result of another kind, at most (an expert's scores grow as they are read, and have no limit here).
+const OTHER: usize = 64 << 20;
+const TRAINED: u8 = 0;
+const INLINE: u8 = 1;
+const EXPERT: u8 = 2;
+/// Stands for the length of a vector that is not there.
+const NONE: u64 = u64::MAX;
+
+/// Why bytes are no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// They end where more was announced.
+    #[error("a result ends early")]
+    Short,
+    /// They go on after its end.
+    #[error("a result with {0} bytes too many")]
+    Long(usize),
+    /// They begin with a kind that is not known.
+    #[error("a result of the unknown kind {0}")]
+    Kind(u8),
+    /// A part of it cannot be read.
+    #[error("a result that cannot be read: {0}")]
+    Codec(#[from] CodecError),
+    /// Its sum cannot be read.
+    #[error("{0}")]
+    Sum(#[from] SumBytesError),
+}
+
+/// The bytes of an upload's result. Wall times go with it, ticket and units do not.
+pub fn encode(payload: &Payload, micros: &[u64]) -> Vec<u8> {
+    let mut out = Vec::new();
+    match payload {
+        Payload::Trained(trained) => {
+            let sum = trained.sum.to_bytes();
+            out.reserve(sum.len() + 256 * trained.reports.len() + 64);
+            out.push(TRAINED);
+            put_micros(micros, &mut out);
+            put(trained.reports.len() as u64, &mut out);
+            for report in &trained.reports {
+                out.extend(codec::encode(&within_limit(report)));
+            }
+            put(sum.len() as u64, &mut out);
+            out.extend(sum);
+            put(trained.states.len() as u64, &mut out);
+            for (client, state) in &trained.states {
+                put(client.0, &mut out);
+                put_vector(state.rule.as_ref(), &mut out);
+                put_vector(state.model.as_ref(), &mut out);
+            }
+        }
+        Payload::Expert { .. } => {
+            out.push(EXPERT);
+            put_micros(micros, &mut out);
+            out.extend(codec::encode(payload));
+        }
+        Payload::Scored { .. } | Payload::Evaluated { .. } => {
+            out.push(INLINE);
+            put_micros(micros, &mut out);
+            out.extend(codec::encode(payload));
+        }
+    }
+    out
+}
+
+/// A report whose reason is short enough for its reader.
+fn within_limit(report: &ClientReport) -> ClientReport {
+    use lyceum_core::Outcome;
+    let mut report = report.clone();
+    if let Outcome::Refused(reason) = &mut report.outcome {
+        let most = reason.floor_char_boundary(REPORT / 4);
+        reason.truncate(most);
+    }
+    report
+}
+
+/// Reads [`encode`]'s bytes as the answer to these units. Lanes and length are those of the run.
+pub fn decode(
+    bytes: &[u8],
+    ticket: Ticket,
+    units: Vec<UnitId>,
+    lanes: &[Lane],
+    len: usize,
+) -> Result<Upload, BodyError> {
+    let mut rest = Rest(bytes);
+    let kind = rest.take(1)?[0];
+    let micros = rest.micros()?;
+    let payload = match kind {
+        TRAINED => Payload::Trained(rest.trained(lanes, len)?),
+        INLINE => codec::decode_within::<_, OTHER>(rest.all())?,
+        EXPERT => codec::decode(rest.all())?,
+        other => return Err(BodyError::Kind(other)),
+    };
+    if !rest.0.is_empty() {
+        return Err(BodyError::Long(rest.0.len()));
+    }
+    Ok(Upload {
+        ticket,
+        units,
+        payload,
+        micros,
+    })
+}
+
+fn put(number: u64, out: &mut Vec<u8>) {
+    out.extend(number.to_le_bytes());
+}
+
+fn put_micros(micros: &[u64], out: &mut Vec<u8>) {
+    put(micros.len() as u64, out);
+    micros.iter().for_each(|&m| put(m, out));
+}
+
+fn put_vector(vector: Option<&Params>, out: &mut Vec<u8>) {
+    put(vector.map_or(NONE, |v| v.len() as u64), out);
+    out.extend(vector.map_or(&[][..], |v| v.bytes()));
+}
+
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], BodyError> {
+        let (head, tail) = self.0.split_at_checked(len).ok_or(BodyError::Short)?;
+        self.0 = tail;
+        Ok(head)
+    }
+
+    fn all(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
+    }
+
+    fn number(&mut self) -> Result<u64, BodyError> {
+        let bytes = self.take(8)?.try_into().map_err(|_| BodyError::Short)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// A length that the rest can hold, if each item takes `each` bytes.
+    fn length(&mut self, each: usize) -> Result<usize, BodyError> {
+        let number = self.number()?;
+        let most = self.0.len() / each;
+        usize::try_from(number)
+            .ok()
+            .filter(|n| *n <= most)
+            .ok_or(BodyError::Short)
+    }
+
+    fn micros(&mut self) -> Result<Vec<u64>, BodyError> {
+        let count = self.length(8)?;
+        (0..count).map(|_| self.number()).collect()
+    }
+
+    fn trained(&mut self, lanes: &[Lane], len: usize) -> Result<Trained, BodyError> {
+        // A report takes more than 8 bytes, a state as many.
+        let reports = (0..self.length(8)?)
+            .map(|_| self.report())
+            .collect::<Result<_, _>>()?;
+        let sum = self.length(1)?;
+        let sum = ExactSum::from_bytes(self.take(sum)?, lanes, len)?;
+        let states = (0..self.length(8)?)
+            .map(|_| self.state())
+            .collect::<Result<_, _>>()?;
+        Ok(Trained {
+            sum,
+            reports,
+            states,
+        })
+    }
+
+    fn report(&mut self) -> Result<ClientReport, BodyError> {
+        let (report, used) = codec::decode_first::<ClientReport, REPORT>(self.0)?;
+        self.take(used)?;
+        Ok(report)
+    }
+
+    fn state(&mut self) -> Result<(ClientId, ClientState), BodyError> {
+        let client = ClientId(self.number()?);
+        let rule = self.vector()?;
+        let model = self.vector()?;
+        Ok((client, ClientState { rule, model }))
+    }
+
+    fn vector(&mut self) -> Result<Option<Params>, BodyError> {
+        let (before, length) = (self.0, self.number()?);
+        if length == NONE {
+            return Ok(None);
+        }
+        self.0 = before;
+        let len = self.length(4)?;
+        let bytes = self.take(4 * len)?;
+        Ok(Some(bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lyceum_core::{Outcome, Probe, Tally};
+    use proptest::prelude::*;
+
+    fn trained() -> Payload {
+        let mut sum = ExactSum::new(&[Lane::INTEGER], 3);
+        sum.add(0, 5.0, &[1.0, -2.0, 0.5]).unwrap();
+        let refused = ClientReport {
+            outcome: Outcome::Refused("its update is not finite".into()),
+            ..ClientReport::dropped_out(ClientId(9), 4, 12)
+        };
+        let state = ClientState {
+            rule: Some(vec![1.0, 2.0, 3.0].into()),
+            model: None,
+        };
+        Payload::Trained(Trained {
+            sum: ExactSum::from_bytes(&sum.to_bytes(), &[Lane::INTEGER], 3).unwrap(),
+            reports: vec![ClientReport::dropped_out(ClientId(2), 5, 12), refused],
+            states: vec![(ClientId(2), state)],
+        })
+    }
+
+    fn read(bytes: &[u8]) -> Result<Upload, BodyError> {
+        decode(
+            bytes,
+            Ticket(4),
+            vec![UnitId(1), UnitId(2)],
+            &[Lane::INTEGER],
+            3,
+        )
+    }
+
+    #[test]
+    fn every_kind_of_result_comes_back() {
+        let mut tally = Tally::new(2);
+        tally.add(1, true, 0.25);
+        let payloads = [
+            trained(),
+            Payload::Scored {
+                scores: vec![(ClientId(1), 0.5)],
+                samples: 3,
+            },
+            Payload::Evaluated {
+                probe: Probe::Test,
+                tally,
+            },
+            Payload::Expert {
+                params: vec![1.0].into(),
+                scores: Default::default(),
+            },
+        ];
+        for payload in payloads {
+            let bytes = encode(&payload, &[7, 8]);
+            let upload = read(&bytes).unwrap();
+            assert_eq!(
+                (&upload.payload, &upload.micros[..]),
+                (&payload, &[7, 8][..])
+            );
+            for cut in 0..bytes.len() {
+                assert!(read(&bytes[..cut]).is_err(), "{cut} of {payload:?}");
+            }
+            let long = [&bytes[..], &[0]].concat();
+            assert!(read(&long).is_err(), "{payload:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_and_a_huge_length_takes_no_memory() {
+        let Payload::Trained(mut trained) = trained() else {
+            return;
+        };
+        trained.reports[0].outcome = Outcome::Refused("ä".repeat(REPORT));
+        assert!(read(&encode(&Payload::Trained(trained), &[])).is_ok());
+        let mut huge = vec![TRAINED];
+        huge.extend([0xff; 16]);
+        assert_eq!(read(&huge), Err(BodyError::Short));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused_but_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = read(&bytes);
+        }
+
+        #[test]
+        fn a_flipped_bit_never_panics(at in 0_usize..10_000, bit in 0_u8..8) {
+            let mut bytes = encode(&trained(), &[1]);
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            let _ = read(&bytes);
+        }
+    }
+}
