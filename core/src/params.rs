@@ -24,6 +24,16 @@ impl Params {
         bytemuck::cast_slice(&self.0)
     }
 
+    /// Reads [`bytes`](Self::bytes); `None` unless they are whole values.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut values = vec![0.0_f32; bytes.len() / 4];
+        bytemuck::try_cast_slice_mut::<f32, u8>(&mut values)
+            .ok()
+            .filter(|all| all.len() == bytes.len())?
+            .copy_from_slice(bytes);
+        Some(values.into())
+    }
+
     /// Index of the first value that is infinite or not a number.
     pub fn first_not_finite(&self) -> Option<usize> {
         self.0.iter().position(|v| !v.is_finite())

@@ -252,10 +252,7 @@ impl Arriving {
 
 /// Numbers from a blob's bytes.
 pub fn params_of(bytes: &[u8]) -> Result<Params, BlobError> {
-    if !bytes.len().is_multiple_of(4) {
-        return Err(BlobError::NotNumbers(bytes.len()));
-    }
-    Ok(bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into())
+    Params::from_bytes(bytes).ok_or(BlobError::NotNumbers(bytes.len()))
 }
 
 /// Blobs at hand, by name; the least recently used ones go when there are too many bytes.

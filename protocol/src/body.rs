@@ -199,7 +199,7 @@ impl<'a> Rest<'a> {
         self.0 = before;
         let len = self.length(4)?;
         let bytes = self.take(4 * len)?;
-        Ok(Some(bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into()))
+        Params::from_bytes(bytes).map(Some).ok_or(BodyError::Short)
     }
 }
 
