@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod conductor;
 pub mod dispatch;
 mod machine;
 mod round;
@@ -14,5 +15,5 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use machine::{Input, InputError, Output, Plan, RoundMachine};
+pub use machine::{Closing, Input, InputError, Output, Plan, RoundMachine};
 pub use snapshot::{Best, Snapshot};

@@ -7,7 +7,7 @@ use crate::{
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Folded, Job,
     Lane, Outcome, Params, Probe, Purpose, Roster, Round, Seed, SelectorRun, StrategyRun, Ticket,
-    Time, Upload, Work, codec,
+    Time, UnitId, Upload, Work, codec,
 };
 use rand::RngExt;
 use std::{
@@ -20,6 +20,8 @@ use std::{
 const UNITS: usize = 128;
 /// What a client costs besides its samples, in samples.
 const CLIENT_COST: u64 = 8;
+/// Clients per unit, at most, so that an assignment fits into one message.
+const UNIT_CLIENTS: usize = 4096;
 /// Probe samples per unit.
 const PROBE_UNIT: u32 = 512;
 
@@ -40,6 +42,25 @@ pub struct Plan {
     pub classes: usize,
     /// Lanes of the strategy's client half.
     pub lanes: Vec<Lane>,
+    /// First of the clients that must have a unit of their own, because they are real.
+    pub alone_from: ClientId,
+    /// When a round closes without everybody; `None` waits.
+    pub closing: Option<Closing>,
+}
+
+/// The window in which a round closes without everybody. Times are microseconds since the cohort's work went out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// The round closes, if `min_clients` have answered.
+    pub after: u64,
+    /// Clients that must have answered.
+    pub min_clients: usize,
+    /// The round closes early when so many have answered.
+    pub enough_clients: Option<usize>,
+    /// It does not close early before.
+    pub min: u64,
+    /// The run stops, if too few have answered.
+    pub give_up: u64,
 }
 
 /// What a driver tells the machine.
@@ -49,6 +70,8 @@ pub enum Input {
     NextRound,
     /// A node finished a unit. Repeated and late ones are ignored.
     Upload(Upload),
+    /// Close the round with who is there; only while [`RoundMachine::is_due`].
+    Close,
 }
 
 /// What the machine tells its driver.
@@ -98,6 +121,8 @@ pub struct RoundMachine {
     fingerprint: Fingerprint,
     best: Option<Best>,
     done: u64,
+    /// When the cohort's work went out.
+    assigned_at: Time,
     flight: Collected,
     outputs: VecDeque<Output>,
 }
@@ -125,6 +150,7 @@ impl RoundMachine {
             fingerprint,
             best: None,
             done: 0,
+            assigned_at: Time(0),
             flight,
             outputs: VecDeque::new(),
         }
@@ -176,9 +202,28 @@ impl RoundMachine {
         self.fingerprint
     }
 
-    /// When the machine wants to be called although nothing arrived: never, as long as every client answers.
+    /// When [`is_due`](Self::is_due) may become true although nothing arrived.
     pub fn deadline(&self) -> Option<Time> {
-        None
+        let closing = self.closing()?;
+        let answered = self.flight.answered();
+        let after = match closing.enough_clients {
+            Some(enough) if answered >= enough => closing.min.min(closing.after),
+            _ if answered >= closing.min_clients => closing.after,
+            _ => closing.give_up,
+        };
+        Some(Time(self.assigned_at.0.saturating_add(after)))
+    }
+
+    /// Whether the round should close without everybody now. The driver decides when that is done: what it depends on
+    /// is the order of things in time, so it has to be written down first.
+    pub fn is_due(&self, now: Time) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    fn closing(&self) -> Option<Closing> {
+        self.plan
+            .closing
+            .filter(|_| self.flight.stage == Stage::Training)
     }
 
     /// The next thing to do, if there is one.
@@ -186,12 +231,54 @@ impl RoundMachine {
         self.outputs.pop_front()
     }
 
-    /// Takes an input at time `_now`; no rule of a synchronous run depends on it.
-    pub fn handle(&mut self, _now: Time, input: Input) -> Result<(), InputError> {
-        match input {
+    /// Takes an input at time `now`, on which nothing but the deadline depends.
+    pub fn handle(&mut self, now: Time, input: Input) -> Result<(), InputError> {
+        let before = self.flight.stage;
+        let result = match input {
             Input::NextRound => self.begin(),
             Input::Upload(upload) => self.absorb(upload),
+            Input::Close => {
+                self.close_without_the_late();
+                Ok(())
+            }
+        };
+        if before != Stage::Training && self.flight.stage == Stage::Training {
+            self.assigned_at = now;
         }
+        result
+    }
+
+    /// The clients of units that were not answered count as dropped out.
+    fn close_without_the_late(&mut self) {
+        let Some(closing) = self.closing() else {
+            return;
+        };
+        let answered = self.flight.answered();
+        if answered < closing.min_clients {
+            let seconds = closing.give_up / 1_000_000;
+            return self.stall(format!(
+                "after {seconds} s only {answered} clients had answered, deadline.close.min_clients is {}",
+                closing.min_clients
+            ));
+        }
+        let down = self.model_bytes() * (1 + self.vectors.len() as u64);
+        for client in self.flight.give_up_pending() {
+            let samples = self.roster.samples(client) as u64;
+            self.flight
+                .reports
+                .push(ClientReport::dropped_out(client, samples, down));
+        }
+        self.close_round();
+    }
+
+    /// Units of the round in flight that are not answered.
+    pub fn pending(&self) -> impl Iterator<Item = UnitId> + '_ {
+        self.flight.pending.iter().copied()
+    }
+
+    /// The round in flight.
+    pub fn ticket(&self) -> Ticket {
+        Ticket(self.flight.round.0)
     }
 
     fn begin(&mut self) -> Result<(), InputError> {
@@ -245,7 +332,10 @@ impl RoundMachine {
             data: DataRef::Shard(client),
             state: ClientState::default(),
         };
-        for chunk in clients.chunks(clients.len().div_ceil(UNITS).max(1)) {
+        let (simulated, real) =
+            clients.split_at(clients.partition_point(|c| *c < self.plan.alone_from));
+        let unit = simulated.len().div_ceil(UNITS).clamp(1, UNIT_CLIENTS);
+        for chunk in simulated.chunks(unit).chain(real.chunks(1)) {
             self.assign(Work::Score, chunk.iter().map(job).collect());
         }
     }
@@ -311,7 +401,12 @@ impl RoundMachine {
             .div_ceil(UNITS as u64);
         let (mut units, mut unit, mut filled) = (Vec::new(), Vec::new(), 0);
         for (cost, client) in costs {
-            if filled + cost > share && !unit.is_empty() {
+            if client >= self.plan.alone_from {
+                units.push(vec![client]);
+                continue;
+            }
+            let full = filled + cost > share || unit.len() == UNIT_CLIENTS;
+            if full && !unit.is_empty() {
                 units.push(std::mem::take(&mut unit));
                 filled = 0;
             }
@@ -319,6 +414,7 @@ impl RoundMachine {
             filled += cost;
         }
         units.push(unit);
+        units.retain(|unit| !unit.is_empty());
         units
     }
 
@@ -526,7 +622,7 @@ impl RoundMachine {
         let assignment = Assignment {
             ticket: Ticket(self.flight.round.0),
             round: self.flight.round,
-            unit: self.flight.open_unit(),
+            unit: self.flight.open_unit(&jobs),
             work,
             global: self.global.clone(),
             vectors: if work == Work::Train {

@@ -1,8 +1,8 @@
 //! What is known of the round in flight.
 
 use lyceum_core::{
-    ClientId, ClientReport, ClientState, ExactSum, Lane, Payload, Probe, Round, SumError, Tally,
-    UnitId, Upload,
+    ClientId, ClientReport, ClientState, DataRef, ExactSum, Job, Lane, Payload, Probe, Round,
+    SumError, Tally, UnitId, Upload,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +27,8 @@ pub(crate) struct Collected {
     pub(crate) stage: Stage,
     pub(crate) cohort: u64,
     pub(crate) pending: BTreeSet<UnitId>,
+    /// Clients of the pending units.
+    clients: BTreeMap<UnitId, Vec<ClientId>>,
     next_unit: u64,
     pub(crate) sum: ExactSum,
     pub(crate) reports: Vec<ClientReport>,
@@ -44,6 +46,7 @@ impl Collected {
             stage: Stage::Between,
             cohort: 0,
             pending: BTreeSet::new(),
+            clients: BTreeMap::new(),
             next_unit: 0,
             sum: ExactSum::new(lanes, parameters),
             reports: Vec::new(),
@@ -63,6 +66,7 @@ impl Collected {
         self.states.clear();
         self.scores.clear();
         self.pending.clear();
+        self.clients.clear();
         self.tallies.clear();
         (
             self.next_unit,
@@ -73,11 +77,29 @@ impl Collected {
     }
 
     /// A unit of its own, waited for from now on.
-    pub(crate) fn open_unit(&mut self) -> UnitId {
+    pub(crate) fn open_unit(&mut self, jobs: &[Job]) -> UnitId {
         let unit = UnitId(self.next_unit);
         self.next_unit += 1;
         self.pending.insert(unit);
+        let client = |job: &Job| match job.data {
+            DataRef::Shard(client) => Some(client),
+            DataRef::Probe { .. } | DataRef::Pool => None,
+        };
+        self.clients
+            .insert(unit, jobs.iter().filter_map(client).collect());
         unit
+    }
+
+    /// Waits for no unit any more; the clients that were waited for.
+    pub(crate) fn give_up_pending(&mut self) -> Vec<ClientId> {
+        let pending = std::mem::take(&mut self.pending);
+        let clients = pending.iter().filter_map(|unit| self.clients.get(unit));
+        clients.flatten().copied().collect()
+    }
+
+    /// Clients whose work counts so far.
+    pub(crate) fn answered(&self) -> usize {
+        self.reports.iter().filter(|r| r.accepted()).count()
     }
 
     /// Takes a unit's result. The unit must be pending and the payload of the stage's kind.

@@ -32,6 +32,8 @@ fn machine_with(selector: Arc<dyn AnySelector>, rounds: u64, dropout: f64) -> Ro
         probes: vec![(Probe::Test, 3)],
         classes: 2,
         lanes: vec![Lane::INTEGER],
+        alone_from: ClientId(u64::MAX),
+        closing: None,
     };
     let global = Params::from(vec![0.0, 0.0]);
     let roster: Arc<dyn Roster> = Arc::new(Clients(3));

@@ -192,7 +192,7 @@ impl Loaded {
         difficulty: Option<&[f32]>,
     ) -> Result<Arc<dyn Federation>, Diagnostic> {
         let pool = match self.kind {
-            Kind::OnDemand(federation) => return Ok(federation),
+            Kind::OnDemand(federation) => return Ok(with_real(scenario, federation)),
             Kind::Pool(pool) => pool,
         };
         let Some(partition) = &scenario.partition else {
@@ -236,7 +236,68 @@ impl Loaded {
                     .collect()
             })
             .collect();
-        Ok(Arc::new(Pooled { pool, shards }))
+        Ok(with_real(scenario, Arc::new(Pooled { pool, shards })))
+    }
+}
+
+/// Adds the scenario's real clients, of whom only the number of samples is known.
+fn with_real(scenario: &Scenario, inner: Arc<dyn Federation>) -> Arc<dyn Federation> {
+    let samples: Vec<usize> = scenario.data.real.iter().map(|c| c.samples.get()).collect();
+    if samples.is_empty() {
+        return inner;
+    }
+    let simulated = scenario.data.clients.get() as u64;
+    Arc::new(WithReal {
+        inner,
+        simulated,
+        samples,
+    })
+}
+
+/// Simulated clients, and behind them real ones whose samples are elsewhere.
+struct WithReal {
+    inner: Arc<dyn Federation>,
+    simulated: u64,
+    samples: Vec<usize>,
+}
+
+impl WithReal {
+    fn real(&self, client: ClientId) -> Option<usize> {
+        let index = client.0.checked_sub(self.simulated)?;
+        self.samples.get(index as usize).copied()
+    }
+}
+
+impl Roster for WithReal {
+    fn clients(&self) -> u64 {
+        self.simulated + self.samples.len() as u64
+    }
+
+    fn samples(&self, client: ClientId) -> usize {
+        self.real(client)
+            .unwrap_or_else(|| self.inner.samples(client))
+    }
+}
+
+impl Federation for WithReal {
+    fn shard(&self, client: ClientId) -> Shard {
+        if self.real(client).is_none() {
+            return self.inner.shard(client);
+        }
+        // Nothing of it is here.
+        let pool = self.inner.shard(ClientId(0)).pool;
+        Shard {
+            pool,
+            indices: Arc::default(),
+        }
+    }
+
+    fn probe(&self, probe: Probe) -> Option<&Arc<Samples>> {
+        self.inner.probe(probe)
+    }
+
+    fn pooled(&self) -> Option<Shard> {
+        self.inner.pooled()
     }
 }
 

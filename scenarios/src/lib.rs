@@ -10,6 +10,7 @@ pub mod data;
 pub mod models;
 pub mod partition;
 
+mod deadline;
 mod diagnostic;
 mod document;
 mod federation;
@@ -18,10 +19,11 @@ mod scenario;
 mod schema;
 mod training;
 
+pub use deadline::{Close, Deadline, Reassign, Wait};
 pub use diagnostic::{Diagnostic, Fault, Sources};
 pub use federation::Loaded;
 pub use registry::{Chosen, Config, Plugin, Plugins, Registry};
-pub use scenario::{Availability, Data, Evaluation, Run, Scenario, TABLES};
+pub use scenario::{Availability, Data, Evaluation, RealClient, Run, Scenario, TABLES};
 pub use schema::{schema, variants};
 pub use training::{
     Adam, Constant, Cosine, Expert, OptimizerChoice, Schedule, Sgd, StepDecay, StepSchedule,

@@ -2,6 +2,7 @@
 
 use crate::{
     data::{DataSet, Normalisation},
+    deadline::Deadline,
     diagnostic::{Diagnostic, Fault, Sources},
     document::{Document, Node, Places, Texts},
     models::Model,
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The tables of a scenario file.
-pub const TABLES: [&str; 10] = [
+pub const TABLES: [&str; 11] = [
     "run",
     "data",
     "model",
@@ -28,6 +29,7 @@ pub const TABLES: [&str; 10] = [
     "expert",
     "selection",
     "availability",
+    "deadline",
     "strategy",
     "evaluation",
 ];
@@ -64,6 +66,19 @@ pub struct Data {
     /// Share of the training samples that is held back as validation set; 0 by default.
     #[serde(default = "no_share")]
     pub validation: Decay,
+    /// Real clients that join with data of their own, behind the `clients` that are simulated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub real: Vec<RealClient>,
+}
+
+/// `[[data.real]]`: a client whose samples stay with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RealClient {
+    /// Its name, as in its certificate.
+    pub name: String,
+    /// Number of its training samples.
+    pub samples: Count,
 }
 
 fn no_share() -> Decay {
@@ -137,6 +152,8 @@ pub struct Scenario {
     pub selection: Chosen<dyn AnySelector>,
     /// `[availability]`.
     pub availability: Availability,
+    /// `[deadline]`; absent to wait for everybody.
+    pub deadline: Option<Deadline>,
     /// `[strategy]`.
     pub strategy: Chosen<dyn AnyStrategy>,
     /// `[evaluation]`.
@@ -254,6 +271,17 @@ impl Scenario {
         Seed(self.run.seed)
     }
 
+    /// All clients, simulated ones first.
+    pub fn clients(&self) -> u64 {
+        self.data.clients.get() as u64 + self.data.real.len() as u64
+    }
+
+    /// Real clients with their ids.
+    pub fn real_clients(&self) -> impl Iterator<Item = (ClientId, &RealClient)> {
+        let first = self.data.clients.get() as u64;
+        (first..).map(ClientId).zip(&self.data.real)
+    }
+
     /// Whether an expert must be trained before the first round.
     pub fn needs_expert(&self) -> bool {
         self.partition
@@ -288,6 +316,9 @@ impl Scenario {
         }
         put("selection", chosen(&self.selection));
         put("availability", plain(resolved(&self.availability)));
+        if let Some(deadline) = &self.deadline {
+            put("deadline", plain(resolved(deadline)));
+        }
         put("strategy", chosen(&self.strategy));
         put("evaluation", plain(resolved(&self.evaluation)));
         table
@@ -317,7 +348,23 @@ impl Scenario {
                 label.into(),
             );
         }
-        let clients = self.data.clients.get();
+        let names: std::collections::BTreeSet<_> =
+            self.data.real.iter().map(|c| c.name.as_str()).collect();
+        if names.len() < self.data.real.len() {
+            refuse(
+                "data.real",
+                "two real clients have one name".into(),
+                "each needs a name of its own".into(),
+            );
+        }
+        if !names.is_empty() && self.data.normalise == Normalisation::Standard {
+            refuse(
+                "data.normalise",
+                "real clients cannot be normalised by samples that they do not see".into(),
+                "`unit` or `none` with `[[data.real]]`".into(),
+            );
+        }
+        let clients = self.clients() as usize;
         let cohort = self.selection.plugin.cohort(&Sized {
             clients: u64::MAX >> 1,
         });
@@ -343,6 +390,7 @@ impl Scenario {
                 misfit.expected,
             );
         }
+        let clients = self.data.clients.get();
         if let Some(parts) = self.data.parts.filter(|p| p.get() < clients) {
             let message = format!("fewer parts than clients: {}", parts.get());
             refuse(
@@ -433,6 +481,10 @@ fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Opti
     );
     let selection = selection.and_then(|n| reader.keep(registry.selectors.choose(n)));
     let availability = reader.optional("availability");
+    let deadline = match reader.document.take("deadline").map(|n| n.read()) {
+        Some(result) => reader.keep(result).map(Some),
+        None => Some(None),
+    };
     let strategy = reader.required("strategy", "such as `[strategy.fed_avg]`");
     let strategy = strategy.and_then(|n| reader.keep(registry.strategies.choose(n)));
     let evaluation = reader.optional("evaluation");
@@ -448,6 +500,7 @@ fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Opti
         expert: expert?,
         selection: selection?,
         availability: availability?,
+        deadline: deadline?,
         strategy: strategy?,
         evaluation: evaluation?,
         places,

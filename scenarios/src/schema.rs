@@ -1,6 +1,7 @@
 //! JSON Schema of the scenario file, for completion in editors.
 
 use crate::{
+    deadline::Deadline,
     registry::Registry,
     scenario::{Availability, Data, Evaluation, Run},
     training::{Expert, Training},
@@ -39,6 +40,7 @@ pub fn schema(registry: &Registry) -> Value {
             "expert": plain::<Expert>(g),
             "selection": registry.selectors.schema(g),
             "availability": plain::<Availability>(g),
+            "deadline": plain::<Deadline>(g),
             "strategy": registry.strategies.schema(g),
             "evaluation": plain::<Evaluation>(g),
         },

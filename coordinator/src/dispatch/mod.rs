@@ -172,6 +172,16 @@ impl Dispatch {
         self.fill(now);
     }
 
+    /// The run has ended for now: says so to every node.
+    pub fn dismiss(&mut self) {
+        self.void();
+        for node in self.nodes.values() {
+            let session = node.session;
+            let send = |peer| Order::Send(peer, ToNode::Finished { session });
+            self.orders.extend(node.peer.map(send));
+        }
+    }
+
     /// Gives up on all units that are not answered.
     pub fn void(&mut self) {
         self.units.clear();

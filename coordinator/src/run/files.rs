@@ -141,7 +141,7 @@ impl<'a> RunFiles<'a> {
             name: self.scenario.run.name.clone(),
             seed: self.scenario.run.seed,
             rounds: self.scenario.run.rounds.get() as u64,
-            clients: self.scenario.data.clients.get() as u64,
+            clients: self.scenario.clients(),
             parameters: self.prepared.network.layout().len() as u64,
             scenario: self.prepared.digest,
         };

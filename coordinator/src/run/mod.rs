@@ -3,6 +3,7 @@
 pub mod checkpoint;
 mod error;
 mod files;
+pub mod journal;
 pub mod model_file;
 mod prepared;
 mod storage;

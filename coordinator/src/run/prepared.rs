@@ -4,12 +4,12 @@ use super::{
     RunError, Storage, checkpoint,
     model_file::{from_safetensors, to_safetensors},
 };
-use crate::{Plan, RoundMachine};
+use crate::{Closing, Plan, RoundMachine};
 use lyceum_core::{
-    Assignment, DataRef, ExpertScores, Federation, Fingerprint, Job, Layout, Network, Params,
-    Payload, Probe, Role, Roster, Round, Ticket, UnitId, Upload, Work,
+    Assignment, ClientId, DataRef, ExpertScores, Federation, Fingerprint, Job, Layout, Network,
+    Params, Payload, Probe, Role, Roster, Round, Ticket, UnitId, Upload, Work,
 };
-use lyceum_scenarios::{Loaded, Scenario};
+use lyceum_scenarios::{Deadline, Loaded, Scenario};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -151,7 +151,7 @@ impl Groundwork {
         let data = self.loaded.digest();
         let losses = expert.as_ref().map(|e| e.scores.losses.as_slice());
         let federation = self.loaded.federate(scenario, losses)?;
-        let clients = scenario.data.clients.get() as u64;
+        let clients = scenario.clients();
         if federation.clients() < clients {
             let message = format!("the data set has only {} clients", federation.clients());
             return Err(scenario
@@ -190,6 +190,8 @@ impl Prepared {
             probes: probes.filter_map(size).collect(),
             classes: self.network.classes(),
             lanes: scenario.strategy.plugin.client_half().lanes(),
+            alone_from: ClientId(scenario.data.clients.get() as u64),
+            closing: closing(scenario),
         };
         let roster: Arc<dyn Roster> = self.federation.clone();
         let strategy = scenario.strategy.plugin.clone().start(&self.initial);
@@ -225,6 +227,22 @@ impl Prepared {
         let bytes = to_safetensors(&storage.path(EXPERT), &layout, &values.into())?;
         checkpoint::replace(storage, EXPERT, &bytes)
     }
+}
+
+/// When a round closes without everybody, in microseconds.
+fn closing(scenario: &Scenario) -> Option<Closing> {
+    let Some(Deadline::Close(close)) = &scenario.deadline else {
+        return None;
+    };
+    let micros = |seconds: f64| (seconds * 1e6) as u64;
+    let after = close.after_s.get();
+    Some(Closing {
+        after: micros(after),
+        min_clients: close.min_clients.get(),
+        enough_clients: close.enough_clients.map(|c| c.get()),
+        min: micros(close.min_s.get()),
+        give_up: micros(close.give_up_s.map_or(10.0 * after, |s| s.get())),
+    })
 }
 
 fn initial(scenario: &Scenario, network: &Network) -> Result<Params, RunError> {

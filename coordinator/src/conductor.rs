@@ -1,0 +1,422 @@
+//! One run on many nodes: the round machine, the dispatch and the journal as one.
+//!
+//! A driver feeds it what nodes say, the time, and what became safe on disk, and does what it orders. It touches nothing
+//! but its [`Archive`], and the same inputs give the same orders.
+//!
+//! **Invariant:** an upload is appended to the journal before it counts; its node may forget it only once that is safe. A
+//! round is closed without the late only once the decision is safe, because it depends on the order of things in time.
+
+use crate::{
+    Input, Output, RoundMachine, Snapshot,
+    dispatch::{Dispatch, Notice, Order, Peer, Speaker},
+    run::{
+        RunError, Storage,
+        journal::{JOURNAL, Journal, Record},
+    },
+};
+use lyceum_core::{
+    Assignment, Event, Fingerprint, Lane, Params, Round, Ticket, Time, UnitId, Upload,
+};
+use lyceum_protocol::{
+    body,
+    message::{ToCoordinator, ToNode},
+};
+use std::collections::VecDeque;
+
+/// Where a run goes: events and checkpoints.
+pub trait Archive {
+    /// Something happened.
+    fn event(&mut self, event: Event) -> Result<(), RunError>;
+    /// The validation set likes this model best so far.
+    fn best(&mut self, params: Params);
+    /// Clients took this long.
+    fn clients_took(&mut self, micros: &[u64]);
+    /// A round took `total` microseconds, of which `training` before it was closed.
+    fn round_took(&mut self, round: Round, total: u64, training: u64) -> Result<(), RunError>;
+    /// Makes a state, and all events before it, safe.
+    fn save(&mut self, snapshot: &Snapshot) -> Result<(), RunError>;
+    /// Where the journal is.
+    fn storage(&mut self) -> &mut dyn Storage;
+}
+
+/// What a conductor tells its driver.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Say this on a connection.
+    Send(Peer, ToNode),
+    /// End a connection, with the reason.
+    Close(Peer, String),
+    /// Sync the journal, then call [`Conductor::synced`] with this number.
+    Sync(u64),
+    /// Something that an operator wants to know.
+    Notice(Notice),
+    /// The run ended.
+    Over(Ending),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All rounds are done.
+    Finished,
+    /// It was asked to stop, and can be resumed.
+    Paused,
+    /// It cannot go on.
+    Stalled(String),
+}
+
+/// When checkpoints are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saving {
+    /// Least microseconds between two of them; 0 saves after every round.
+    pub every: u64,
+    /// Bytes of the journal after which the next round's end is saved, whatever the time.
+    pub journal_bytes: u64,
+}
+
+impl Default for Saving {
+    fn default() -> Self {
+        Self {
+            every: 10_000_000,
+            journal_bytes: 256 << 20,
+        }
+    }
+}
+
+/// What waits for the journal to become safe.
+struct Unsafe {
+    /// Number of the record.
+    record: u64,
+    ticket: Ticket,
+    units: Vec<UnitId>,
+}
+
+/// A run in flight.
+pub struct Conductor<A> {
+    machine: RoundMachine,
+    dispatch: Dispatch,
+    archive: A,
+    journal: Journal,
+    run: Fingerprint,
+    rounds: u64,
+    lanes: Vec<Lane>,
+    saving: Saving,
+    saved_at: Time,
+    round_began: Time,
+    round_closed: Option<Time>,
+    waiting: VecDeque<Unsafe>,
+    /// Records that were appended since the process began, to whichever journal.
+    written: u64,
+    /// The last record that a sync was ordered for.
+    sync_ordered: u64,
+    /// The record that says to close the round, until it is safe.
+    closing: Option<u64>,
+    stopping: bool,
+    over: bool,
+    commands: VecDeque<Command>,
+}
+
+/// What a conductor is made of.
+pub struct Parts<A> {
+    /// The machine, as new or restored from the last checkpoint.
+    pub machine: RoundMachine,
+    /// The dispatch, with nothing to do.
+    pub dispatch: Dispatch,
+    /// Where the run goes.
+    pub archive: A,
+    /// Digest of the run.
+    pub run: Fingerprint,
+    /// Rounds to do.
+    pub rounds: u64,
+    /// Lanes of the sums.
+    pub lanes: Vec<Lane>,
+    /// When checkpoints are made.
+    pub saving: Saving,
+}
+
+impl<A: Archive> Conductor<A> {
+    /// Goes on where journal and checkpoint end, and begins the next round.
+    pub fn start(now: Time, mut parts: Parts<A>) -> Result<Self, RunError> {
+        let done = parts.machine.rounds_done();
+        let (journal, records) = Journal::open(parts.archive.storage(), parts.run, done)?;
+        let mut conductor = Self {
+            machine: parts.machine,
+            dispatch: parts.dispatch,
+            archive: parts.archive,
+            journal,
+            run: parts.run,
+            rounds: parts.rounds,
+            lanes: parts.lanes,
+            saving: parts.saving,
+            saved_at: now,
+            round_began: now,
+            round_closed: None,
+            waiting: VecDeque::new(),
+            written: 0,
+            sync_ordered: 0,
+            closing: None,
+            stopping: false,
+            over: false,
+            commands: VecDeque::new(),
+        };
+        // What an earlier process appended may be in the system's hands still.
+        let synced = conductor.archive.storage().sync(JOURNAL);
+        let path = conductor.archive.storage().path(JOURNAL);
+        synced.map_err(RunError::file(path))?;
+        conductor.machine.handle(now, Input::NextRound)?;
+        let mut assignments = conductor.turn(now)?;
+        for record in records {
+            let more = conductor.replay(now, record)?;
+            assignments.extend(more);
+        }
+        let ticket = conductor.machine.ticket();
+        let pending: std::collections::BTreeSet<UnitId> = conductor.machine.pending().collect();
+        assignments.retain(|a| a.ticket == ticket && pending.contains(&a.unit));
+        conductor.dispatch.assign(now, assignments);
+        conductor.obey(now)?;
+        Ok(conductor)
+    }
+
+    fn replay(&mut self, now: Time, record: Record) -> Result<Vec<Assignment>, RunError> {
+        match record {
+            Record::Begin { .. } => {}
+            Record::Upload {
+                ticket,
+                units,
+                body,
+            } => {
+                let len = self.machine.global().len();
+                let upload = body::decode(&body, ticket, units, &self.lanes, len);
+                let path = self.archive.storage().path(JOURNAL);
+                let upload = upload.map_err(|e| RunError::damaged(path, e))?;
+                self.machine.handle(now, Input::Upload(upload))?;
+            }
+            Record::Close { ticket } if ticket == self.machine.ticket() => {
+                self.machine.handle(now, Input::Close)?;
+            }
+            Record::Close { .. } => {}
+        }
+        self.turn(now)
+    }
+
+    /// The next thing to do, if there is one.
+    pub fn poll(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// Whether the run has ended.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// The nodes, for those who watch.
+    pub fn dispatch(&self) -> &Dispatch {
+        &self.dispatch
+    }
+
+    /// The rounds, for those who watch.
+    pub fn machine(&self) -> &RoundMachine {
+        &self.machine
+    }
+
+    /// Where the run goes.
+    pub fn archive(&mut self) -> &mut A {
+        &mut self.archive
+    }
+
+    /// Machine and archive, once the run has ended.
+    pub fn into_parts(self) -> (RoundMachine, A) {
+        (self.machine, self.archive)
+    }
+
+    /// Stops at the end of the round in flight.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Stops at once: the round in flight goes on when the run is resumed, with what the journal holds.
+    pub fn stop_now(&mut self, now: Time) -> Result<(), RunError> {
+        if !self.over {
+            let rounds = self.machine.rounds_done();
+            self.archive.event(Event::Paused { rounds })?;
+            self.end(Ending::Paused);
+        }
+        self.obey(now)
+    }
+
+    /// When something happens although nobody says a word.
+    pub fn deadline(&self) -> Option<Time> {
+        let round = self.machine.deadline().filter(|_| self.closing.is_none());
+        [self.dispatch.deadline(), round]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Hears a node.
+    pub fn hear(
+        &mut self,
+        now: Time,
+        from: &Speaker,
+        message: ToCoordinator,
+    ) -> Result<(), RunError> {
+        self.dispatch.hear(now, from, message);
+        self.obey(now)
+    }
+
+    /// A connection ended.
+    pub fn gone(&mut self, peer: Peer) {
+        self.dispatch.gone(peer);
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self, now: Time) -> Result<(), RunError> {
+        self.dispatch.tick(now);
+        self.obey(now)
+    }
+
+    /// The journal is safe up to this record.
+    pub fn synced(&mut self, now: Time, record: u64) -> Result<(), RunError> {
+        while let Some(done) = self.waiting.pop_front_if(|w| w.record <= record) {
+            self.dispatch.safe(done.ticket, &done.units);
+        }
+        if self.closing.take_if(|at| *at <= record).is_some() {
+            self.dispatch.void();
+            self.machine.handle(now, Input::Close)?;
+            self.after_machine(now)?;
+        }
+        self.obey(now)
+    }
+
+    /// Does what the dispatch orders, until nothing is left to do.
+    fn obey(&mut self, now: Time) -> Result<(), RunError> {
+        while let Some(order) = self.dispatch.poll() {
+            match order {
+                Order::Send(peer, message) => self.commands.push_back(Command::Send(peer, message)),
+                Order::Close(peer, reason) => self.commands.push_back(Command::Close(peer, reason)),
+                Order::Notice(notice) => self.commands.push_back(Command::Notice(notice)),
+                Order::Deliver(upload) => self.take(now, upload)?,
+            }
+        }
+        self.close_if_due(now)?;
+        self.order_sync();
+        Ok(())
+    }
+
+    fn take(&mut self, now: Time, upload: Upload) -> Result<(), RunError> {
+        // What comes while the round is being closed comes too late.
+        if self.over || self.closing.is_some() {
+            return Ok(());
+        }
+        self.write(&Record::Upload {
+            ticket: upload.ticket,
+            units: upload.units.clone(),
+            body: body::encode(&upload.payload, &upload.micros),
+        })?;
+        self.waiting.push_back(Unsafe {
+            record: self.written,
+            ticket: upload.ticket,
+            units: upload.units.clone(),
+        });
+        self.archive.clients_took(&upload.micros);
+        self.machine.handle(now, Input::Upload(upload))?;
+        self.after_machine(now)
+    }
+
+    fn write(&mut self, record: &Record) -> Result<(), RunError> {
+        self.written += 1;
+        self.journal.append(self.archive.storage(), record)
+    }
+
+    fn close_if_due(&mut self, now: Time) -> Result<(), RunError> {
+        if self.over || self.closing.is_some() || !self.machine.is_due(now) {
+            return Ok(());
+        }
+        let ticket = self.machine.ticket();
+        self.write(&Record::Close { ticket })?;
+        self.closing = Some(self.written);
+        Ok(())
+    }
+
+    fn order_sync(&mut self) {
+        let wanted = !self.waiting.is_empty() || self.closing.is_some();
+        if wanted && self.written > self.sync_ordered {
+            self.sync_ordered = self.written;
+            self.commands.push_back(Command::Sync(self.written));
+        }
+    }
+
+    fn after_machine(&mut self, now: Time) -> Result<(), RunError> {
+        let assignments = self.turn(now)?;
+        if !assignments.is_empty() {
+            self.dispatch.assign(now, assignments);
+        }
+        Ok(())
+    }
+
+    /// Does what the machine says; what it wants worked on comes back.
+    fn turn(&mut self, now: Time) -> Result<Vec<Assignment>, RunError> {
+        let mut assignments = Vec::new();
+        while let Some(output) = self.machine.poll() {
+            match output {
+                Output::Assign(assignment) => assignments.push(assignment),
+                Output::Event(event) => {
+                    if matches!(event, Event::RoundClosed { .. }) {
+                        self.round_closed = Some(now);
+                    }
+                    self.archive.event(event)?;
+                }
+                Output::Best(params) => self.archive.best(params),
+                Output::RoundOver(round) => {
+                    assignments.clear();
+                    self.next_round(now, round)?;
+                }
+                Output::Finished => self.end(Ending::Finished),
+                Output::Stalled(reason) => self.end(Ending::Stalled(reason)),
+            }
+        }
+        Ok(assignments)
+    }
+
+    fn next_round(&mut self, now: Time, round: Round) -> Result<(), RunError> {
+        let since = |time: Time| now.0.saturating_sub(time.0);
+        let total = since(self.round_began);
+        let evaluation = self.round_closed.take().map_or(0, since);
+        self.archive
+            .round_took(round, total, total.saturating_sub(evaluation))?;
+        self.round_began = now;
+        let last = self.machine.rounds_done() >= self.rounds;
+        let due = since(self.saved_at) >= self.saving.every;
+        let full = self.journal.bytes() >= self.saving.journal_bytes;
+        if last || due || full || self.stopping {
+            self.save(now)?;
+        }
+        if self.stopping && !last {
+            let rounds = self.machine.rounds_done();
+            self.archive.event(Event::Paused { rounds })?;
+            self.end(Ending::Paused);
+            return Ok(());
+        }
+        Ok(self.machine.handle(now, Input::NextRound)?)
+    }
+
+    fn save(&mut self, now: Time) -> Result<(), RunError> {
+        let Some(snapshot) = self.machine.snapshot() else {
+            return Ok(());
+        };
+        self.archive.save(&snapshot)?;
+        self.journal = Journal::begin(self.archive.storage(), self.run, snapshot.rounds)?;
+        // What the old journal held is in the checkpoint.
+        while let Some(done) = self.waiting.pop_front() {
+            self.dispatch.safe(done.ticket, &done.units);
+        }
+        self.saved_at = now;
+        Ok(())
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.over = true;
+        self.dispatch.dismiss();
+        self.commands.push_back(Command::Over(ending));
+    }
+}

@@ -1,0 +1,200 @@
+//! The write-ahead log of a coordinator: what the round in flight has been told since the last checkpoint.
+//!
+//! A file of records, each with its length and a checksum. The first one names the run and the checkpoint that the others
+//! follow; a log that follows another one is void. A torn end is what a crash leaves, and is cut off.
+
+use super::{RunError, Storage, checkpoint::replace};
+use lyceum_core::{Fingerprint, Ticket, UnitId, codec};
+use serde::{Deserialize, Serialize};
+
+/// Name of the file.
+pub const JOURNAL: &str = "journal.wal";
+/// Length and checksum before each record.
+const HEAD: usize = 12;
+
+/// One thing that the machine was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// First record: what the log belongs to.
+    Begin {
+        /// Digest of the run.
+        run: Fingerprint,
+        /// Rounds of the checkpoint before the log; 0 without one.
+        rounds: u64,
+    },
+    /// An upload was taken.
+    Upload {
+        /// Its ticket.
+        ticket: Ticket,
+        /// Its units.
+        units: Vec<UnitId>,
+        /// Its result, as it crosses the wire.
+        body: Vec<u8>,
+    },
+    /// The round was closed without everybody.
+    Close {
+        /// The round's ticket.
+        ticket: Ticket,
+    },
+}
+
+/// Appends to the log of one run.
+#[derive(Debug)]
+pub struct Journal {
+    bytes: u64,
+}
+
+impl Journal {
+    /// Reads the log that follows the checkpoint of `rounds` rounds, and makes a new one if there is none. The records
+    /// come back in order.
+    pub fn open(
+        storage: &mut dyn Storage,
+        run: Fingerprint,
+        rounds: u64,
+    ) -> Result<(Self, Vec<Record>), RunError> {
+        let path = storage.path(JOURNAL);
+        let bytes = storage.read(JOURNAL).map_err(RunError::file(&path))?;
+        let bytes = bytes.unwrap_or_default();
+        let (mut records, whole) = read(&bytes);
+        let begin = Record::Begin { run, rounds };
+        if records.first() != Some(&begin) {
+            return Ok((Self::begin(storage, run, rounds)?, Vec::new()));
+        }
+        if whole < bytes.len() {
+            replace(storage, JOURNAL, &bytes[..whole])?;
+        }
+        records.remove(0);
+        let journal = Self {
+            bytes: whole as u64,
+        };
+        Ok((journal, records))
+    }
+
+    /// Starts the log that follows a checkpoint.
+    pub fn begin(
+        storage: &mut dyn Storage,
+        run: Fingerprint,
+        rounds: u64,
+    ) -> Result<Self, RunError> {
+        let bytes = framed(&Record::Begin { run, rounds });
+        replace(storage, JOURNAL, &bytes)?;
+        Ok(Self {
+            bytes: bytes.len() as u64,
+        })
+    }
+
+    /// Adds a record. Safe only after a sync of the file that begins later.
+    pub fn append(&mut self, storage: &mut dyn Storage, record: &Record) -> Result<(), RunError> {
+        let bytes = framed(record);
+        let path = storage.path(JOURNAL);
+        storage
+            .append(JOURNAL, &bytes)
+            .map_err(RunError::file(path))?;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Bytes of the log.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+fn framed(record: &Record) -> Vec<u8> {
+    let payload = codec::encode(record);
+    let mut bytes = Vec::with_capacity(HEAD + payload.len());
+    bytes.extend((payload.len() as u64).to_le_bytes());
+    bytes.extend(checksum(&payload));
+    bytes.extend(payload);
+    bytes
+}
+
+fn checksum(payload: &[u8]) -> [u8; 4] {
+    let hash = blake3::hash(payload);
+    let mut sum = [0; 4];
+    sum.copy_from_slice(&hash.as_bytes()[..4]);
+    sum
+}
+
+/// The records at the beginning of `bytes` that are whole, and how many bytes they take.
+fn read(bytes: &[u8]) -> (Vec<Record>, usize) {
+    let (mut records, mut at) = (Vec::new(), 0);
+    while let Some((record, used)) = first(&bytes[at..]) {
+        records.push(record);
+        at += used;
+    }
+    (records, at)
+}
+
+fn first(bytes: &[u8]) -> Option<(Record, usize)> {
+    let (head, rest) = bytes.split_at_checked(HEAD)?;
+    let len = usize::try_from(u64::from_le_bytes(head[..8].try_into().ok()?)).ok()?;
+    let payload = rest.get(..len)?;
+    if checksum(payload) != head[8..] {
+        return None;
+    }
+    Some((codec::decode(payload).ok()?, HEAD + len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Folder;
+
+    fn upload(unit: u64) -> Record {
+        Record::Upload {
+            ticket: Ticket(1),
+            units: vec![UnitId(unit)],
+            body: vec![unit as u8; 100],
+        }
+    }
+
+    #[test]
+    fn records_come_back_and_a_torn_end_is_cut_off_wherever_it_was_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut storage = Folder::new(folder.path());
+        let run = Fingerprint::of(b"run");
+        let (mut journal, none) = Journal::open(&mut storage, run, 3).unwrap();
+        assert_eq!(none, []);
+        (0..3).for_each(|unit| journal.append(&mut storage, &upload(unit)).unwrap());
+        let whole = storage.read(JOURNAL).unwrap().unwrap();
+        let two = whole.len() - (whole.len() - framed(&Record::Begin { run, rounds: 3 }).len()) / 3;
+        for cut in two..whole.len() {
+            storage.replace(JOURNAL, &whole[..cut]).unwrap();
+            let (mut journal, records) = Journal::open(&mut storage, run, 3).unwrap();
+            assert_eq!(records, [upload(0), upload(1)], "{cut}");
+            journal.append(&mut storage, &upload(7)).unwrap();
+            let (_, records) = Journal::open(&mut storage, run, 3).unwrap();
+            assert_eq!(records, [upload(0), upload(1), upload(7)], "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_follows_another_checkpoint_or_run_is_void() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut storage = Folder::new(folder.path());
+        let run = Fingerprint::of(b"run");
+        let (mut journal, _) = Journal::open(&mut storage, run, 3).unwrap();
+        journal.append(&mut storage, &upload(1)).unwrap();
+        assert_eq!(Journal::open(&mut storage, run, 4).unwrap().1, []);
+        let (mut journal, _) = Journal::open(&mut storage, run, 4).unwrap();
+        journal.append(&mut storage, &upload(1)).unwrap();
+        let other = Fingerprint::of(b"other");
+        assert_eq!(Journal::open(&mut storage, other, 4).unwrap().1, []);
+    }
+
+    #[test]
+    fn a_flipped_bit_ends_the_log_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut storage = Folder::new(folder.path());
+        let run = Fingerprint::of(b"run");
+        let (mut journal, _) = Journal::open(&mut storage, run, 0).unwrap();
+        journal.append(&mut storage, &upload(1)).unwrap();
+        journal.append(&mut storage, &upload(2)).unwrap();
+        let mut bytes = storage.read(JOURNAL).unwrap().unwrap();
+        let last = bytes.len() - 20;
+        bytes[last] ^= 4;
+        storage.replace(JOURNAL, &bytes).unwrap();
+        assert_eq!(Journal::open(&mut storage, run, 0).unwrap().1, [upload(1)]);
+    }
+}
