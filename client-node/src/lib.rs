@@ -7,11 +7,14 @@
 #![forbid(unsafe_code)]
 
 mod course;
+pub mod crew;
 mod evaluate;
 mod expert;
 pub mod machine;
 mod node;
+pub mod quic;
 mod scores;
 mod train;
+pub mod workshop;
 
 pub use node::{Node, NodeError, Worker};

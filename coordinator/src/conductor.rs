@@ -416,7 +416,11 @@ impl<A: Archive> Conductor<A> {
 
     fn end(&mut self, ending: Ending) {
         self.over = true;
-        self.dispatch.dismiss();
+        match ending {
+            // The nodes keep what they hold, and come back.
+            Ending::Paused => self.dispatch.void(),
+            Ending::Finished | Ending::Stalled(_) => self.dispatch.dismiss(),
+        }
         self.commands.push_back(Command::Over(ending));
     }
 }

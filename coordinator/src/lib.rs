@@ -9,6 +9,7 @@
 pub mod conductor;
 pub mod dispatch;
 mod machine;
+pub mod quic;
 mod round;
 pub mod run;
 mod snapshot;

@@ -19,6 +19,11 @@ impl Params {
         Arc::make_mut(&mut self.0).as_mut_slice()
     }
 
+    /// Whether both are one vector in memory; equal values elsewhere do not count.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The values as little-endian bytes, for hashing and files.
     pub fn bytes(&self) -> &[u8] {
         bytemuck::cast_slice(&self.0)

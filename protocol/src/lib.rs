@@ -6,3 +6,5 @@ pub mod blob;
 pub mod body;
 pub mod identity;
 pub mod message;
+pub mod quic;
+pub mod wire;

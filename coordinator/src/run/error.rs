@@ -39,6 +39,9 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// The run was stopped before its first round, and can be resumed.
+    #[error("the run was stopped before its first round; start it again to go on")]
+    Stopped,
     /// A file of the run could not be written or read.
     #[error("{0}")]
     Metrics(String),

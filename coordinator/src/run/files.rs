@@ -4,9 +4,13 @@ use super::{
     RunError,
     checkpoint::{self, Latest},
     prepared::Prepared,
-    storage::Folder,
+    storage::{Folder, Storage},
 };
-use crate::{RoundMachine, Snapshot};
+use crate::{
+    RoundMachine, Snapshot,
+    conductor::Archive,
+    quic::{Durable, Syncing},
+};
 use lyceum_core::{ClientId, Event, Params, Probe, Round};
 use lyceum_metrics::{
     Conditions, EVENTS, EventLog, Status, Summary, SummaryBuilder, cpu_seconds, peak_rss_mib,
@@ -285,6 +289,46 @@ impl<'a> RunFiles<'a> {
             .write(&self.settings.out.join("summary.json"))
             .map_err(metrics)?;
         Ok(summary)
+    }
+}
+
+impl Archive for RunFiles<'_> {
+    fn event(&mut self, event: Event) -> Result<(), RunError> {
+        self.record(event);
+        Ok(())
+    }
+
+    fn best(&mut self, params: Params) {
+        Self::best(self, params);
+    }
+
+    fn clients_took(&mut self, micros: &[u64]) {
+        self.time_clients(micros);
+    }
+
+    fn round_took(&mut self, round: Round, total: u64, training: u64) -> Result<(), RunError> {
+        let micros = Duration::from_micros;
+        self.time_round(round, micros(total), micros(training));
+        Ok(())
+    }
+
+    fn save(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {
+        Self::save(self, snapshot)
+    }
+
+    fn storage(&mut self) -> &mut dyn Storage {
+        &mut self.storage
+    }
+}
+
+impl Durable for RunFiles<'_> {
+    fn syncing(&mut self) -> Syncing {
+        let file = self.storage.appended();
+        Box::new(move || file.map_or(Ok(()), |file| file?.sync_data()))
+    }
+
+    fn idle(&mut self) -> Result<(), RunError> {
+        self.write_out()
     }
 }
 

@@ -1,0 +1,419 @@
+//! A node on the network: it connects to a coordinator, works on what it is given, and comes back when the connection
+//! breaks.
+
+mod cache;
+mod session;
+
+use crate::{
+    Node, NodeError,
+    crew::{Crew, CrewEvent, Listener},
+    machine::{NodeMachine, Order, Preparation, Prepared},
+};
+use cache::Cache;
+use lyceum_core::{Payload, Seed, Ticket, Time, Upload};
+use lyceum_protocol::{
+    identity::COORDINATOR_NAME,
+    message::{Hello, ToCoordinator, ToNode},
+};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint};
+use rand::RngExt;
+use session::{Offers, Session};
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout},
+};
+
+/// Things that wait for the node's loop, before those who say them wait.
+const WAITING: usize = 4096;
+/// First pause before another attempt to connect; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long one attempt may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Loads a scenario; runs on a thread where it may take long.
+pub type Prepare = Arc<dyn Fn(&Preparation) -> Result<(Prepared, Arc<Node>), String> + Send + Sync>;
+/// Starts the threads of a node.
+pub type Hire = Arc<dyn Fn(&Arc<Node>, Listener) -> Result<Box<dyn Crew>, NodeError> + Send + Sync>;
+/// Finds the coordinator's address, anew for every attempt.
+pub type Locate =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<SocketAddr, String>> + Send>> + Send + Sync>;
+
+/// What a node is made of.
+pub struct Attendance {
+    /// A client endpoint.
+    pub endpoint: Endpoint,
+    /// Its TLS settings and limits.
+    pub client: ClientConfig,
+    /// Where the coordinator is.
+    pub locate: Locate,
+    /// Who the node is.
+    pub hello: Hello,
+    /// Loads scenarios.
+    pub prepare: Prepare,
+    /// Starts threads.
+    pub hire: Hire,
+    /// Bytes of vectors that are kept between rounds.
+    pub cache_bytes: u64,
+    /// Spreads the attempts of many nodes to connect.
+    pub jitter: Seed,
+    /// Attempts to connect that may fail one after the other; `None` never gives up.
+    pub attempts: Option<u32>,
+}
+
+/// How a node's work ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// The run is finished.
+    Finished,
+    /// The node was asked to stop.
+    Stopped,
+    /// The node cannot take part.
+    Refused(String),
+    /// The coordinator could not be reached.
+    Unreachable(String),
+}
+
+/// What reaches the node's loop.
+enum In {
+    /// The coordinator said something on a connection.
+    Heard(u64, ToNode),
+    /// A connection broke.
+    Broken(u64, String),
+    /// A connection is there, or cannot be had.
+    Connected(Result<Connection, Failure>),
+    /// A scenario is loaded, or cannot be.
+    Loaded(Box<Preparation>, Result<(Prepared, Arc<Node>), String>),
+    /// The crew said something.
+    Crew(CrewEvent),
+}
+
+/// Why there is no connection.
+enum Failure {
+    /// It may go better next time.
+    Passing(String),
+    /// It will not.
+    Lasting(String),
+}
+
+struct Attendant {
+    parts: Attendance,
+    machine: NodeMachine,
+    crew: Option<Box<dyn Crew>>,
+    offers: Offers,
+    cache: Arc<Cache>,
+    inputs: mpsc::Sender<In>,
+    /// The frames of the connection that is there.
+    frames: Option<mpsc::Sender<Vec<u8>>>,
+    connection: Option<Connection>,
+    number: u64,
+    failures: u32,
+    began: Instant,
+}
+
+/// Works until the run is finished or `stop` is done.
+pub async fn attend(parts: Attendance, stop: impl Future<Output = ()>) -> Departure {
+    let (inputs, mut receiver) = mpsc::channel(WAITING);
+    let mut attendant = Attendant {
+        machine: NodeMachine::new(parts.hello.clone()),
+        crew: None,
+        offers: Offers::default(),
+        cache: Arc::new(Cache::new(parts.cache_bytes)),
+        inputs,
+        frames: None,
+        connection: None,
+        number: 0,
+        failures: 0,
+        began: Instant::now(),
+        parts,
+    };
+    attendant.connect();
+    let mut stop = std::pin::pin!(stop);
+    let departure = loop {
+        if let Some(departure) = attendant.obey() {
+            break departure;
+        }
+        let far = Instant::now() + Duration::from_secs(3600);
+        let wake = attendant.machine.deadline();
+        let wake = wake.map_or(far, |at| attendant.began + Duration::from_micros(at.0));
+        tokio::select! {
+            biased;
+            () = &mut stop => {
+                attendant.machine.leave();
+                let _ = attendant.obey();
+                break Departure::Stopped;
+            }
+            input = receiver.recv() => match input {
+                Some(input) => {
+                    if let Some(departure) = attendant.take(input) {
+                        break departure;
+                    }
+                }
+                None => break Departure::Stopped,
+            },
+            () = sleep_until(wake) => {
+                let now = attendant.now();
+                attendant.machine.tick(now);
+            }
+        }
+    };
+    attendant.part().await;
+    departure
+}
+
+impl Attendant {
+    fn now(&self) -> Time {
+        Time(self.began.elapsed().as_micros() as u64)
+    }
+
+    /// Tries to connect, after a pause that grows with the failures.
+    fn connect(&mut self) {
+        self.number += 1;
+        let pause = self.pause();
+        let (endpoint, client) = (self.parts.endpoint.clone(), self.parts.client.clone());
+        let (locate, inputs) = (self.parts.locate.clone(), self.inputs.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            let result = timeout(PATIENCE, dial(&endpoint, client, &locate)).await;
+            let late = || Err(Failure::Passing("no answer in time".into()));
+            let result = result.unwrap_or_else(|_| late());
+            // A node that is gone needs no word.
+            let _ = inputs.send(In::Connected(result)).await;
+        });
+    }
+
+    fn pause(&self) -> Duration {
+        if self.failures == 0 {
+            return Duration::ZERO;
+        }
+        let doubled = FIRST_PAUSE * 2_u32.pow((self.failures - 1).min(6));
+        let mut rng = self.parts.jitter.stream(
+            lyceum_core::Purpose::named("lyceum.reconnect"),
+            Ticket(self.number),
+            None,
+        );
+        doubled
+            .min(LONGEST_PAUSE)
+            .mul_f64(rng.random_range(0.5..1.0))
+    }
+
+    fn take(&mut self, input: In) -> Option<Departure> {
+        let now = self.now();
+        match input {
+            In::Heard(number, message) if number == self.number => self.machine.hear(now, message),
+            In::Heard(..) => {}
+            In::Broken(number, reason) if number == self.number => self.broken(&reason),
+            In::Broken(..) => {}
+            In::Connected(Ok(connection)) => self.connected(now, connection),
+            In::Connected(Err(Failure::Lasting(reason))) => {
+                return Some(Departure::Refused(reason));
+            }
+            In::Connected(Err(Failure::Passing(reason))) => return self.failed_to_connect(reason),
+            In::Loaded(preparation, result) => self.loaded(now, &preparation, result),
+            In::Crew(event) => self.crew_says(now, event),
+        }
+        None
+    }
+
+    fn failed_to_connect(&mut self, reason: String) -> Option<Departure> {
+        tracing::warn!(%reason, "the coordinator cannot be reached; the node tries again");
+        self.failures += 1;
+        if self
+            .parts
+            .attempts
+            .is_some_and(|most| self.failures >= most)
+        {
+            return Some(Departure::Unreachable(reason));
+        }
+        self.connect();
+        None
+    }
+
+    fn connected(&mut self, now: Time, connection: Connection) {
+        let (sender, frames) = mpsc::channel(WAITING);
+        let session = Session {
+            number: self.number,
+            connection: connection.clone(),
+            cache: self.cache.clone(),
+            offers: self.offers.clone(),
+            inputs: self.inputs.clone(),
+        };
+        self.frames = Some(sender);
+        self.connection = Some(connection.clone());
+        let inputs = self.inputs.clone();
+        tokio::spawn(async move {
+            match connection.open_bi().await {
+                Ok((send, recv)) => {
+                    let _ = send.set_priority(1);
+                    session.attend(send, recv, frames).await;
+                }
+                Err(error) => drop(
+                    inputs
+                        .send(In::Broken(session.number, error.to_string()))
+                        .await,
+                ),
+            }
+        });
+        self.machine.connected(now);
+    }
+
+    fn broken(&mut self, reason: &str) {
+        tracing::warn!(
+            reason,
+            "the connection to the coordinator is gone; the node comes back"
+        );
+        self.machine.disconnected();
+        self.reconnect();
+    }
+
+    fn reconnect(&mut self) {
+        self.frames = None;
+        self.connection = None;
+        self.failures += 1;
+        self.connect();
+    }
+
+    fn loaded(
+        &mut self,
+        now: Time,
+        order: &Preparation,
+        result: Result<(Prepared, Arc<Node>), String>,
+    ) {
+        let hired = result.and_then(|(prepared, node)| {
+            let inputs = self.inputs.clone();
+            // Events wait where the node's loop is busy; crews run on threads of their own.
+            let listener: Listener =
+                Arc::new(move |event| drop(inputs.blocking_send(In::Crew(event))));
+            let crew = (self.parts.hire)(&node, listener).map_err(|e| e.to_string())?;
+            Ok((prepared, crew))
+        });
+        let hired = hired.map(|(prepared, crew)| {
+            self.crew = Some(crew);
+            prepared
+        });
+        self.machine.prepared(now, order, hired);
+    }
+
+    fn crew_says(&mut self, now: Time, event: CrewEvent) {
+        match event {
+            CrewEvent::Summed {
+                generation,
+                unit,
+                clients,
+            } => self.machine.summed(now, generation, unit, clients),
+            CrewEvent::Finished { generation, upload } => {
+                self.remember_states(&upload);
+                self.machine.finished(now, generation, upload);
+            }
+            CrewEvent::Failed(reason) => self.machine.failed(reason),
+        }
+    }
+
+    /// States that were made here are likely to be asked for here again.
+    fn remember_states(&self, upload: &Upload) {
+        let Payload::Trained(trained) = &upload.payload else {
+            return;
+        };
+        for (_, state) in &trained.states {
+            [&state.rule, &state.model]
+                .into_iter()
+                .flatten()
+                .for_each(|vector| self.cache.put(vector));
+        }
+    }
+
+    fn obey(&mut self) -> Option<Departure> {
+        while let Some(order) = self.machine.poll() {
+            match order {
+                Order::Send(message) => self.say(message),
+                Order::Reconnect => {
+                    tracing::warn!("the coordinator is silent; the node connects again");
+                    if let Some(connection) = &self.connection {
+                        connection.close(0_u32.into(), b"the coordinator is silent");
+                    }
+                    self.reconnect();
+                }
+                Order::Prepare(preparation) => self.load(preparation),
+                Order::Work {
+                    generation,
+                    assignment,
+                } => {
+                    if let Some(crew) = &mut self.crew {
+                        crew.work(generation, assignment);
+                    }
+                }
+                Order::Flush(on) => {
+                    if let Some(crew) = &mut self.crew {
+                        crew.flush(on);
+                    }
+                }
+                Order::Clear => {
+                    if let Some(crew) = &mut self.crew {
+                        crew.clear();
+                    }
+                }
+                Order::Finished => return Some(Departure::Finished),
+                Order::Stop(reason) => return Some(Departure::Refused(reason)),
+            }
+        }
+        self.offers.keep(self.machine.offers());
+        None
+    }
+
+    fn say(&mut self, message: ToCoordinator) {
+        if matches!(message, ToCoordinator::Ready(_)) {
+            self.failures = 0;
+        }
+        let Some(frames) = &self.frames else {
+            return;
+        };
+        // What does not fit is said again with the next heartbeat.
+        let _ = frames.try_send(self.offers.pack(message));
+    }
+
+    fn load(&mut self, preparation: Preparation) {
+        let (prepare, inputs) = (self.parts.prepare.clone(), self.inputs.clone());
+        // The threads of another scenario, or of this one without its expert, have nothing to do any more.
+        self.crew = None;
+        tokio::task::spawn_blocking(move || {
+            let result = prepare(&preparation);
+            // A node that is gone needs no word.
+            let _ = inputs.blocking_send(In::Loaded(Box::new(preparation), result));
+        });
+    }
+
+    /// Ends the connection once the last words are out.
+    async fn part(mut self) {
+        self.frames = None;
+        if let Some(connection) = self.connection.take() {
+            let _ = timeout(Duration::from_secs(3), connection.closed()).await;
+        }
+    }
+}
+
+async fn dial(
+    endpoint: &Endpoint,
+    client: ClientConfig,
+    locate: &Locate,
+) -> Result<Connection, Failure> {
+    let address = locate().await.map_err(Failure::Passing)?;
+    let connecting = endpoint
+        .connect_with(client, address, COORDINATOR_NAME)
+        .map_err(|e| Failure::Lasting(e.to_string()))?;
+    connecting.await.map_err(|error| match &error {
+        ConnectionError::TransportError(e) if is_alert(e.code) => {
+            Failure::Lasting(format!("the handshake with {address} failed: {error}"))
+        }
+        ConnectionError::ConnectionClosed(close) if is_alert(close.error_code) => Failure::Lasting(
+            format!("the coordinator at {address} refused this node: {error}"),
+        ),
+        _ => Failure::Passing(format!("{address}: {error}")),
+    })
+}
+
+/// Whether a code stands for an alert of TLS: certificates that are not accepted will not be next time either.
+fn is_alert(code: quinn::TransportErrorCode) -> bool {
+    (0x100..0x200).contains(&u64::from(code))
+}

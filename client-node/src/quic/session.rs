@@ -1,0 +1,274 @@
+//! One connection to a coordinator: what it says is heard once everything it names is here; what the node offers can be
+//! fetched.
+
+use super::{
+    In,
+    cache::{Cache, text},
+};
+use lyceum_core::{Assignment, ClientState, ExpertScores, Job, Params, Ticket, UnitId};
+use lyceum_protocol::{
+    blob::{Blob, BlobRef},
+    body,
+    message::{ToCoordinator, ToNode, Welcome},
+    quic::{FetchError, Stock, read_frame, serve},
+    wire::{FROM_COORDINATOR, INLINE, JobWire, ResultWire, ToCoordinatorWire, ToNodeWire, frame},
+};
+use quinn::{Connection, RecvStream, SendStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+
+/// Results that may be fetched, and the frames that offer them.
+#[derive(Clone, Default)]
+pub(super) struct Offers(Arc<Mutex<Vec<Offered>>>);
+
+struct Offered {
+    ticket: Ticket,
+    units: Vec<UnitId>,
+    result: ResultWire,
+    blob: Option<Blob>,
+}
+
+impl Offers {
+    fn lock(&self) -> MutexGuard<'_, Vec<Offered>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets all but these.
+    pub(super) fn keep(&self, uploads: &[lyceum_core::Upload]) {
+        self.lock().retain(|offered| {
+            let same =
+                |u: &lyceum_core::Upload| u.ticket == offered.ticket && u.units == offered.units;
+            uploads.iter().any(same)
+        });
+    }
+
+    /// The result of an upload as it goes into a message; encoded once.
+    fn result(&self, upload: &lyceum_core::Upload) -> ResultWire {
+        let mut offers = self.lock();
+        let same = |o: &&Offered| o.ticket == upload.ticket && o.units == upload.units;
+        if let Some(known) = offers.iter().find(same) {
+            return known.result.clone();
+        }
+        let bytes = body::encode(&upload.payload, &upload.micros);
+        let (result, blob) = if bytes.len() <= INLINE {
+            (ResultWire::Here(bytes), None)
+        } else {
+            let blob = Blob::of(bytes.into());
+            (ResultWire::Fetch(blob.name), Some(blob))
+        };
+        offers.push(Offered {
+            ticket: upload.ticket,
+            units: upload.units.clone(),
+            result: result.clone(),
+            blob,
+        });
+        result
+    }
+
+    /// A message as a frame.
+    pub(super) fn pack(&self, message: ToCoordinator) -> Vec<u8> {
+        frame(&match message {
+            ToCoordinator::Hello(hello) => ToCoordinatorWire::Hello(hello),
+            ToCoordinator::Ready(ready) => ToCoordinatorWire::Ready(ready),
+            ToCoordinator::Report(report) => ToCoordinatorWire::Report(report),
+            ToCoordinator::Goodbye { session } => ToCoordinatorWire::Goodbye { session },
+            ToCoordinator::Offer { session, upload } => ToCoordinatorWire::Offer {
+                session,
+                ticket: upload.ticket,
+                result: self.result(&upload),
+                units: upload.units,
+            },
+        })
+    }
+}
+
+impl Stock for Offers {
+    fn find(&self, name: &BlobRef) -> Option<Blob> {
+        let offers = self.lock();
+        let mut blobs = offers.iter().filter_map(|o| o.blob.as_ref());
+        blobs.find(|blob| blob.name == *name).cloned()
+    }
+}
+
+/// One connection, with a number of its own.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) number: u64,
+    pub(super) connection: Connection,
+    pub(super) cache: Arc<Cache>,
+    pub(super) offers: Offers,
+    pub(super) inputs: mpsc::Sender<In>,
+}
+
+impl Session {
+    /// Goes on until the connection ends; says why.
+    pub(super) async fn attend(
+        self,
+        send: SendStream,
+        recv: RecvStream,
+        frames: mpsc::Receiver<Vec<u8>>,
+    ) {
+        let reason = tokio::select! {
+            biased;
+            () = write(send, frames) => "the node ended it".to_string(),
+            reason = self.read(recv) => reason,
+            () = self.serve_transfers() => "the connection ended".to_string(),
+        };
+        let reason = self
+            .connection
+            .close_reason()
+            .map_or(reason, |e| e.to_string());
+        self.connection
+            .close(0_u32.into(), b"the node ends this connection");
+        // A node that is gone needs no word.
+        let _ = self.inputs.send(In::Broken(self.number, reason)).await;
+    }
+
+    async fn read(&self, mut recv: RecvStream) -> String {
+        loop {
+            match read_frame::<ToNodeWire, FROM_COORDINATOR>(&mut recv).await {
+                Ok(Some(message)) => self.hear(message).await,
+                Ok(None) => return "the coordinator ended it".into(),
+                Err(error) => return error.to_string(),
+            }
+        }
+    }
+
+    async fn hear(&self, message: ToNodeWire) {
+        let message = match message {
+            ToNodeWire::Refuse(reason) => ToNode::Refuse(reason),
+            ToNodeWire::Pulse(pulse) => ToNode::Pulse(pulse),
+            ToNodeWire::Finished { session } => ToNode::Finished { session },
+            large => {
+                let session = self.clone();
+                tokio::spawn(async move {
+                    match session.complete(large).await {
+                        Ok(message) => session.tell(message).await,
+                        // The coordinator says it again when it sees that the node has nothing.
+                        Err(error) => tracing::debug!(%error, "a message could not be completed"),
+                    }
+                });
+                return;
+            }
+        };
+        self.tell(message).await;
+    }
+
+    async fn tell(&self, message: ToNode) {
+        // A node that is gone needs no word.
+        let _ = self.inputs.send(In::Heard(self.number, message)).await;
+    }
+
+    async fn vector(&self, name: BlobRef) -> Result<Params, FetchError> {
+        self.cache.get(&self.connection, name).await
+    }
+
+    /// A message with everything that it names.
+    async fn complete(&self, message: ToNodeWire) -> Result<ToNode, FetchError> {
+        match message {
+            ToNodeWire::Welcome {
+                attempt,
+                session,
+                heartbeat_micros,
+                scenario,
+                expert,
+                client,
+            } => {
+                let scenario = text(&self.connection, scenario).await?.into();
+                let expert = match expert {
+                    Some(name) => Some(Arc::new(expert_of(&self.vector(name).await?))),
+                    None => None,
+                };
+                Ok(ToNode::Welcome(Welcome {
+                    attempt,
+                    session,
+                    heartbeat_micros,
+                    scenario,
+                    expert,
+                    client,
+                }))
+            }
+            ToNodeWire::Assign {
+                session,
+                ticket,
+                round,
+                unit,
+                work,
+                global,
+                vectors,
+                jobs,
+            } => {
+                let global = self.vector(global).await?;
+                let mut shared = Vec::with_capacity(vectors.len());
+                for name in vectors {
+                    shared.push(self.vector(name).await?);
+                }
+                let mut complete = Vec::with_capacity(jobs.len());
+                for job in jobs {
+                    complete.push(self.job(job).await?);
+                }
+                let assignment = Assignment {
+                    ticket,
+                    round,
+                    unit,
+                    work,
+                    global,
+                    vectors: shared,
+                    jobs: complete,
+                };
+                Ok(ToNode::Assign {
+                    session,
+                    assignment,
+                })
+            }
+            ToNodeWire::Refuse(reason) => Ok(ToNode::Refuse(reason)),
+            ToNodeWire::Pulse(pulse) => Ok(ToNode::Pulse(pulse)),
+            ToNodeWire::Finished { session } => Ok(ToNode::Finished { session }),
+        }
+    }
+
+    async fn job(&self, job: JobWire) -> Result<Job, FetchError> {
+        let mut state = ClientState::default();
+        if let Some(name) = job.rule {
+            state.rule = Some(self.vector(name).await?);
+        }
+        if let Some(name) = job.model {
+            state.model = Some(self.vector(name).await?);
+        }
+        Ok(Job {
+            data: job.data,
+            state,
+        })
+    }
+
+    async fn serve_transfers(&self) {
+        while let Ok((mut send, mut recv)) = self.connection.accept_bi().await {
+            let session = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = serve(&session.offers, &mut send, &mut recv).await {
+                    tracing::debug!(%error, "a transfer ended early");
+                }
+            });
+        }
+    }
+}
+
+/// Losses and errors of an expert stand one behind the other.
+fn expert_of(values: &Params) -> ExpertScores {
+    let (losses, errors) = values.split_at(values.len() / 2);
+    ExpertScores {
+        losses: losses.to_vec(),
+        errors: errors.to_vec(),
+    }
+}
+
+async fn write(mut send: SendStream, mut frames: mpsc::Receiver<Vec<u8>>) {
+    while let Some(frame) = frames.recv().await {
+        if send.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+    let _ = send.finish();
+    // The last words are read before the connection is closed.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(3), send.stopped()).await;
+}

@@ -1,0 +1,171 @@
+//! Who may connect: handshakes within limits, certificates of our authority, nobody who was revoked or whose
+//! certificate has run out.
+
+use super::{
+    connection::{Shared, WAITING_FRAMES, converse, end},
+    hub::Input,
+};
+use crate::dispatch::{Peer, Speaker, Standing};
+use lyceum_protocol::identity::{self, Revocations, Role, peer_of};
+use quinn::{Connection, Endpoint, Incoming};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::{interval, timeout},
+};
+
+/// How often the list of revocations is read again.
+const REVOCATIONS_EVERY: Duration = Duration::from_secs(1);
+
+/// Connections that are there.
+pub(super) struct Door {
+    shared: Arc<Shared>,
+    revocations: Arc<Revocations>,
+    handshakes: Arc<Semaphore>,
+    next_peer: AtomicU64,
+    live: Mutex<Live>,
+}
+
+#[derive(Default)]
+struct Live {
+    addresses: BTreeMap<IpAddr, usize>,
+    connections: BTreeMap<Peer, (Connection, identity::Peer)>,
+}
+
+impl Door {
+    pub(super) fn new(shared: Arc<Shared>, revocations: Arc<Revocations>) -> Arc<Self> {
+        Arc::new(Self {
+            handshakes: Arc::new(Semaphore::new(shared.transport.handshakes)),
+            shared,
+            revocations,
+            next_peer: AtomicU64::new(1),
+            live: Mutex::default(),
+        })
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets nodes in until the endpoint is closed.
+    pub(super) async fn attend(self: Arc<Self>, endpoint: Endpoint) {
+        let mut look = interval(REVOCATIONS_EVERY);
+        loop {
+            tokio::select! {
+                biased;
+                incoming = endpoint.accept() => match incoming {
+                    Some(incoming) => self.clone().receive(incoming),
+                    None => return,
+                },
+                _ = look.tick() => self.shut_out(),
+            }
+        }
+    }
+
+    /// Ends connections whose certificate was revoked or has run out.
+    fn shut_out(&self) {
+        if let Err(error) = self.revocations.reload() {
+            tracing::error!(%error, "the list of revocations cannot be read; the old one stays in force");
+        }
+        let now = SystemTime::now();
+        for (connection, peer) in self.live().connections.values() {
+            let revoked = self.revocations.refuses(peer);
+            let reason = match revoked {
+                Some(entry) => format!("the certificate is revoked ({entry})"),
+                None if peer.expires <= now => "the certificate has run out".to_string(),
+                None => continue,
+            };
+            tracing::warn!(node = %peer.identity, %reason, "connection ended");
+            end(connection, &reason);
+        }
+    }
+
+    fn receive(self: Arc<Self>, incoming: Incoming) {
+        let address = incoming.remote_address().ip();
+        let here = self.live().addresses.get(&address).copied().unwrap_or(0);
+        if here >= self.shared.transport.connections_per_address {
+            tracing::warn!(%address, "connection refused: too many from this address");
+            return incoming.refuse();
+        }
+        let Ok(permit) = self.handshakes.clone().try_acquire_owned() else {
+            // Under pressure, an address has to be proven first; then there is room, or there is none.
+            if let Err(unproven) = incoming.retry() {
+                unproven.into_incoming().refuse();
+            }
+            return;
+        };
+        *self.live().addresses.entry(address).or_default() += 1;
+        tokio::spawn(async move {
+            let patience = Duration::from_secs(self.shared.transport.handshake_s);
+            let handshake = async { incoming.accept()?.await };
+            match timeout(patience, handshake).await {
+                Ok(Ok(connection)) => {
+                    drop(permit);
+                    self.admit(connection).await;
+                }
+                Ok(Err(error)) => tracing::warn!(%address, %error, "handshake refused"),
+                Err(_) => tracing::warn!(%address, "handshake took too long"),
+            }
+            self.leave(address);
+        });
+    }
+
+    fn leave(&self, address: IpAddr) {
+        let mut live = self.live();
+        if let Some(count) = live.addresses.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                live.addresses.remove(&address);
+            }
+        }
+    }
+
+    async fn admit(&self, connection: Connection) {
+        let identity = match self.identify(&connection) {
+            Ok(identity) => identity,
+            Err(reason) => {
+                let address = connection.remote_address();
+                tracing::warn!(%address, %reason, "node refused");
+                return end(&connection, &reason);
+            }
+        };
+        let standing = match identity.identity.role {
+            Role::Client => Standing::Client,
+            Role::Simulate | Role::Coordinator => Standing::Simulate,
+        };
+        let peer = Peer(self.next_peer.fetch_add(1, Ordering::Relaxed));
+        let speaker = Speaker {
+            peer,
+            name: identity.identity.name.as_str().into(),
+            standing,
+        };
+        let (sender, outbox) = mpsc::channel(WAITING_FRAMES);
+        self.live()
+            .connections
+            .insert(peer, (connection.clone(), identity));
+        let connected = Input::Connected(speaker.clone(), sender);
+        if self.shared.hub.send(connected).await.is_ok() {
+            converse(connection, speaker, outbox, self.shared.clone()).await;
+        }
+        self.live().connections.remove(&peer);
+    }
+
+    fn identify(&self, connection: &Connection) -> Result<identity::Peer, String> {
+        let peer = peer_of(connection).map_err(|e| e.to_string())?;
+        if peer.identity.role == Role::Coordinator {
+            return Err("a coordinator's certificate is no node's".into());
+        }
+        match self.revocations.refuses(&peer) {
+            Some(entry) => Err(format!("the certificate is revoked ({entry})")),
+            None => Ok(peer),
+        }
+    }
+}

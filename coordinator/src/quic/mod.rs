@@ -1,0 +1,15 @@
+//! A coordinator on the network: nodes connect over QUIC and work on one run.
+
+mod accept;
+mod catalogue;
+mod connection;
+mod http;
+mod hub;
+mod metering;
+mod service;
+mod status;
+
+pub use hub::{Durable, Syncing};
+pub use metering::Meter;
+pub use service::{Network, Service, Work, admission, conduct};
+pub use status::{NodeLine, Status, Watch};

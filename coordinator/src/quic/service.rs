@@ -1,0 +1,307 @@
+//! A coordinator process from its first connection to its last.
+
+use super::{
+    accept::Door,
+    catalogue::{Catalogue, Packer},
+    connection::{Shape, Shared},
+    http,
+    hub::{Durable, Hub, Input, Prelude},
+    metering::Meters,
+    status::Watch,
+};
+use crate::{
+    conductor::{Conductor, Ending, Parts, Saving},
+    dispatch::{Admission, Dispatch, Pace},
+    run::{
+        Expert, Groundwork, Observer, RunError, RunFiles, Settings, Storage, checkpoint::Latest,
+    },
+};
+use lyceum_core::Fingerprint;
+use lyceum_metrics::Summary;
+use lyceum_protocol::{identity::Revocations, message::OwnData, quic::Transport};
+use lyceum_scenarios::{Deadline, Scenario};
+use quinn::Endpoint;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc},
+    task::JoinHandle,
+    time::Instant,
+};
+
+/// Inputs that wait for the hub, before those who send them wait.
+const WAITING_INPUTS: usize = 1024;
+/// How long closing takes at most.
+const CLOSING: Duration = Duration::from_secs(4);
+/// Counts the processes that have worked on a run.
+const INCARNATION: &str = "incarnation";
+
+/// Where nodes connect, and what is asked of them.
+pub struct Network {
+    /// A server endpoint.
+    pub endpoint: Endpoint,
+    /// Who is not let in.
+    pub revocations: Arc<Revocations>,
+    /// Limits.
+    pub transport: Transport,
+    /// How nodes are kept busy and when they are lost.
+    pub pace: Pace,
+    /// Where status and metrics are served, if anywhere.
+    pub metrics: Option<TcpListener>,
+}
+
+/// What is to be done.
+pub struct Work<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// Its data and its model.
+    pub groundwork: Groundwork,
+    /// Digest of the plugins of this build.
+    pub registry: Fingerprint,
+    /// Where and how.
+    pub settings: &'a Settings,
+    /// Where to go on from.
+    pub latest: Option<Latest>,
+}
+
+/// The connections of one run.
+pub struct Service {
+    hub: Hub,
+    inputs: mpsc::Sender<Input>,
+    endpoint: Endpoint,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Lets nodes in. Sums have these lanes over vectors of `len`.
+    pub fn open(
+        network: Network,
+        run: &str,
+        rounds: u64,
+        lanes: Vec<lyceum_core::Lane>,
+        len: usize,
+    ) -> Self {
+        let (inputs, receiver) = mpsc::channel(WAITING_INPUTS);
+        let (catalogue, meters) = (Catalogue::default(), Meters::default());
+        let kib = network
+            .transport
+            .receiving_bytes
+            .div_ceil(1024)
+            .clamp(1, 1 << 30);
+        let shared = Arc::new(Shared {
+            catalogue: catalogue.clone(),
+            shape: Shape { lanes, len },
+            receiving: Arc::new(Semaphore::new(kib as usize)),
+            transport: network.transport,
+            hub: inputs.clone(),
+            meters: meters.clone(),
+        });
+        let watch = Watch::new(run.into(), rounds, meters);
+        let door = Door::new(shared, network.revocations);
+        let mut tasks = vec![tokio::spawn(door.attend(network.endpoint.clone()))];
+        if let Some(listener) = network.metrics {
+            tasks.push(tokio::spawn(http::serve(listener, watch.clone())));
+        }
+        let hub = Hub {
+            inputs: receiver,
+            back: inputs.downgrade(),
+            peers: BTreeMap::new(),
+            packer: Packer::new(catalogue),
+            watch,
+            began: Instant::now(),
+            shown: None,
+        };
+        Self {
+            hub,
+            inputs,
+            endpoint: network.endpoint,
+            tasks,
+        }
+    }
+
+    /// Stops the run at once when called; it can be resumed.
+    pub fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
+        let inputs = self.inputs.clone();
+        // A full queue means that the hub is busy; it sees the next one.
+        move || drop(inputs.try_send(Input::Stop))
+    }
+
+    /// What those who watch see.
+    pub fn watch(&self) -> Watch {
+        self.hub.watch.clone()
+    }
+
+    /// Trains the expert on a node, before there are clients. `None` if it was stopped.
+    pub async fn prelude(
+        &mut self,
+        scenario: &Scenario,
+        groundwork: &Groundwork,
+        dispatch: Dispatch,
+    ) -> Result<(Dispatch, Option<Expert>), RunError> {
+        let assignment = groundwork.expert_assignment(scenario)?;
+        let mut prelude = Prelude::new(self.hub.now(), dispatch, assignment);
+        self.hub.run(&mut prelude).await?;
+        let Prelude {
+            mut dispatch,
+            found,
+            ..
+        } = prelude;
+        let Some(upload) = found else {
+            return Ok((dispatch, None));
+        };
+        let expert = groundwork.expert_of(scenario, upload)?;
+        dispatch.set_expert(expert.scores.clone());
+        Ok((dispatch, Some(expert)))
+    }
+
+    /// Does the rounds.
+    pub async fn rounds<A: Durable>(
+        &mut self,
+        parts: Parts<A>,
+    ) -> Result<(Ending, Conductor<A>), RunError> {
+        let mut conductor = Conductor::start(self.hub.now(), parts)?;
+        let ending = self.hub.run(&mut conductor).await?;
+        Ok((ending, conductor))
+    }
+
+    /// Ends all connections, once the nodes have read what was said to them last.
+    pub async fn close(mut self, reason: &str) {
+        self.hub.inputs.close();
+        self.hub.peers.clear();
+        while self.hub.inputs.try_recv().is_ok() {}
+        let endpoint = self.endpoint.clone();
+        let drained = async {
+            while endpoint.open_connections() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        // Nodes that do not hang up are hung up on.
+        let _ = tokio::time::timeout(CLOSING, drained).await;
+        self.endpoint.close(0_u32.into(), reason.as_bytes());
+        let _ = tokio::time::timeout(CLOSING, self.endpoint.wait_idle()).await;
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// What every node of a scenario is held against.
+pub fn admission(scenario: &Scenario, groundwork: &Groundwork, registry: Fingerprint) -> Admission {
+    let network = &groundwork.network;
+    let own = |samples: usize| OwnData {
+        samples: samples as u64,
+        shape: network.shapes()[0].iter().map(|&n| n as u64).collect(),
+        classes: network.classes() as u64,
+    };
+    let real = scenario
+        .real_clients()
+        .map(|(id, client)| (client.name.as_str().into(), (id, own(client.samples.get()))));
+    Admission {
+        scenario: crate::run::toml_text(scenario).into(),
+        digest: scenario.digest(),
+        data: groundwork.loaded.digest(),
+        registry,
+        expert: None,
+        real: real.collect(),
+        profile: None,
+        mixed_profiles: false,
+    }
+}
+
+/// Counts this process among those that have worked on the run.
+fn incarnation(storage: &mut dyn Storage) -> Result<u32, RunError> {
+    let path = storage.path(INCARNATION);
+    let text = storage.read(INCARNATION).map_err(RunError::file(&path))?;
+    let before = text.map_or(Ok(0), |bytes| {
+        let text = String::from_utf8_lossy(&bytes);
+        text.trim()
+            .parse::<u32>()
+            .map_err(|_| RunError::damaged(&path, "it holds no number"))
+    })?;
+    let now = before + 1;
+    storage
+        .replace(INCARNATION, now.to_string().as_bytes())
+        .map_err(RunError::file(path))?;
+    Ok(now)
+}
+
+/// Runs a scenario on the nodes that connect, and leaves its folder complete. `observe` sees every event; `ready` is
+/// given what stops the run.
+pub async fn conduct<'a>(
+    network: Network,
+    work: Work<'a>,
+    observe: &'a mut Observer<'a>,
+    ready: impl FnOnce(Box<dyn Fn() + Send + Sync>),
+) -> Result<Summary, RunError> {
+    let Work {
+        scenario,
+        groundwork,
+        registry,
+        settings,
+        latest,
+    } = work;
+    let lanes = scenario.strategy.plugin.client_half().lanes();
+    let len = groundwork.network.layout().len();
+    let rounds = scenario.run.rounds.get() as u64;
+    let mut storage = crate::run::Folder::new(&settings.out);
+    let mut admission = admission(scenario, &groundwork, registry);
+    let mut pace = network.pace;
+    if let Some(Deadline::Reassign(reassign)) = &scenario.deadline {
+        pace.reassign = Some((reassign.after_s.get() * 1e6) as u64);
+    }
+    let saved = groundwork
+        .saved_expert(&storage)?
+        .filter(|_| scenario.needs_expert());
+    admission.expert = saved.as_ref().map(|e| e.scores.clone());
+    let incarnation = incarnation(&mut storage)?;
+    let dispatch = Dispatch::new(pace, admission, lanes.clone(), incarnation);
+    let mut service = Service::open(network, &scenario.run.name, rounds, lanes.clone(), len);
+    ready(Box::new(service.stopper()));
+    let (dispatch, expert) = match saved {
+        None if scenario.needs_expert() => {
+            let (dispatch, expert) = service.prelude(scenario, &groundwork, dispatch).await?;
+            let Some(expert) = expert else {
+                service.close("the coordinator stops").await;
+                return Err(RunError::Stopped);
+            };
+            (dispatch, Some(expert))
+        }
+        saved => (dispatch, saved),
+    };
+    let prepared = groundwork.finish(scenario, expert)?;
+    let run = prepared.digest;
+    let mut machine = prepared.machine(scenario);
+    let archive = RunFiles::open(
+        scenario,
+        settings,
+        prepared,
+        latest.as_ref(),
+        &mut machine,
+        observe,
+    )?;
+    let saving = Saving {
+        every: settings.checkpoint_every.as_micros() as u64,
+        ..Saving::default()
+    };
+    let parts = Parts {
+        machine,
+        dispatch,
+        archive,
+        run,
+        rounds,
+        lanes,
+        saving,
+    };
+    let (ending, conductor) = service.rounds(parts).await?;
+    let (machine, mut files) = conductor.into_parts();
+    let reason = match &ending {
+        Ending::Finished => "the run is finished",
+        Ending::Paused => "the coordinator stops; it will be back",
+        Ending::Stalled(_) => "the run cannot go on",
+    };
+    service.close(reason).await;
+    match ending {
+        Ending::Finished | Ending::Paused => files.summarise(),
+        Ending::Stalled(reason) => files
+            .stalled(&machine, reason)
+            .and_then(|()| files.summarise()),
+    }
+}

@@ -1,0 +1,225 @@
+//! What an operator sees: as JSON for `lyceum status`, and in the text format of Prometheus.
+
+use super::metering::{Meter, Meters};
+use crate::dispatch::{Dispatch, Peer};
+use lyceum_core::{Fingerprint, Time};
+use lyceum_metrics::Quantiles;
+use lyceum_protocol::message::NodeName;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// How a run on nodes stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Name of the run.
+    pub run: String,
+    /// Rounds planned.
+    pub rounds: u64,
+    /// Rounds done.
+    pub rounds_done: u64,
+    /// Units of the stage in flight that are not answered.
+    pub pending: usize,
+    /// Units that wait for a node.
+    pub waiting: usize,
+    /// Last link of the chain.
+    pub fingerprint: Option<Fingerprint>,
+    /// Seconds since the coordinator began.
+    pub seconds: f64,
+    /// All nodes that were ever admitted, by name.
+    pub nodes: Vec<NodeLine>,
+}
+
+/// How a node stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeLine {
+    /// Its name.
+    pub name: String,
+    /// Whether it is there and has the data at hand.
+    pub ready: bool,
+    /// Threads that it offers.
+    pub threads: u32,
+    /// Units that it holds.
+    pub held: usize,
+    /// Units that it has answered.
+    pub answered: u64,
+    /// Training steps that it has reported.
+    pub steps: u64,
+    /// Seconds since it was heard.
+    pub silent_s: f64,
+    /// Frames that wait for it to read them.
+    pub queued: usize,
+    /// Bytes of models and states that went to it.
+    pub bytes_down: u64,
+    /// Bytes of results that came from it.
+    pub bytes_up: u64,
+    /// Transfers to it.
+    pub download: Quantiles,
+    /// Transfers from it.
+    pub upload: Quantiles,
+}
+
+/// A connected node, as the hub sees it.
+pub(super) struct NodeView {
+    pub(super) peer: Peer,
+    pub(super) name: NodeName,
+    pub(super) waiting: usize,
+}
+
+impl Status {
+    /// What the dispatch knows.
+    pub(super) fn of(dispatch: &Dispatch, now: Time) -> Self {
+        let line = |node: crate::dispatch::NodeStatus| NodeLine {
+            name: node.name.to_string(),
+            ready: node.ready,
+            threads: node.threads,
+            held: node.held,
+            answered: node.answered,
+            steps: node.steps,
+            silent_s: now.0.saturating_sub(node.heard.0) as f64 / 1e6,
+            ..NodeLine::default()
+        };
+        Self {
+            waiting: dispatch.waiting(),
+            seconds: now.0 as f64 / 1e6,
+            nodes: dispatch.roster().into_iter().map(line).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Holds the last status for those who ask.
+#[derive(Clone, Default)]
+pub struct Watch {
+    last: Arc<Mutex<Status>>,
+    meters: Meters,
+    run: String,
+    rounds: u64,
+}
+
+impl Watch {
+    pub(super) fn new(run: String, rounds: u64, meters: Meters) -> Self {
+        Self {
+            last: Arc::default(),
+            meters,
+            run,
+            rounds,
+        }
+    }
+
+    pub(super) fn show(&self, mut status: Status, views: &[NodeView]) {
+        let meters: BTreeMap<Peer, Meter> = self.meters.all();
+        for view in views {
+            let line = status.nodes.iter_mut().find(|line| line.name == *view.name);
+            let (Some(line), meter) = (line, meters.get(&view.peer)) else {
+                continue;
+            };
+            line.queued = view.waiting;
+            if let Some(meter) = meter {
+                line.bytes_down = meter.bytes_down;
+                line.bytes_up = meter.bytes_up;
+                line.download = meter.download.quantiles();
+                line.upload = meter.upload.quantiles();
+            }
+        }
+        status.run = self.run.clone();
+        status.rounds = self.rounds;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    /// The last status.
+    pub fn status(&self) -> Status {
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The last status in the text format of Prometheus.
+    pub fn prometheus(&self) -> String {
+        let status = self.status();
+        let mut text = String::new();
+        let mut gauge = |name: &str, help: &str, value: f64| {
+            // Writing to a string does not fail.
+            let _ = writeln!(
+                text,
+                "# HELP lyceum_{name} {help}\n# TYPE lyceum_{name} gauge\nlyceum_{name} {value}"
+            );
+        };
+        gauge("rounds_planned", "Rounds planned.", status.rounds as f64);
+        gauge("rounds_done", "Rounds done.", status.rounds_done as f64);
+        gauge(
+            "units_pending",
+            "Units not answered yet.",
+            status.pending as f64,
+        );
+        gauge(
+            "units_waiting",
+            "Units that wait for a node.",
+            status.waiting as f64,
+        );
+        let ready = status.nodes.iter().filter(|n| n.ready).count();
+        gauge("nodes_ready", "Nodes that can work.", ready as f64);
+        gauge(
+            "uptime_seconds",
+            "Seconds since the coordinator began.",
+            status.seconds,
+        );
+        type Column = (&'static str, &'static str, fn(&NodeLine) -> f64);
+        let columns: [Column; 9] = [
+            ("node_ready", "Whether the node can work.", |n| {
+                f64::from(u8::from(n.ready))
+            }),
+            ("node_units_held", "Units that the node holds.", |n| {
+                n.held as f64
+            }),
+            (
+                "node_units_answered",
+                "Units that the node has answered.",
+                |n| n.answered as f64,
+            ),
+            ("node_steps", "Training steps of the node.", |n| {
+                n.steps as f64
+            }),
+            (
+                "node_silent_seconds",
+                "Seconds since the node was heard.",
+                |n| n.silent_s,
+            ),
+            ("node_bytes_down", "Bytes sent to the node.", |n| {
+                n.bytes_down as f64
+            }),
+            ("node_bytes_up", "Bytes received from the node.", |n| {
+                n.bytes_up as f64
+            }),
+            (
+                "node_download_p99_seconds",
+                "99 % of the transfers to the node took less.",
+                |n| n.download.p99 / 1e3,
+            ),
+            (
+                "node_upload_p99_seconds",
+                "99 % of the transfers from the node took less.",
+                |n| n.upload.p99 / 1e3,
+            ),
+        ];
+        for (name, help, value) in columns {
+            let _ = writeln!(
+                text,
+                "# HELP lyceum_{name} {help}\n# TYPE lyceum_{name} gauge"
+            );
+            for node in &status.nodes {
+                let _ = writeln!(
+                    text,
+                    "lyceum_{name}{{node=\"{}\"}} {}",
+                    node.name,
+                    value(node)
+                );
+            }
+        }
+        text
+    }
+}

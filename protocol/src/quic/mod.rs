@@ -1,0 +1,13 @@
+//! Connections: settings of the transport, frames on a control stream, transfers of blobs.
+
+mod endpoint;
+mod frames;
+mod settings;
+mod transfer;
+
+pub use endpoint::{
+    Keys, bind, client_transport, configure_client, configure_server, server_transport,
+};
+pub use frames::{ReadError, read_frame};
+pub use settings::{Congestion, SettingsError, Transport};
+pub use transfer::{FetchError, Stock, fetch, serve};

@@ -1,0 +1,261 @@
+//! Messages as they cross a network: everything large stands there by name, and travels beside them as a blob.
+
+use crate::{
+    blob::BlobRef,
+    message::{Hello, Pulse, Ready, Report, SessionId},
+};
+use lyceum_core::{
+    ClientId, DataRef, Round, Ticket, UnitId, Work,
+    codec::{self, CodecError},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// First byte of every frame's content.
+pub const VERSION: u8 = 1;
+/// Bytes of a frame from a node, at most.
+pub const FROM_NODE: usize = 1 << 20;
+/// Bytes of a frame from the coordinator, at most: a unit of thousands of clients with states.
+pub const FROM_COORDINATOR: usize = 4 << 20;
+/// Results up to so many bytes go inside their message.
+pub const INLINE: usize = 4 << 10;
+
+/// [`ToNode`](crate::message::ToNode) on the wire.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToNodeWire {
+    /// See [`Welcome`](crate::message::Welcome).
+    Welcome {
+        /// The attempt that this answers.
+        attempt: u64,
+        /// The session that begins.
+        session: SessionId,
+        /// Microseconds between two reports.
+        heartbeat_micros: u64,
+        /// The scenario's text.
+        scenario: BlobRef,
+        /// Losses of the expert, then its errors, as numbers.
+        expert: Option<BlobRef>,
+        /// The real client that the node is.
+        client: Option<ClientId>,
+    },
+    /// See [`ToNode::Refuse`](crate::message::ToNode::Refuse).
+    Refuse(String),
+    /// See [`Assignment`](lyceum_core::Assignment).
+    Assign {
+        /// Whose session.
+        session: SessionId,
+        /// The assignment's ticket.
+        ticket: Ticket,
+        /// The assignment's round.
+        round: Round,
+        /// The assignment's unit.
+        unit: UnitId,
+        /// What to do.
+        work: Work,
+        /// The global model.
+        global: BlobRef,
+        /// Vectors of the strategy.
+        vectors: Vec<BlobRef>,
+        /// On what.
+        jobs: Vec<JobWire>,
+    },
+    /// See [`Pulse`].
+    Pulse(Pulse),
+    /// See [`ToNode::Finished`](crate::message::ToNode::Finished).
+    Finished {
+        /// Whose session.
+        session: SessionId,
+    },
+}
+
+/// [`Job`](lyceum_core::Job) on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobWire {
+    /// Which samples, by name.
+    pub data: DataRef,
+    /// The strategy's vector for the client.
+    pub rule: Option<BlobRef>,
+    /// The model that the client trained last.
+    pub model: Option<BlobRef>,
+}
+
+/// [`ToCoordinator`](crate::message::ToCoordinator) on the wire.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToCoordinatorWire {
+    /// See [`Hello`].
+    Hello(Hello),
+    /// See [`Ready`].
+    Ready(Ready),
+    /// See [`Report`].
+    Report(Report),
+    /// See [`ToCoordinator::Offer`](crate::message::ToCoordinator::Offer).
+    Offer {
+        /// Whose session.
+        session: SessionId,
+        /// The upload's ticket.
+        ticket: Ticket,
+        /// The upload's units.
+        units: Vec<UnitId>,
+        /// The upload's result.
+        result: ResultWire,
+    },
+    /// See [`ToCoordinator::Goodbye`](crate::message::ToCoordinator::Goodbye).
+    Goodbye {
+        /// Whose session.
+        session: SessionId,
+    },
+}
+
+/// A result's bytes ([`body`](crate::body)).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ResultWire {
+    /// Here they are.
+    Here(Vec<u8>),
+    /// They can be fetched.
+    Fetch(BlobRef),
+}
+
+/// Why a frame is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// It is longer than its reader allows.
+    #[error("a frame of {len} bytes where at most {most} are allowed")]
+    TooLong {
+        /// Bytes that it announces.
+        len: usize,
+        /// Bytes that are allowed.
+        most: usize,
+    },
+    /// It is empty.
+    #[error("an empty frame")]
+    Empty,
+    /// It is of another version.
+    #[error(
+        "a frame of version {0}, this is version {VERSION}; use the same version of lyceum on both sides"
+    )]
+    Version(u8),
+    /// Its content cannot be read.
+    #[error("a frame that cannot be read: {0}")]
+    Codec(#[from] CodecError),
+}
+
+/// A message as a frame: length, version, content.
+pub fn frame(message: &impl Serialize) -> Vec<u8> {
+    let content = codec::encode(message);
+    let mut bytes = Vec::with_capacity(5 + content.len());
+    bytes.extend((1 + content.len() as u32).to_le_bytes());
+    bytes.push(VERSION);
+    bytes.extend(content);
+    bytes
+}
+
+/// The length of what follows, if its reader allows so much.
+pub fn frame_len(head: [u8; 4], most: usize) -> Result<usize, FrameError> {
+    let len = u32::from_le_bytes(head) as usize;
+    if len > most {
+        Err(FrameError::TooLong { len, most })
+    } else {
+        Ok(len)
+    }
+}
+
+/// Reads what follows the length. `MOST` bounds what lengths inside may claim.
+pub fn open<T: DeserializeOwned, const MOST: usize>(content: &[u8]) -> Result<T, FrameError> {
+    match content {
+        [] => Err(FrameError::Empty),
+        [VERSION, rest @ ..] => Ok(codec::decode_within::<T, MOST>(rest)?),
+        [other, ..] => Err(FrameError::Version(*other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::Blob;
+    use proptest::prelude::*;
+
+    /// Golden bytes: what is on the wire changes only together with [`VERSION`].
+    #[test]
+    fn the_bytes_of_a_message_do_not_change() {
+        let report = ToCoordinatorWire::Report(Report {
+            session: SessionId(0x0102),
+            ticket: Ticket(3),
+            held: vec![UnitId(4), UnitId(5)],
+            open: 1,
+            steps: 6,
+        });
+        let bytes = frame(&report);
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(
+            hex,
+            "390000000102000000\
+             0201000000000000\
+             0300000000000000\
+             0200000000000000\
+             04000000000000000500000000000000\
+             01000000\
+             0600000000000000"
+        );
+        assert_eq!(
+            open::<ToCoordinatorWire, FROM_NODE>(&bytes[4..]).unwrap(),
+            report
+        );
+    }
+
+    #[test]
+    fn an_assignment_names_its_vectors_and_holds_no_sample() {
+        let name = Blob::of(vec![0; 8].into()).name;
+        let assign = ToNodeWire::Assign {
+            session: SessionId(1),
+            ticket: Ticket(2),
+            round: Round(2),
+            unit: UnitId(3),
+            work: Work::Train,
+            global: name,
+            vectors: vec![],
+            jobs: vec![JobWire {
+                data: DataRef::Shard(ClientId(9)),
+                rule: Some(name),
+                model: None,
+            }],
+        };
+        let bytes = frame(&assign);
+        assert_eq!(
+            bytes.len(),
+            5 + 4 + 4 * 8 + 4 + 40 + 8 + 8 + (4 + 8 + 1 + 40 + 1)
+        );
+        assert_eq!(
+            open::<ToNodeWire, FROM_COORDINATOR>(&bytes[4..]).unwrap(),
+            assign
+        );
+    }
+
+    #[test]
+    fn long_empty_strange_and_trailing_frames_are_refused() {
+        assert!(frame_len([0xff; 4], FROM_NODE).is_err());
+        let read = |bytes: &[u8]| open::<ToCoordinatorWire, FROM_NODE>(bytes);
+        assert_eq!(read(&[]), Err(FrameError::Empty));
+        assert_eq!(read(&[9, 0]), Err(FrameError::Version(9)));
+        let mut bytes = frame(&ToCoordinatorWire::Goodbye {
+            session: SessionId(1),
+        });
+        bytes.push(0);
+        assert!(matches!(read(&bytes[4..]), Err(FrameError::Codec(_))));
+    }
+
+    #[test]
+    fn a_declared_length_takes_no_memory() {
+        // A refusal whose text claims to be as long as a number can say.
+        let mut content = vec![VERSION];
+        content.extend(1_u32.to_le_bytes());
+        content.extend(u64::MAX.to_le_bytes());
+        assert!(open::<ToNodeWire, FROM_COORDINATOR>(&content).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused_but_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = open::<ToCoordinatorWire, FROM_NODE>(&bytes);
+            let _ = open::<ToNodeWire, FROM_COORDINATOR>(&bytes);
+        }
+    }
+}
