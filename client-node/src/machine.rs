@@ -52,8 +52,8 @@ pub struct Preparation {
     pub scenario: Arc<str>,
     /// What the expert makes of the samples, where one is needed and trained.
     pub expert: Option<Arc<ExpertScores>>,
-    /// The one real client that this node is.
-    pub client: Option<ClientId>,
+    /// The one real client that this node is, and what its samples must be like.
+    pub client: Option<(ClientId, OwnData)>,
 }
 
 /// What a node says of what it loaded.

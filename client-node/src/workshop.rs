@@ -6,7 +6,7 @@ use crate::{
 };
 use lyceum_core::{ClientId, Federation, Fingerprint, Probe, Roster, Samples, Shard};
 use lyceum_protocol::message::{NumericProfile, OwnData};
-use lyceum_scenarios::{Loaded, Registry, Scenario};
+use lyceum_scenarios::{Loaded, Registry, Scenario, data::own_samples};
 use std::{path::PathBuf, sync::Arc};
 
 /// Makes nodes from scenarios.
@@ -16,7 +16,16 @@ pub struct Workshop {
     /// Where data sets are looked for.
     pub folders: Vec<PathBuf>,
     /// For a real client: its own training samples.
-    pub own: Option<Arc<Samples>>,
+    pub own: Option<OwnFile>,
+}
+
+/// Where a real client's samples are.
+#[derive(Clone, Debug)]
+pub struct OwnFile {
+    /// A CSV file.
+    pub path: PathBuf,
+    /// The column of the classes.
+    pub label: String,
 }
 
 impl Workshop {
@@ -28,8 +37,10 @@ impl Workshop {
         let engine = self.registry.engine(&scenario.training.engine).copied();
         let engine = engine
             .ok_or_else(|| format!("this build has no engine `{}`", scenario.training.engine))?;
-        match (order.client, &self.own) {
-            (Some(client), Some(own)) => self.prepare_real(&scenario, engine, client, own),
+        match (&order.client, &self.own) {
+            (Some((client, want)), Some(own)) => {
+                prepare_real(&scenario, engine, *client, &read_own(own, want)?)
+            }
             (None, None) => self.prepare_simulated(&scenario, engine, order),
             (Some(_), None) => Err("this node is to be a real client, but has no --data".into()),
             (None, Some(_)) => Err("this node has data of its own, but is no real client".into()),
@@ -60,33 +71,40 @@ impl Workshop {
         let node = Node::new(scenario, engine, network, federation, expert);
         Ok((prepared(scenario, Some(data), None), Arc::new(node)))
     }
+}
 
-    fn prepare_real(
-        &self,
-        scenario: &Scenario,
-        engine: lyceum_core::Engine,
-        client: ClientId,
-        own: &Arc<Samples>,
-    ) -> Result<(Prepared, Arc<Node>), String> {
-        let network = scenario
-            .model
-            .plugin
-            .network(&own.shape, own.classes)
-            .map_err(|e| e.to_string())?;
-        let federation: Arc<dyn Federation> = Arc::new(Own {
-            client,
-            samples: own.clone(),
-        });
-        let node = Node::new(scenario, engine, network, federation, None);
-        Ok((
-            prepared(scenario, None, Some(declared(own))),
-            Arc::new(node),
-        ))
-    }
+fn prepare_real(
+    scenario: &Scenario,
+    engine: lyceum_core::Engine,
+    client: ClientId,
+    own: &Arc<Samples>,
+) -> Result<(Prepared, Arc<Node>), String> {
+    let network = scenario
+        .model
+        .plugin
+        .network(&own.shape, own.classes)
+        .map_err(|e| e.to_string())?;
+    let federation: Arc<dyn Federation> = Arc::new(Own {
+        client,
+        samples: own.clone(),
+    });
+    let node = Node::new(scenario, engine, network, federation, None);
+    Ok((
+        prepared(scenario, None, Some(declared(own))),
+        Arc::new(node),
+    ))
+}
+
+/// Reads a real client's samples as the coordinator says that they must be.
+fn read_own(own: &OwnFile, want: &OwnData) -> Result<Arc<Samples>, String> {
+    let shape: Vec<usize> = want.shape.iter().map(|&n| n as usize).collect();
+    own_samples(&own.path, &own.label, &shape, want.classes as usize)
+        .map(Arc::new)
+        .map_err(|e| e.to_string())
 }
 
 /// What a real client says of its samples.
-pub fn declared(own: &Samples) -> OwnData {
+fn declared(own: &Samples) -> OwnData {
     OwnData {
         samples: own.len() as u64,
         shape: own.shape.iter().map(|&n| n as u64).collect(),

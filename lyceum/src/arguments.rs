@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 /// Distributed federated and continual learning simulator.
 #[derive(Parser)]
@@ -23,6 +23,14 @@ pub(crate) enum Command {
     List,
     /// Compare runs: mean and 95 % interval per name, and differences paired by seed
     Compare(Compare),
+    /// Run a scenario on nodes that connect over the network; a run that is there already goes on
+    Coordinator(Coordinator),
+    /// Work for a coordinator: simulate clients, or be one real client
+    Node(NodeArguments),
+    /// Make and revoke the certificates of coordinators, nodes and real clients
+    Identity(IdentityArguments),
+    /// Ask a coordinator how its run stands
+    Status(StatusArguments),
     /// Measure the speed workloads: seconds, arithmetic, memory, overhead
     Bench(Bench),
 }
@@ -93,9 +101,196 @@ pub(crate) struct Run {
     /// Least seconds between checkpoints; 0 saves after every round [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) checkpoint_every: Option<f64>,
+    /// Run on this many nodes, each a process on this machine, instead of in this process
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) nodes: Option<u16>,
     /// Print nothing but the result
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Coordinator {
+    /// The scenario file
+    pub(crate) file: PathBuf,
+    /// Override a key, such as training.rate=0.1; may be repeated
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Address on which nodes connect [default: 0.0.0.0:4433, or 127.0.0.1:4433 with --insecure-loopback]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Folder with the coordinator's certificate and key [default: identity]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) identity: Option<PathBuf>,
+    /// List of revoked certificates, read again whenever it changes [default: revoked.txt beside the certificate]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) revoked: Option<PathBuf>,
+    /// Use certificates that anybody can make; only on a loopback address
+    #[arg(long)]
+    pub(crate) insecure_loopback: bool,
+    /// The run's folder [default: runs/<name>-seed<seed>]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Where data sets are looked for; may be repeated [default: data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Vec<PathBuf>,
+    /// Serve /metrics (Prometheus) and /status on this address
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Least seconds between checkpoints; 0 saves after every round [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) checkpoint_every: Option<f64>,
+    /// Print nothing but the result
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) log: Log,
+}
+
+#[derive(Args)]
+pub(crate) struct NodeArguments {
+    /// The coordinator's address: a host name or an address, and a port
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) coordinator: String,
+    /// Folder with the node's certificate and key [default: identity]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Use a certificate that anybody can make, of this name; only on a loopback address
+    #[arg(long, value_name = "NAME", conflicts_with = "identity")]
+    pub(crate) insecure_loopback: Option<String>,
+    /// Worker threads [default: one per core]
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// Where data sets are looked for; may be repeated [default: data]. With --client: the client's own CSV file
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Vec<PathBuf>,
+    /// Be this one real client, with data of its own
+    #[arg(long, value_name = "NAME")]
+    pub(crate) client: Option<String>,
+    /// With --client: the column of the CSV file that holds the classes
+    #[arg(long, value_name = "COLUMN", default_value = "label")]
+    pub(crate) label: String,
+    /// Give up after so many failed attempts to connect [default: never]
+    #[arg(long, value_name = "N")]
+    pub(crate) attempts: Option<u32>,
+    #[command(flatten)]
+    pub(crate) log: Log,
+}
+
+/// What is logged.
+#[derive(Args, Clone)]
+pub(crate) struct Log {
+    /// What is logged: error, warn, info, debug or trace
+    #[arg(long = "log", value_name = "LEVEL", default_value = "info")]
+    pub(crate) level: tracing::level_filters::LevelFilter,
+    /// Log one JSON object a line
+    #[arg(long = "log-json")]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct StatusArguments {
+    /// The coordinator's --metrics address
+    #[arg(value_name = "ADDRESS:PORT")]
+    pub(crate) address: SocketAddr,
+    /// Print the JSON as it comes
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct IdentityArguments {
+    #[command(subcommand)]
+    pub(crate) command: IdentityCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum IdentityCommand {
+    /// Make a private authority, which signs the certificates of one federation
+    Init {
+        /// Its folder; keep it off the coordinator's and the nodes' hosts
+        #[arg(default_value = "authority")]
+        folder: PathBuf,
+    },
+    /// Make a coordinator's certificate and key
+    Coordinator(Issue),
+    /// Make the certificate and key of a node that simulates clients
+    Node(Issue),
+    /// Make the certificate and key of one real client
+    Client(Issue),
+    /// Put a certificate on the list that a coordinator refuses
+    Revoke {
+        /// node/NAME, client/NAME, or the hash of a key
+        entry: String,
+        /// The list
+        #[arg(long, value_name = "FILE", default_value = "identity/revoked.txt")]
+        list: PathBuf,
+    },
+    /// Show what a folder's certificate is
+    Show {
+        /// The folder
+        #[arg(default_value = "identity")]
+        folder: PathBuf,
+    },
+    /// Make a join string, with which another host gets a certificate from `identity serve`
+    Token {
+        /// What the host may be
+        #[arg(value_parser = ["node", "client", "coordinator"])]
+        role: String,
+        /// Its name; without one, any
+        name: Option<String>,
+        /// Hosts that may use it
+        #[arg(long, default_value = "1")]
+        uses: std::num::NonZeroU32,
+        /// Hours for which it may be used
+        #[arg(long, default_value_t = 1.0, value_name = "HOURS")]
+        hours: f64,
+        /// The authority's folder
+        #[arg(long, value_name = "DIR", default_value = "authority")]
+        authority: PathBuf,
+    },
+    /// Give certificates to hosts that have a join string
+    Serve {
+        /// Address on which hosts ask
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:4434")]
+        listen: SocketAddr,
+        /// The authority's folder
+        #[arg(long, value_name = "DIR", default_value = "authority")]
+        authority: PathBuf,
+        #[command(flatten)]
+        log: Log,
+    },
+    /// Get a certificate for this host; the private key is made here and stays here
+    Join {
+        /// What this host is to be
+        #[arg(value_parser = ["node", "client", "coordinator"])]
+        role: String,
+        /// Its name
+        name: String,
+        /// The join string
+        join: String,
+        /// Address of `identity serve`
+        #[arg(long, value_name = "HOST:PORT")]
+        server: String,
+        /// Folder for certificate and key
+        #[arg(long, value_name = "DIR", default_value = "identity")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Issue {
+    /// Its name: a to z, 0 to 9, `-`, `_`, `.`
+    pub(crate) name: String,
+    /// The authority's folder
+    #[arg(long, value_name = "DIR", default_value = "authority")]
+    pub(crate) authority: PathBuf,
+    /// Folder for certificate and key
+    #[arg(long, value_name = "DIR", default_value = "identity")]
+    pub(crate) out: PathBuf,
+    /// Days for which it is valid
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub(crate) days: u32,
 }
 
 #[derive(Args)]

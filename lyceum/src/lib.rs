@@ -13,13 +13,19 @@ mod arguments;
 mod bench;
 mod check;
 mod compare;
+mod coordinator;
 mod failure;
 mod folder;
+mod identity;
 mod list;
+mod local;
+mod network;
+mod node;
 mod output;
 mod progress;
 mod run;
 mod settings;
+mod status;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -47,6 +53,10 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Schema => list::schema(&registry),
         Command::List => list::list(&registry),
         Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Coordinator(arguments) => coordinator::coordinator(&registry, &arguments, started),
+        Command::Node(arguments) => node::node(registry, &arguments),
+        Command::Identity(arguments) => identity::identity(&arguments.command),
+        Command::Status(arguments) => status::status(&arguments),
         Command::Bench(arguments) => bench::bench(&registry, &arguments, started),
     };
     match result {

@@ -2,9 +2,10 @@
 
 use crate::output::line;
 use crate::{
-    arguments::Run, check::read, failure::Failure, folder, progress::Progress,
-    settings::ProcessSettings,
+    arguments::Run, check::read, coordinator::Job, failure::Failure, folder, local,
+    progress::Progress, settings::ProcessSettings,
 };
+use lyceum_core::Event;
 use lyceum_metrics::{Labelled, Status, Summary, compare};
 use lyceum_scenarios::{Registry, Scenario};
 use lyceum_simulation::{Settings, run as simulate};
@@ -56,14 +57,24 @@ fn one(
     process: &ProcessSettings,
     set: &[String],
     started: Instant,
-    stop: &AtomicBool,
+    stop: &Arc<AtomicBool>,
 ) -> Result<Summary, Failure> {
     let scenario = read(registry, &arguments.file, set)?;
     let settings = settings(arguments, process, &scenario, started)?;
     let mut progress = Progress::new(arguments.quiet);
-    let summary = simulate(&scenario, registry, &settings, stop, &mut |event| {
-        progress.observe(event)
-    })?;
+    let mut observe = |event: &Event| progress.observe(event);
+    let summary = match arguments.nodes {
+        None => simulate(&scenario, registry, &settings, stop, &mut observe)?,
+        Some(nodes) => {
+            let job = Job {
+                scenario: &scenario,
+                registry,
+                settings: &settings,
+                process,
+            };
+            local::run(job, nodes.into(), stop, &mut observe)?
+        }
+    };
     report(&summary, &settings.out);
     if summary.status == Status::Paused {
         let out = arguments.seeds.is_none().then_some(settings.out.as_path());
@@ -148,11 +159,11 @@ fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
     Ok(stop)
 }
 
-fn paused(summary: &Summary) -> Option<Failure> {
+pub(crate) fn paused(summary: &Summary) -> Option<Failure> {
     (summary.status == Status::Paused).then(|| Failure::Other(String::new()))
 }
 
-fn report(summary: &Summary, out: &Path) {
+pub(crate) fn report(summary: &Summary, out: &Path) {
     let percent = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{:.2} %", 100.0 * v));
     let shown: PathBuf = out.into();
     line(format_args!(

@@ -3,8 +3,9 @@
 
 use crate::failure::Failure;
 use config::{Config, Environment, File, FileFormat};
+use lyceum_protocol::quic::Transport;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Settings from file and environment.
 #[derive(Debug, Default, Deserialize)]
@@ -18,6 +19,17 @@ pub(crate) struct ProcessSettings {
     pub(crate) runs: Option<PathBuf>,
     /// Least seconds between checkpoints, 0 or above; `LYCEUM__CHECKPOINT_EVERY`.
     pub(crate) checkpoint_every: Option<f64>,
+    /// Folder with the certificate and key of a coordinator or node; `LYCEUM__IDENTITY`.
+    pub(crate) identity: Option<PathBuf>,
+    /// Seconds between two reports of a node, 0.01 to 600, 2 by default; `LYCEUM__HEARTBEAT_S`.
+    pub(crate) heartbeat_s: Option<f64>,
+    /// Seconds of silence after which a node is lost, at least three heartbeats, 7.5 heartbeats by default;
+    /// `LYCEUM__LEASE_S`.
+    pub(crate) lease_s: Option<f64>,
+    /// MiB of models and states that a node keeps between rounds, 512 by default; `LYCEUM__CACHE_MIB`.
+    pub(crate) cache_mib: Option<u64>,
+    /// Connections; `LYCEUM__TRANSPORT__STREAM_WINDOW` and so on.
+    pub(crate) transport: Transport,
     /// The OpenBLAS library that `lyceum bench` measures itself by; `LYCEUM__OPENBLAS`.
     pub(crate) openblas: Option<String>,
 }
@@ -38,8 +50,22 @@ impl ProcessSettings {
             .map_err(|e| Failure::input(format!("process settings (lyceum.toml, LYCEUM__*): {e}")))
     }
 
+    /// Settings of connections, once their ranges are checked.
+    pub(crate) fn transport(&self) -> Result<&Transport, Failure> {
+        self.transport.check().map_err(Failure::input)?;
+        Ok(&self.transport)
+    }
+
+    /// Where certificate and key are: the flag, the setting, or `identity` here.
+    pub(crate) fn identity(&self, flag: Option<&Path>) -> PathBuf {
+        let set = flag
+            .map(Path::to_path_buf)
+            .or_else(|| self.identity.clone());
+        set.unwrap_or_else(|| "identity".into())
+    }
+
     /// Where data sets are looked for: flags, then settings, then `data` here and beside the scenario.
-    pub(crate) fn folders(&self, flags: &[PathBuf], scenario: &std::path::Path) -> Vec<PathBuf> {
+    pub(crate) fn folders(&self, flags: &[PathBuf], scenario: &Path) -> Vec<PathBuf> {
         let mut folders = flags.to_vec();
         folders.extend(
             self.data

@@ -58,8 +58,6 @@ pub struct Hello {
     pub threads: u32,
     /// Digest of all plugins that the node knows.
     pub registry: Fingerprint,
-    /// For a node that is one real client: what it declares of its data.
-    pub own: Option<OwnData>,
 }
 
 /// What a real client declares of its samples, which never leave it.
@@ -99,7 +97,7 @@ pub struct Report {
     pub held: Vec<UnitId>,
     /// How many of them still wait to be begun or are being worked on.
     pub open: u32,
-    /// Training steps since the node started; grows while there is progress.
+    /// Clients worked through since the node started; grows while there is progress.
     pub steps: u64,
 }
 
@@ -139,8 +137,8 @@ pub struct Welcome {
     pub scenario: Arc<str>,
     /// What the expert makes of the samples, where the scenario needs one and it is trained.
     pub expert: Option<Arc<ExpertScores>>,
-    /// For a node that is one real client: which one.
-    pub client: Option<ClientId>,
+    /// For a node that is one real client: which one, and what its data must be like.
+    pub client: Option<(ClientId, OwnData)>,
 }
 
 /// How things stand with a node's work.

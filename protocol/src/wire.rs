@@ -2,7 +2,7 @@
 
 use crate::{
     blob::BlobRef,
-    message::{Hello, Pulse, Ready, Report, SessionId},
+    message::{Hello, OwnData, Pulse, Ready, Report, SessionId},
 };
 use lyceum_core::{
     ClientId, DataRef, Round, Ticket, UnitId, Work,
@@ -35,7 +35,7 @@ pub enum ToNodeWire {
         /// Losses of the expert, then its errors, as numbers.
         expert: Option<BlobRef>,
         /// The real client that the node is.
-        client: Option<ClientId>,
+        client: Option<(ClientId, OwnData)>,
     },
     /// See [`ToNode::Refuse`](crate::message::ToNode::Refuse).
     Refuse(String),

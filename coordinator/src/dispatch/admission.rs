@@ -65,28 +65,37 @@ impl Admission {
                 hello.registry, self.registry
             ));
         }
-        match (standing, self.real.get(name), &hello.own) {
-            (Standing::Simulate, _, None) => None,
-            (Standing::Client, Some((_, want)), Some(own)) => own_data_misfit(want, own),
-            (Standing::Client, None, _) => {
-                Some(format!("the scenario has no real client `{name}`"))
-            }
-            (Standing::Client, Some(_), None) => Some(
-                "this certificate is a real client's; start the node with --client and --data"
-                    .into(),
-            ),
-            (Standing::Simulate, _, Some(_)) => Some(format!(
-                "the certificate of `{name}` lets it simulate clients, not be a real one; make one with `lyceum identity client {name}`"
-            )),
-        }
+        let known = self.real.contains_key(name);
+        (*standing == Standing::Client && !known).then(|| {
+            format!("the scenario has no real client `{name}`; `[[data.real]]` names them")
+        })
     }
 
-    fn refusal_of_ready(&self, ready: &Ready) -> Option<String> {
+    fn refusal_of_ready(
+        &self,
+        name: &NodeName,
+        standing: Standing,
+        ready: &Ready,
+    ) -> Option<String> {
         if ready.scenario != self.digest {
             return Some(format!(
                 "the node resolves the scenario to {}, the coordinator to {}",
                 ready.scenario, self.digest
             ));
+        }
+        match (standing, self.real.get(name), &ready.own) {
+            (Standing::Client, Some((_, want)), Some(own)) => {
+                if let Some(misfit) = own_data_misfit(want, own) {
+                    return Some(misfit);
+                }
+            }
+            (Standing::Client, ..) => {
+                return Some("a real client has to say what its samples are like".into());
+            }
+            (Standing::Simulate, ..) if ready.data.is_none() => {
+                return Some("a node that simulates clients needs the scenario's samples".into());
+            }
+            (Standing::Simulate, ..) => {}
         }
         if let Some(data) = ready.data.filter(|data| *data != self.data) {
             return Some(format!(
@@ -182,7 +191,10 @@ impl Dispatch {
             heartbeat_micros: self.pace.heartbeat,
             scenario: self.admission.scenario.clone(),
             expert: self.admission.expert.clone(),
-            client: self.admission.real.get(name).map(|(client, _)| *client),
+            client: match node.standing {
+                Standing::Client => self.admission.real.get(name).cloned(),
+                Standing::Simulate => None,
+            },
         };
         if let Some(peer) = node.peer {
             self.orders
@@ -191,7 +203,10 @@ impl Dispatch {
     }
 
     pub(super) fn ready(&mut self, now: Time, name: &NodeName, ready: Ready) {
-        if let Some(reason) = self.admission.refusal_of_ready(&ready) {
+        let Some(standing) = self.nodes.get(name).map(|node| node.standing) else {
+            return;
+        };
+        if let Some(reason) = self.admission.refusal_of_ready(name, standing, &ready) {
             return self.refuse(name, reason);
         }
         self.admission.profile.get_or_insert(ready.profile);
@@ -200,6 +215,7 @@ impl Dispatch {
         };
         if !std::mem::replace(&mut node.ready, true) {
             node.holds_work = true;
+            node.ready_at = now;
             let threads = node.threads;
             let node = name.clone();
             self.orders

@@ -406,12 +406,14 @@ impl Dispatch {
             return;
         };
         let first = !std::mem::replace(&mut node.reported, true);
-        let (peer, session) = (node.peer, node.session);
+        let (peer, session, since) = (node.peer, node.session, node.ready_at);
         for (id, unit) in &mut self.units {
             let Some(given) = unit.holders.get_mut(name) else {
                 continue;
             };
-            let overdue = first || given.0.saturating_add(self.pace.resend) <= now.0;
+            // What it was given before this session, it may never have got.
+            let before = first && *given < since;
+            let overdue = before || given.0.saturating_add(self.pace.resend) <= now.0;
             if report.held.binary_search(id).is_err() && overdue {
                 *given = now;
                 let assignment = unit.assignment.clone();
@@ -454,9 +456,14 @@ impl Dispatch {
             self.units.remove(id);
             self.unsafe_yet.insert(*id);
         }
+        let left = self.held_by(name).len();
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.open = node.open.min(left);
+        }
         let units = &self.units;
         self.queue.retain(|id| units.contains_key(id));
         self.orders.push_back(Order::Deliver(upload));
+        self.fill(now);
     }
 
     /// Somebody else was faster with some of the units. Nothing of the upload counts; what is still waited for is

@@ -14,6 +14,8 @@ pub(super) struct Node {
     pub(super) threads: u32,
     /// It has the data of this scenario at hand.
     pub(super) ready: bool,
+    /// Since when it is ready in this session.
+    pub(super) ready_at: Time,
     /// It was ready, and its lease has not run out.
     pub(super) holds_work: bool,
     /// It has said in this session what it holds.
@@ -36,6 +38,7 @@ impl Node {
             attempt: 0,
             threads: 1,
             ready: false,
+            ready_at: now,
             holds_work: false,
             reported: false,
             heard: now,

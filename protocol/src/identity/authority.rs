@@ -7,8 +7,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ED25519, PublicKeyData, SanType, SerialNumber,
 };
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use super::certificate::parse;
 use super::files::{self, FileError, Readers};
@@ -105,7 +105,23 @@ impl Authority {
 
     /// An authority in memory, gone with the process.
     pub fn ephemeral() -> Result<Self, AuthorityError> {
-        let key = KeyPair::generate_for(&PKCS_ED25519)?;
+        Self::of_key(KeyPair::generate_for(&PKCS_ED25519)?)
+    }
+
+    /// The authority whose private key everybody knows: what it signs proves nothing. For processes on one host that
+    /// want no certificates; whoever uses it must make sure that nobody else can connect.
+    pub fn everybodys() -> Result<Self, AuthorityError> {
+        // An Ed25519 private key of 32 times the letter `o`, as PKCS #8 (RFC 8410, section 7).
+        let mut key = vec![
+            0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22,
+            0x04, 0x20,
+        ];
+        key.extend([b'o'; 32]);
+        let key = PrivatePkcs8KeyDer::from(key);
+        Self::of_key(KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ED25519)?)
+    }
+
+    fn of_key(key: KeyPair) -> Result<Self, AuthorityError> {
         let now = SystemTime::now();
         let mut params = CertificateParams::default();
         params.distinguished_name = common_name("lyceum authority");

@@ -30,14 +30,14 @@ pub enum FileError {
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Readers {
+pub(crate) enum Readers {
     Owner,
     Everyone,
 }
 
 impl FileError {
     /// For `map_err`: this action on this path failed.
-    pub(super) fn io(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
         move |source| match source.kind() {
             io::ErrorKind::AlreadyExists => Self::Exists(path.to_owned()),
             _ => Self::Io {
@@ -75,7 +75,7 @@ pub(super) fn options(readers: Readers) -> OpenOptions {
 }
 
 /// Writes a new file durably; one that exists is an error.
-pub(super) fn create(path: &Path, readers: Readers, text: &str) -> Result<(), FileError> {
+pub(crate) fn create(path: &Path, readers: Readers, text: &str) -> Result<(), FileError> {
     let file = options(readers).write(true).create_new(true).open(path);
     file.and_then(|mut file| {
         file.write_all(text.as_bytes())?;
@@ -136,7 +136,7 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, FileError> {
 
 /// The text of a secret file, if it is its owner's alone. The open file is asked for its mode, so
 /// that what was checked is what is read.
-pub(super) fn read_secret(path: &Path) -> Result<String, FileError> {
+pub(crate) fn read_secret(path: &Path) -> Result<String, FileError> {
     let file = File::open(path).map_err(FileError::io("read", path))?;
     if shared(&file).map_err(FileError::io("read", path))? {
         return Err(FileError::Shared(path.to_owned()));

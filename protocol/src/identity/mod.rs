@@ -21,7 +21,7 @@ mod certificate;
 mod credentials;
 pub mod enrol;
 mod ephemeral;
-mod files;
+pub(crate) mod files;
 mod name;
 mod request;
 mod revocations;

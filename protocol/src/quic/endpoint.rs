@@ -1,15 +1,21 @@
 //! Endpoints: sockets with large buffers, keys that outlive a restart, limits on everything.
 
 use super::settings::{Congestion, Transport};
+use crate::identity::{
+    FileError,
+    files::{self, Readers},
+};
 use quinn::{
     ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
     TokioRuntime, TransportConfig, VarInt,
     congestion::{BbrConfig, CubicConfig},
 };
 use quinn_proto::HashedConnectionIdGenerator;
+use ring::rand::SecureRandom;
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -40,6 +46,36 @@ impl Keys {
             reset,
             connection_ids: u64::from_le_bytes(word),
         }
+    }
+
+    /// The keys in this file, which is made if it is not there, for its owner alone.
+    pub fn keep(path: &Path) -> Result<Self, FileError> {
+        if !path.exists() {
+            let mut secret = [0; Self::LEN];
+            ring::rand::SystemRandom::new()
+                .fill(&mut secret)
+                .map_err(|_| {
+                    FileError::io("draw a key for", path)(io::Error::other("no randomness"))
+                })?;
+            let hex: String = secret.iter().map(|b| format!("{b:02x}")).collect();
+            files::create(path, Readers::Owner, &hex)?;
+        }
+        let text = files::read_secret(path)?;
+        let damaged = || {
+            let reason =
+                "it does not hold 144 hexadecimal digits; remove it, and a new one is made";
+            FileError::io("use", path)(io::Error::other(reason))
+        };
+        let mut secret = [0; Self::LEN];
+        let text = text.trim();
+        if text.len() != 2 * Self::LEN || !text.is_ascii() {
+            return Err(damaged());
+        }
+        for (byte, pair) in secret.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| damaged())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| damaged())?;
+        }
+        Ok(Self::new(&secret))
     }
 
     fn config(&self) -> EndpointConfig {

@@ -1,0 +1,234 @@
+//! `lyceum coordinator`.
+
+use crate::{
+    arguments::Coordinator,
+    check::read,
+    failure::Failure,
+    network::{log_to_stderr, only_loopback, registry_digest, runtime, stop_signal},
+    output::{complain, line},
+    progress::Progress,
+    run::{paused, report},
+    settings::ProcessSettings,
+};
+use lyceum_coordinator::{
+    dispatch::Pace,
+    quic::{Network, Work, conduct},
+    run::{Folder, Groundwork, Settings, checkpoint::Latest},
+};
+use lyceum_core::Event;
+use lyceum_metrics::{EVENTS, Summary};
+use lyceum_protocol::{
+    identity::{Authority, Credentials, Identity, Revocations, Role, quinn_server},
+    quic::{Keys, bind, configure_server},
+};
+use lyceum_scenarios::{Registry, Scenario};
+use quinn::Endpoint;
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::net::TcpListener;
+
+/// Threads for connections.
+const CONNECTION_THREADS: usize = 2;
+
+/// Runs a scenario on the nodes that connect.
+pub(crate) fn coordinator(
+    registry: &Registry,
+    arguments: &Coordinator,
+    started: Instant,
+) -> Result<(), Failure> {
+    log_to_stderr(&arguments.log)?;
+    let process = ProcessSettings::read()?;
+    let scenario = read(registry, &arguments.file, &arguments.set)?;
+    let seconds = arguments
+        .checkpoint_every
+        .or(process.checkpoint_every)
+        .unwrap_or(10.0);
+    let runs = process.runs.clone().unwrap_or_else(|| "runs".into());
+    let default = runs.join(format!("{}-seed{}", scenario.run.name, scenario.run.seed));
+    let out = arguments.out.clone().unwrap_or(default);
+    let settings = Settings {
+        threads: 0,
+        // A coordinator that was killed is started again as it was started before.
+        resume: out.join(EVENTS).exists(),
+        out,
+        folders: process.folders(&arguments.data, &arguments.file),
+        checkpoint_every: Duration::try_from_secs_f64(seconds).map_err(|_| {
+            Failure::input(format!(
+                "--checkpoint-every {seconds}: expected seconds, 0 or above"
+            ))
+        })?,
+        started,
+    };
+    let doors = Doors {
+        listen: arguments.listen,
+        identity: arguments.identity.clone(),
+        revoked: arguments.revoked.clone(),
+        insecure: arguments.insecure_loopback,
+        metrics: arguments.metrics,
+    };
+    let stop = stop_signal()?;
+    let mut progress = Progress::new(arguments.quiet);
+    let summary = runtime(CONNECTION_THREADS)?.block_on(async {
+        let job = Job {
+            scenario: &scenario,
+            registry,
+            settings: &settings,
+            process: &process,
+        };
+        let mut observe = |event: &Event| progress.observe(event);
+        let announce = |address: SocketAddr| {
+            complain(&format!("nodes connect to {address}\n"));
+        };
+        serve(job, doors, &mut observe, announce, async move {
+            stop.notified().await
+        })
+        .await
+    })?;
+    report(&summary, &settings.out);
+    if let Some(failure) = paused(&summary) {
+        line(format_args!(
+            "resume    start the coordinator again as before"
+        ));
+        return Err(failure);
+    }
+    Ok(())
+}
+
+/// What is run, and how.
+pub(crate) struct Job<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) registry: &'a Registry,
+    pub(crate) settings: &'a Settings,
+    pub(crate) process: &'a ProcessSettings,
+}
+
+/// Where nodes connect.
+pub(crate) struct Doors {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) identity: Option<PathBuf>,
+    pub(crate) revoked: Option<PathBuf>,
+    pub(crate) insecure: bool,
+    pub(crate) metrics: Option<SocketAddr>,
+}
+
+/// Opens the doors and runs the scenario. `announce` is told the address once nodes can connect.
+pub(crate) async fn serve<'a>(
+    job: Job<'a>,
+    doors: Doors,
+    observe: &'a mut (dyn FnMut(&Event) + 'a),
+    announce: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<Summary, Failure> {
+    let Job {
+        scenario,
+        registry,
+        settings,
+        process,
+    } = job;
+    // Whatever is wrong is said before anybody connects.
+    let groundwork = Groundwork::read(scenario, &settings.folders)?;
+    let _held = settings.hold()?;
+    let storage = Folder::new(&settings.out);
+    let latest = Latest::read(&storage)?;
+    let (endpoint, revocations) = open(&doors, process, settings)?;
+    let address = endpoint
+        .local_addr()
+        .map_err(|e| Failure::other(format!("the socket has no address: {e}")))?;
+    let metrics = match doors.metrics {
+        Some(address) => Some(TcpListener::bind(address).await.map_err(|e| {
+            Failure::input(format!("--metrics {address}: {e}; choose another address"))
+        })?),
+        None => None,
+    };
+    let network = Network {
+        endpoint,
+        revocations,
+        transport: process.transport()?.clone(),
+        pace: pace(process)?,
+        metrics,
+    };
+    let work = Work {
+        scenario,
+        groundwork,
+        registry: registry_digest(registry),
+        settings,
+        latest,
+    };
+    announce(address);
+    let ready = |stopper: Box<dyn Fn() + Send + Sync>| {
+        tokio::spawn(async move {
+            stop.await;
+            stopper();
+        });
+    };
+    Ok(conduct(network, work, observe, ready).await?)
+}
+
+fn open(
+    doors: &Doors,
+    process: &ProcessSettings,
+    settings: &Settings,
+) -> Result<(Endpoint, Arc<Revocations>), Failure> {
+    let folder = process.identity(doors.identity.as_deref());
+    let (credentials, default) = if doors.insecure {
+        let listen = doors
+            .listen
+            .unwrap_or_else(|| ([127, 0, 0, 1], 4433).into());
+        only_loopback(listen)?;
+        (insecure()?, listen)
+    } else {
+        let credentials = Credentials::load(&folder).map_err(Failure::input)?;
+        (credentials, ([0, 0, 0, 0], 4433).into())
+    };
+    let list = doors
+        .revoked
+        .clone()
+        .unwrap_or_else(|| folder.join("revoked.txt"));
+    let revocations = Arc::new(Revocations::open(&list).map_err(Failure::input)?);
+    let mut server = quinn_server(&credentials, revocations.clone()).map_err(Failure::input)?;
+    let transport = process.transport()?;
+    configure_server(&mut server, transport);
+    let keys = Keys::keep(&settings.out.join("endpoint.key")).map_err(Failure::other)?;
+    let listen = doors.listen.unwrap_or(default);
+    let endpoint = bind(listen, Some(&keys), Some(server), transport).map_err(|e| {
+        Failure::input(format!(
+            "--listen {listen}: {e}; is another coordinator running there?"
+        ))
+    })?;
+    Ok((endpoint, revocations))
+}
+
+fn insecure() -> Result<Credentials, Failure> {
+    let name = "insecure".parse().expect("it is a name");
+    let identity = Identity::new(Role::Coordinator, name);
+    Authority::everybodys()
+        .and_then(|a| a.credentials(&identity, Duration::from_secs(7 * 24 * 3600)))
+        .map_err(Failure::other)
+}
+
+/// How nodes are kept busy and when they are lost.
+fn pace(process: &ProcessSettings) -> Result<Pace, Failure> {
+    let heartbeat = process.heartbeat_s.unwrap_or(2.0);
+    let lease = process.lease_s.unwrap_or(7.5 * heartbeat);
+    if !(0.01..=600.0).contains(&heartbeat) {
+        return Err(Failure::input(format!(
+            "heartbeat_s is {heartbeat}: expected 0.01 to 600"
+        )));
+    }
+    if !(3.0 * heartbeat..=86_400.0).contains(&lease) {
+        return Err(Failure::input(format!(
+            "lease_s is {lease}: expected at least three times heartbeat_s, at most 86400"
+        )));
+    }
+    let micros = |seconds: f64| (seconds * 1e6) as u64;
+    Ok(Pace {
+        heartbeat: micros(heartbeat),
+        lease: micros(lease),
+        resend: micros(2.5 * heartbeat),
+        ..Pace::default()
+    })
+}

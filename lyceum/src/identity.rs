@@ -1,0 +1,158 @@
+//! `lyceum identity`.
+
+use crate::{
+    arguments::{IdentityCommand, Issue, Log},
+    failure::Failure,
+    network::{log_to_stderr, resolve, runtime},
+    output::line,
+};
+use lyceum_protocol::identity::{
+    Authority, Credentials, Identity, Join, Name, Revocation, Role, Tokens, enrol, revoke,
+};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+const DAY: u64 = 24 * 3600;
+
+/// Makes, shows, revokes and hands out certificates.
+pub(crate) fn identity(command: &IdentityCommand) -> Result<(), Failure> {
+    match command {
+        IdentityCommand::Init { folder } => init(folder),
+        IdentityCommand::Coordinator(issue) => make(Role::Coordinator, issue),
+        IdentityCommand::Node(issue) => make(Role::Simulate, issue),
+        IdentityCommand::Client(issue) => make(Role::Client, issue),
+        IdentityCommand::Revoke { entry, list } => revoke_entry(entry, list),
+        IdentityCommand::Show { folder } => show(folder),
+        IdentityCommand::Token {
+            role,
+            name,
+            uses,
+            hours,
+            authority,
+        } => token(role, name.as_deref(), *uses, *hours, authority),
+        IdentityCommand::Serve {
+            listen,
+            authority,
+            log,
+        } => serve(*listen, authority, log),
+        IdentityCommand::Join {
+            role,
+            name,
+            join,
+            server,
+            out,
+        } => enrol_here(role, name, join, server, out),
+    }
+}
+
+fn init(folder: &Path) -> Result<(), Failure> {
+    let authority = Authority::create(folder).map_err(Failure::input)?;
+    line(format_args!("authority {}", authority.fingerprint()));
+    line(format_args!("folder    {}", folder.display()));
+    Ok(())
+}
+
+fn make(role: Role, issue: &Issue) -> Result<(), Failure> {
+    let authority = Authority::open(&issue.authority).map_err(Failure::input)?;
+    let identity = Identity::new(role, name(&issue.name)?);
+    let validity = Duration::from_secs(u64::from(issue.days) * DAY);
+    let credentials = authority
+        .credentials(&identity, validity)
+        .map_err(Failure::other)?;
+    credentials.write(&issue.out).map_err(Failure::input)?;
+    describe(&credentials, &issue.out);
+    Ok(())
+}
+
+fn describe(credentials: &Credentials, folder: &Path) {
+    let left = credentials
+        .expires()
+        .duration_since(SystemTime::now())
+        .unwrap_or_default();
+    line(format_args!("identity  {}", credentials.identity()));
+    line(format_args!("key       {}", credentials.as_peer().key_hash));
+    line(format_args!(
+        "valid for {} days",
+        left.as_secs().div_ceil(DAY)
+    ));
+    line(format_args!("folder    {}", folder.display()));
+}
+
+fn show(folder: &Path) -> Result<(), Failure> {
+    let credentials = Credentials::load(folder).map_err(Failure::input)?;
+    describe(&credentials, folder);
+    Ok(())
+}
+
+fn revoke_entry(entry: &str, list: &Path) -> Result<(), Failure> {
+    let entry: Revocation = entry
+        .parse()
+        .map_err(|e| Failure::input(format!("{entry}: {e}")))?;
+    revoke(list, &entry).map_err(Failure::input)?;
+    line(format_args!("revoked   {entry}"));
+    line(format_args!("list      {}", list.display()));
+    Ok(())
+}
+
+fn token(
+    role_word: &str,
+    name_text: Option<&str>,
+    uses: std::num::NonZeroU32,
+    hours: f64,
+    authority: &Path,
+) -> Result<(), Failure> {
+    let ttl = Duration::try_from_secs_f64(hours * 3600.0)
+        .map_err(|_| Failure::input(format!("--hours {hours}: expected hours, 0 or above")))?;
+    let name = name_text.map(name).transpose()?;
+    let tokens = Tokens::open(authority).map_err(Failure::input)?;
+    let join = tokens
+        .issue(role(role_word)?, name, uses, ttl)
+        .map_err(Failure::other)?;
+    line(format_args!("{join}"));
+    Ok(())
+}
+
+fn serve(listen: SocketAddr, folder: &Path, log: &Log) -> Result<(), Failure> {
+    log_to_stderr(log)?;
+    let authority = Authority::open(folder).map_err(Failure::input)?;
+    let tokens = Tokens::open(folder).map_err(Failure::input)?;
+    line(format_args!("authority {}", authority.fingerprint()));
+    runtime(1)?
+        .block_on(enrol::serve(listen, authority, tokens))
+        .map_err(Failure::other)
+}
+
+fn enrol_here(
+    role_word: &str,
+    name_text: &str,
+    join: &str,
+    server: &str,
+    out: &Path,
+) -> Result<(), Failure> {
+    let join: Join = join
+        .parse()
+        .map_err(|e| Failure::input(format!("the join string: {e}")))?;
+    let identity = Identity::new(role(role_word)?, name(name_text)?);
+    let credentials = runtime(1)?.block_on(async {
+        let address = resolve(server).await.map_err(Failure::input)?;
+        enrol::join(address, &join, &identity)
+            .await
+            .map_err(Failure::other)
+    })?;
+    credentials.write(out).map_err(Failure::input)?;
+    describe(&credentials, out);
+    Ok(())
+}
+
+fn name(text: &str) -> Result<Name, Failure> {
+    text.parse()
+        .map_err(|e| Failure::input(format!("the name `{text}`: {e}")))
+}
+
+fn role(word: &str) -> Result<Role, Failure> {
+    Role::from_word(word)
+        .ok_or_else(|| Failure::input(format!("`{word}`: expected node, client or coordinator")))
+}

@@ -1,0 +1,87 @@
+//! `lyceum status`.
+
+use crate::{arguments::StatusArguments, failure::Failure, output::line};
+use lyceum_coordinator::quic::Status;
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks a coordinator how its run stands.
+pub(crate) fn status(arguments: &StatusArguments) -> Result<(), Failure> {
+    let address = arguments.address;
+    let body = get(address, "/status").map_err(|e| {
+        Failure::other(format!(
+            "{address}: {e}; is a coordinator running with --metrics {address}?"
+        ))
+    })?;
+    if arguments.json {
+        line(format_args!("{body}"));
+        return Ok(());
+    }
+    let status: Status = serde_json::from_str(&body)
+        .map_err(|e| Failure::other(format!("{address} is no coordinator's: {e}")))?;
+    show(&status);
+    Ok(())
+}
+
+fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+    body.map(Into::into)
+        .ok_or_else(|| std::io::Error::other("the answer is no HTTP"))
+}
+
+fn show(status: &Status) {
+    let fingerprint = status
+        .fingerprint
+        .map_or_else(|| "-".into(), |f| f.to_string());
+    line(format_args!(
+        "{}: {} of {} rounds, {} units open of which {} wait, {:.0} s",
+        status.run,
+        status.rounds_done,
+        status.rounds,
+        status.pending,
+        status.waiting,
+        status.seconds
+    ));
+    line(format_args!("fingerprint {fingerprint}"));
+    line(format_args!(
+        "{:<24} {:>7} {:>7} {:>5} {:>9} {:>9} {:>11} {:>11} {:>9} {:>9}",
+        "node",
+        "state",
+        "threads",
+        "held",
+        "answered",
+        "silent s",
+        "MB down",
+        "MB up",
+        "p99 down",
+        "p99 up"
+    ));
+    for node in &status.nodes {
+        line(format_args!(
+            "{:<24} {:>7} {:>7} {:>5} {:>9} {:>9.1} {:>11.1} {:>11.1} {:>6.0} ms {:>6.0} ms",
+            node.name,
+            if node.ready { "ready" } else { "away" },
+            node.threads,
+            node.held,
+            node.answered,
+            node.silent_s,
+            node.bytes_down as f64 / 1e6,
+            node.bytes_up as f64 / 1e6,
+            node.download.p99,
+            node.upload.p99
+        ));
+    }
+}
