@@ -10,5 +10,6 @@ mod divergence;
 mod engines;
 mod evidence;
 mod floors;
+mod nodes;
 mod output;
 mod resume;

@@ -2,7 +2,7 @@
 
 use super::{catalogue::Catalogue, hub::Input, metering::Meters};
 use crate::dispatch::Speaker;
-use lyceum_core::Lane;
+use lyceum_core::{Lane, Ticket};
 use lyceum_protocol::{
     blob::{Arriving, BlobRef},
     body,
@@ -124,7 +124,7 @@ struct Talk {
     from: Speaker,
     shared: Arc<Shared>,
     /// Results that are being fetched or were fetched, by name; `None` once they are here.
-    partial: Arc<Mutex<BTreeMap<BlobRef, Fetching>>>,
+    partial: Arc<Mutex<BTreeMap<(Ticket, BlobRef), Fetching>>>,
     fetches: Arc<Semaphore>,
 }
 
@@ -212,12 +212,12 @@ impl Talk {
             .receiving_bytes
             .max(64 * self.shared.shape.len as u64 + (64 << 20));
         let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
-        let arriving = match partial.insert(name, Fetching::Busy) {
+        let arriving = match partial.insert((offer.ticket, name), Fetching::Busy) {
             None => Arriving::new(name, most),
             Some(Fetching::Broken(arriving)) => Ok(*arriving),
             Some(Fetching::Busy) => return,
             Some(Fetching::Done) => {
-                partial.insert(name, Fetching::Done);
+                partial.insert((offer.ticket, name), Fetching::Done);
                 return;
             }
         };
@@ -233,7 +233,7 @@ impl Talk {
     }
 
     async fn fetch(self, offer: Offer, mut arriving: Arriving) {
-        let name = arriving.name();
+        let (name, ticket) = (arriving.name(), offer.ticket);
         let kib = name.len().div_ceil(1024).max(1);
         let most = self.shared.transport.receiving_bytes.div_ceil(1024).max(1);
         // The semaphores are never closed.
@@ -250,7 +250,7 @@ impl Talk {
         let result = fetch(&self.connection, &mut arriving).await;
         match (result, arriving.finish()) {
             (Ok(()), Ok(bytes)) => {
-                self.note(name, Fetching::Done);
+                self.note((ticket, name), Fetching::Done);
                 self.shared
                     .meters
                     .uploaded(self.from.peer, name.len(), began.elapsed());
@@ -260,15 +260,15 @@ impl Talk {
             (result, Err(arriving)) => {
                 tracing::debug!(node = %self.from.name, ?result, "a result did not arrive");
                 // It goes on with the node's next offer, which is repeated with every heartbeat.
-                self.note(name, Fetching::Broken(Box::new(arriving)));
+                self.note((ticket, name), Fetching::Broken(Box::new(arriving)));
             }
-            (Err(_), Ok(_)) => self.note(name, Fetching::Done),
+            (Err(_), Ok(_)) => self.note((ticket, name), Fetching::Done),
         }
     }
 
-    fn note(&self, name: BlobRef, state: Fetching) {
+    fn note(&self, result: (Ticket, BlobRef), state: Fetching) {
         let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
-        partial.insert(name, state);
+        partial.insert(result, state);
     }
 
     /// Answers what the node asks for, each on a stream of its own.
@@ -295,6 +295,6 @@ impl Talk {
 /// What a node offers, without its result.
 struct Offer {
     session: lyceum_protocol::message::SessionId,
-    ticket: lyceum_core::Ticket,
+    ticket: Ticket,
     units: Vec<lyceum_core::UnitId>,
 }

@@ -166,6 +166,8 @@ impl Service {
 
     /// Ends all connections, once the nodes have read what was said to them last.
     pub async fn close(mut self, reason: &str) {
+        // Nodes that come now come too late.
+        self.endpoint.set_server_config(None);
         self.hub.inputs.close();
         self.hub.peers.clear();
         while self.hub.inputs.try_recv().is_ok() {}

@@ -1,0 +1,255 @@
+//! Promise: a run on nodes, whatever their number and whoever dies, ends with the bits of a run in one process.
+
+use crate::{catalogue, catalogue::read, determinism::fingerprint};
+use lyceum_metrics::{Status, Summary};
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+const SHORT: [&str; 2] = ["run.rounds=6", "training.epochs=1"];
+
+fn lyceum() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
+}
+
+fn overrides(set: &[&str]) -> Vec<String> {
+    let all = SHORT.iter().chain(set);
+    all.flat_map(|s| ["--set".to_string(), s.to_string()])
+        .collect()
+}
+
+fn on_nodes(set: &[&str], nodes: u32) -> Summary {
+    let folder = tempfile::tempdir().unwrap();
+    let status = lyceum()
+        .arg("run")
+        .arg(catalogue::folder().join("quickstart.toml"))
+        .args(overrides(set))
+        .args(["--quiet", "--threads", "2", "--out", "run", "--nodes"])
+        .arg(nodes.to_string())
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{set:?}");
+    Summary::read(&folder.path().join("run/summary.json")).unwrap()
+}
+
+/// Curriculum on the clients and difficulty selection are quickstart's own.
+#[test]
+fn one_two_and_five_nodes_give_the_fingerprint_of_one_process() {
+    for strategy in [
+        "strategy.fed_avg={}",
+        "strategy.scaffold={}",
+        "strategy.fed_adam={}",
+    ] {
+        let alone = fingerprint(&read("quickstart", &[&SHORT[..], &[strategy]].concat()), 2);
+        for nodes in [1, 2, 5] {
+            let summary = on_nodes(&[strategy], nodes);
+            assert_eq!(
+                (summary.status, summary.fingerprint),
+                (Status::Finished, alone),
+                "{strategy} on {nodes} nodes"
+            );
+        }
+    }
+}
+
+#[test]
+fn experts_local_models_and_silent_clients_cross_the_network() {
+    for set in [
+        "ordering.score=expert-loss",
+        "ordering.score=both-losses",
+        "availability.dropout=0.4",
+        "selection.oort={per_round=4}",
+    ] {
+        let alone = fingerprint(&read("quickstart", &[&SHORT[..], &[set]].concat()), 2);
+        assert_eq!(on_nodes(&[set], 2).fingerprint, alone, "{set}");
+    }
+}
+
+/// A coordinator and nodes with certificates of one authority, in one folder.
+pub(crate) struct Federation {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) set: Vec<String>,
+    pub(crate) port: u16,
+}
+
+impl Federation {
+    pub(crate) fn new(set: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let federation = Self {
+            folder,
+            set: overrides(set),
+            port: free_port(),
+        };
+        federation.identity(&["init", "authority"]);
+        federation.identity(&["coordinator", "c", "--out", "c"]);
+        federation
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn identity(&self, args: &[&str]) {
+        let out = lyceum()
+            .arg("identity")
+            .args(args)
+            .current_dir(self.path())
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
+
+    pub(crate) fn coordinator(&self) -> Command {
+        let mut command = lyceum();
+        command
+            .arg("coordinator")
+            .arg(catalogue::folder().join("quickstart.toml"))
+            .args(&self.set)
+            .args(["--identity", "c", "--out", "run", "--log", "info"])
+            .args(["--checkpoint-every", "0.2", "--listen"])
+            .arg(format!("127.0.0.1:{}", self.port))
+            .current_dir(self.path())
+            .env("LYCEUM__HEARTBEAT_S", "0.1")
+            .env("LYCEUM__LEASE_S", "1")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn node(&self, identity: &str) -> Command {
+        let mut command = lyceum();
+        command
+            .args([
+                "node",
+                "--identity",
+                identity,
+                "--threads",
+                "1",
+                "--log",
+                "warn",
+            ])
+            .arg("--coordinator")
+            .arg(format!("127.0.0.1:{}", self.port))
+            .current_dir(self.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn summary(&self) -> Summary {
+        Summary::read(&self.path().join("run/summary.json")).unwrap()
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap().port()
+}
+
+/// Reads lines of a child's standard error until one holds `text`; the rest is read in the background.
+pub(crate) fn wait_for(child: &mut Child, text: &str) -> String {
+    let mut reader = BufReader::new(child.stderr.take().unwrap());
+    let mut all = String::new();
+    loop {
+        let start = all.len();
+        assert!(
+            reader.read_line(&mut all).unwrap() > 0,
+            "the process ended without saying `{text}`: {all}"
+        );
+        if all[start..].contains(text) {
+            break;
+        }
+    }
+    std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+    all
+}
+
+pub(crate) fn kill(child: &mut Child) {
+    let _ = child.kill();
+    child.wait().unwrap();
+}
+
+/// Small numbers that look random and are the same every time.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1);
+        (self.0 >> 33) % most
+    }
+}
+
+/// Lines of a child's standard error, one by one.
+struct Lines(BufReader<std::process::ChildStderr>);
+
+impl Lines {
+    fn of(child: &mut Child) -> Self {
+        Self(BufReader::new(child.stderr.take().unwrap()))
+    }
+
+    fn skip(&mut self, lines: u64) {
+        let mut line = String::new();
+        for _ in 0..lines {
+            line.clear();
+            if self.0.read_line(&mut line).unwrap() == 0 {
+                return;
+            }
+        }
+    }
+
+    fn rest(self) -> String {
+        std::io::read_to_string(self.0).unwrap()
+    }
+}
+
+#[test]
+fn coordinator_and_nodes_may_be_killed_twenty_times_each() {
+    let set = [
+        "run.rounds=200",
+        "strategy.scaffold={}",
+        "training.epochs=2",
+    ];
+    let alone = fingerprint(&read("quickstart", &[&SHORT[1..], &set].concat()), 2);
+    let federation = Federation::new(&set);
+    let names = ["n1", "n2"];
+    for name in names {
+        federation.identity(&["node", name, "--out", name]);
+    }
+    let start = |name: &str| federation.node(name).stderr(Stdio::null()).spawn().unwrap();
+    let mut nodes: Vec<Child> = names.iter().map(|name| start(name)).collect();
+    let mut dice = Dice(7);
+    for time in 0..20 {
+        let mut coordinator = federation.coordinator().spawn().unwrap();
+        let mut lines = Lines::of(&mut coordinator);
+        lines.skip(1 + dice.below(8));
+        let victim = dice.below(2) as usize;
+        kill(&mut nodes[victim]);
+        lines.skip(dice.below(4));
+        nodes[victim] = start(names[victim]);
+        lines.skip(dice.below(8));
+        assert!(
+            coordinator.try_wait().unwrap().is_none(),
+            "the run was over before kill {time}"
+        );
+        kill(&mut coordinator);
+    }
+    let mut coordinator = federation.coordinator().spawn().unwrap();
+    let rest = Lines::of(&mut coordinator).rest();
+    let status = coordinator.wait().unwrap();
+    nodes.iter_mut().for_each(kill);
+    assert!(status.success(), "{rest}");
+    let summary = federation.summary();
+    assert_eq!(
+        (summary.status, summary.fingerprint),
+        (Status::Finished, alone)
+    );
+}
