@@ -71,8 +71,14 @@ async fn attendance(
         threads: threads as u32,
         registry: registry_digest(&registry),
     };
-    let workshop = workshop(registry, arguments, settings);
-    let prepare: Prepare = Arc::new(move |order| workshop.prepare(order));
+    let workshop = Arc::new(workshop(registry, arguments, settings));
+    let prepare: Prepare = Arc::new(move |order| {
+        let workshop = workshop.clone();
+        Box::pin(async move {
+            let loaded = tokio::task::spawn_blocking(move || workshop.prepare(&order)).await;
+            loaded.unwrap_or_else(|e| Err(e.to_string()))
+        })
+    });
     let hire: Hire = Arc::new(move |node, listener| {
         Ok(Box::new(Threads::start(node, threads, listener)?) as Box<dyn Crew>)
     });

@@ -33,8 +33,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Loads a scenario; runs on a thread where it may take long.
-pub type Prepare = Arc<dyn Fn(&Preparation) -> Result<(Prepared, Arc<Node>), String> + Send + Sync>;
+/// A scenario as it is loaded, or why it cannot be.
+pub type Loaded = Result<(Prepared, Arc<Node>), String>;
+/// Loads a scenario; may take long, and blocks nobody.
+pub type Prepare =
+    Arc<dyn Fn(Preparation) -> Pin<Box<dyn Future<Output = Loaded> + Send>> + Send + Sync>;
 /// Starts the threads of a node.
 pub type Hire = Arc<dyn Fn(&Arc<Node>, Listener) -> Result<Box<dyn Crew>, NodeError> + Send + Sync>;
 /// Finds the coordinator's address, anew for every attempt.
@@ -81,13 +84,11 @@ enum In {
     /// The coordinator said something on a connection.
     Heard(u64, ToNode),
     /// A connection broke.
-    Broken(u64, String),
+    Broken(u64, Failure),
     /// A connection is there, or cannot be had.
     Connected(Result<Connection, Failure>),
     /// A scenario is loaded, or cannot be.
-    Loaded(Box<Preparation>, Result<(Prepared, Arc<Node>), String>),
-    /// The crew said something.
-    Crew(CrewEvent),
+    Loaded(Box<Preparation>, Loaded),
 }
 
 /// Why there is no connection.
@@ -105,6 +106,8 @@ struct Attendant {
     offers: Offers,
     cache: Arc<Cache>,
     inputs: mpsc::Sender<In>,
+    /// What the crew says; bounded by the units that the node holds.
+    events: mpsc::UnboundedSender<CrewEvent>,
     /// The frames of the connection that is there.
     frames: Option<mpsc::Sender<Vec<u8>>>,
     connection: Option<Connection>,
@@ -116,12 +119,14 @@ struct Attendant {
 /// Works until the run is finished or `stop` is done.
 pub async fn attend(parts: Attendance, stop: impl Future<Output = ()>) -> Departure {
     let (inputs, mut receiver) = mpsc::channel(WAITING);
+    let (events, mut said) = mpsc::unbounded_channel();
     let mut attendant = Attendant {
         machine: NodeMachine::new(parts.hello.clone()),
         crew: None,
         offers: Offers::default(),
         cache: Arc::new(Cache::new(parts.cache_bytes)),
         inputs,
+        events,
         frames: None,
         connection: None,
         number: 0,
@@ -153,6 +158,10 @@ pub async fn attend(parts: Attendance, stop: impl Future<Output = ()>) -> Depart
                 }
                 None => break Departure::Stopped,
             },
+            event = said.recv() => {
+                let now = attendant.now();
+                event.into_iter().for_each(|event| attendant.crew_says(now, event));
+            }
             () = sleep_until(wake) => {
                 let now = attendant.now();
                 attendant.machine.tick(now);
@@ -204,7 +213,12 @@ impl Attendant {
         match input {
             In::Heard(number, message) if number == self.number => self.machine.hear(now, message),
             In::Heard(..) => {}
-            In::Broken(number, reason) if number == self.number => self.broken(&reason),
+            In::Broken(number, Failure::Lasting(reason)) if number == self.number => {
+                return Some(Departure::Refused(reason));
+            }
+            In::Broken(number, Failure::Passing(reason)) if number == self.number => {
+                self.broken(&reason);
+            }
             In::Broken(..) => {}
             In::Connected(Ok(connection)) => self.connected(now, connection),
             In::Connected(Err(Failure::Lasting(reason))) => {
@@ -212,7 +226,6 @@ impl Attendant {
             }
             In::Connected(Err(Failure::Passing(reason))) => return self.failed_to_connect(reason),
             In::Loaded(preparation, result) => self.loaded(now, &preparation, result),
-            In::Crew(event) => self.crew_says(now, event),
         }
         None
     }
@@ -251,7 +264,7 @@ impl Attendant {
                 }
                 Err(error) => drop(
                     inputs
-                        .send(In::Broken(session.number, error.to_string()))
+                        .send(In::Broken(session.number, failure(&error)))
                         .await,
                 ),
             }
@@ -275,17 +288,10 @@ impl Attendant {
         self.connect();
     }
 
-    fn loaded(
-        &mut self,
-        now: Time,
-        order: &Preparation,
-        result: Result<(Prepared, Arc<Node>), String>,
-    ) {
+    fn loaded(&mut self, now: Time, order: &Preparation, result: Loaded) {
         let hired = result.and_then(|(prepared, node)| {
-            let inputs = self.inputs.clone();
-            // Events wait where the node's loop is busy; crews run on threads of their own.
-            let listener: Listener =
-                Arc::new(move |event| drop(inputs.blocking_send(In::Crew(event))));
+            let events = self.events.clone();
+            let listener: Listener = Arc::new(move |event| drop(events.send(event)));
             let crew = (self.parts.hire)(&node, listener).map_err(|e| e.to_string())?;
             Ok((prepared, crew))
         });
@@ -377,10 +383,10 @@ impl Attendant {
         let (prepare, inputs) = (self.parts.prepare.clone(), self.inputs.clone());
         // The threads of another scenario, or of this one without its expert, have nothing to do any more.
         self.crew = None;
-        tokio::task::spawn_blocking(move || {
-            let result = prepare(&preparation);
+        tokio::spawn(async move {
+            let result = prepare(preparation.clone()).await;
             // A node that is gone needs no word.
-            let _ = inputs.blocking_send(In::Loaded(Box::new(preparation), result));
+            let _ = inputs.send(In::Loaded(Box::new(preparation), result)).await;
         });
     }
 
@@ -402,15 +408,23 @@ async fn dial(
     let connecting = endpoint
         .connect_with(client, address, COORDINATOR_NAME)
         .map_err(|e| Failure::Lasting(e.to_string()))?;
-    connecting.await.map_err(|error| match &error {
-        ConnectionError::TransportError(e) if is_alert(e.code) => {
-            Failure::Lasting(format!("the handshake with {address} failed: {error}"))
-        }
-        ConnectionError::ConnectionClosed(close) if is_alert(close.error_code) => Failure::Lasting(
-            format!("the coordinator at {address} refused this node: {error}"),
-        ),
-        _ => Failure::Passing(format!("{address}: {error}")),
+    connecting.await.map_err(|error| match failure(&error) {
+        Failure::Lasting(reason) => Failure::Lasting(format!("{address}: {reason}")),
+        Failure::Passing(reason) => Failure::Passing(format!("{address}: {reason}")),
     })
+}
+
+/// Certificates that are not accepted will not be next time either; everything else may go better.
+fn failure(error: &ConnectionError) -> Failure {
+    let alert = match error {
+        ConnectionError::TransportError(e) => is_alert(e.code),
+        ConnectionError::ConnectionClosed(close) => is_alert(close.error_code),
+        _ => false,
+    };
+    match alert {
+        true => Failure::Lasting(format!("the certificates are not accepted: {error}")),
+        false => Failure::Passing(error.to_string()),
+    }
 }
 
 /// Whether a code stands for an alert of TLS: certificates that are not accepted will not be next time either.

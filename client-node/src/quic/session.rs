@@ -114,14 +114,14 @@ impl Session {
             reason = self.read(recv) => reason,
             () = self.serve_transfers() => "the connection ended".to_string(),
         };
-        let reason = self
-            .connection
-            .close_reason()
-            .map_or(reason, |e| e.to_string());
+        let failure = match self.connection.close_reason() {
+            Some(error) => super::failure(&error),
+            None => super::Failure::Passing(reason),
+        };
         self.connection
             .close(0_u32.into(), b"the node ends this connection");
         // A node that is gone needs no word.
-        let _ = self.inputs.send(In::Broken(self.number, reason)).await;
+        let _ = self.inputs.send(In::Broken(self.number, failure)).await;
     }
 
     async fn read(&self, mut recv: RecvStream) -> String {

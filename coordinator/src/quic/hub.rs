@@ -12,7 +12,7 @@ use crate::{
 };
 use lyceum_core::{Assignment, Time, Upload};
 use lyceum_protocol::message::ToCoordinator;
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{collections::BTreeMap, io, pin::Pin, time::Duration};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -44,17 +44,17 @@ pub(super) trait Mind {
     fn stop(&mut self, now: Time) -> Result<(), RunError>;
     fn deadline(&self) -> Option<Time>;
     fn poll(&mut self) -> Option<Command>;
-    /// What makes the journal safe, for another thread.
+    /// What makes the journal safe, while the run goes on.
     fn syncing(&mut self) -> Syncing;
     /// Called when nothing is left to do for the moment.
     fn idle(&mut self) -> Result<(), RunError>;
     fn status(&self, now: Time) -> Status;
 }
 
-/// Makes a journal safe; may take long.
-pub type Syncing = Box<dyn FnOnce() -> io::Result<()> + Send>;
+/// Makes a journal safe; may take long, and blocks nobody.
+pub type Syncing = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-/// An archive whose journal another thread can make safe.
+/// An archive whose journal can be made safe while the run goes on.
 pub trait Durable: Archive {
     /// What makes safe all that was appended to the journal until now.
     fn syncing(&mut self) -> Syncing;
@@ -176,7 +176,7 @@ impl Mind for Prelude {
     }
 
     fn syncing(&mut self) -> Syncing {
-        Box::new(|| Ok(()))
+        Box::pin(async { Ok(()) })
     }
 
     fn idle(&mut self) -> Result<(), RunError> {
@@ -287,10 +287,10 @@ impl Hub {
         let Some(back) = self.back.upgrade() else {
             return;
         };
-        tokio::task::spawn_blocking(move || {
-            let result = syncing();
+        tokio::spawn(async move {
+            let result = syncing.await;
             // A hub that is gone has no use for it.
-            let _ = back.blocking_send(Input::Synced(record, result));
+            let _ = back.send(Input::Synced(record, result)).await;
         });
     }
 

@@ -324,7 +324,11 @@ impl Archive for RunFiles<'_> {
 impl Durable for RunFiles<'_> {
     fn syncing(&mut self) -> Syncing {
         let file = self.storage.appended();
-        Box::new(move || file.map_or(Ok(()), |file| file?.sync_data()))
+        Box::pin(async move {
+            let sync = move || file.map_or(Ok(()), |file| file?.sync_data());
+            let done = tokio::task::spawn_blocking(sync).await;
+            done.unwrap_or_else(|e| Err(std::io::Error::other(e)))
+        })
     }
 
     fn idle(&mut self) -> Result<(), RunError> {
