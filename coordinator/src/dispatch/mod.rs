@@ -380,7 +380,8 @@ impl Dispatch {
         self.pulse(name, drop);
     }
 
-    /// After a restart nobody knows who was given what; nodes that still hold a unit keep it.
+    /// After a restart nobody knows who was given what; nodes that still hold a unit keep it. Where another node was
+    /// faster to get it, both may answer.
     fn adopt(&mut self, now: Time, name: &NodeName, report: &Report) {
         if !self.resumed {
             return;
@@ -390,13 +391,16 @@ impl Dispatch {
             let Some(unit) = self.units.get_mut(id) else {
                 continue;
             };
-            if owner(unit).is_none_or(|o| o == name) && unit.holders.is_empty() {
+            if owner(unit).is_some_and(|o| o != name) {
+                continue;
+            }
+            if let Some(node) = self.nodes.get_mut(name) {
+                node.given.insert(*id);
+            }
+            if unit.holders.is_empty() {
                 unit.holders.insert(name.clone(), now);
                 unit.waiting = false;
                 self.queue.retain(|waiting| waiting != id);
-                if let Some(node) = self.nodes.get_mut(name) {
-                    node.given.insert(*id);
-                }
             }
         }
     }
@@ -432,7 +436,12 @@ impl Dispatch {
         let Some(node) = self.nodes.get_mut(name) else {
             return;
         };
-        if let Some(unit) = upload.units.iter().find(|u| !node.given.contains(u)) {
+        let stranger = |u: &&UnitId| self.units.contains_key(u) && !node.given.contains(u);
+        if let Some(unit) = upload.units.iter().find(stranger) {
+            // Given by an earlier process, perhaps: the node's report, which may be on its way, says so.
+            if self.resumed && !node.reported {
+                return;
+            }
             let reason = format!("it answers unit {unit}, which it was not given");
             return self.refuse(name, reason);
         }
