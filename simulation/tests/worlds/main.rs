@@ -67,8 +67,13 @@ fn in_process(scenario: &Scenario) -> Fingerprint {
         checkpoint_every: std::time::Duration::from_secs(3600),
         started: Instant::now(),
     };
-    let observe = &mut |_: &Event| {};
-    run(scenario, &registry(), &settings, &AtomicBool::new(false), observe)
-        .unwrap_or_else(|e| panic!("{e}"))
-        .fingerprint
+    let mut last = Fingerprint::default();
+    let observe = &mut |event: &Event| {
+        if let Event::RunFinished { fingerprint, .. } = event {
+            last = *fingerprint;
+        }
+    };
+    let stop = AtomicBool::new(false);
+    run(scenario, &registry(), &settings, &stop, observe).unwrap_or_else(|e| panic!("{e}"));
+    last
 }
