@@ -371,11 +371,12 @@ impl Dispatch {
         };
         node.open += self.units.values().filter(in_flight).count();
         self.fill(now);
+        // Units are numbered anew for each ticket: those of another one go with it, and are not named.
         let done = |id: &&UnitId| !self.units.contains_key(id) && !self.unsafe_yet.contains(id);
         let drop = if report.ticket == self.ticket {
             report.held.iter().filter(done).copied().collect()
         } else {
-            report.held.clone()
+            Vec::new()
         };
         self.pulse(name, drop);
     }
@@ -431,7 +432,7 @@ impl Dispatch {
 
     fn offer(&mut self, now: Time, name: &NodeName, upload: Upload) {
         if upload.ticket != self.ticket {
-            return self.pulse(name, upload.units);
+            return self.pulse(name, Vec::new());
         }
         let Some(node) = self.nodes.get_mut(name) else {
             return;
