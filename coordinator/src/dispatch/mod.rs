@@ -112,6 +112,8 @@ pub enum Notice {
 /// A unit that is not answered yet.
 struct Unit {
     assignment: Assignment,
+    /// The one node that may work on it, if its client is a real one.
+    owner: Option<NodeName>,
     /// When it was given to whom.
     holders: BTreeMap<NodeName, Time>,
     waiting: bool,
@@ -165,7 +167,8 @@ impl Dispatch {
             if assignment.ticket != self.ticket {
                 self.begin_ticket(assignment.ticket);
             }
-            let (id, unit) = (assignment.unit, Unit::new(assignment));
+            let owner = self.admission.owner(client(&assignment)).cloned();
+            let (id, unit) = (assignment.unit, Unit::new(assignment, owner));
             self.queue.push_back(id);
             self.units.insert(id, unit);
         }
@@ -388,13 +391,10 @@ impl Dispatch {
             return;
         }
         for id in &report.held {
-            let owner = |unit: &Unit| self.admission.owner(unit.client());
-            let Some(unit) = self.units.get_mut(id) else {
+            let unit = self.units.get_mut(id);
+            let Some(unit) = unit.filter(|u| u.owner.as_ref().is_none_or(|o| o == name)) else {
                 continue;
             };
-            if owner(unit).is_some_and(|o| o != name) {
-                continue;
-            }
             if let Some(node) = self.nodes.get_mut(name) {
                 node.given.insert(*id);
             }
@@ -510,16 +510,28 @@ impl Dispatch {
         let Some(node) = self.nodes.get(name) else {
             return;
         };
+        let flush = !self.has_work_for(name, node);
         let pulse = Pulse {
             session: node.session,
             ticket: self.ticket,
-            flush: self.queue.is_empty(),
+            flush,
             drop,
         };
         if let Some(peer) = node.peer {
             self.orders
                 .push_back(Order::Send(peer, ToNode::Pulse(pulse)));
         }
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.flushes = flush;
+        }
+    }
+
+    /// Whether a unit waits that this node can be given.
+    fn has_work_for(&self, name: &NodeName, node: &Node) -> bool {
+        let worker = matches!(node.standing, Standing::Simulate);
+        self.queue
+            .iter()
+            .any(|id| self.units[id].suits(name, worker))
     }
 
     /// Gives waiting units to nodes with room.
@@ -542,8 +554,9 @@ impl Dispatch {
         for name in &names {
             self.fill_node(now, name, threads.max(1));
         }
-        if self.queue.is_empty() {
-            for name in names {
+        for name in names {
+            let idle = |node: &Node| !node.flushes && !self.has_work_for(&name, node);
+            if self.nodes.get(&name).is_some_and(idle) {
                 self.pulse(&name, Vec::new());
             }
         }
@@ -562,11 +575,7 @@ impl Dispatch {
             false => self.queue.len(),
         };
         for _ in 0..room {
-            let fits = |id: &UnitId| {
-                let unit = &self.units[id];
-                let owner = self.admission.owner(unit.client());
-                !unit.holders.contains_key(name) && owner.map_or(worker, |owner| owner == name)
-            };
+            let fits = |id: &UnitId| self.units[id].suits(name, worker);
             let Some(id) = self
                 .queue
                 .iter()
@@ -597,21 +606,31 @@ impl Dispatch {
     }
 }
 
+/// The client that decides who may work on a unit; real clients stand alone in theirs.
+fn client(assignment: &Assignment) -> Option<ClientId> {
+    match assignment.jobs.first()?.data {
+        DataRef::Shard(client) => Some(client),
+        DataRef::Probe { .. } | DataRef::Pool => None,
+    }
+}
+
 impl Unit {
-    fn new(assignment: Assignment) -> Self {
+    fn new(assignment: Assignment, owner: Option<NodeName>) -> Self {
         Self {
             assignment,
+            owner,
             holders: BTreeMap::new(),
             waiting: true,
         }
     }
 
-    /// The client that decides who may work on it; real clients stand alone in their units.
-    fn client(&self) -> Option<ClientId> {
-        match self.assignment.jobs.first()?.data {
-            DataRef::Shard(client) => Some(client),
-            DataRef::Probe { .. } | DataRef::Pool => None,
-        }
+    /// Whether it can be given to this node, which may or may not host virtual clients.
+    fn suits(&self, name: &NodeName, worker: bool) -> bool {
+        let allowed = match &self.owner {
+            Some(owner) => owner == name,
+            None => worker,
+        };
+        allowed && !self.holders.contains_key(name)
     }
 
     fn given_last(&self) -> Option<Time> {
