@@ -295,6 +295,8 @@ impl NodeMachine {
         self.preparation = Some(preparation.clone());
         self.phase = Phase::Preparing;
         self.next_word = Time(now.0 + self.heartbeat);
+        self.held.clear();
+        self.offers.clear();
         self.clear();
         self.orders.push_back(Order::Prepare(preparation));
     }
