@@ -111,6 +111,8 @@ pub struct Conductor<A> {
     sync_ordered: u64,
     /// The record that says to close the round, until it is safe.
     closing: Option<u64>,
+    /// Records of the journal are being told again; a save would begin another journal without the rest of them.
+    replaying: bool,
     stopping: bool,
     over: bool,
     commands: VecDeque<Command>,
@@ -155,6 +157,7 @@ impl<A: Archive> Conductor<A> {
             written: 0,
             sync_ordered: 0,
             closing: None,
+            replaying: true,
             stopping: false,
             over: false,
             commands: VecDeque::new(),
@@ -169,6 +172,7 @@ impl<A: Archive> Conductor<A> {
             let more = conductor.replay(now, record)?;
             assignments.extend(more);
         }
+        conductor.replaying = false;
         let ticket = conductor.machine.ticket();
         let pending: std::collections::BTreeSet<UnitId> = conductor.machine.pending().collect();
         assignments.retain(|a| a.ticket == ticket && pending.contains(&a.unit));
@@ -388,7 +392,7 @@ impl<A: Archive> Conductor<A> {
         let last = self.machine.rounds_done() >= self.rounds;
         let due = since(self.saved_at) >= self.saving.every;
         let full = self.journal.bytes() >= self.saving.journal_bytes;
-        if last || due || full || self.stopping {
+        if last || (!self.replaying && (due || full || self.stopping)) {
             self.save(now)?;
         }
         if self.stopping && !last {
