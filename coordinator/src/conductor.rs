@@ -290,7 +290,7 @@ impl<A: Archive> Conductor<A> {
             self.dispatch.safe(done.ticket, &done.units);
         }
         if self.closing.take_if(|at| *at <= record).is_some() {
-            self.dispatch.void();
+            self.dispatch.close();
             self.machine.handle(now, Input::Close)?;
             self.after_machine(now)?;
         }

@@ -185,8 +185,13 @@ impl Dispatch {
         }
     }
 
-    /// Gives up on all units that are not answered.
-    pub fn void(&mut self) {
+    /// The stage is closed, and that is safe: nobody needs what was not answered by then.
+    pub fn close(&mut self) {
+        self.void();
+        self.unsafe_yet.clear();
+    }
+
+    fn void(&mut self) {
         self.units.clear();
         self.queue.clear();
     }
