@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 /// A second, in microseconds.
-pub const SECOND: u64 = 1_000_000;
+pub(super) const SECOND: u64 = 1_000_000;
 
 /// Everything that is wrong with a world. By default nothing is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -55,3 +55,10 @@ fn the_first_500_worlds_hold() {
     let report = assert_holds(&[], 0..500);
     assert_eq!((report.worlds, report.finished), (500, 500));
 }
+
+#[test]
+fn every_policy_holds() {
+    for overrides in VARIANTS.iter().chain(&CLOSING) {
+        assert_holds(overrides, 0..300);
+    }
+}
