@@ -412,7 +412,8 @@ impl Dispatch {
     }
 
     fn send_missing(&mut self, now: Time, name: &NodeName, report: &Report) {
-        let Some(node) = self.nodes.get_mut(name) else {
+        // Work shows a node that it is known to be ready; one that is not has to say so first.
+        let Some(node) = self.nodes.get_mut(name).filter(|n| n.ready) else {
             return;
         };
         let first = !std::mem::replace(&mut node.reported, true);
@@ -533,10 +534,9 @@ impl Dispatch {
 
     /// Whether a unit waits that this node can be given.
     fn has_work_for(&self, name: &NodeName, node: &Node) -> bool {
-        let worker = matches!(node.standing, Standing::Simulate);
-        self.queue
-            .iter()
-            .any(|id| self.units[id].suits(name, worker))
+        let worker = node.is_worker();
+        let suits = |id: &UnitId| self.units[id].suits(name, worker);
+        node.ready && self.queue.iter().any(suits)
     }
 
     /// Gives waiting units to nodes with room.
