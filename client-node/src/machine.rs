@@ -94,8 +94,10 @@ pub struct NodeMachine {
     heartbeat: u64,
     preparation: Option<Preparation>,
     loaded: Option<Prepared>,
-    /// The coordinator has answered in this session, so it knows that the node is ready.
+    /// The coordinator has spoken of a ticket in this session.
     confirmed: bool,
+    /// It has given work in this session, so it knows that the node is ready.
+    known_ready: bool,
     ticket: Ticket,
     held: BTreeMap<UnitId, Held>,
     offers: Vec<Upload>,
@@ -118,6 +120,7 @@ impl NodeMachine {
             preparation: None,
             loaded: None,
             confirmed: false,
+            known_ready: false,
             ticket: Ticket(0),
             held: BTreeMap::new(),
             offers: Vec::new(),
@@ -165,6 +168,7 @@ impl NodeMachine {
     pub fn disconnected(&mut self) {
         self.phase = Phase::Offline;
         self.confirmed = false;
+        self.known_ready = false;
     }
 
     /// Says goodbye; the driver closes the connection once that is sent.
@@ -202,7 +206,7 @@ impl NodeMachine {
 
     /// Says again what was not confirmed.
     fn repeat(&mut self, now: Time) {
-        if !self.confirmed {
+        if !self.known_ready {
             self.say_ready();
         }
         self.report(now);
@@ -283,6 +287,7 @@ impl NodeMachine {
         self.session = welcome.session;
         self.heartbeat = welcome.heartbeat_micros.max(1);
         self.confirmed = false;
+        self.known_ready = false;
         let preparation = Preparation {
             scenario: welcome.scenario,
             expert: welcome.expert,
@@ -295,6 +300,8 @@ impl NodeMachine {
         self.preparation = Some(preparation.clone());
         self.phase = Phase::Preparing;
         self.next_word = Time(now.0 + self.heartbeat);
+        self.held.clear();
+        self.offers.clear();
         self.clear();
         self.orders.push_back(Order::Prepare(preparation));
     }
@@ -352,6 +359,7 @@ impl NodeMachine {
         if self.phase != Phase::Working || !self.follow(assignment.ticket) {
             return;
         }
+        self.known_ready = true;
         let unit = assignment.unit;
         match self.held.get(&unit) {
             None => {

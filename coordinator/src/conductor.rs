@@ -4,7 +4,9 @@
 //! but its [`Archive`], and the same inputs give the same orders.
 //!
 //! **Invariant:** an upload is appended to the journal before it counts; its node may forget it only once that is safe. A
-//! round is closed without the late only once the decision is safe, because it depends on the order of things in time.
+//! round is closed without the late only once the decision is safe, because it depends on the order of things in time. Work
+//! of a stage goes out only once everything that it follows from is safe: no node ever works for a state that a crash takes
+//! back.
 
 use crate::{
     Input, Output, RoundMachine, Snapshot,
@@ -105,12 +107,16 @@ pub struct Conductor<A> {
     round_began: Time,
     round_closed: Option<Time>,
     waiting: VecDeque<Unsafe>,
+    /// Work of a stage that goes out once nothing waits.
+    held_back: Vec<Assignment>,
     /// Records that were appended since the process began, to whichever journal.
     written: u64,
     /// The last record that a sync was ordered for.
     sync_ordered: u64,
     /// The record that says to close the round, until it is safe.
     closing: Option<u64>,
+    /// Records of the journal are being told again; a save would begin another journal without the rest of them.
+    replaying: bool,
     stopping: bool,
     over: bool,
     commands: VecDeque<Command>,
@@ -152,9 +158,11 @@ impl<A: Archive> Conductor<A> {
             round_began: now,
             round_closed: None,
             waiting: VecDeque::new(),
+            held_back: Vec::new(),
             written: 0,
             sync_ordered: 0,
             closing: None,
+            replaying: true,
             stopping: false,
             over: false,
             commands: VecDeque::new(),
@@ -169,6 +177,7 @@ impl<A: Archive> Conductor<A> {
             let more = conductor.replay(now, record)?;
             assignments.extend(more);
         }
+        conductor.replaying = false;
         let ticket = conductor.machine.ticket();
         let pending: std::collections::BTreeSet<UnitId> = conductor.machine.pending().collect();
         assignments.retain(|a| a.ticket == ticket && pending.contains(&a.unit));
@@ -281,7 +290,7 @@ impl<A: Archive> Conductor<A> {
             self.dispatch.safe(done.ticket, &done.units);
         }
         if self.closing.take_if(|at| *at <= record).is_some() {
-            self.dispatch.void();
+            self.dispatch.close();
             self.machine.handle(now, Input::Close)?;
             self.after_machine(now)?;
         }
@@ -290,16 +299,28 @@ impl<A: Archive> Conductor<A> {
 
     /// Does what the dispatch orders, until nothing is left to do.
     fn obey(&mut self, now: Time) -> Result<(), RunError> {
-        while let Some(order) = self.dispatch.poll() {
-            match order {
-                Order::Send(peer, message) => self.commands.push_back(Command::Send(peer, message)),
-                Order::Close(peer, reason) => self.commands.push_back(Command::Close(peer, reason)),
-                Order::Notice(notice) => self.commands.push_back(Command::Notice(notice)),
-                Order::Deliver(upload) => self.take(now, upload)?,
+        loop {
+            while let Some(order) = self.dispatch.poll() {
+                self.obey_order(now, order)?;
             }
+            if self.held_back.is_empty() || !self.waiting.is_empty() {
+                break;
+            }
+            self.dispatch
+                .assign(now, std::mem::take(&mut self.held_back));
         }
         self.close_if_due(now)?;
         self.order_sync();
+        Ok(())
+    }
+
+    fn obey_order(&mut self, now: Time, order: Order) -> Result<(), RunError> {
+        match order {
+            Order::Send(peer, message) => self.commands.push_back(Command::Send(peer, message)),
+            Order::Close(peer, reason) => self.commands.push_back(Command::Close(peer, reason)),
+            Order::Notice(notice) => self.commands.push_back(Command::Notice(notice)),
+            Order::Deliver(upload) => self.take(now, upload)?,
+        }
         Ok(())
     }
 
@@ -348,9 +369,7 @@ impl<A: Archive> Conductor<A> {
 
     fn after_machine(&mut self, now: Time) -> Result<(), RunError> {
         let assignments = self.turn(now)?;
-        if !assignments.is_empty() {
-            self.dispatch.assign(now, assignments);
-        }
+        self.held_back.extend(assignments);
         Ok(())
     }
 
@@ -388,7 +407,7 @@ impl<A: Archive> Conductor<A> {
         let last = self.machine.rounds_done() >= self.rounds;
         let due = since(self.saved_at) >= self.saving.every;
         let full = self.journal.bytes() >= self.saving.journal_bytes;
-        if last || due || full || self.stopping {
+        if last || (!self.replaying && (due || full || self.stopping)) {
             self.save(now)?;
         }
         if self.stopping && !last {

@@ -2,11 +2,14 @@
 
 use crate::{RunError, Settings, driver::Driver, pool::Pool};
 use lyceum_client_node::{Node, Worker};
-use lyceum_coordinator::run::{Expert, Folder, Groundwork, RunFiles, checkpoint::Latest};
+use lyceum_coordinator::run::{Expert, Folder, Groundwork, Prepared, RunFiles, checkpoint::Latest};
 use lyceum_core::{Engine, Event};
 use lyceum_metrics::Summary;
 use lyceum_scenarios::{Registry, Scenario};
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 /// Runs a scenario and leaves its folder complete. `observe` sees every event; when `stop` becomes true
 /// the round in flight is finished, a checkpoint is written, and the summary says "paused".
@@ -27,26 +30,15 @@ pub fn run(
         true => Latest::read(&storage)?,
         false => None,
     };
-    let engine = engine(scenario, registry)?;
-    let groundwork = Groundwork::read(scenario, &settings.folders)?;
-    (engine.build)(&groundwork.network)
-        .map_err(|reason| scenario.fault("training.engine", reason, "cannot be used here"))?;
-    let saved = match latest {
-        Some(_) => groundwork.saved_expert(&storage)?,
-        None => None,
-    };
-    let expert = match saved {
-        None if scenario.needs_expert() => Some(train_expert(scenario, engine, &groundwork)?),
-        saved => saved,
-    };
-    let prepared = groundwork.finish(scenario, expert)?;
-    let node = Arc::new(Node::new(
+    let (prepared, node) = prepare(
         scenario,
-        engine,
-        prepared.network.clone(),
-        prepared.federation.clone(),
-        prepared.expert.as_ref().map(|e| &*e.scores),
-    ));
+        registry,
+        &settings.folders,
+        |groundwork| match latest {
+            Some(_) => groundwork.saved_expert(&storage),
+            None => Ok(None),
+        },
+    )?;
     let mut machine = prepared.machine(scenario);
     let pool = Pool::start(&node, settings.threads)?;
     let _held = held.map_or_else(|| settings.hold(), Ok)?;
@@ -67,6 +59,32 @@ pub fn run(
         files,
     };
     driver.drive(stop)
+}
+
+/// Everything that coordinator and workers of a scenario need. `saved` finds an expert that is trained already.
+pub(crate) fn prepare(
+    scenario: &Scenario,
+    registry: &Registry,
+    folders: &[PathBuf],
+    saved: impl FnOnce(&Groundwork) -> Result<Option<Expert>, RunError>,
+) -> Result<(Prepared, Arc<Node>), RunError> {
+    let engine = engine(scenario, registry)?;
+    let groundwork = Groundwork::read(scenario, folders)?;
+    (engine.build)(&groundwork.network)
+        .map_err(|reason| scenario.fault("training.engine", reason, "cannot be used here"))?;
+    let expert = match saved(&groundwork)? {
+        None if scenario.needs_expert() => Some(train_expert(scenario, engine, &groundwork)?),
+        saved => saved,
+    };
+    let prepared = groundwork.finish(scenario, expert)?;
+    let node = Node::new(
+        scenario,
+        engine,
+        prepared.network.clone(),
+        prepared.federation.clone(),
+        prepared.expert.as_ref().map(|e| &*e.scores),
+    );
+    Ok((prepared, Arc::new(node)))
 }
 
 /// The engine that the scenario names.

@@ -166,6 +166,7 @@ impl Dispatch {
             node.session = SessionId(self.next_session);
             node.ready = false;
             node.reported = false;
+            node.flushes = false;
         }
         self.welcome(name);
     }

@@ -16,6 +16,10 @@ pub(super) fn answers(
     if distinct.len() != upload.units.len() {
         return Err("it names a unit twice".into());
     }
+    // Only sums of training and lists of scores can answer several units.
+    if assignments.len() > 1 && !matches!(first.work, Work::Train | Work::Score) {
+        return Err(format!("it answers several units of {:?}", first.work));
+    }
     let kind = match (&upload.payload, first.work) {
         (Payload::Trained(trained), Work::Train) => {
             return trained_answers(trained, assignments, lanes);

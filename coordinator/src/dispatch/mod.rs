@@ -112,6 +112,8 @@ pub enum Notice {
 /// A unit that is not answered yet.
 struct Unit {
     assignment: Assignment,
+    /// The one node that may work on it, if its client is a real one.
+    owner: Option<NodeName>,
     /// When it was given to whom.
     holders: BTreeMap<NodeName, Time>,
     waiting: bool,
@@ -165,7 +167,8 @@ impl Dispatch {
             if assignment.ticket != self.ticket {
                 self.begin_ticket(assignment.ticket);
             }
-            let (id, unit) = (assignment.unit, Unit::new(assignment));
+            let owner = self.admission.owner(client(&assignment)).cloned();
+            let (id, unit) = (assignment.unit, Unit::new(assignment, owner));
             self.queue.push_back(id);
             self.units.insert(id, unit);
         }
@@ -182,8 +185,13 @@ impl Dispatch {
         }
     }
 
-    /// Gives up on all units that are not answered.
-    pub fn void(&mut self) {
+    /// The stage is closed, and that is safe: nobody needs what was not answered by then.
+    pub fn close(&mut self) {
+        self.void();
+        self.unsafe_yet.clear();
+    }
+
+    fn void(&mut self) {
         self.units.clear();
         self.queue.clear();
     }
@@ -371,38 +379,41 @@ impl Dispatch {
         };
         node.open += self.units.values().filter(in_flight).count();
         self.fill(now);
+        // Units are numbered anew for each ticket: those of another one go with it, and are not named.
         let done = |id: &&UnitId| !self.units.contains_key(id) && !self.unsafe_yet.contains(id);
         let drop = if report.ticket == self.ticket {
             report.held.iter().filter(done).copied().collect()
         } else {
-            report.held.clone()
+            Vec::new()
         };
         self.pulse(name, drop);
     }
 
-    /// After a restart nobody knows who was given what; nodes that still hold a unit keep it.
+    /// After a restart nobody knows who was given what; nodes that still hold a unit keep it. Where another node was
+    /// faster to get it, both may answer.
     fn adopt(&mut self, now: Time, name: &NodeName, report: &Report) {
         if !self.resumed {
             return;
         }
         for id in &report.held {
-            let owner = |unit: &Unit| self.admission.owner(unit.client());
-            let Some(unit) = self.units.get_mut(id) else {
+            let unit = self.units.get_mut(id);
+            let Some(unit) = unit.filter(|u| u.owner.as_ref().is_none_or(|o| o == name)) else {
                 continue;
             };
-            if owner(unit).is_none_or(|o| o == name) && unit.holders.is_empty() {
+            if let Some(node) = self.nodes.get_mut(name) {
+                node.given.insert(*id);
+            }
+            if unit.holders.is_empty() {
                 unit.holders.insert(name.clone(), now);
                 unit.waiting = false;
                 self.queue.retain(|waiting| waiting != id);
-                if let Some(node) = self.nodes.get_mut(name) {
-                    node.given.insert(*id);
-                }
             }
         }
     }
 
     fn send_missing(&mut self, now: Time, name: &NodeName, report: &Report) {
-        let Some(node) = self.nodes.get_mut(name) else {
+        // Work shows a node that it is known to be ready; one that is not has to say so first.
+        let Some(node) = self.nodes.get_mut(name).filter(|n| n.ready) else {
             return;
         };
         let first = !std::mem::replace(&mut node.reported, true);
@@ -429,12 +440,17 @@ impl Dispatch {
 
     fn offer(&mut self, now: Time, name: &NodeName, upload: Upload) {
         if upload.ticket != self.ticket {
-            return self.pulse(name, upload.units);
+            return self.pulse(name, Vec::new());
         }
         let Some(node) = self.nodes.get_mut(name) else {
             return;
         };
-        if let Some(unit) = upload.units.iter().find(|u| !node.given.contains(u)) {
+        let stranger = |u: &&UnitId| self.units.contains_key(u) && !node.given.contains(u);
+        if let Some(unit) = upload.units.iter().find(stranger) {
+            // Given by an earlier process, perhaps: the node's report, which may be on its way, says so.
+            if self.resumed && !node.reported {
+                return;
+            }
             let reason = format!("it answers unit {unit}, which it was not given");
             return self.refuse(name, reason);
         }
@@ -507,16 +523,27 @@ impl Dispatch {
         let Some(node) = self.nodes.get(name) else {
             return;
         };
+        let flush = !self.has_work_for(name, node);
         let pulse = Pulse {
             session: node.session,
             ticket: self.ticket,
-            flush: self.queue.is_empty(),
+            flush,
             drop,
         };
         if let Some(peer) = node.peer {
             self.orders
                 .push_back(Order::Send(peer, ToNode::Pulse(pulse)));
         }
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.flushes = flush;
+        }
+    }
+
+    /// Whether a unit waits that this node can be given.
+    fn has_work_for(&self, name: &NodeName, node: &Node) -> bool {
+        let worker = node.is_worker();
+        let suits = |id: &UnitId| self.units[id].suits(name, worker);
+        node.ready && self.queue.iter().any(suits)
     }
 
     /// Gives waiting units to nodes with room.
@@ -539,8 +566,9 @@ impl Dispatch {
         for name in &names {
             self.fill_node(now, name, threads.max(1));
         }
-        if self.queue.is_empty() {
-            for name in names {
+        for name in names {
+            let idle = |node: &Node| !node.flushes && !self.has_work_for(&name, node);
+            if self.nodes.get(&name).is_some_and(idle) {
                 self.pulse(&name, Vec::new());
             }
         }
@@ -559,11 +587,7 @@ impl Dispatch {
             false => self.queue.len(),
         };
         for _ in 0..room {
-            let fits = |id: &UnitId| {
-                let unit = &self.units[id];
-                let owner = self.admission.owner(unit.client());
-                !unit.holders.contains_key(name) && owner.map_or(worker, |owner| owner == name)
-            };
+            let fits = |id: &UnitId| self.units[id].suits(name, worker);
             let Some(id) = self
                 .queue
                 .iter()
@@ -594,21 +618,31 @@ impl Dispatch {
     }
 }
 
+/// The client that decides who may work on a unit; real clients stand alone in theirs.
+fn client(assignment: &Assignment) -> Option<ClientId> {
+    match assignment.jobs.first()?.data {
+        DataRef::Shard(client) => Some(client),
+        DataRef::Probe { .. } | DataRef::Pool => None,
+    }
+}
+
 impl Unit {
-    fn new(assignment: Assignment) -> Self {
+    fn new(assignment: Assignment, owner: Option<NodeName>) -> Self {
         Self {
             assignment,
+            owner,
             holders: BTreeMap::new(),
             waiting: true,
         }
     }
 
-    /// The client that decides who may work on it; real clients stand alone in their units.
-    fn client(&self) -> Option<ClientId> {
-        match self.assignment.jobs.first()?.data {
-            DataRef::Shard(client) => Some(client),
-            DataRef::Probe { .. } | DataRef::Pool => None,
-        }
+    /// Whether it can be given to this node, which may or may not host virtual clients.
+    fn suits(&self, name: &NodeName, worker: bool) -> bool {
+        let allowed = match &self.owner {
+            Some(owner) => owner == name,
+            None => worker,
+        };
+        allowed && !self.holders.contains_key(name)
     }
 
     fn given_last(&self) -> Option<Time> {

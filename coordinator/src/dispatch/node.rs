@@ -20,6 +20,8 @@ pub(super) struct Node {
     pub(super) holds_work: bool,
     /// It has said in this session what it holds.
     pub(super) reported: bool,
+    /// It was told to hand in what it has, for this ticket.
+    pub(super) flushes: bool,
     pub(super) heard: Time,
     /// Units of the ticket in flight that it was ever given.
     pub(super) given: BTreeSet<UnitId>,
@@ -41,6 +43,7 @@ impl Node {
             ready_at: now,
             holds_work: false,
             reported: false,
+            flushes: false,
             heard: now,
             given: BTreeSet::new(),
             open: 0,
@@ -52,6 +55,7 @@ impl Node {
     /// Another ticket is in flight.
     pub(super) fn forget_work(&mut self) {
         self.given.clear();
+        self.flushes = false;
         self.open = 0;
     }
 

@@ -1,0 +1,166 @@
+//! What must hold in every world.
+
+use lyceum_core::{Assignment, ClientId, Event, Fingerprint, Round, Ticket, Time, UnitId, Work};
+use lyceum_protocol::message::Pulse;
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+/// Violations that are written down of one world; the first tells most.
+const MOST: usize = 8;
+
+/// What is promised of every world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Property {
+    /// The run ends in time.
+    Ends,
+    /// A coordinator starts again after whatever befell the one before.
+    Starts,
+    /// Without `deadline.close` the fingerprint is the one of a calm world.
+    SameResult,
+    /// A client of the cohort is reported once per round.
+    CountedOnce,
+    /// A node works on nothing that it was not given.
+    OnlyAssigned,
+    /// What a node was told to forget, because it was answered, is not asked for again.
+    Acknowledged,
+    /// All work of a stage stands on one model, whichever process gives it out.
+    OneModel,
+    /// A node that makes no mistake is not turned away.
+    Trusted,
+    /// Queues and memories are bounded.
+    Bounded,
+    /// No machine asks to be woken in its past.
+    Rests,
+    /// What is on disk at the end is the result.
+    Kept,
+}
+
+impl fmt::Display for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// A property that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which one.
+    pub property: Property,
+    /// When, in the world's time.
+    pub at: Time,
+    /// What was seen.
+    pub facts: String,
+}
+
+impl Violation {
+    /// One line with the command that shows it again.
+    pub fn line(&self, file: &str, seed: u64) -> String {
+        let seconds = self.at.0 as f64 / 1e6;
+        format!(
+            "lyceum simulate {file} --world {seed}  # {} at {seconds:.3} s: {}",
+            self.property, self.facts
+        )
+    }
+}
+
+/// Watches a world.
+#[derive(Default)]
+pub(super) struct Checks {
+    pub(super) violations: Vec<Violation>,
+    /// Whether bits that were safe have flipped.
+    pub(super) rotten: bool,
+    given: BTreeSet<(usize, Ticket, UnitId)>,
+    accepted: BTreeMap<(Ticket, UnitId), usize>,
+    acknowledged: BTreeSet<(Ticket, UnitId)>,
+    models: BTreeMap<(Ticket, bool), Fingerprint>,
+    /// Of the coordinator process that is there.
+    reported: BTreeSet<(Round, ClientId)>,
+    of_round: u64,
+}
+
+impl Checks {
+    pub(super) fn violated(&mut self, at: Time, property: Property, facts: String) {
+        if self.violations.len() < MOST {
+            self.violations.push(Violation {
+                property,
+                at,
+                facts,
+            });
+        }
+    }
+
+    /// Another coordinator process begins; it may do again what was not saved.
+    pub(super) fn another_process(&mut self) {
+        self.reported.clear();
+        self.of_round = 0;
+    }
+
+    pub(super) fn event(&mut self, at: Time, event: &Event) {
+        match event {
+            Event::Client { round, report } => {
+                self.of_round += 1;
+                if !self.reported.insert((*round, report.client)) {
+                    let facts = format!("client {} twice in round {round}", report.client);
+                    self.violated(at, Property::CountedOnce, facts);
+                }
+            }
+            Event::RoundClosed { round, cohort, .. } => {
+                let reported = std::mem::take(&mut self.of_round);
+                if reported != *cohort {
+                    let facts = format!("{reported} of {cohort} clients in round {round}");
+                    self.violated(at, Property::CountedOnce, facts);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A coordinator gives a unit to a node.
+    pub(super) fn assigned(&mut self, at: Time, node: usize, assignment: &Assignment) {
+        let unit = (assignment.ticket, assignment.unit);
+        self.given.insert((node, unit.0, unit.1));
+        if self.rotten {
+            return;
+        }
+        if self.acknowledged.contains(&unit) {
+            let facts = format!("unit {} of ticket {} is asked for again", unit.1, unit.0);
+            self.violated(at, Property::Acknowledged, facts);
+        }
+        let stage = (assignment.ticket, assignment.work == Work::Evaluate);
+        let model = Fingerprint::of(assignment.global.bytes());
+        if *self.models.entry(stage).or_insert(model) != model {
+            let facts = format!("ticket {} has work on two models", stage.0);
+            self.violated(at, Property::OneModel, facts);
+        }
+    }
+
+    /// A node begins a unit.
+    pub(super) fn begun(&mut self, at: Time, node: usize, assignment: &Assignment) {
+        let unit = (node, assignment.ticket, assignment.unit);
+        if !self.given.contains(&unit) {
+            let facts = format!("node {node} begins unit {} of ticket {}", unit.2, unit.1);
+            self.violated(at, Property::OnlyAssigned, facts);
+        }
+    }
+
+    /// An upload of a node counts.
+    pub(super) fn accepted(&mut self, node: usize, ticket: Ticket, units: &[UnitId]) {
+        for unit in units {
+            self.accepted.insert((ticket, *unit), node);
+        }
+    }
+
+    /// A node is told what it may forget.
+    pub(super) fn pulse(&mut self, node: usize, pulse: &Pulse) {
+        for unit in &pulse.drop {
+            let unit = (pulse.ticket, *unit);
+            if self.accepted.get(&unit) == Some(&node) {
+                self.acknowledged.insert(unit);
+            }
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The coordinator's process in a world: the real conductor, and a driver of messages, syncs and clocks.
+
+use super::{
+    Property,
+    disk::Covered,
+    events::{Happening, World},
+    faults::SECOND,
+    shelf::Shelf,
+};
+use lyceum_coordinator::{
+    conductor::{Command, Conductor, Ending, Parts, Saving},
+    dispatch::{Dispatch, Notice, Pace, Peer, Speaker, Standing},
+    run::RunError,
+};
+use lyceum_core::{Event, Ticket, Time, UnitId};
+use lyceum_network_model::Direction;
+use lyceum_protocol::message::{ToCoordinator, ToNode};
+
+/// Longest time until a driver hears of the end of a connection that the other side closed, in microseconds.
+const SOON: u64 = 2 * SECOND;
+/// After this time without a packet a driver ends a connection.
+const IDLE: u64 = 30 * SECOND;
+/// Commands that may come out of one call.
+const COMMANDS: usize = 10_000;
+
+/// A coordinator process.
+pub(super) struct Process {
+    pub(super) conductor: Conductor<Shelf>,
+    /// What its clock shows beyond the world's time, in microseconds.
+    clock: u64,
+    /// The first connection that is not an earlier process's.
+    first_peer: Peer,
+    wake: Option<Time>,
+    /// When the last sync that was ordered is done.
+    sync_free: Time,
+}
+
+impl World<'_> {
+    pub(super) fn coordinator_starts(&mut self) {
+        if self.coordinator.is_some() {
+            return;
+        }
+        self.processes += 1;
+        self.note(1, self.processes);
+        self.checks.another_process();
+        if self.in_trouble() && self.chance(self.faults.bit_flips.get()) {
+            let safe = self.disk.flip(self.faults.rot, &mut self.counters);
+            self.checks.rotten |= safe;
+        }
+        let clock = self.draw(3600 * SECOND);
+        let now = Time(self.queue.now().0 + clock);
+        match self.conductor(now) {
+            Ok(conductor) => {
+                self.coordinator = Some(Process {
+                    conductor,
+                    clock,
+                    first_peer: Peer(self.peers.len() as u64),
+                    wake: None,
+                    sync_free: Time(0),
+                });
+                self.obey_conductor();
+            }
+            Err(error) => self.coordinator_failed(&error),
+        }
+    }
+
+    fn conductor(&mut self, now: Time) -> Result<Conductor<Shelf>, RunError> {
+        let ground = self.ground;
+        let layout = ground.layout().clone();
+        let mut shelf = Shelf::new(self.disk.clone(), layout, ground.digest());
+        let incarnation = shelf.incarnation()?;
+        let mut machine = ground.machine();
+        shelf.restore(&mut machine)?;
+        let pace = Pace {
+            reassign: ground.reassign(),
+            nodes: self.nodes.len(),
+            ..Pace::default()
+        };
+        let (admission, lanes) = (ground.admission(), ground.lanes());
+        let parts = Parts {
+            machine,
+            dispatch: Dispatch::new(pace, admission, lanes.clone(), incarnation),
+            archive: shelf,
+            run: ground.digest(),
+            rounds: ground.rounds(),
+            lanes,
+            saving: Saving {
+                every: self.faults.save_micros,
+                journal_bytes: self.faults.journal_bytes,
+            },
+            #[cfg(feature = "mutants")]
+            mutant: self.mutant,
+        };
+        Conductor::start(now, parts)
+    }
+
+    /// What an error of the conductor means here.
+    fn coordinator_failed(&mut self, error: &RunError) {
+        if self.disk.is_dead() {
+            self.counters.crashes_at_write += 1;
+        } else if matches!(error, RunError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
+        {
+            self.counters.full_disks += 1;
+        } else {
+            self.violated(Property::Starts, error.to_string());
+        }
+        self.coordinator_is_gone();
+    }
+
+    pub(super) fn coordinator_dies(&mut self) {
+        if self.coordinator.is_some() && self.in_trouble() {
+            self.coordinator_is_gone();
+        }
+    }
+
+    fn coordinator_is_gone(&mut self) {
+        self.note(2, self.processes);
+        self.counters.coordinator_crashes += 1;
+        self.coordinator = None;
+        self.disk.crash(&mut self.counters);
+        let peers: Vec<Peer> = self.nodes.iter().filter_map(|n| n.peer).collect();
+        for peer in peers {
+            self.lose_connection(peer);
+        }
+        let away = self.draw(self.faults.down_micros);
+        self.queue.after(away, Happening::CoordinatorStarts);
+    }
+
+    /// A node hears of the end of its connection soon, or never.
+    pub(super) fn lose_connection(&mut self, peer: Peer) {
+        self.ended.insert(peer);
+        if self.chance(0.5) {
+            let after = self.draw(SOON);
+            self.queue.after(after, Happening::Lost(peer));
+        }
+    }
+
+    /// The coordinator's driver hears of the end of a connection, sooner or later.
+    pub(super) fn end_connection(&mut self, peer: Peer) {
+        self.ended.insert(peer);
+        let soon = self.chance(0.7);
+        let after = self.draw(if soon { SOON } else { IDLE });
+        self.queue.after(after, Happening::Gone(peer));
+    }
+
+    pub(super) fn coordinator_loses(&mut self, peer: Peer) {
+        if let Some(process) = &mut self.coordinator {
+            process.conductor.gone(peer);
+            self.note(3, peer.0);
+            self.obey_conductor();
+        }
+    }
+
+    pub(super) fn clock_jumps(&mut self, by: u64) {
+        if let Some(process) = &mut self.coordinator {
+            process.clock += by;
+            self.counters.clock_jumps += 1;
+            self.obey_conductor();
+        }
+    }
+
+    pub(super) fn coordinator_hears(&mut self, peer: Peer, message: ToCoordinator) {
+        let Some(first) = self.coordinator.as_ref().map(|p| p.first_peer) else {
+            return;
+        };
+        if peer < first || self.ended.contains(&peer) {
+            if !self.in_trouble() || !self.chance(self.faults.late_messages.get()) {
+                return;
+            }
+            self.counters.late_messages += 1;
+        }
+        self.note(4, peer.0);
+        let node = self.peers[peer.0 as usize];
+        let speaker = Speaker {
+            peer,
+            name: self.nodes[node].name.clone(),
+            standing: Standing::Simulate,
+        };
+        let offered = match &message {
+            ToCoordinator::Offer { upload, .. } => Some((upload.ticket, upload.units.clone())),
+            _ => None,
+        };
+        let offered = offered.filter(|(ticket, units)| self.waits_for(*ticket, units));
+        self.conduct(|conductor, now| conductor.hear(now, &speaker, message));
+        if let Some((ticket, units)) = offered {
+            if !self.waits_for(ticket, &units) {
+                self.counters.uploads += 1;
+                self.checks.accepted(node, ticket, &units);
+            }
+        }
+        self.obey_conductor();
+    }
+
+    /// Whether all of these units are waited for.
+    fn waits_for(&self, ticket: Ticket, units: &[UnitId]) -> bool {
+        let Some(process) = &self.coordinator else {
+            return true;
+        };
+        let machine = process.conductor.machine();
+        let pending: Vec<UnitId> = machine.pending().collect();
+        machine.ticket() == ticket && units.iter().all(|u| pending.contains(u))
+    }
+
+    pub(super) fn wake_coordinator(&mut self, process: u64) {
+        let now = self.queue.now();
+        let Some(coordinator) = self.coordinator.as_mut() else {
+            return;
+        };
+        if process != self.processes || coordinator.wake != Some(now) {
+            return;
+        }
+        coordinator.wake = None;
+        self.note(5, process);
+        self.conduct(|conductor, now| conductor.tick(now));
+        if let Some(process) = &self.coordinator {
+            let time = Time(now.0 + process.clock);
+            let again = process.conductor.deadline();
+            if !process.conductor.is_over() && again.is_some_and(|at| at <= time) {
+                self.violated(Property::Rests, "the coordinator wakes up for nothing".into());
+            }
+        }
+        self.obey_conductor();
+    }
+
+    pub(super) fn synced(&mut self, process: u64, record: u64, covered: Covered) {
+        if self.coordinator.is_none() || process != self.processes {
+            return;
+        }
+        self.note(6, record);
+        if let Err(error) = self.disk.synced(covered) {
+            let path = std::path::PathBuf::from("journal");
+            return self.coordinator_failed(&RunError::file(path)(error));
+        }
+        self.counters.syncs += 1;
+        self.conduct(|conductor, now| conductor.synced(now, record));
+        self.obey_conductor();
+    }
+
+    fn conduct(
+        &mut self,
+        call: impl FnOnce(&mut Conductor<Shelf>, Time) -> Result<(), RunError>,
+    ) {
+        let now = self.queue.now();
+        let Some(process) = self.coordinator.as_mut() else {
+            return;
+        };
+        let time = Time(now.0 + process.clock);
+        if let Err(error) = call(&mut process.conductor, time) {
+            self.coordinator_failed(&error);
+        }
+    }
+
+    /// Does what the conductor says, and looks at what happened.
+    fn obey_conductor(&mut self) {
+        let now = self.queue.now();
+        let Some(process) = self.coordinator.as_mut() else {
+            return;
+        };
+        for event in process.conductor.archive().events.drain(..) {
+            self.counters.rounds += u64::from(matches!(event, Event::RoundClosed { .. }));
+            self.checks.event(now, &event);
+        }
+        let mut commands = Vec::new();
+        while let Some(command) = process.conductor.poll() {
+            commands.push(command);
+        }
+        if commands.len() > COMMANDS {
+            let facts = format!("{} commands at once", commands.len());
+            self.violated(Property::Bounded, facts);
+        }
+        for command in commands {
+            self.obey(command);
+        }
+        self.rearm_coordinator();
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Send(peer, message) => self.send_to_node(peer, message),
+            Command::Close(peer, _) => {
+                self.note(7, peer.0);
+                self.lose_connection(peer);
+            }
+            Command::Sync(record) => self.order_sync(record),
+            Command::Notice(notice) => self.notice(&notice),
+            Command::Over(ending) => self.over(ending),
+        }
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Joined { .. } => {}
+            Notice::Lost { .. } => self.counters.lost_nodes += 1,
+            Notice::Late { .. } => self.counters.late_uploads += 1,
+            Notice::Refused { node, reason } => {
+                self.violated(Property::Trusted, format!("{node}: {reason}"));
+            }
+        }
+    }
+
+    fn order_sync(&mut self, record: u64) {
+        let took = self.draw(self.faults.sync_micros);
+        let (now, covered) = (self.queue.now(), self.disk.covered());
+        let Some(coordinator) = self.coordinator.as_mut() else {
+            return;
+        };
+        let done = Time(coordinator.sync_free.max(now).0 + took);
+        coordinator.sync_free = done;
+        let process = self.processes;
+        self.queue.at(
+            done,
+            Happening::Synced {
+                process,
+                record,
+                covered,
+            },
+        );
+    }
+
+    fn send_to_node(&mut self, peer: Peer, message: ToNode) {
+        let (now, node) = (self.queue.now(), self.peers[peer.0 as usize]);
+        let kind = match &message {
+            ToNode::Welcome(_) => 10,
+            ToNode::Refuse(_) => 11,
+            ToNode::Assign { assignment, .. } => {
+                self.checks.assigned(now, node, assignment);
+                12
+            }
+            ToNode::Pulse(pulse) => {
+                self.checks.pulse(node, pulse);
+                13
+            }
+            ToNode::Finished { .. } => 14,
+        };
+        self.note(kind, peer.0);
+        for at in self.links[node].send(now, Direction::BToA, 0) {
+            self.queue.at(at, Happening::ToNode(peer, message.clone()));
+        }
+    }
+
+    fn over(&mut self, ending: Ending) {
+        let Some(process) = self.coordinator.as_mut() else {
+            return;
+        };
+        if ending == Ending::Finished {
+            let fingerprint = process.conductor.machine().fingerprint();
+            self.fingerprint = Some(fingerprint);
+            let kept = process.conductor.archive().latest();
+            let kept = kept.ok().flatten().map(|latest| latest.fingerprint);
+            if kept != Some(fingerprint) {
+                let facts = format!("{kept:?} is on disk, {fingerprint} is the result");
+                self.violated(Property::Kept, facts);
+            }
+        }
+        self.ending = Some(ending);
+    }
+
+    fn rearm_coordinator(&mut self) {
+        let (now, process) = (self.queue.now(), self.processes);
+        let Some(coordinator) = self.coordinator.as_mut() else {
+            return;
+        };
+        let clock = coordinator.clock;
+        let at = coordinator.conductor.deadline();
+        // A driver that is woken too early would spin; one microsecond keeps the world going.
+        let at = at.map(|at| Time(at.0.saturating_sub(clock)).max(Time(now.0 + 1)));
+        if at.is_none() || at == coordinator.wake {
+            return;
+        }
+        coordinator.wake = at;
+        self.queue.at(
+            at.unwrap_or(now),
+            Happening::WakeCoordinator { process },
+        );
+    }
+}
