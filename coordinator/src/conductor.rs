@@ -437,7 +437,7 @@ impl<A: Archive> Conductor<A> {
         self.over = true;
         match ending {
             // The nodes keep what they hold, and come back.
-            Ending::Paused => self.dispatch.void(),
+            Ending::Paused => self.dispatch.close(),
             Ending::Finished | Ending::Stalled(_) => self.dispatch.dismiss(),
         }
         self.commands.push_back(Command::Over(ending));
