@@ -27,7 +27,6 @@ impl World<'_> {
             attempt: 0,
             threads,
             registry: Fingerprint::default(),
-            own: None,
         };
         NodeProcess {
             name: format!("node-{node}").into(),
