@@ -181,6 +181,11 @@ impl Service {
         let _ = tokio::time::timeout(CLOSING, drained).await;
         self.endpoint.close(0_u32.into(), reason.as_bytes());
         let _ = tokio::time::timeout(CLOSING, self.endpoint.wait_idle()).await;
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
