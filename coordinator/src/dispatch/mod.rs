@@ -135,6 +135,8 @@ pub struct Dispatch {
     resumed: bool,
     next_session: u64,
     orders: VecDeque<Order>,
+    #[cfg(feature = "mutants")]
+    pub(crate) mutant: crate::Mutant,
 }
 
 impl Dispatch {
@@ -153,6 +155,8 @@ impl Dispatch {
             resumed: incarnation > 1,
             next_session: u64::from(incarnation) << 32,
             orders: VecDeque::new(),
+            #[cfg(feature = "mutants")]
+            mutant: crate::Mutant::None,
         }
     }
 
@@ -412,6 +416,10 @@ impl Dispatch {
     }
 
     fn send_missing(&mut self, now: Time, name: &NodeName, report: &Report) {
+        #[cfg(feature = "mutants")]
+        if self.mutant == crate::Mutant::ForgetResend {
+            return;
+        }
         // Work shows a node that it is known to be ready; one that is not has to say so first.
         let Some(node) = self.nodes.get_mut(name).filter(|n| n.ready) else {
             return;
@@ -454,6 +462,10 @@ impl Dispatch {
         }
         let known = |id: &&UnitId| self.units.contains_key(id);
         let pending = upload.units.iter().filter(known).count();
+        #[cfg(feature = "mutants")]
+        if self.mutant == crate::Mutant::AcceptDuplicates && pending < upload.units.len() {
+            return self.orders.push_back(Order::Deliver(upload));
+        }
         if pending < upload.units.len() {
             return self.late(now, name, upload, pending);
         }
