@@ -397,8 +397,9 @@ impl NodeMachine {
         }
     }
 
-    /// Forgets units. Where one of them is part of a sum that was not offered yet, the others of that sum are worked on
-    /// again: nothing can be taken out of a sum.
+    /// Forgets units. Nothing can be taken out of a sum: where one of them is part of a sum that was not offered yet, the
+    /// others of that sum are worked on again; a sum that was offered is forgotten whole, and the coordinator, who sees
+    /// that, sends again what it waits for.
     fn drop_units(&mut self, units: &[UnitId]) {
         let mut spoiled = false;
         for unit in units {
@@ -407,8 +408,15 @@ impl NodeMachine {
                 Some(Held::Offered) | None => {}
             }
         }
-        self.offers
-            .retain(|upload| !upload.units.iter().any(|unit| units.contains(unit)));
+        self.offers.retain(|upload| {
+            let spoilt = upload.units.iter().any(|unit| units.contains(unit));
+            if spoilt {
+                upload.units.iter().for_each(|unit| {
+                    self.held.remove(unit);
+                });
+            }
+            !spoilt
+        });
         if spoiled {
             let flush = self.flush;
             self.clear();
