@@ -17,7 +17,7 @@ pub use node::NodeStatus;
 use lyceum_core::{Assignment, ClientId, DataRef, Lane, Ticket, Time, UnitId, Upload};
 use lyceum_protocol::message::{NodeName, Pulse, Report, ToCoordinator, ToNode};
 use node::Node;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// A connection, numbered by the driver; numbers are not used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,8 +129,8 @@ pub struct Dispatch {
     ticket: Ticket,
     units: BTreeMap<UnitId, Unit>,
     queue: VecDeque<UnitId>,
-    /// Answered, but not safe on disk yet.
-    unsafe_yet: BTreeSet<UnitId>,
+    /// Answered by whom, but not safe on disk yet.
+    unsafe_yet: BTreeMap<UnitId, NodeName>,
     /// Whether units may be held that an earlier process gave out.
     resumed: bool,
     next_session: u64,
@@ -151,7 +151,7 @@ impl Dispatch {
             ticket: Ticket(0),
             units: BTreeMap::new(),
             queue: VecDeque::new(),
-            unsafe_yet: BTreeSet::new(),
+            unsafe_yet: BTreeMap::new(),
             resumed: incarnation > 1,
             next_session: u64::from(incarnation) << 32,
             orders: VecDeque::new(),
@@ -207,12 +207,19 @@ impl Dispatch {
         self.nodes.values_mut().for_each(Node::forget_work);
     }
 
-    /// Answered units are safe: their nodes may forget them.
+    /// Answered units are safe: their nodes may forget them, and hear so before they offer them again.
     pub fn safe(&mut self, ticket: Ticket, units: &[UnitId]) {
-        if ticket == self.ticket {
-            units.iter().for_each(|unit| {
-                self.unsafe_yet.remove(unit);
-            });
+        if ticket != self.ticket {
+            return;
+        }
+        let mut safe: BTreeMap<NodeName, Vec<UnitId>> = BTreeMap::new();
+        for unit in units {
+            if let Some(name) = self.unsafe_yet.remove(unit) {
+                safe.entry(name).or_default().push(*unit);
+            }
+        }
+        for (name, units) in safe {
+            self.pulse(&name, units);
         }
     }
 
@@ -384,7 +391,7 @@ impl Dispatch {
         node.open += self.units.values().filter(in_flight).count();
         self.fill(now);
         // Units are numbered anew for each ticket: those of another one go with it, and are not named.
-        let done = |id: &&UnitId| !self.units.contains_key(id) && !self.unsafe_yet.contains(id);
+        let done = |id: &&UnitId| !self.units.contains_key(id) && !self.unsafe_yet.contains_key(id);
         let drop = if report.ticket == self.ticket {
             report.held.iter().filter(done).copied().collect()
         } else {
@@ -460,6 +467,11 @@ impl Dispatch {
             let reason = format!("it answers unit {unit}, which it was not given");
             return self.refuse(name, reason);
         }
+        let mine = |u: &UnitId| self.unsafe_yet.get(u) == Some(name);
+        if !upload.units.is_empty() && upload.units.iter().all(mine) {
+            // It is taken, and being written down.
+            return;
+        }
         let known = |id: &&UnitId| self.units.contains_key(id);
         let pending = upload.units.iter().filter(known).count();
         #[cfg(feature = "mutants")]
@@ -480,7 +492,7 @@ impl Dispatch {
         node.answered += upload.units.len() as u64;
         for id in &upload.units {
             self.units.remove(id);
-            self.unsafe_yet.insert(*id);
+            self.unsafe_yet.insert(*id, name.clone());
         }
         let units = &self.units;
         self.queue.retain(|id| units.contains_key(id));
@@ -502,7 +514,7 @@ impl Dispatch {
         let unsafe_yet = &self.unsafe_yet;
         let drop = upload.units.into_iter();
         let drop = match pending {
-            0 => drop.filter(|u| !unsafe_yet.contains(u)).collect(),
+            0 => drop.filter(|u| !unsafe_yet.contains_key(u)).collect(),
             _ => drop.collect(),
         };
         self.pulse(name, drop);
