@@ -167,6 +167,10 @@ impl Dispatch {
 
     /// Takes units of a stage. All of an earlier ticket are void from now on.
     pub fn assign(&mut self, now: Time, assignments: Vec<Assignment>) {
+        if self.units.is_empty() {
+            // What nodes had of the stage before is answered or void, whatever they said last.
+            self.nodes.values_mut().for_each(|node| node.open = 0);
+        }
         for assignment in assignments {
             if assignment.ticket != self.ticket {
                 self.begin_ticket(assignment.ticket);
