@@ -5,6 +5,9 @@
 //!
 //! **Invariant:** no input or output, no clock, no thread; drivers own them.
 
+#[cfg(test)]
+mod tests;
+
 use lyceum_core::{Assignment, ClientId, ExpertScores, Fingerprint, Ticket, Time, UnitId, Upload};
 use lyceum_protocol::message::{
     Hello, NumericProfile, OwnData, Pulse, Ready, Report, SessionId, ToCoordinator, ToNode, Welcome,
