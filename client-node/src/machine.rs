@@ -278,7 +278,7 @@ impl NodeMachine {
                 self.orders.push_back(Order::Stop(reason));
             }
             ToNode::Assign { assignment, .. } => self.assigned(assignment),
-            ToNode::Pulse(pulse) => self.pulsed(pulse),
+            ToNode::Pulse(pulse) => self.pulsed(now, pulse),
             ToNode::Finished { .. } => self.orders.push_back(Order::Finished),
         }
     }
@@ -389,7 +389,7 @@ impl NodeMachine {
         });
     }
 
-    fn pulsed(&mut self, pulse: Pulse) {
+    fn pulsed(&mut self, now: Time, pulse: Pulse) {
         if self.phase != Phase::Working || !self.follow(pulse.ticket) {
             return;
         }
@@ -397,6 +397,7 @@ impl NodeMachine {
         if self.flush != pulse.flush {
             self.flush = pulse.flush;
             self.orders.push_back(Order::Flush(pulse.flush));
+            self.ask_for_more(now);
         }
     }
 

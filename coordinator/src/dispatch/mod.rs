@@ -588,8 +588,8 @@ impl Dispatch {
             self.fill_node(now, name, threads.max(1));
         }
         for name in names {
-            let idle = |node: &Node| !node.flushes && !self.has_work_for(&name, node);
-            if self.nodes.get(&name).is_some_and(idle) {
+            let changed = |node: &Node| node.flushes == self.has_work_for(&name, node);
+            if self.nodes.get(&name).is_some_and(changed) {
                 self.pulse(&name, Vec::new());
             }
         }
