@@ -62,6 +62,29 @@ fn a_calm_world_is_a_run_in_one_process() {
     }
 }
 
+/// A heartbeat that somebody waits for is two seconds.
+#[test]
+fn nobody_waits_for_a_heartbeat_in_a_calm_world() {
+    for (overrides, nodes) in VARIANTS.iter().flat_map(|o| [(o, 1), (o, 2), (o, 5)]) {
+        let (ground, mut lab) = ground(&read(overrides));
+        let faults = Faults {
+            nodes,
+            unit_micros: 1000,
+            ..Faults::calm()
+        };
+        let outcome = World::run(&ground, &mut lab, &faults, 5);
+        let seconds = outcome.ended.0 as f64 / 1e6;
+        // Up to a second goes by before the last process is there, and one for a first greeting that found nobody.
+        assert!(seconds < 2.5, "{overrides:?} on {nodes}: {seconds} s");
+        assert!(
+            outcome.counters.messages < 300,
+            "{}",
+            outcome.counters.messages
+        );
+        assert_eq!(outcome.counters.late_uploads, 0);
+    }
+}
+
 #[test]
 fn the_first_500_worlds_hold() {
     let report = assert_holds(&[], 0..500);
