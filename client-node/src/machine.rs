@@ -5,6 +5,9 @@
 //!
 //! **Invariant:** no input or output, no clock, no thread; drivers own them.
 
+#[cfg(test)]
+mod tests;
+
 use lyceum_core::{Assignment, ClientId, ExpertScores, Fingerprint, Ticket, Time, UnitId, Upload};
 use lyceum_protocol::message::{
     Hello, NumericProfile, OwnData, Pulse, Ready, Report, SessionId, ToCoordinator, ToNode, Welcome,
@@ -275,7 +278,7 @@ impl NodeMachine {
                 self.orders.push_back(Order::Stop(reason));
             }
             ToNode::Assign { assignment, .. } => self.assigned(assignment),
-            ToNode::Pulse(pulse) => self.pulsed(pulse),
+            ToNode::Pulse(pulse) => self.pulsed(now, pulse),
             ToNode::Finished { .. } => self.orders.push_back(Order::Finished),
         }
     }
@@ -386,7 +389,7 @@ impl NodeMachine {
         });
     }
 
-    fn pulsed(&mut self, pulse: Pulse) {
+    fn pulsed(&mut self, now: Time, pulse: Pulse) {
         if self.phase != Phase::Working || !self.follow(pulse.ticket) {
             return;
         }
@@ -394,11 +397,13 @@ impl NodeMachine {
         if self.flush != pulse.flush {
             self.flush = pulse.flush;
             self.orders.push_back(Order::Flush(pulse.flush));
+            self.ask_for_more(now);
         }
     }
 
-    /// Forgets units. Where one of them is part of a sum that was not offered yet, the others of that sum are worked on
-    /// again: nothing can be taken out of a sum.
+    /// Forgets units. Nothing can be taken out of a sum: where one of them is part of a sum that was not offered yet, the
+    /// others of that sum are worked on again; a sum that was offered is forgotten whole, and the coordinator, who sees
+    /// that, sends again what it waits for.
     fn drop_units(&mut self, units: &[UnitId]) {
         let mut spoiled = false;
         for unit in units {
@@ -407,8 +412,15 @@ impl NodeMachine {
                 Some(Held::Offered) | None => {}
             }
         }
-        self.offers
-            .retain(|upload| !upload.units.iter().any(|unit| units.contains(unit)));
+        self.offers.retain(|upload| {
+            let spoilt = upload.units.iter().any(|unit| units.contains(unit));
+            if spoilt {
+                upload.units.iter().for_each(|unit| {
+                    self.held.remove(unit);
+                });
+            }
+            !spoilt
+        });
         if spoiled {
             let flush = self.flush;
             self.clear();

@@ -120,6 +120,8 @@ pub struct Conductor<A> {
     stopping: bool,
     over: bool,
     commands: VecDeque<Command>,
+    #[cfg(feature = "mutants")]
+    mutant: crate::Mutant,
 }
 
 /// What a conductor is made of.
@@ -138,6 +140,9 @@ pub struct Parts<A> {
     pub lanes: Vec<Lane>,
     /// When checkpoints are made.
     pub saving: Saving,
+    /// The mistake that is built in.
+    #[cfg(feature = "mutants")]
+    pub mutant: crate::Mutant,
 }
 
 impl<A: Archive> Conductor<A> {
@@ -166,7 +171,11 @@ impl<A: Archive> Conductor<A> {
             stopping: false,
             over: false,
             commands: VecDeque::new(),
+            #[cfg(feature = "mutants")]
+            mutant: parts.mutant,
         };
+        #[cfg(feature = "mutants")]
+        conductor.mutate();
         // What an earlier process appended may be in the system's hands still.
         let synced = conductor.archive.storage().sync(JOURNAL);
         let path = conductor.archive.storage().path(JOURNAL);
@@ -184,6 +193,12 @@ impl<A: Archive> Conductor<A> {
         conductor.dispatch.assign(now, assignments);
         conductor.obey(now)?;
         Ok(conductor)
+    }
+
+    #[cfg(feature = "mutants")]
+    fn mutate(&mut self) {
+        self.machine.mutant = self.mutant;
+        self.dispatch.mutant = self.mutant;
     }
 
     fn replay(&mut self, now: Time, record: Record) -> Result<Vec<Assignment>, RunError> {
@@ -303,7 +318,10 @@ impl<A: Archive> Conductor<A> {
             while let Some(order) = self.dispatch.poll() {
                 self.obey_order(now, order)?;
             }
-            if self.held_back.is_empty() || !self.waiting.is_empty() {
+            let waits = !self.waiting.is_empty();
+            #[cfg(feature = "mutants")]
+            let waits = waits && self.mutant != crate::Mutant::HurryStages;
+            if self.held_back.is_empty() || waits {
                 break;
             }
             self.dispatch
@@ -339,6 +357,11 @@ impl<A: Archive> Conductor<A> {
             ticket: upload.ticket,
             units: upload.units.clone(),
         });
+        #[cfg(feature = "mutants")]
+        if self.mutant == crate::Mutant::ForgetFlush {
+            self.waiting.clear();
+            self.dispatch.safe(upload.ticket, &upload.units);
+        }
         self.archive.clients_took(&upload.micros);
         self.machine.handle(now, Input::Upload(upload))?;
         self.after_machine(now)
@@ -407,6 +430,8 @@ impl<A: Archive> Conductor<A> {
         let last = self.machine.rounds_done() >= self.rounds;
         let due = since(self.saved_at) >= self.saving.every;
         let full = self.journal.bytes() >= self.saving.journal_bytes;
+        #[cfg(feature = "mutants")]
+        let last = last || self.mutant == crate::Mutant::SaveInReplay && (due || full);
         if last || (!self.replaying && (due || full || self.stopping)) {
             self.save(now)?;
         }

@@ -9,6 +9,8 @@
 pub mod conductor;
 pub mod dispatch;
 mod machine;
+#[cfg(feature = "mutants")]
+mod mutant;
 pub mod quic;
 mod round;
 pub mod run;
@@ -17,4 +19,6 @@ mod snapshot;
 mod tests;
 
 pub use machine::{Closing, Input, InputError, Output, Plan, RoundMachine};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use snapshot::{Best, Snapshot};

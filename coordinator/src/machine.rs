@@ -125,6 +125,8 @@ pub struct RoundMachine {
     assigned_at: Time,
     flight: Collected,
     outputs: VecDeque<Output>,
+    #[cfg(feature = "mutants")]
+    pub(crate) mutant: crate::Mutant,
 }
 
 impl RoundMachine {
@@ -153,6 +155,8 @@ impl RoundMachine {
             assigned_at: Time(0),
             flight,
             outputs: VecDeque::new(),
+            #[cfg(feature = "mutants")]
+            mutant: crate::Mutant::None,
         }
     }
 
@@ -304,7 +308,14 @@ impl RoundMachine {
     }
 
     fn absorb(&mut self, upload: Upload) -> Result<(), InputError> {
+        #[cfg(feature = "mutants")]
+        let (mutant, len) = (self.mutant, self.global.len());
         let flight = &mut self.flight;
+        #[cfg(feature = "mutants")]
+        if mutant == crate::Mutant::AcceptDuplicates && flight.adds_again(&upload) {
+            let _ = flight.absorb(upload);
+            return Ok(());
+        }
         if upload.ticket.0 != flight.round.0 || !flight.expects(&upload) {
             return Ok(());
         }
@@ -314,6 +325,10 @@ impl RoundMachine {
             round,
             reason: e.to_string(),
         })?;
+        #[cfg(feature = "mutants")]
+        if mutant == crate::Mutant::ArrivalOrder {
+            flight.round_sum(&self.plan.lanes, len);
+        }
         if flight.pending.is_empty() {
             match flight.stage {
                 Stage::Scoring => self.close_scoring(),

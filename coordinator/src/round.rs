@@ -172,3 +172,26 @@ impl Collected {
         merged
     }
 }
+
+#[cfg(feature = "mutants")]
+impl Collected {
+    /// Whether a mistaken machine would add a result that it has, or should not take.
+    pub(crate) fn adds_again(&self, upload: &Upload) -> bool {
+        let training =
+            self.stage == Stage::Training && matches!(upload.payload, Payload::Trained(_));
+        training && upload.ticket.0 == self.round.0 && !self.expects(upload)
+    }
+
+    /// Rounds the sum to single precision.
+    pub(crate) fn round_sum(&mut self, lanes: &[Lane], len: usize) {
+        let mut rounded = ExactSum::new(lanes, len);
+        for lane in 0..lanes.len() {
+            let weight = self.sum.weight(lane);
+            if weight > 0.0 {
+                let added = rounded.add(lane, weight, &self.sum.mean(lane));
+                added.expect("a mean of finite values is finite");
+            }
+        }
+        self.sum = rounded;
+    }
+}

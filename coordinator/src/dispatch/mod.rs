@@ -17,7 +17,7 @@ pub use node::NodeStatus;
 use lyceum_core::{Assignment, ClientId, DataRef, Lane, Ticket, Time, UnitId, Upload};
 use lyceum_protocol::message::{NodeName, Pulse, Report, ToCoordinator, ToNode};
 use node::Node;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// A connection, numbered by the driver; numbers are not used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,12 +129,14 @@ pub struct Dispatch {
     ticket: Ticket,
     units: BTreeMap<UnitId, Unit>,
     queue: VecDeque<UnitId>,
-    /// Answered, but not safe on disk yet.
-    unsafe_yet: BTreeSet<UnitId>,
+    /// Answered by whom, but not safe on disk yet.
+    unsafe_yet: BTreeMap<UnitId, NodeName>,
     /// Whether units may be held that an earlier process gave out.
     resumed: bool,
     next_session: u64,
     orders: VecDeque<Order>,
+    #[cfg(feature = "mutants")]
+    pub(crate) mutant: crate::Mutant,
 }
 
 impl Dispatch {
@@ -149,10 +151,12 @@ impl Dispatch {
             ticket: Ticket(0),
             units: BTreeMap::new(),
             queue: VecDeque::new(),
-            unsafe_yet: BTreeSet::new(),
+            unsafe_yet: BTreeMap::new(),
             resumed: incarnation > 1,
             next_session: u64::from(incarnation) << 32,
             orders: VecDeque::new(),
+            #[cfg(feature = "mutants")]
+            mutant: crate::Mutant::None,
         }
     }
 
@@ -163,6 +167,10 @@ impl Dispatch {
 
     /// Takes units of a stage. All of an earlier ticket are void from now on.
     pub fn assign(&mut self, now: Time, assignments: Vec<Assignment>) {
+        if self.units.is_empty() {
+            // What nodes had of the stage before is answered or void, whatever they said last.
+            self.nodes.values_mut().for_each(|node| node.open = 0);
+        }
         for assignment in assignments {
             if assignment.ticket != self.ticket {
                 self.begin_ticket(assignment.ticket);
@@ -203,12 +211,19 @@ impl Dispatch {
         self.nodes.values_mut().for_each(Node::forget_work);
     }
 
-    /// Answered units are safe: their nodes may forget them.
+    /// Answered units are safe: their nodes may forget them, and hear so before they offer them again.
     pub fn safe(&mut self, ticket: Ticket, units: &[UnitId]) {
-        if ticket == self.ticket {
-            units.iter().for_each(|unit| {
-                self.unsafe_yet.remove(unit);
-            });
+        if ticket != self.ticket {
+            return;
+        }
+        let mut safe: BTreeMap<NodeName, Vec<UnitId>> = BTreeMap::new();
+        for unit in units {
+            if let Some(name) = self.unsafe_yet.remove(unit) {
+                safe.entry(name).or_default().push(*unit);
+            }
+        }
+        for (name, units) in safe {
+            self.pulse(&name, units);
         }
     }
 
@@ -380,7 +395,7 @@ impl Dispatch {
         node.open += self.units.values().filter(in_flight).count();
         self.fill(now);
         // Units are numbered anew for each ticket: those of another one go with it, and are not named.
-        let done = |id: &&UnitId| !self.units.contains_key(id) && !self.unsafe_yet.contains(id);
+        let done = |id: &&UnitId| !self.units.contains_key(id) && !self.unsafe_yet.contains_key(id);
         let drop = if report.ticket == self.ticket {
             report.held.iter().filter(done).copied().collect()
         } else {
@@ -412,6 +427,10 @@ impl Dispatch {
     }
 
     fn send_missing(&mut self, now: Time, name: &NodeName, report: &Report) {
+        #[cfg(feature = "mutants")]
+        if self.mutant == crate::Mutant::ForgetResend {
+            return;
+        }
         // Work shows a node that it is known to be ready; one that is not has to say so first.
         let Some(node) = self.nodes.get_mut(name).filter(|n| n.ready) else {
             return;
@@ -454,8 +473,17 @@ impl Dispatch {
             let reason = format!("it answers unit {unit}, which it was not given");
             return self.refuse(name, reason);
         }
+        let mine = |u: &UnitId| self.unsafe_yet.get(u) == Some(name);
+        if !upload.units.is_empty() && upload.units.iter().all(mine) {
+            // It is taken, and being written down.
+            return;
+        }
         let known = |id: &&UnitId| self.units.contains_key(id);
         let pending = upload.units.iter().filter(known).count();
+        #[cfg(feature = "mutants")]
+        if self.mutant == crate::Mutant::AcceptDuplicates && pending < upload.units.len() {
+            return self.orders.push_back(Order::Deliver(upload));
+        }
         if pending < upload.units.len() {
             return self.late(now, name, upload, pending);
         }
@@ -470,7 +498,7 @@ impl Dispatch {
         node.answered += upload.units.len() as u64;
         for id in &upload.units {
             self.units.remove(id);
-            self.unsafe_yet.insert(*id);
+            self.unsafe_yet.insert(*id, name.clone());
         }
         let left = self.held_by(name).len();
         if let Some(node) = self.nodes.get_mut(name) {
@@ -497,7 +525,7 @@ impl Dispatch {
         let unsafe_yet = &self.unsafe_yet;
         let drop = upload.units.into_iter();
         let drop = match pending {
-            0 => drop.filter(|u| !unsafe_yet.contains(u)).collect(),
+            0 => drop.filter(|u| !unsafe_yet.contains_key(u)).collect(),
             _ => drop.collect(),
         };
         self.pulse(name, drop);
@@ -567,8 +595,8 @@ impl Dispatch {
             self.fill_node(now, name, threads.max(1));
         }
         for name in names {
-            let idle = |node: &Node| !node.flushes && !self.has_work_for(&name, node);
-            if self.nodes.get(&name).is_some_and(idle) {
+            let changed = |node: &Node| node.flushes == self.has_work_for(&name, node);
+            if self.nodes.get(&name).is_some_and(changed) {
                 self.pulse(&name, Vec::new());
             }
         }

@@ -147,6 +147,12 @@ impl Checks {
         }
     }
 
+    /// What the process that began waits for was not kept, although one before had counted it.
+    pub(super) fn resumed(&mut self, ticket: Ticket, pending: &BTreeSet<UnitId>) {
+        self.accepted
+            .retain(|(t, unit), _| *t < ticket || (*t == ticket && !pending.contains(unit)));
+    }
+
     /// An upload of a node counts.
     pub(super) fn accepted(&mut self, node: usize, ticket: Ticket, units: &[UnitId]) {
         for unit in units {

@@ -49,8 +49,13 @@ impl World<'_> {
         }
         let clock = self.draw(3600 * SECOND);
         let now = Time(self.queue.now().0 + clock);
-        match self.conductor(now) {
+        let conductor = self.conductor(now);
+        self.disk.heal();
+        match conductor {
             Ok(conductor) => {
+                let machine = conductor.machine();
+                let pending = machine.pending().collect();
+                self.checks.resumed(machine.ticket(), &pending);
                 self.coordinator = Some(Process {
                     conductor,
                     clock,
@@ -111,6 +116,15 @@ impl World<'_> {
         if self.coordinator.is_some() && self.in_trouble() {
             self.coordinator_is_gone();
         }
+    }
+
+    pub(super) fn pause(&mut self, at_once: bool) {
+        if at_once {
+            self.conduct(|conductor, now| conductor.stop_now(now));
+        } else if let Some(process) = &mut self.coordinator {
+            process.conductor.stop();
+        }
+        self.obey_conductor();
     }
 
     fn coordinator_is_gone(&mut self) {
@@ -216,7 +230,10 @@ impl World<'_> {
             let time = Time(now.0 + process.clock);
             let again = process.conductor.deadline();
             if !process.conductor.is_over() && again.is_some_and(|at| at <= time) {
-                self.violated(Property::Rests, "the coordinator wakes up for nothing".into());
+                self.violated(
+                    Property::Rests,
+                    "the coordinator wakes up for nothing".into(),
+                );
             }
         }
         self.obey_conductor();
@@ -236,10 +253,7 @@ impl World<'_> {
         self.obey_conductor();
     }
 
-    fn conduct(
-        &mut self,
-        call: impl FnOnce(&mut Conductor<Shelf>, Time) -> Result<(), RunError>,
-    ) {
+    fn conduct(&mut self, call: impl FnOnce(&mut Conductor<Shelf>, Time) -> Result<(), RunError>) {
         let now = self.queue.now();
         let Some(process) = self.coordinator.as_mut() else {
             return;
@@ -252,12 +266,15 @@ impl World<'_> {
 
     /// Does what the conductor says, and looks at what happened.
     fn obey_conductor(&mut self) {
-        let now = self.queue.now();
+        let (now, closing) = (self.queue.now(), !self.ground.waits());
         let Some(process) = self.coordinator.as_mut() else {
             return;
         };
         for event in process.conductor.archive().events.drain(..) {
-            self.counters.rounds += u64::from(matches!(event, Event::RoundClosed { .. }));
+            if let Event::RoundClosed { dropped_out, .. } = event {
+                self.counters.rounds += 1;
+                self.counters.closed_early += u64::from(closing && dropped_out > 0);
+            }
             self.checks.event(now, &event);
         }
         let mut commands = Vec::new();
@@ -352,6 +369,10 @@ impl World<'_> {
                 self.violated(Property::Kept, facts);
             }
         }
+        if ending == Ending::Paused {
+            self.counters.pauses += 1;
+            return self.coordinator_is_gone();
+        }
         self.ending = Some(ending);
     }
 
@@ -368,9 +389,7 @@ impl World<'_> {
             return;
         }
         coordinator.wake = at;
-        self.queue.at(
-            at.unwrap_or(now),
-            Happening::WakeCoordinator { process },
-        );
+        self.queue
+            .at(at.unwrap_or(now), Happening::WakeCoordinator { process });
     }
 }

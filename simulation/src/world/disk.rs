@@ -4,13 +4,7 @@ use super::Counters;
 use lyceum_coordinator::run::{Storage, journal::JOURNAL};
 use lyceum_core::{Purpose, Seed, Stream, Ticket};
 use rand::RngExt;
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    io,
-    path::PathBuf,
-    rc::Rc,
-};
+use std::{cell::RefCell, collections::BTreeMap, io, path::PathBuf, rc::Rc};
 
 /// One file. Replacing makes another file, so a sync of the one before does nothing for it.
 #[derive(Default)]
@@ -118,6 +112,11 @@ impl Disk {
         counters.torn_tails += std::mem::take(&mut state.torn);
     }
 
+    /// From now on everything reads back as it is.
+    pub(super) fn heal(&self) {
+        self.0.borrow_mut().flipped = None;
+    }
+
     /// Flips a bit of the journal's end, for as long as it reads like that: of what was not safe or, with `rot`, of its
     /// last quarter. Says whether something safe was hit.
     pub(super) fn flip(&self, rot: bool, counters: &mut Counters) -> bool {
@@ -157,9 +156,6 @@ impl State {
 
     fn put(&mut self, name: &str, bytes: &[u8]) {
         self.replaced += 1;
-        if name == JOURNAL {
-            self.flipped = None;
-        }
         let file = File {
             bytes: bytes.to_vec(),
             safe: bytes.len(),

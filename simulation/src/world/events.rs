@@ -65,6 +65,10 @@ pub(super) enum Happening {
     NodeStarts(usize),
     CoordinatorDies,
     CoordinatorStarts,
+    /// An operator stops the run: at once, or at the end of the round.
+    Pause {
+        at_once: bool,
+    },
     DiskFull(bool),
     ClockJump(u64),
     /// Nothing goes wrong any more.
@@ -76,7 +80,6 @@ pub struct World<'a> {
     pub(super) ground: &'a Ground,
     pub(super) lab: &'a mut Lab,
     pub(super) faults: Faults,
-    pub(super) seed: u64,
     pub(super) rng: Stream,
     pub(super) queue: Queue<Happening>,
     pub(super) nodes: Vec<NodeProcess>,
@@ -123,7 +126,6 @@ impl<'a> World<'a> {
             ground,
             lab,
             faults: faults.clone(),
-            seed,
             rng: Seed(seed).stream(Purpose::named("lyceum.world"), Ticket(0), None),
             queue: Queue::new(),
             nodes: Vec::new(),
@@ -196,6 +198,11 @@ impl<'a> World<'a> {
         for _ in 0..self.faults.coordinator_crashes {
             let at = Time(self.draw(trouble));
             self.queue.at(at, Happening::CoordinatorDies);
+        }
+        for _ in 0..self.faults.pauses {
+            let at = Time(self.draw(trouble));
+            let at_once = self.rng.random();
+            self.queue.at(at, Happening::Pause { at_once });
         }
         for _ in 0..self.faults.clock_jumps {
             let (at, by) = (
@@ -298,6 +305,7 @@ impl<'a> World<'a> {
             Happening::NodeStarts(node) => self.node_starts(node),
             Happening::CoordinatorDies => self.coordinator_dies(),
             Happening::CoordinatorStarts => self.coordinator_starts(),
+            Happening::Pause { at_once } => self.pause(at_once),
             Happening::ClockJump(by) => self.clock_jumps(by),
             Happening::Partition {
                 node,

@@ -2,11 +2,7 @@
 
 use crate::{RunError, run};
 use lyceum_client_node::{Node, NodeError, Worker};
-use lyceum_coordinator::{
-    RoundMachine,
-    dispatch::Admission,
-    run::Prepared,
-};
+use lyceum_coordinator::{RoundMachine, dispatch::Admission, run::Prepared};
 use lyceum_core::{
     Assignment, ClientState, DataRef, Fingerprint, Lane, Layout, Payload, Upload, Work,
 };
@@ -37,7 +33,9 @@ impl Ground {
     ) -> Result<Self, RunError> {
         if !scenario.data.real.is_empty() {
             let label = "simulated worlds hold no data of real clients";
-            return Err(scenario.fault("data.real", "these clients are real", label).into());
+            return Err(scenario
+                .fault("data.real", "these clients are real", label)
+                .into());
         }
         let (prepared, node) = run::prepare(scenario, registry, folders, |_| Ok(None))?;
         Ok(Self {

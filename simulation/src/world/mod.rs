@@ -94,7 +94,9 @@ counters! {
     node_crashes,
     /// Coordinator processes that died, for whatever reason.
     coordinator_crashes,
-    /// Those of them that died at a storage operation.
+    /// Times at which an operator stopped the run.
+    pauses,
+    /// Coordinator processes that died at a storage operation.
     crashes_at_write,
     /// Journal ends that were lost or torn.
     torn_tails,
@@ -114,6 +116,6 @@ counters! {
     late_uploads,
     /// Times at which a node was given up.
     lost_nodes,
-    /// Rounds that were closed without the late.
+    /// Rounds that were closed without the late, or with clients that never answer.
     closed_early,
 }

@@ -92,13 +92,17 @@ pub fn worlds(
         Ok(())
     };
     thread::scope(|scope| {
-        let all: Vec<_> = (0..span.threads.max(1)).map(|_| scope.spawn(look)).collect();
+        let all: Vec<_> = (0..span.threads.max(1))
+            .map(|_| scope.spawn(look))
+            .collect();
         all.into_iter().try_for_each(|one| {
             let died = || RunError::Panic("a world panicked".into());
             one.join().unwrap_or_else(|_| Err(died()))
         })
     })?;
-    let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let outcomes = outcomes
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     Ok(report(span, expected, &outcomes))
 }
 

@@ -1,5 +1,7 @@
 //! Promise: whatever happens to network, processes, disks and clocks, a run ends with its result.
 
+#[cfg(feature = "mutants")]
+mod mutants;
 mod promises;
 
 use lyceum_core::{Event, Fingerprint};

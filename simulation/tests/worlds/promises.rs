@@ -2,7 +2,8 @@
 
 use crate::{ground, in_process, read, registry};
 use lyceum_coordinator::conductor::Ending;
-use lyceum_simulation::world::{Faults, Report, Span, World, worlds};
+use lyceum_core::Time;
+use lyceum_simulation::world::{Faults, Property, Report, Span, Violation, World, worlds};
 use std::ops::Range;
 
 /// Every policy, and strategies and selectors with states of all kinds.
@@ -12,12 +13,19 @@ const VARIANTS: [&[&str]; 6] = [
     &["strategy.scaffold={}", "deadline.wait={}"],
     &["selection.power_of_choice={candidates=8,per_round=4}"],
     &["availability.dropout=0.3", "strategy.fed_adam={}"],
-    &["ordering.order=\"curriculum\"", "ordering.score=\"expert-loss\"", "deadline.reassign={after_s=1.0}"],
+    &[
+        "ordering.order=\"curriculum\"",
+        "ordering.score=\"expert-loss\"",
+        "deadline.reassign={after_s=1.0}",
+    ],
 ];
 
 const CLOSING: [&[&str]; 2] = [
     &["deadline.close={after_s=4.0,min_clients=2}"],
-    &["deadline.close={after_s=20.0,enough_clients=4,min_s=0.5,min_clients=3}", "strategy.scaffold={}"],
+    &[
+        "deadline.close={after_s=20.0,enough_clients=4,min_s=0.5,min_clients=3}",
+        "strategy.scaffold={}",
+    ],
 ];
 
 fn look(overrides: &[&str], seeds: Range<u64>) -> Report {
@@ -46,7 +54,34 @@ fn a_calm_world_is_a_run_in_one_process() {
         let outcome = World::run(&ground, &mut lab, &Faults::calm(), 1);
         assert_eq!(outcome.violations, []);
         assert_eq!(outcome.ending, Some(Ending::Finished));
-        assert_eq!(outcome.fingerprint, Some(in_process(&scenario)), "{overrides:?}");
+        assert_eq!(
+            outcome.fingerprint,
+            Some(in_process(&scenario)),
+            "{overrides:?}"
+        );
+    }
+}
+
+/// A heartbeat that somebody waits for is two seconds.
+#[test]
+fn nobody_waits_for_a_heartbeat_in_a_calm_world() {
+    for (overrides, nodes) in VARIANTS.iter().flat_map(|o| [(o, 1), (o, 2), (o, 5)]) {
+        let (ground, mut lab) = ground(&read(overrides));
+        let faults = Faults {
+            nodes,
+            unit_micros: 1000,
+            ..Faults::calm()
+        };
+        let outcome = World::run(&ground, &mut lab, &faults, 5);
+        let seconds = outcome.ended.0 as f64 / 1e6;
+        // Up to a second goes by before the last process is there, and one for a first greeting that found nobody.
+        assert!(seconds < 2.5, "{overrides:?} on {nodes}: {seconds} s");
+        assert!(
+            outcome.counters.messages < 300,
+            "{}",
+            outcome.counters.messages
+        );
+        assert_eq!(outcome.counters.late_uploads, 0);
     }
 }
 
@@ -54,11 +89,85 @@ fn a_calm_world_is_a_run_in_one_process() {
 fn the_first_500_worlds_hold() {
     let report = assert_holds(&[], 0..500);
     assert_eq!((report.worlds, report.finished), (500, 500));
+    let never: Vec<_> = report.counters.entries();
+    let never = never.iter().filter(|(_, count)| *count == 0);
+    let never: Vec<&str> = never.map(|(name, _)| *name).collect();
+    assert_eq!(never, ["closed_early"], "every kind of fault is met");
 }
 
 #[test]
 fn every_policy_holds() {
     for overrides in VARIANTS.iter().chain(&CLOSING) {
-        assert_holds(overrides, 0..300);
+        let report = assert_holds(overrides, 0..100);
+        assert_eq!(report.finished + report.stalled, 100, "{overrides:?}");
     }
+}
+
+#[test]
+fn a_world_is_decided_by_its_seed() {
+    for overrides in [VARIANTS[1], CLOSING[0], CLOSING[1]] {
+        let (once, again) = (look(overrides, 7..57), look(overrides, 7..57));
+        assert_eq!(once, again, "{overrides:?}");
+        assert_ne!(once.trace, look(overrides, 8..58).trace);
+    }
+}
+
+#[test]
+fn rounds_that_close_without_the_late_repeat() {
+    let (ground, mut lab) = ground(&read(CLOSING[0]));
+    let mut early = 0;
+    for seed in 0..100 {
+        let faults = Faults::drawn(seed);
+        let once = World::run(&ground, &mut lab, &faults, seed);
+        assert_eq!(once, World::run(&ground, &mut lab, &faults, seed));
+        early += once.counters.closed_early;
+    }
+    assert!(early > 10, "{early}");
+}
+
+#[test]
+fn a_crash_at_any_storage_operation_changes_nothing() {
+    let scenario = read(&["run.rounds=2", "strategy.scaffold={}"]);
+    let (ground, mut lab) = ground(&scenario);
+    let want = Some(in_process(&scenario));
+    for save_micros in [0, u64::MAX] {
+        let faults = |crash_at_write| Faults {
+            save_micros,
+            crash_at_write,
+            trouble_micros: 1,
+            ..Faults::calm()
+        };
+        let calm = World::run(&ground, &mut lab, &faults(None), 3);
+        assert!(calm.counters.writes > 10, "{}", calm.counters.writes);
+        for write in 1..=calm.counters.writes {
+            let outcome = World::run(&ground, &mut lab, &faults(Some(write)), 3);
+            assert_eq!(outcome.violations, [], "{write}");
+            assert_eq!(outcome.counters.crashes_at_write, 1, "{write}");
+            assert_eq!(outcome.fingerprint, want, "{write}");
+        }
+    }
+}
+
+#[test]
+fn a_violation_is_one_line_that_shows_it_again() {
+    let violation = Violation {
+        property: Property::SameResult,
+        at: Time(2_500_000),
+        facts: "another one".into(),
+    };
+    assert_eq!(
+        violation.line("w1.toml", 17),
+        "lyceum simulate w1.toml --world 17  # same-result at 2.500 s: another one"
+    );
+}
+
+#[test]
+fn faults_are_data() {
+    for faults in (0..50).map(Faults::drawn) {
+        let text = toml::to_string(&faults).unwrap();
+        assert_eq!(toml::from_str::<Faults>(&text).unwrap(), faults);
+    }
+    assert!(toml::from_str::<Faults>("earthquakes = 3").is_err());
+    assert_eq!(Faults::named("calm"), Some(Faults::calm()));
+    assert_eq!(Faults::named("storm"), None);
 }

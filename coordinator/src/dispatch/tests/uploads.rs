@@ -1,0 +1,160 @@
+//! What is taken as an answer.
+
+use super::*;
+
+#[test]
+fn a_slow_node_s_units_are_given_to_a_second_one_and_the_first_answer_counts() {
+    let mut dispatch = dispatch(1);
+    let a = join(&mut dispatch, 1, "a", 1);
+    dispatch.assign(NOW, units(1));
+    let b = join(&mut dispatch, 2, "b", 1);
+    said(&mut dispatch);
+    dispatch.tick(Time(NOW.0 + 3_000_000));
+    assert_eq!(said(&mut dispatch), ["2 unit 0", "2 pulse flush []"]);
+    dispatch.hear(NOW, &speaker(2, "b"), offer(b, upload(&[0])));
+    assert_eq!(said(&mut dispatch), ["deliver [0]"]);
+    // Not safe yet: neither may forget it, and one of them hears so once it is.
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[0])));
+    assert_eq!(said(&mut dispatch), ["a late 1", "1 pulse flush []"]);
+    dispatch.hear(NOW, &speaker(2, "b"), offer(b, upload(&[0])));
+    assert_eq!(said(&mut dispatch), [""; 0]);
+    dispatch.safe(T, &[UnitId(0)]);
+    assert_eq!(said(&mut dispatch), ["2 pulse flush [0]"]);
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[0])));
+    assert_eq!(said(&mut dispatch), ["a late 1", "1 pulse flush [0]"]);
+}
+
+#[test]
+fn an_upload_with_an_answered_unit_counts_for_nothing_and_the_rest_is_done_again() {
+    let mut dispatch = dispatch(1);
+    let a = join(&mut dispatch, 1, "a", 1);
+    dispatch.assign(NOW, units(2));
+    let b = join(&mut dispatch, 2, "b", 1);
+    dispatch.tick(Time(NOW.0 + 3_000_000));
+    dispatch.hear(NOW, &speaker(2, "b"), offer(b, upload(&[0])));
+    dispatch.safe(T, &[UnitId(0)]);
+    said(&mut dispatch);
+    dispatch.gone(Peer(2));
+    dispatch.tick(Time(NOW.0 + Pace::default().lease - 1));
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[0, 1])));
+    assert_eq!(said(&mut dispatch), ["a late 1", "1 pulse [0, 1]"]);
+    dispatch.hear(NOW, &speaker(1, "a"), report(a, &[], 0));
+    assert_eq!(said(&mut dispatch)[0], "1 unit 1");
+}
+
+#[test]
+fn an_upload_that_does_not_answer_what_was_asked_shuts_its_node_out() {
+    let tally = Payload::Evaluated {
+        probe: Probe::Test,
+        tally: Tally::new(2),
+    };
+    let mut stranger = upload(&[0]);
+    let mut wide = upload(&[0]);
+    if let (Payload::Trained(one), Payload::Trained(other)) =
+        (&mut stranger.payload, &mut wide.payload)
+    {
+        one.reports[0].client = ClientId(7);
+        other.sum = ExactSum::new(&LANES, 3);
+    }
+    let wrong = [
+        upload(&[0, 0]),
+        upload(&[]),
+        stranger,
+        wide,
+        Upload {
+            payload: tally,
+            ..upload(&[0])
+        },
+    ];
+    for upload in wrong {
+        let mut dispatch = dispatch(1);
+        let a = join(&mut dispatch, 1, "a", 1);
+        dispatch.assign(NOW, units(8));
+        said(&mut dispatch);
+        dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload.clone()));
+        let said = said(&mut dispatch);
+        assert_eq!(
+            said[..3],
+            ["a refused", "1 refuse", "1 close"],
+            "{upload:?}"
+        );
+        assert_eq!(dispatch.waiting(), 8);
+    }
+}
+
+#[test]
+fn a_unit_that_a_node_was_not_given_is_not_its_to_answer() {
+    let mut dispatch = dispatch(1);
+    let a = join(&mut dispatch, 1, "a", 1);
+    dispatch.assign(NOW, units(8));
+    said(&mut dispatch);
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[7])));
+    assert_eq!(said(&mut dispatch)[..2], ["a refused", "1 refuse"]);
+}
+
+#[test]
+fn several_units_of_evaluation_are_not_answered_as_one() {
+    let evaluate = |id| Assignment {
+        work: Work::Evaluate,
+        jobs: vec![Job {
+            data: DataRef::Probe {
+                probe: Probe::Test,
+                start: 0,
+                end: 9,
+            },
+            state: Default::default(),
+        }],
+        ..unit(id, 0)
+    };
+    let mut dispatch = dispatch(1);
+    let a = join(&mut dispatch, 1, "a", 1);
+    dispatch.assign(NOW, vec![evaluate(0), evaluate(1)]);
+    said(&mut dispatch);
+    let tally = |ids| Upload {
+        payload: Payload::Evaluated {
+            probe: Probe::Test,
+            tally: Tally::new(2),
+        },
+        ..upload(ids)
+    };
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, tally(&[0])));
+    assert_eq!(said(&mut dispatch), ["deliver [0]"]);
+    dispatch.assign(NOW, vec![evaluate(2)]);
+    said(&mut dispatch);
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, tally(&[1, 2])));
+    assert_eq!(said(&mut dispatch)[0], "a refused");
+}
+
+#[test]
+fn after_a_restart_nodes_keep_what_they_hold_and_may_answer_it() {
+    let mut dispatch = dispatch(2);
+    dispatch.assign(NOW, units(2));
+    let a = greet(&mut dispatch, 1, "a", hello(1, None));
+    assert_eq!(a, SessionId((2 << 32) + 1));
+    // The offer overtakes the report; a third unit was answered before the restart.
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[0])));
+    assert_eq!(said(&mut dispatch), [""; 0]);
+    dispatch.hear(NOW, &speaker(1, "a"), report(a, &[0, 5], 0));
+    assert_eq!(said(&mut dispatch), ["1 pulse flush [5]"]);
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[5])));
+    assert_eq!(said(&mut dispatch), ["a late 1", "1 pulse flush [5]"]);
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[0])));
+    assert_eq!(said(&mut dispatch), ["deliver [0]"]);
+}
+
+#[test]
+fn a_word_about_an_old_ticket_drops_nothing_of_the_new_one() {
+    let mut dispatch = dispatch(1);
+    let a = join(&mut dispatch, 1, "a", 1);
+    let next = Assignment {
+        ticket: Ticket(1),
+        ..unit(0, 0)
+    };
+    dispatch.assign(NOW, vec![next]);
+    said(&mut dispatch);
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[0])));
+    dispatch.hear(NOW, &speaker(1, "a"), report(a, &[0], 0));
+    let pulses = said(&mut dispatch);
+    let drops = pulses.iter().filter(|s| s.ends_with("[0]")).count();
+    assert_eq!(drops, 0, "{pulses:?}");
+}
