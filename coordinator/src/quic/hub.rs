@@ -322,6 +322,9 @@ fn note(notice: &Notice) {
             reason,
         } => tracing::warn!(%node, units, reason, "node lost; its units are given to others"),
         Notice::Refused { node, reason } => tracing::warn!(%node, %reason, "node refused"),
+        Notice::Unheard { node } => {
+            tracing::info!(%node, "it says something of another session, which is not heard");
+        }
         Notice::Late { node, units } => {
             tracing::info!(%node, units, "an upload came too late and does not count");
         }

@@ -216,7 +216,10 @@ impl World<'_> {
             let time = Time(now.0 + process.clock);
             let again = process.conductor.deadline();
             if !process.conductor.is_over() && again.is_some_and(|at| at <= time) {
-                self.violated(Property::Rests, "the coordinator wakes up for nothing".into());
+                self.violated(
+                    Property::Rests,
+                    "the coordinator wakes up for nothing".into(),
+                );
             }
         }
         self.obey_conductor();
@@ -236,10 +239,7 @@ impl World<'_> {
         self.obey_conductor();
     }
 
-    fn conduct(
-        &mut self,
-        call: impl FnOnce(&mut Conductor<Shelf>, Time) -> Result<(), RunError>,
-    ) {
+    fn conduct(&mut self, call: impl FnOnce(&mut Conductor<Shelf>, Time) -> Result<(), RunError>) {
         let now = self.queue.now();
         let Some(process) = self.coordinator.as_mut() else {
             return;
@@ -289,7 +289,7 @@ impl World<'_> {
 
     fn notice(&mut self, notice: &Notice) {
         match notice {
-            Notice::Joined { .. } => {}
+            Notice::Joined { .. } | Notice::Unheard { .. } => {}
             Notice::Lost { .. } => self.counters.lost_nodes += 1,
             Notice::Late { .. } => self.counters.late_uploads += 1,
             Notice::Refused { node, reason } => {
@@ -368,9 +368,7 @@ impl World<'_> {
             return;
         }
         coordinator.wake = at;
-        self.queue.at(
-            at.unwrap_or(now),
-            Happening::WakeCoordinator { process },
-        );
+        self.queue
+            .at(at.unwrap_or(now), Happening::WakeCoordinator { process });
     }
 }
