@@ -131,6 +131,11 @@ impl ExactSum {
         self.lanes.len() == lanes.len() && self.lanes.iter().zip(lanes).all(fits)
     }
 
+    /// Whether so many vectors of admitted values and weights, or fewer, could add up to this.
+    pub fn is_within(&self, terms: u64) -> bool {
+        self.lanes.iter().all(|lane| lane.is_within(terms))
+    }
+
     /// Back to empty, keeping the memory.
     pub fn clear(&mut self) {
         for lane in &mut self.lanes {
@@ -259,6 +264,18 @@ impl ExactSum {
 }
 
 impl Accumulator {
+    fn is_within(&self, terms: u64) -> bool {
+        // `4 m x` is below 2^51, and what is carried from `lo` is less than 1 a term.
+        let most = u128::from(terms) * ((1 << 51) + 1);
+        let small = |(&hi, &lo): (&i64, &i64)| {
+            let (hi, lo) = carried(hi, lo);
+            u128::from(hi.unsigned_abs()) <= most && (terms > 0 || lo == 0)
+        };
+        self.terms <= terms
+            && u128::from(self.weight) <= u128::from(self.terms) * (LARGEST_WEIGHT as u128)
+            && self.hi.iter().zip(&self.lo).all(small)
+    }
+
     fn integer_weight(&self, weight: f64) -> Result<f64, SumError> {
         let m = (weight / scale(self.lane)).round();
         if (0.0..LARGEST_WEIGHT).contains(&m) {
@@ -407,6 +424,26 @@ fn check(values: &[f32]) -> Result<(), SumError> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_sum_is_within_its_terms_and_a_claimed_one_is_not() {
+        let largest = LARGEST_VALUE * 0.999_999;
+        let mut sum = ExactSum::new(&[Lane::INTEGER, Lane::SCALAR], 2);
+        assert!(sum.is_within(0));
+        for terms in 1..=20 {
+            sum.add(0, LARGEST_WEIGHT - 1.0, &[largest, -largest])
+                .unwrap();
+            sum.add(1, LARGEST_WEIGHT - 1.0, &[]).unwrap();
+            assert!(sum.is_within(terms) && !sum.is_within(terms - 1), "{terms}");
+        }
+        let mut heavy = ExactSum::new(&[Lane::SCALAR], 0);
+        heavy.lanes[0].weight = u64::MAX;
+        heavy.lanes[0].terms = 1;
+        assert!(!heavy.is_within(1));
+        let mut large = ExactSum::new(&[Lane::INTEGER], 1);
+        large.lanes[0].hi[0] = HI_LIMIT as i64 - 1;
+        assert!(!large.is_within(100) && !large.is_within(0));
+    }
 
     fn terms() -> impl Strategy<Value = Vec<(u32, Vec<f32>)>> {
         let value = prop_oneof![

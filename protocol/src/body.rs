@@ -1,11 +1,12 @@
 //! An upload's result as bytes, for a transfer and for the journal.
 //!
 //! Reports one by one, each within a limit of its own, then the sum as canonical bytes, then the vectors of client states
-//! as raw numbers: nothing is allocated because a length says so.
+//! as raw numbers: nothing is allocated because a length says so. Each kind is read as that kind and no other, so that no
+//! text, whose length a decoder believes, and no sum that was not checked comes in by another's door.
 
 use lyceum_core::{
-    ClientId, ClientReport, ClientState, ExactSum, Lane, Params, Payload, SumBytesError, Ticket,
-    Trained, UnitId, Upload,
+    ClientId, ClientReport, ClientState, ExactSum, ExpertScores, Lane, Params, Payload,
+    SumBytesError, Ticket, Trained, UnitId, Upload,
     codec::{self, CodecError},
 };
 
@@ -14,8 +15,9 @@ const REPORT: usize = 16 << 10;
 /// Bytes of a result of another kind, at most (an expert's scores grow as they are read, and have no limit here).
 const OTHER: usize = 64 << 20;
 const TRAINED: u8 = 0;
-const INLINE: u8 = 1;
+const SCORED: u8 = 1;
 const EXPERT: u8 = 2;
+const EVALUATED: u8 = 3;
 /// Stands for the length of a vector that is not there.
 const NONE: u64 = u64::MAX;
 
@@ -61,15 +63,20 @@ pub fn encode(payload: &Payload, micros: &[u64]) -> Vec<u8> {
                 put_vector(state.model.as_ref(), &mut out);
             }
         }
-        Payload::Expert { .. } => {
+        Payload::Expert { params, scores } => {
             out.push(EXPERT);
             put_micros(micros, &mut out);
-            out.extend(codec::encode(payload));
+            out.extend(codec::encode(&(params, scores)));
         }
-        Payload::Scored { .. } | Payload::Evaluated { .. } => {
-            out.push(INLINE);
+        Payload::Scored { scores, samples } => {
+            out.push(SCORED);
             put_micros(micros, &mut out);
-            out.extend(codec::encode(payload));
+            out.extend(codec::encode(&(scores, samples)));
+        }
+        Payload::Evaluated { probe, tally } => {
+            out.push(EVALUATED);
+            put_micros(micros, &mut out);
+            out.extend(codec::encode(&(probe, tally)));
         }
     }
     out
@@ -99,8 +106,18 @@ pub fn decode(
     let micros = rest.micros()?;
     let payload = match kind {
         TRAINED => Payload::Trained(rest.trained(lanes, len)?),
-        INLINE => codec::decode_within::<_, OTHER>(rest.all())?,
-        EXPERT => codec::decode(rest.all())?,
+        SCORED => {
+            let (scores, samples) = codec::decode_within::<_, OTHER>(rest.all())?;
+            Payload::Scored { scores, samples }
+        }
+        EVALUATED => {
+            let (probe, tally) = codec::decode_within::<_, OTHER>(rest.all())?;
+            Payload::Evaluated { probe, tally }
+        }
+        EXPERT => {
+            let (params, scores) = codec::decode::<(Params, ExpertScores)>(rest.all())?;
+            Payload::Expert { params, scores }
+        }
         other => return Err(BodyError::Kind(other)),
     };
     if !rest.0.is_empty() {
@@ -268,6 +285,18 @@ mod tests {
             }
             let long = [&bytes[..], &[0]].concat();
             assert!(read(&long).is_err(), "{payload:?}");
+        }
+    }
+
+    /// Reports hold text, and a text's length is believed: they may be read only one by one, within their limit.
+    #[test]
+    fn a_result_of_one_kind_is_not_read_as_another() {
+        let smuggled = codec::encode(&trained());
+        for kind in [SCORED, EXPERT, EVALUATED] {
+            let mut bytes = vec![kind];
+            bytes.extend(0_u64.to_le_bytes());
+            bytes.extend(&smuggled);
+            assert!(read(&bytes).is_err(), "{kind}");
         }
     }
 

@@ -7,6 +7,11 @@ use lyceum_protocol::message::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
+/// Threads of a node, at most; what it is given grows with them.
+const THREADS: u32 = 4096;
+/// Bytes of a numeric profile, at most.
+const PROFILE: usize = 256;
+
 /// What a node's certificate lets it do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -66,6 +71,11 @@ impl Admission {
             ));
         }
         let known = self.real.contains_key(name);
+        if *standing == Standing::Simulate && known {
+            return Some(format!(
+                "`{name}` is a real client of the scenario, and this is a node that simulates; give it another name"
+            ));
+        }
         (*standing == Standing::Client && !known).then(|| {
             format!("the scenario has no real client `{name}`; `[[data.real]]` names them")
         })
@@ -101,6 +111,12 @@ impl Admission {
             return Some(format!(
                 "the node's samples ({data}) are not the coordinator's ({}); give both the same data",
                 self.data
+            ));
+        }
+        let plain = |c: char| !c.is_control();
+        if ready.profile.len() > PROFILE || !ready.profile.chars().all(plain) {
+            return Some(format!(
+                "its arithmetic is not named in one line of {PROFILE} bytes"
             ));
         }
         let profile = self.profile.as_ref().filter(|p| **p != ready.profile);
@@ -157,7 +173,7 @@ impl Dispatch {
             node.peer == Some(peer) && node.attempt == hello.attempt && node.session.0 != 0;
         node.heard = now;
         node.peer = Some(peer);
-        node.threads = hello.threads.max(1);
+        node.threads = hello.threads.clamp(1, THREADS);
         node.standing = *standing;
         node.attempt = hello.attempt;
         self.peers.insert(peer, name.clone());
@@ -167,6 +183,7 @@ impl Dispatch {
             node.ready = false;
             node.reported = false;
             node.flushes = false;
+            node.unheard = false;
         }
         self.welcome(name);
     }

@@ -1,7 +1,9 @@
 //! Whether an upload is an answer to what was asked.
 
-use lyceum_core::{Assignment, ClientId, DataRef, Lane, Payload, Trained, Upload, Work};
-use std::collections::BTreeSet;
+use lyceum_core::{
+    Assignment, ClientId, DataRef, Lane, Params, Payload, Probe, Tally, Trained, Upload, Work,
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Says what is wrong with an upload for these assignments, which are its units' in order.
 pub(super) fn answers(
@@ -28,8 +30,8 @@ pub(super) fn answers(
             let clients = scores.iter().map(|(client, _)| *client);
             return same_clients(clients, assignments);
         }
-        (Payload::Evaluated { probe, .. }, Work::Evaluate) => {
-            matches!(first.jobs.first().map(|j| j.data), Some(DataRef::Probe { probe: asked, .. }) if asked == *probe)
+        (Payload::Evaluated { probe, tally }, Work::Evaluate) => {
+            return evaluated_answers(*probe, tally, first);
         }
         (Payload::Expert { .. }, Work::Expert) => true,
         _ => false,
@@ -39,6 +41,24 @@ pub(super) fn answers(
     } else {
         Err(format!("it is no answer to {:?}", first.work))
     }
+}
+
+/// Each sample that was asked about is counted once, and is a hit at most once.
+fn evaluated_answers(probe: Probe, tally: &Tally, asked: &Assignment) -> Result<(), String> {
+    let data = asked.jobs.first().map(|job| job.data);
+    let Some(DataRef::Probe { start, end, .. }) =
+        data.filter(|d| matches!(d, DataRef::Probe { probe: asked, .. } if *asked == probe))
+    else {
+        return Err("it is about another probe".into());
+    };
+    let samples = (tally.count.iter()).try_fold(0_u64, |sum, n| sum.checked_add(*n));
+    let classes = tally.count.len();
+    let whole = tally.correct.len() == classes && tally.loss.len() == classes;
+    let hits = tally.correct.iter().zip(&tally.count).all(|(c, n)| c <= n);
+    if whole && hits && samples == Some(u64::from(end.saturating_sub(start))) {
+        return Ok(());
+    }
+    Err(format!("its tally is not one of samples {start} to {end}"))
 }
 
 fn trained_answers(
@@ -54,16 +74,32 @@ fn trained_answers(
         ));
     }
     same_clients(trained.reports.iter().map(|r| r.client), assignments)?;
+    // A sum that holds more than its clients can add would fill the round's, which has no way back.
+    let clients = trained.reports.iter().filter(|r| r.accepted()).count();
+    if !trained.sum.is_within(clients as u64) {
+        return Err(format!(
+            "its sum holds more than {clients} clients can add to it"
+        ));
+    }
     let accepted: BTreeSet<ClientId> = trained
         .reports
         .iter()
         .filter(|r| r.accepted())
         .map(|r| r.client)
         .collect();
+    let sent = sent_rules(assignments);
     for (client, state) in &trained.states {
         if !accepted.contains(client) {
             return Err(format!(
                 "it brings a state of client {client}, which it did not train"
+            ));
+        }
+        let fits = |v: &Params| v.len() == len || sent.get(client) == Some(&v.len());
+        if state.rule.as_ref().is_some_and(|v| !fits(v))
+            || state.model.as_ref().is_some_and(|v| v.len() != len)
+        {
+            return Err(format!(
+                "the state of client {client} has another length than the model"
             ));
         }
         let vectors = [&state.rule, &state.model].into_iter().flatten();
@@ -72,6 +108,16 @@ fn trained_answers(
         }
     }
     Ok(())
+}
+
+/// Lengths of the strategy's vectors that clients were sent.
+fn sent_rules(assignments: &[&Assignment]) -> BTreeMap<ClientId, usize> {
+    let jobs = assignments.iter().flat_map(|a| &a.jobs);
+    jobs.filter_map(|job| match (job.data, &job.state.rule) {
+        (DataRef::Shard(client), Some(rule)) => Some((client, rule.len())),
+        _ => None,
+    })
+    .collect()
 }
 
 /// Each client of the assignments must be there once, and nobody else.

@@ -100,6 +100,11 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// It sent something of another session, which is not heard; told once a session.
+    Unheard {
+        /// Which one.
+        node: NodeName,
+    },
     /// An upload came that nobody waits for.
     Late {
         /// From which node.
@@ -239,7 +244,15 @@ impl Dispatch {
         let Some(node) = self.nodes.get_mut(&name) else {
             return;
         };
-        if node.peer != Some(peer) || message.session() != Some(node.session) {
+        if node.peer != Some(peer) {
+            return;
+        }
+        if message.session() != Some(node.session) {
+            if !std::mem::replace(&mut node.unheard, true) {
+                let node = name.clone();
+                self.orders
+                    .push_back(Order::Notice(Notice::Unheard { node }));
+            }
             return;
         }
         node.heard = now;
@@ -375,7 +388,8 @@ impl Dispatch {
     }
 
     fn report(&mut self, now: Time, name: &NodeName, report: &Report) {
-        if report.ticket == self.ticket {
+        // Whoever has not shown that it has the scenario and the samples is only alive.
+        if report.ticket == self.ticket && self.nodes.get(name).is_some_and(|n| n.ready) {
             self.adopt(now, name, report);
             self.send_missing(now, name, report);
         }
@@ -410,9 +424,10 @@ impl Dispatch {
         if !self.resumed {
             return;
         }
+        let worker = self.nodes.get(name).is_some_and(Node::is_worker);
         for id in &report.held {
             let unit = self.units.get_mut(id);
-            let Some(unit) = unit.filter(|u| u.owner.as_ref().is_none_or(|o| o == name)) else {
+            let Some(unit) = unit.filter(|u| u.is_open_to(name, worker)) else {
                 continue;
             };
             if let Some(node) = self.nodes.get_mut(name) {
@@ -458,12 +473,15 @@ impl Dispatch {
     }
 
     fn offer(&mut self, now: Time, name: &NodeName, upload: Upload) {
-        if upload.ticket != self.ticket {
-            return self.pulse(name, Vec::new());
-        }
-        let Some(node) = self.nodes.get_mut(name) else {
+        let Some(node) = self.nodes.get_mut(name).filter(|n| n.ready) else {
             return;
         };
+        if upload.ticket != self.ticket {
+            let (node, units) = (name.clone(), upload.units.len());
+            self.orders
+                .push_back(Order::Notice(Notice::Late { node, units }));
+            return self.pulse(name, Vec::new());
+        }
         let stranger = |u: &&UnitId| self.units.contains_key(u) && !node.given.contains(u);
         if let Some(unit) = upload.units.iter().find(stranger) {
             // Given by an earlier process, perhaps: the node's report, which may be on its way, says so.
@@ -666,11 +684,15 @@ impl Unit {
 
     /// Whether it can be given to this node, which may or may not host virtual clients.
     fn suits(&self, name: &NodeName, worker: bool) -> bool {
-        let allowed = match &self.owner {
+        self.is_open_to(name, worker) && !self.holders.contains_key(name)
+    }
+
+    /// Whether this node may work on it.
+    fn is_open_to(&self, name: &NodeName, worker: bool) -> bool {
+        match &self.owner {
             Some(owner) => owner == name,
             None => worker,
-        };
-        allowed && !self.holders.contains_key(name)
+        }
     }
 
     fn given_last(&self) -> Option<Time> {

@@ -22,6 +22,8 @@ pub(super) struct Node {
     pub(super) reported: bool,
     /// It was told to hand in what it has, for this ticket.
     pub(super) flushes: bool,
+    /// It has sent something of another session since this one began.
+    pub(super) unheard: bool,
     pub(super) heard: Time,
     /// Units of the ticket in flight that it was ever given.
     pub(super) given: BTreeSet<UnitId>,
@@ -44,6 +46,7 @@ impl Node {
             holds_work: false,
             reported: false,
             flushes: false,
+            unheard: false,
             heard: now,
             given: BTreeSet::new(),
             open: 0,

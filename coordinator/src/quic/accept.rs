@@ -2,7 +2,7 @@
 //! certificate has run out.
 
 use super::{
-    connection::{Shared, WAITING_FRAMES, converse, end},
+    connection::{Outlet, Shared, converse, end},
     hub::Input,
 };
 use crate::dispatch::{Peer, Speaker, Standing};
@@ -18,7 +18,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::Semaphore,
     time::{interval, timeout},
 };
 
@@ -61,11 +61,12 @@ impl Door {
         loop {
             tokio::select! {
                 biased;
+                // However many knock, who was revoked goes.
+                _ = look.tick() => self.shut_out(),
                 incoming = endpoint.accept() => match incoming {
                     Some(incoming) => self.clone().receive(incoming),
                     None => return,
                 },
-                _ = look.tick() => self.shut_out(),
             }
         }
     }
@@ -147,11 +148,11 @@ impl Door {
             name: identity.identity.name.as_str().into(),
             standing,
         };
-        let (sender, outbox) = mpsc::channel(WAITING_FRAMES);
+        let (outlet, outbox) = Outlet::new();
         self.live()
             .connections
             .insert(peer, (connection.clone(), identity));
-        let connected = Input::Connected(speaker.clone(), sender);
+        let connected = Input::Connected(speaker.clone(), outlet);
         if self.shared.hub.send(connected).await.is_ok() {
             converse(connection, speaker, outbox, self.shared.clone()).await;
         }

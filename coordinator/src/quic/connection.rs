@@ -7,26 +7,37 @@ use lyceum_protocol::{
     blob::{Arriving, BlobRef},
     body,
     message::ToCoordinator,
-    quic::{Transport, fetch, read_frame, serve},
+    quic::{FetchError, ReadError, Transport, fetch, read_frame, serve},
     wire::{FROM_NODE, ResultWire, ToCoordinatorWire},
 };
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 
 /// Frames that wait for a node that does not read, before it is given up.
-pub(super) const WAITING_FRAMES: usize = 4096;
+const WAITING_FRAMES: usize = 4096;
+/// KiB of them: what a node asks about decides how long the answers are.
+const WAITING_KIB: usize = 128 << 10;
+/// Bytes that are written at a time; a node that takes none of them for a while does not read any more.
+const WRITTEN: usize = 16 << 10;
+/// How long it may take none.
+const UNREAD: Duration = Duration::from_secs(30);
 /// How long a node that was sent away has to read why.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// Results of one node that are fetched at a time.
 const FETCHES: usize = 4;
+/// Results of one node that wait to be fetched; more are not noted, and the node offers them again.
+const WAITING_FETCHES: usize = 64;
 
 /// What is said to a node.
 pub(super) enum Out {
@@ -34,6 +45,36 @@ pub(super) enum Out {
     Frame(Vec<u8>),
     /// Nothing more, for this reason.
     End(String),
+}
+
+/// Where what is said to one node waits until it reads: a number of frames, and a number of KiB.
+pub(super) struct Outlet {
+    sender: mpsc::Sender<(Out, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
+}
+
+impl Outlet {
+    pub(super) fn new() -> (Self, Outbox) {
+        let (sender, outbox) = mpsc::channel(WAITING_FRAMES);
+        let room = Arc::new(Semaphore::new(WAITING_KIB));
+        (Self { sender, room }, outbox)
+    }
+
+    /// Says something; `false` if too much waits already.
+    pub(super) fn say(&self, out: Out) -> bool {
+        let bytes = match &out {
+            Out::Frame(frame) => frame.len(),
+            Out::End(_) => 0,
+        };
+        let kib = bytes.div_ceil(1024).min(WAITING_KIB) as u32;
+        let permit = self.room.clone().try_acquire_many_owned(kib);
+        permit.is_ok_and(|permit| self.sender.try_send((out, permit)).is_ok())
+    }
+
+    /// Frames that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.sender.max_capacity() - self.sender.capacity()
+    }
 }
 
 /// The lanes and the length of the run's sums.
@@ -55,7 +96,7 @@ pub(super) struct Shared {
 }
 
 /// The receiving side of what the hub says to one node.
-pub(super) type Outbox = mpsc::Receiver<Out>;
+pub(super) type Outbox = mpsc::Receiver<(Out, OwnedSemaphorePermit)>;
 
 /// Talks to a node until one of the two sides ends it.
 pub(super) async fn converse(
@@ -76,6 +117,7 @@ pub(super) async fn converse(
                 shared: shared.clone(),
                 partial: Arc::default(),
                 fetches: Arc::new(Semaphore::new(FETCHES)),
+                asked_in_vain: Arc::default(),
             };
             tokio::select! {
                 biased;
@@ -85,11 +127,13 @@ pub(super) async fn converse(
             }
         }
         Ok(Err(_)) => {}
-        Err(_) => end(&connection, "no control stream was opened in time"),
+        Err(_) => send_away(&connection, &from, "it opened no control stream in time"),
     }
     let reason = connection
         .close_reason()
         .map_or_else(|| "closed".into(), |e| e.to_string());
+    // Transfers may hold the connection; nobody listens to it any more.
+    end(&connection, "nothing more is said");
     shared.meters.forget(peer);
     // A hub that is gone needs no word.
     let _ = shared.hub.send(Input::Gone(peer, reason)).await;
@@ -99,12 +143,23 @@ pub(super) fn end(connection: &Connection, reason: &str) {
     connection.close(VarInt::from_u32(1), reason.as_bytes());
 }
 
+/// Ends a connection whose node does what it may not.
+fn send_away(connection: &Connection, node: &Speaker, reason: &str) {
+    let (address, node) = (connection.remote_address(), &node.name);
+    tracing::warn!(%node, %address, %reason, "what the node does is refused");
+    end(connection, reason);
+}
+
 async fn write(connection: &Connection, mut send: SendStream, mut outbox: Outbox) {
-    while let Some(out) = outbox.recv().await {
+    while let Some((out, _room)) = outbox.recv().await {
         match out {
             Out::Frame(frame) => {
-                if send.write_all(&frame).await.is_err() {
-                    return;
+                for piece in frame.chunks(WRITTEN) {
+                    match timeout(UNREAD, send.write_all(piece)).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(_)) => return,
+                        Err(_) => return end(connection, "the node does not read what it is told"),
+                    }
                 }
             }
             Out::End(reason) => {
@@ -126,6 +181,8 @@ struct Talk {
     /// Results that are being fetched or were fetched, by name; `None` once they are here.
     partial: Arc<Mutex<BTreeMap<(Ticket, BlobRef), Fetching>>>,
     fetches: Arc<Semaphore>,
+    /// Whether it has asked for something that is not here; told once.
+    asked_in_vain: Arc<AtomicBool>,
 }
 
 /// How far the fetching of a result is.
@@ -139,22 +196,43 @@ enum Fetching {
 }
 
 impl Talk {
-    /// Hears the node until it stops; says why it stopped.
+    /// Hears the node until it stops; says why it stopped. Who does not greet in time, and first, is not heard.
     async fn read(&self, mut recv: RecvStream) -> String {
+        let patience = Duration::from_secs(self.shared.transport.handshake_s);
+        let mut next = match timeout(patience, self.next(&mut recv)).await {
+            Ok(Ok(greeting @ ToCoordinatorWire::Hello(_))) => Ok(greeting),
+            Ok(Ok(_)) => Err(self.refused("its first word is no greeting")),
+            Ok(Err(reason)) => Err(reason),
+            Err(_) => Err(self.refused("it did not greet in time")),
+        };
         loop {
-            match read_frame::<ToCoordinatorWire, FROM_NODE>(&mut recv).await {
-                Ok(Some(message)) => {
+            match next {
+                Ok(message) => {
                     if self.hear(message).await.is_err() {
                         return "the run is over".into();
                     }
                 }
-                Ok(None) => return "the node ended its control stream".into(),
-                Err(error) => {
-                    tracing::warn!(node = %self.from.name, %error, "what the node sent is refused");
-                    return error.to_string();
-                }
+                Err(reason) => return reason,
             }
+            next = self.next(&mut recv).await;
         }
+    }
+
+    /// The next thing that the node says, or why there is none.
+    async fn next(&self, recv: &mut RecvStream) -> Result<ToCoordinatorWire, String> {
+        match read_frame::<ToCoordinatorWire, FROM_NODE>(recv).await {
+            Ok(Some(message)) => Ok(message),
+            Ok(None) => Err("the node ended its control stream".into()),
+            Err(ReadError::Stream(error)) => Err(format!("the control stream broke: {error}")),
+            Err(ReadError::Frame(error)) => Err(self.refused(error)),
+        }
+    }
+
+    /// Logs what the node does wrong and ends the connection; the reason comes back.
+    fn refused(&self, reason: impl ToString) -> String {
+        let reason = reason.to_string();
+        send_away(&self.connection, &self.from, &reason);
+        reason
     }
 
     async fn hear(&self, message: ToCoordinatorWire) -> Result<(), ()> {
@@ -197,8 +275,7 @@ impl Talk {
                 self.tell(ToCoordinator::Offer { session, upload }).await
             }
             Err(error) => {
-                tracing::warn!(node = %self.from.name, %error, "the node's result is refused");
-                end(&self.connection, &format!("a result is refused: {error}"));
+                self.refused(format!("its result is no result: {error}"));
                 Ok(())
             }
         }
@@ -211,15 +288,18 @@ impl Talk {
             .transport
             .receiving_bytes
             .max(64 * self.shared.shape.len as u64 + (64 << 20));
-        let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
-        let arriving = match partial.insert((offer.ticket, name), Fetching::Busy) {
-            None => Arriving::new(name, most),
+        let mut partial = self.partial();
+        let key = (offer.ticket, name);
+        if matches!(partial.get(&key), Some(Fetching::Busy | Fetching::Done)) {
+            return;
+        }
+        let busy = |fetching: &&Fetching| matches!(fetching, Fetching::Busy);
+        if partial.values().filter(busy).count() >= WAITING_FETCHES {
+            return;
+        }
+        let arriving = match partial.insert(key, Fetching::Busy) {
             Some(Fetching::Broken(arriving)) => Ok(*arriving),
-            Some(Fetching::Busy) => return,
-            Some(Fetching::Done) => {
-                partial.insert((offer.ticket, name), Fetching::Done);
-                return;
-            }
+            _ => Arriving::new(name, most),
         };
         // Results of earlier rounds are not asked for again.
         if partial.len() > 256 {
@@ -228,8 +308,12 @@ impl Talk {
         drop(partial);
         match arriving {
             Ok(arriving) => drop(tokio::spawn(self.clone().fetch(offer, arriving))),
-            Err(error) => end(&self.connection, &error.to_string()),
+            Err(error) => drop(self.refused(error)),
         }
+    }
+
+    fn partial(&self) -> MutexGuard<'_, BTreeMap<(Ticket, BlobRef), Fetching>> {
+        self.partial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn fetch(self, offer: Offer, mut arriving: Arriving) {
@@ -257,6 +341,7 @@ impl Talk {
                 // A hub that is gone needs no word.
                 let _ = self.take(offer, &bytes).await;
             }
+            (Err(FetchError::Blob(error)), _) => drop(self.refused(error)),
             (result, Err(arriving)) => {
                 tracing::debug!(node = %self.from.name, ?result, "a result did not arrive");
                 // It goes on with the node's next offer, which is repeated with every heartbeat.
@@ -267,8 +352,25 @@ impl Talk {
     }
 
     fn note(&self, result: (Ticket, BlobRef), state: Fetching) {
-        let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut partial = self.partial();
+        let broken = |(key, fetching): (&(Ticket, BlobRef), &Fetching)| {
+            matches!(fetching, Fetching::Broken(_)).then_some(*key)
+        };
+        let kept: Vec<_> = partial.iter().filter_map(broken).collect();
+        // What arrived of a few results is kept; a node that breaks off more of them begins again.
+        if let (Fetching::Broken(_), Some(oldest)) = (&state, kept.first())
+            && kept.len() >= FETCHES
+        {
+            partial.remove(oldest);
+        }
         partial.insert(result, state);
+    }
+
+    /// A node that is behind may ask for what is gone, so this is no reason to send it away.
+    fn asks_in_vain(&self) {
+        if !self.asked_in_vain.swap(true, Ordering::Relaxed) {
+            tracing::info!(node = %self.from.name, "the node asks for a model or state that is not here");
+        }
     }
 
     /// Answers what the node asks for, each on a stream of its own.
@@ -278,11 +380,12 @@ impl Talk {
             tokio::spawn(async move {
                 let began = tokio::time::Instant::now();
                 match serve(&talk.shared.catalogue, &mut send, &mut recv).await {
-                    Ok(bytes) => {
+                    Ok(Some(bytes)) => {
                         talk.shared
                             .meters
                             .downloaded(talk.from.peer, bytes, began.elapsed())
                     }
+                    Ok(None) => talk.asks_in_vain(),
                     Err(error) => {
                         tracing::debug!(node = %talk.from.name, %error, "a transfer ended early")
                     }

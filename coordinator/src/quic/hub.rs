@@ -2,7 +2,7 @@
 
 use super::{
     catalogue::Packer,
-    connection::Out,
+    connection::{Out, Outlet},
     status::{NodeView, Status, Watch},
 };
 use crate::{
@@ -24,7 +24,7 @@ const STATUS_EVERY: Duration = Duration::from_millis(500);
 /// What reaches the hub.
 pub(super) enum Input {
     /// A node is connected; this is how it is spoken to.
-    Connected(Speaker, mpsc::Sender<Out>),
+    Connected(Speaker, Outlet),
     /// A node said something.
     Heard(Speaker, ToCoordinator),
     /// A connection ended, for this reason.
@@ -192,7 +192,7 @@ impl Mind for Prelude {
 pub(super) struct Hub {
     pub(super) inputs: mpsc::Receiver<Input>,
     pub(super) back: mpsc::WeakSender<Input>,
-    pub(super) peers: BTreeMap<Peer, (Speaker, mpsc::Sender<Out>)>,
+    pub(super) peers: BTreeMap<Peer, (Speaker, Outlet)>,
     pub(super) packer: Packer,
     pub(super) watch: Watch,
     pub(super) began: Instant,
@@ -233,8 +233,8 @@ impl Hub {
     fn take(&mut self, mind: &mut dyn Mind, input: Input) -> Result<(), RunError> {
         let now = self.now();
         match input {
-            Input::Connected(speaker, outbox) => {
-                self.peers.insert(speaker.peer, (speaker, outbox));
+            Input::Connected(speaker, outlet) => {
+                self.peers.insert(speaker.peer, (speaker, outlet));
                 Ok(())
             }
             Input::Heard(from, message) => mind.hear(now, &from, message),
@@ -274,10 +274,10 @@ impl Hub {
 
     /// A node that does not read what it is told is told nothing any more; its connection then ends by itself.
     fn say(&mut self, peer: Peer, out: Out) {
-        let Some((speaker, outbox)) = self.peers.get(&peer) else {
+        let Some((speaker, outlet)) = self.peers.get(&peer) else {
             return;
         };
-        if outbox.try_send(out).is_err() {
+        if !outlet.say(out) {
             tracing::warn!(node = %speaker.name, "the node does not read what it is told");
             self.peers.remove(&peer);
         }
@@ -304,10 +304,10 @@ impl Hub {
     fn views(&self) -> Vec<NodeView> {
         self.peers
             .values()
-            .map(|(speaker, outbox)| NodeView {
+            .map(|(speaker, outlet)| NodeView {
                 peer: speaker.peer,
                 name: speaker.name.clone(),
-                waiting: outbox.max_capacity() - outbox.capacity(),
+                waiting: outlet.waiting(),
             })
             .collect()
     }
@@ -322,6 +322,9 @@ fn note(notice: &Notice) {
             reason,
         } => tracing::warn!(%node, units, reason, "node lost; its units are given to others"),
         Notice::Refused { node, reason } => tracing::warn!(%node, %reason, "node refused"),
+        Notice::Unheard { node } => {
+            tracing::info!(%node, "it says something of another session, which is not heard");
+        }
         Notice::Late { node, units } => {
             tracing::info!(%node, units, "an upload came too late and does not count");
         }

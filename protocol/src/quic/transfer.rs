@@ -128,18 +128,18 @@ async fn agree(
     Ok(missing)
 }
 
-/// Answers one stream that a receiver opened.
+/// Answers one stream that a receiver opened; how many bytes were sent, `None` if the blob is not here.
 pub async fn serve(
     stock: &dyn Stock,
     send: &mut SendStream,
     recv: &mut RecvStream,
-) -> Result<u64, FetchError> {
+) -> Result<Option<u64>, FetchError> {
     let mut name = [0; 40];
     within(recv.read_exact(&mut name)).await?;
     let Some(blob) = stock.find(&BlobRef::from_bytes(name)) else {
         within(send.write_all(&[0])).await?;
         let _ = send.finish();
-        return Ok(0);
+        return Ok(None);
     };
     within(send.write_all(&[1])).await?;
     let chunks = blob.name.chunks();
@@ -158,5 +158,5 @@ pub async fn serve(
         }
     }
     let _ = send.finish();
-    Ok(sent)
+    Ok(Some(sent))
 }
