@@ -107,6 +107,8 @@ pub struct Conductor<A> {
     round_began: Time,
     round_closed: Option<Time>,
     waiting: VecDeque<Unsafe>,
+    /// The bytes of the result that is being heard, if it came as bytes.
+    body: Option<Vec<u8>>,
     /// Work of a stage that goes out once nothing waits.
     held_back: Vec<Assignment>,
     /// Records that were appended since the process began, to whichever journal.
@@ -163,6 +165,7 @@ impl<A: Archive> Conductor<A> {
             round_began: now,
             round_closed: None,
             waiting: VecDeque::new(),
+            body: None,
             held_back: Vec::new(),
             written: 0,
             sync_ordered: 0,
@@ -288,6 +291,20 @@ impl<A: Archive> Conductor<A> {
         self.obey(now)
     }
 
+    /// Hears a node's offer, whose result came as these bytes; they go into the journal as they are.
+    pub fn hear_offer(
+        &mut self,
+        now: Time,
+        from: &Speaker,
+        offer: ToCoordinator,
+        body: Vec<u8>,
+    ) -> Result<(), RunError> {
+        self.body = Some(body);
+        let result = self.hear(now, from, offer);
+        self.body = None;
+        result
+    }
+
     /// A connection ended.
     pub fn gone(&mut self, peer: Peer) {
         self.dispatch.gone(peer);
@@ -347,11 +364,14 @@ impl<A: Archive> Conductor<A> {
         if self.over || self.closing.is_some() {
             return Ok(());
         }
-        self.write(&Record::Upload {
+        let body = self.body.take();
+        let encode = || body::encode(&upload.payload, &upload.micros);
+        let record = Record::Upload {
             ticket: upload.ticket,
             units: upload.units.clone(),
-            body: body::encode(&upload.payload, &upload.micros),
-        })?;
+            body: body.unwrap_or_else(encode),
+        };
+        self.write(&record)?;
         self.waiting.push_back(Unsafe {
             record: self.written,
             ticket: upload.ticket,

@@ -191,9 +191,9 @@ fn open(
     let revocations = Arc::new(Revocations::open(&list).map_err(Failure::input)?);
     let mut server = quinn_server(&credentials, revocations.clone()).map_err(Failure::input)?;
     let transport = process.transport()?;
-    configure_server(&mut server, transport);
     let keys = Keys::keep(&settings.out.join("endpoint.key")).map_err(Failure::other)?;
     let listen = doors.listen.unwrap_or(default);
+    configure_server(&mut server, transport, listen.ip().is_loopback());
     let endpoint = bind(listen, Some(&keys), Some(server), transport).map_err(|e| {
         Failure::input(format!(
             "--listen {listen}: {e}; is another coordinator running there?"

@@ -57,10 +57,12 @@ async fn attendance(
     let credentials = credentials(arguments, settings, address)?;
     check_name(arguments, &credentials)?;
     let mut client = quinn_client(&credentials).map_err(Failure::input)?;
-    configure_client(&mut client, settings.transport()?);
-    let any: SocketAddr = match address.is_ipv4() {
-        true => ([0, 0, 0, 0], 0).into(),
-        false => ([0_u16; 8], 0).into(),
+    let loopback = address.ip().is_loopback();
+    configure_client(&mut client, settings.transport()?, loopback);
+    let any: SocketAddr = match (loopback, address.is_ipv4()) {
+        (true, _) => (address.ip(), 0).into(),
+        (false, true) => ([0, 0, 0, 0], 0).into(),
+        (false, false) => ([0_u16; 8], 0).into(),
     };
     let endpoint = bind(any, None, None, settings.transport()?)
         .map_err(|e| Failure::other(format!("no socket: {e}")))?;

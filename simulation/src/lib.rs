@@ -8,6 +8,7 @@
 mod driver;
 mod pool;
 mod run;
+pub mod stack;
 pub mod world;
 
 pub use lyceum_coordinator::run::{RunError, Settings};

@@ -253,7 +253,7 @@ impl Talk {
                     units,
                 };
                 match result {
-                    ResultWire::Here(bytes) => return self.take(offer, &bytes).await,
+                    ResultWire::Here(bytes) => return self.take(offer, bytes).await,
                     ResultWire::Fetch(name) => self.begin_fetch(offer, name),
                 }
                 return Ok(());
@@ -267,12 +267,14 @@ impl Talk {
         self.shared.hub.send(input).await.map_err(|_| ())
     }
 
-    async fn take(&self, offer: Offer, bytes: &[u8]) -> Result<(), ()> {
+    async fn take(&self, offer: Offer, bytes: Vec<u8>) -> Result<(), ()> {
         let Shape { lanes, len } = &self.shared.shape;
-        match body::decode(bytes, offer.ticket, offer.units, lanes, *len) {
+        match body::decode(&bytes, offer.ticket, offer.units, lanes, *len) {
             Ok(upload) => {
                 let session = offer.session;
-                self.tell(ToCoordinator::Offer { session, upload }).await
+                let offer = ToCoordinator::Offer { session, upload };
+                let input = Input::Offered(self.from.clone(), offer, bytes);
+                self.shared.hub.send(input).await.map_err(|_| ())
             }
             Err(error) => {
                 self.refused(format!("its result is no result: {error}"));
@@ -339,7 +341,7 @@ impl Talk {
                     .meters
                     .uploaded(self.from.peer, name.len(), began.elapsed());
                 // A hub that is gone needs no word.
-                let _ = self.take(offer, &bytes).await;
+                let _ = self.take(offer, bytes.into()).await;
             }
             (Err(FetchError::Blob(error)), _) => drop(self.refused(error)),
             (result, Err(arriving)) => {

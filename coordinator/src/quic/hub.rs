@@ -27,6 +27,8 @@ pub(super) enum Input {
     Connected(Speaker, Outlet),
     /// A node said something.
     Heard(Speaker, ToCoordinator),
+    /// A node offered a result, which came as these bytes.
+    Offered(Speaker, ToCoordinator, Vec<u8>),
     /// A connection ended, for this reason.
     Gone(Peer, String),
     /// The journal is safe up to a record, or could not be made safe.
@@ -38,6 +40,13 @@ pub(super) enum Input {
 /// What decides: a conductor, or the prelude before there is one.
 pub(super) trait Mind {
     fn hear(&mut self, now: Time, from: &Speaker, message: ToCoordinator) -> Result<(), RunError>;
+    fn hear_offer(
+        &mut self,
+        now: Time,
+        from: &Speaker,
+        offer: ToCoordinator,
+        body: Vec<u8>,
+    ) -> Result<(), RunError>;
     fn gone(&mut self, peer: Peer);
     fn tick(&mut self, now: Time) -> Result<(), RunError>;
     fn synced(&mut self, now: Time, record: u64) -> Result<(), RunError>;
@@ -65,6 +74,16 @@ pub trait Durable: Archive {
 impl<A: Durable> Mind for Conductor<A> {
     fn hear(&mut self, now: Time, from: &Speaker, message: ToCoordinator) -> Result<(), RunError> {
         Self::hear(self, now, from, message)
+    }
+
+    fn hear_offer(
+        &mut self,
+        now: Time,
+        from: &Speaker,
+        offer: ToCoordinator,
+        body: Vec<u8>,
+    ) -> Result<(), RunError> {
+        Self::hear_offer(self, now, from, offer, body)
     }
 
     fn gone(&mut self, peer: Peer) {
@@ -146,6 +165,16 @@ impl Mind for Prelude {
         self.dispatch.hear(now, from, message);
         self.obey();
         Ok(())
+    }
+
+    fn hear_offer(
+        &mut self,
+        now: Time,
+        from: &Speaker,
+        offer: ToCoordinator,
+        _: Vec<u8>,
+    ) -> Result<(), RunError> {
+        self.hear(now, from, offer)
     }
 
     fn gone(&mut self, peer: Peer) {
@@ -238,6 +267,7 @@ impl Hub {
                 Ok(())
             }
             Input::Heard(from, message) => mind.hear(now, &from, message),
+            Input::Offered(from, offer, body) => mind.hear_offer(now, &from, offer, body),
             Input::Gone(peer, reason) => {
                 if let Some((speaker, _)) = self.peers.remove(&peer) {
                     tracing::info!(node = %speaker.name, %reason, "connection ended");

@@ -13,7 +13,7 @@ pub const JOURNAL: &str = "journal.wal";
 const HEAD: usize = 12;
 
 /// One thing that the machine was told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// First record: what the log belongs to.
     Begin {
@@ -100,12 +100,35 @@ impl Journal {
     }
 }
 
+/// What stands before a body, which follows as it is.
+#[derive(Serialize, Deserialize)]
+enum Head {
+    Begin { run: Fingerprint, rounds: u64 },
+    Upload { ticket: Ticket, units: Vec<UnitId> },
+    Close { ticket: Ticket },
+}
+
 fn framed(record: &Record) -> Vec<u8> {
-    let payload = codec::encode(record);
-    let mut bytes = Vec::with_capacity(HEAD + payload.len());
-    bytes.extend((payload.len() as u64).to_le_bytes());
-    bytes.extend(checksum(&payload));
-    bytes.extend(payload);
+    let (head, body): (Head, &[u8]) = match record {
+        &Record::Begin { run, rounds } => (Head::Begin { run, rounds }, &[]),
+        Record::Upload {
+            ticket,
+            units,
+            body,
+        } => {
+            let (ticket, units) = (*ticket, units.clone());
+            (Head::Upload { ticket, units }, body)
+        }
+        &Record::Close { ticket } => (Head::Close { ticket }, &[]),
+    };
+    let head = codec::encode(&head);
+    let mut bytes = Vec::with_capacity(HEAD + head.len() + body.len());
+    bytes.extend(((head.len() + body.len()) as u64).to_le_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(head);
+    bytes.extend(body);
+    let sum = checksum(&bytes[HEAD..]);
+    bytes[8..HEAD].copy_from_slice(&sum);
     bytes
 }
 
@@ -117,7 +140,7 @@ fn checksum(payload: &[u8]) -> [u8; 4] {
 }
 
 /// The records at the beginning of `bytes` that are whole, and how many bytes they take.
-fn read(bytes: &[u8]) -> (Vec<Record>, usize) {
+pub fn read(bytes: &[u8]) -> (Vec<Record>, usize) {
     let (mut records, mut at) = (Vec::new(), 0);
     while let Some((record, used)) = first(&bytes[at..]) {
         records.push(record);
@@ -133,7 +156,19 @@ fn first(bytes: &[u8]) -> Option<(Record, usize)> {
     if checksum(payload) != head[8..] {
         return None;
     }
-    Some((codec::decode(payload).ok()?, HEAD + len))
+    let (head, used) = codec::decode_first::<Head, { codec::LIMIT }>(payload).ok()?;
+    let body = &payload[used..];
+    let record = match head {
+        Head::Upload { ticket, units } => Record::Upload {
+            ticket,
+            units,
+            body: body.to_vec(),
+        },
+        Head::Begin { run, rounds } if body.is_empty() => Record::Begin { run, rounds },
+        Head::Close { ticket } if body.is_empty() => Record::Close { ticket },
+        Head::Begin { .. } | Head::Close { .. } => return None,
+    };
+    Some((record, HEAD + len))
 }
 
 #[cfg(test)]

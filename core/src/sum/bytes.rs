@@ -72,14 +72,16 @@ impl Accumulator {
                 return Err("a block of values wider than 16 bytes");
             }
             let packed = rest.take(width * hi.len()).ok_or("it ends early")?;
+            let mut largest = 0;
             for (index, (hi, lo)) in hi.iter_mut().zip(lo).enumerate() {
-                let value = read_value(&packed[index * width..(index + 1) * width]) << shift;
+                let value = read_value(packed, index * width, width) << shift;
                 let high = value >> LO_BITS;
-                if high.unsigned_abs() >= u128::from(HI_LIMIT) {
-                    return Err("a value beyond what a sum can hold");
-                }
+                largest |= high.unsigned_abs();
                 *hi = high as i64;
                 *lo = (value & ((1 << LO_BITS) - 1)) as i64;
+            }
+            if largest >= u128::from(HI_LIMIT) {
+                return Err("a value beyond what a sum can hold");
             }
         }
         self.since_carry = CARRIED;
@@ -88,41 +90,62 @@ impl Accumulator {
 }
 
 fn joined(hi: i64, lo: i64) -> i128 {
-    let (hi, lo) = carried(hi, lo);
     (i128::from(hi) << LO_BITS) | i128::from(lo)
 }
 
 fn write_block(hi: &[i64], lo: &[i64], out: &mut Vec<u8>) {
-    let (mut any, mut magnitude) = (0_i128, 0_i128);
-    let mut values = [0_i128; BLOCK];
-    for ((value, &hi), &lo) in values.iter_mut().zip(hi).zip(lo) {
-        *value = joined(hi, lo);
-        any |= *value;
-        magnitude |= *value ^ (*value >> 127);
+    let (mut highs, mut lows) = ([0_i64; BLOCK], [0_i64; BLOCK]);
+    let (mut any_hi, mut any_lo, mut size_hi, mut size_lo) = (0, 0, 0, 0);
+    let carries = hi.iter().zip(lo).map(|(&hi, &lo)| carried(hi, lo));
+    for ((high, low), (hi, lo)) in highs.iter_mut().zip(&mut lows).zip(carries) {
+        (*high, *low) = (hi, lo);
+        let sign = hi >> 63;
+        any_hi |= hi;
+        any_lo |= lo;
+        size_hi |= hi ^ sign;
+        size_lo |= lo ^ (sign & ((1 << LO_BITS) - 1));
     }
+    let (any, size) = (joined(any_hi, any_lo), joined(size_hi, size_lo));
     let shift = if any == 0 { 0 } else { any.trailing_zeros() };
     // One bit more than the magnitude, for the sign.
     let bits = if any == 0 {
         0
     } else {
-        129 - magnitude.leading_zeros() - shift.min(128 - magnitude.leading_zeros())
+        1 + (128 - size.leading_zeros()).saturating_sub(shift)
     };
     let width = (bits as usize).div_ceil(8);
     out.extend([shift as u8, width as u8]);
     let start = out.len();
     // Whole words are written one over the end of the other; what the last one has too much is cut off.
     out.resize(start + width * hi.len() + WIDEST, 0);
-    for (index, value) in values[..hi.len()].iter().enumerate() {
-        let at = start + index * width;
-        out[at..at + WIDEST].copy_from_slice(&(value >> shift).to_le_bytes());
+    let packed = &mut out[start..];
+    let values = highs.iter().zip(&lows).take(hi.len());
+    if width <= 8 {
+        for (index, (&hi, &lo)) in values.enumerate() {
+            let word = (joined(hi, lo) >> shift) as u64;
+            packed[index * width..][..8].copy_from_slice(&word.to_le_bytes());
+        }
+    } else {
+        for (index, (&hi, &lo)) in values.enumerate() {
+            let word = joined(hi, lo) >> shift;
+            packed[index * width..][..WIDEST].copy_from_slice(&word.to_le_bytes());
+        }
     }
     out.truncate(start + width * hi.len());
 }
 
-fn read_value(bytes: &[u8]) -> i128 {
+/// The integer of `width` bytes that begins at a place.
+#[inline]
+fn read_value(packed: &[u8], at: usize, width: usize) -> i128 {
+    if let (1..=8, Some(word)) = (width, packed.get(at..at + 8)) {
+        let word = i64::from_le_bytes(word.try_into().expect("it is 8 bytes long"));
+        let unused = 64 - 8 * width as u32;
+        return i128::from((word << unused) >> unused);
+    }
+    let bytes = &packed[at..at + width];
     let sign = bytes.last().is_some_and(|b| b & 0x80 != 0);
     let mut word = [if sign { 0xff } else { 0 }; WIDEST];
-    word[..bytes.len()].copy_from_slice(bytes);
+    word[..width].copy_from_slice(bytes);
     i128::from_le_bytes(word)
 }
 

@@ -22,6 +22,8 @@ use std::{
 
 /// Streams that a peer may have open at once: the control stream and transfers.
 const STREAMS: u32 = 16;
+/// Bytes of a packet between two processes of one host; ten of them are what the system takes at a time.
+const LOOPBACK_PACKET: u16 = 6400;
 /// Bytes of datagrams before their connection is accepted, per connection.
 const INCOMING_BYTES: u64 = 64 << 10;
 
@@ -87,7 +89,7 @@ impl Keys {
     }
 }
 
-fn transport(settings: &Transport) -> TransportConfig {
+fn transport(settings: &Transport, loopback: bool) -> TransportConfig {
     let mut config = TransportConfig::default();
     let idle = Duration::from_secs(settings.idle_s);
     config
@@ -103,34 +105,41 @@ fn transport(settings: &Transport) -> TransportConfig {
         Congestion::Bbr => config.congestion_controller_factory(Arc::new(BbrConfig::default())),
     };
     let mtu = settings.mtu_discovery.then(MtuDiscoveryConfig::default);
-    config.mtu_discovery_config(mtu);
+    if loopback {
+        // Nothing on the way can be smaller.
+        config
+            .initial_mtu(LOOPBACK_PACKET)
+            .mtu_discovery_config(None);
+    } else {
+        config.mtu_discovery_config(mtu);
+    }
     config
 }
 
-/// How a coordinator's connections behave.
-pub fn server_transport(settings: &Transport) -> TransportConfig {
-    transport(settings)
+/// How a coordinator's connections behave; `loopback` where nodes can be on this host only.
+pub fn server_transport(settings: &Transport, loopback: bool) -> TransportConfig {
+    transport(settings, loopback)
 }
 
 /// How a node's connections behave; nodes keep connections alive, also through address translation.
-pub fn client_transport(settings: &Transport) -> TransportConfig {
-    let mut config = transport(settings);
+pub fn client_transport(settings: &Transport, loopback: bool) -> TransportConfig {
+    let mut config = transport(settings, loopback);
     config.keep_alive_interval(Some(Duration::from_secs(settings.keep_alive_s)));
     config
 }
 
 /// A coordinator's configuration with these settings and limits.
-pub fn configure_server(config: &mut ServerConfig, settings: &Transport) {
+pub fn configure_server(config: &mut ServerConfig, settings: &Transport, loopback: bool) {
     config
-        .transport_config(Arc::new(server_transport(settings)))
+        .transport_config(Arc::new(server_transport(settings, loopback)))
         .max_incoming(4 * settings.handshakes)
         .incoming_buffer_size(INCOMING_BYTES)
         .incoming_buffer_size_total(INCOMING_BYTES * settings.handshakes as u64);
 }
 
 /// A node's configuration with these settings.
-pub fn configure_client(config: &mut ClientConfig, settings: &Transport) {
-    config.transport_config(Arc::new(client_transport(settings)));
+pub fn configure_client(config: &mut ClientConfig, settings: &Transport, loopback: bool) {
+    config.transport_config(Arc::new(client_transport(settings, loopback)));
 }
 
 /// An endpoint on a real socket, with the buffers that the settings ask for, as far as the system grants them.
@@ -150,6 +159,11 @@ pub fn bind(
         send = buffers.send_buffer_size().unwrap_or(0),
         "socket buffers granted"
     );
-    let config = keys.map_or_else(EndpointConfig::default, Keys::config);
+    let mut config = keys.map_or_else(EndpointConfig::default, Keys::config);
+    if address.ip().is_loopback() {
+        config
+            .max_udp_payload_size(LOOPBACK_PACKET)
+            .map_err(io::Error::other)?;
+    }
     Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
 }

@@ -58,7 +58,8 @@ impl StackFaults {
     pub fn drawn(seed: u64) -> Self {
         let purpose = Purpose::named("lyceum.stack.faults");
         let mut rng = Seed(seed).stream(purpose, Ticket(0), None);
-        let mut share = |most: f64| Fraction::new(rng.random_range(0.0..=most)).unwrap_or_else(none);
+        let mut share =
+            |most: f64| Fraction::new(rng.random_range(0.0..=most)).unwrap_or_else(none);
         let (loss, duplicate, reorder) = (share(0.05), share(0.02), share(0.02));
         let delay_micros = rng.random_range(500..60_000);
         Self {

@@ -49,7 +49,13 @@ pub fn stack_world(
     let identities = identities(faults.nodes)?;
     runtime.block_on(async {
         let net = SimNet::new(Seed(seed), faults.link.clone());
-        let processes = Processes::new(ground.clone(), faults.clone(), seed, net.clone(), identities);
+        let processes = Processes::new(
+            ground.clone(),
+            faults.clone(),
+            seed,
+            net.clone(),
+            identities,
+        );
         let end = tokio::time::timeout(BOUND, processes.run()).await;
         let (fingerprint, complaints) = match end {
             Ok(end) => end,

@@ -97,7 +97,10 @@ impl Processes {
     }
 
     fn complain(&self, complaint: String) {
-        let mut all = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         all.push(complaint);
     }
 
@@ -110,10 +113,16 @@ impl Processes {
             1 => Directions::AToB,
             _ => Directions::BToA,
         };
-        sleep(micros(rng.random_range(0..self.faults.trouble_micros.max(1)))).await;
+        sleep(micros(
+            rng.random_range(0..self.faults.trouble_micros.max(1)),
+        ))
+        .await;
         let (a, b) = (coordinator_address(), node_address(node));
         self.net.partition(a, b, directions, true);
-        sleep(micros(rng.random_range(0..self.faults.partition_micros.max(1)))).await;
+        sleep(micros(
+            rng.random_range(0..self.faults.partition_micros.max(1)),
+        ))
+        .await;
         self.net.partition(a, b, directions, false);
     }
 
@@ -160,7 +169,7 @@ impl Processes {
             .map_err(|e| failed(&e))?;
         let mut client =
             quinn_client(&self.identities.nodes[node as usize - 1]).map_err(|e| failed(&e))?;
-        let mut transport = client_transport(&Transport::default());
+        let mut transport = client_transport(&Transport::default(), false);
         plain_packets(&mut transport);
         client.transport_config(Arc::new(transport));
         let locate: Locate = Arc::new(|| Box::pin(async { Ok(coordinator_address()) }));
@@ -227,12 +236,16 @@ impl Processes {
         let revocations = Arc::new(Revocations::none());
         let mut server = quinn_server(&self.identities.coordinator, revocations.clone())
             .map_err(|e| failed(&e))?;
-        let mut settings = server_transport(&transport);
+        let mut settings = server_transport(&transport, false);
         plain_packets(&mut settings);
         server.transport_config(Arc::new(settings));
         let endpoint = self
             .net
-            .endpoint(coordinator_address(), endpoint_config(Seed(self.seed), label), Some(server))
+            .endpoint(
+                coordinator_address(),
+                endpoint_config(Seed(self.seed), label),
+                Some(server),
+            )
             .map_err(|e| failed(&e))?;
         let mut shelf = Shelf::new(self.disk.clone(), ground.layout().clone(), ground.digest());
         let incarnation = shelf.incarnation()?;
@@ -324,7 +337,8 @@ impl Archive for SlowShelf {
 
 impl Durable for SlowShelf {
     fn syncing(&mut self) -> Syncing {
-        let (disk, covered, sync) = (self.shelf.disk(), self.shelf.disk().covered(), self.sync);
+        let disk = self.shelf.disk().clone();
+        let (covered, sync) = (disk.covered(), self.sync);
         Box::pin(async move {
             sleep(sync).await;
             disk.synced(covered)

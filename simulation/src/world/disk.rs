@@ -4,7 +4,12 @@ use super::Counters;
 use lyceum_coordinator::run::{Storage, journal::JOURNAL};
 use lyceum_core::{Purpose, Seed, Stream, Ticket};
 use rand::RngExt;
-use std::{cell::RefCell, collections::BTreeMap, io, path::PathBuf, rc::Rc};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 /// One file. Replacing makes another file, so a sync of the one before does nothing for it.
 #[derive(Default)]
@@ -17,7 +22,7 @@ struct File {
 
 /// What of a file a sync that begins now will make safe.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Covered {
+pub(crate) struct Covered {
     number: u64,
     bytes: usize,
 }
@@ -37,12 +42,16 @@ struct State {
 
 /// A handle to the coordinator's disk; it outlives the process.
 #[derive(Clone)]
-pub(super) struct Disk(Rc<RefCell<State>>);
+pub(crate) struct Disk(Arc<Mutex<State>>);
 
 impl Disk {
-    pub(super) fn new(seed: u64, crash_at: Option<u64>) -> Self {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn new(seed: u64, crash_at: Option<u64>) -> Self {
         let rng = Seed(seed).stream(Purpose::named("lyceum.world.disk"), Ticket(0), None);
-        Self(Rc::new(RefCell::new(State {
+        Self(Arc::new(Mutex::new(State {
             files: BTreeMap::new(),
             replaced: 0,
             rng,
@@ -55,22 +64,22 @@ impl Disk {
         })))
     }
 
-    pub(super) fn fill(&self, full: bool) {
-        self.0.borrow_mut().full = full;
+    pub(crate) fn fill(&self, full: bool) {
+        self.lock().full = full;
     }
 
     /// Storage operations so far.
-    pub(super) fn writes(&self) -> u64 {
-        self.0.borrow().writes
+    pub(crate) fn writes(&self) -> u64 {
+        self.lock().writes
     }
 
     /// Whether the process has died at a storage operation.
-    pub(super) fn is_dead(&self) -> bool {
-        self.0.borrow().dead
+    pub(crate) fn is_dead(&self) -> bool {
+        self.lock().dead
     }
 
-    pub(super) fn covered(&self) -> Covered {
-        let state = self.0.borrow();
+    pub(crate) fn covered(&self) -> Covered {
+        let state = self.lock();
         let file = state.files.get(JOURNAL);
         Covered {
             number: file.map_or(0, |f| f.number),
@@ -79,8 +88,8 @@ impl Disk {
     }
 
     /// A sync of the journal is complete, if the process does not die in it.
-    pub(super) fn synced(&self, covered: Covered) -> io::Result<()> {
-        let mut state = self.0.borrow_mut();
+    pub(crate) fn synced(&self, covered: Covered) -> io::Result<()> {
+        let mut state = self.lock();
         if state.operation()? && state.rng.random() {
             return Err(died());
         }
@@ -92,8 +101,8 @@ impl Disk {
     }
 
     /// The process is gone: of what was not synced a part survives, whatever part.
-    pub(super) fn crash(&self, counters: &mut Counters) {
-        let mut guard = self.0.borrow_mut();
+    pub(crate) fn crash(&self, counters: &mut Counters) {
+        let mut guard = self.lock();
         let state = &mut *guard;
         state.dead = false;
         for file in state.files.values_mut() {
@@ -113,14 +122,14 @@ impl Disk {
     }
 
     /// From now on everything reads back as it is.
-    pub(super) fn heal(&self) {
-        self.0.borrow_mut().flipped = None;
+    pub(crate) fn heal(&self) {
+        self.lock().flipped = None;
     }
 
     /// Flips a bit of the journal's end, for as long as it reads like that: of what was not safe or, with `rot`, of its
     /// last quarter. Says whether something safe was hit.
-    pub(super) fn flip(&self, rot: bool, counters: &mut Counters) -> bool {
-        let mut guard = self.0.borrow_mut();
+    pub(crate) fn flip(&self, rot: bool, counters: &mut Counters) -> bool {
+        let mut guard = self.lock();
         let state = &mut *guard;
         state.flipped = None;
         let Some(file) = state.files.get(JOURNAL) else {
@@ -175,7 +184,7 @@ fn is_full() -> io::Error {
 
 impl Storage for Disk {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let state = self.0.borrow();
+        let state = self.lock();
         let mut bytes = state.files.get(name).map(|f| f.bytes.clone());
         if let (Some((at, bit)), JOURNAL, Some(bytes)) = (state.flipped, name, bytes.as_mut())
             && let Some(byte) = bytes.get_mut(at)
@@ -186,7 +195,7 @@ impl Storage for Disk {
     }
 
     fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.lock();
         let dies = state.operation()?;
         if dies && state.rng.random() {
             return Err(died());
@@ -199,7 +208,7 @@ impl Storage for Disk {
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut guard = self.0.borrow_mut();
+        let mut guard = self.lock();
         let state = &mut *guard;
         let dies = state.operation()?;
         let written = match dies || state.full {
@@ -217,7 +226,7 @@ impl Storage for Disk {
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
-        let mut guard = self.0.borrow_mut();
+        let mut guard = self.lock();
         let state = &mut *guard;
         let dies = state.operation()?;
         if dies && state.rng.random() {
@@ -230,7 +239,7 @@ impl Storage for Disk {
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.lock();
         let dies = state.operation()?;
         let folder = format!("{name}/");
         state

@@ -56,39 +56,43 @@ impl Ground {
         !matches!(self.scenario.deadline, Some(Deadline::Close(_)))
     }
 
-    pub(super) fn machine(&self) -> RoundMachine {
+    pub(crate) fn node(&self) -> Arc<Node> {
+        self.node.clone()
+    }
+
+    pub(crate) fn machine(&self) -> RoundMachine {
         self.prepared.machine(&self.scenario)
     }
 
-    pub(super) fn rounds(&self) -> u64 {
+    pub(crate) fn rounds(&self) -> u64 {
         self.scenario.run.rounds.get() as u64
     }
 
-    pub(super) fn lanes(&self) -> Vec<Lane> {
+    pub(crate) fn lanes(&self) -> Vec<Lane> {
         self.node.lanes()
     }
 
-    pub(super) fn layout(&self) -> &Layout {
+    pub(crate) fn layout(&self) -> &Layout {
         self.prepared.network.layout()
     }
 
-    pub(super) fn digest(&self) -> Fingerprint {
+    pub(crate) fn digest(&self) -> Fingerprint {
         self.prepared.digest
     }
 
-    pub(super) fn data(&self) -> Fingerprint {
+    pub(crate) fn data(&self) -> Fingerprint {
         self.prepared.data
     }
 
     /// Microseconds after which late clients are given to a second node.
-    pub(super) fn reassign(&self) -> Option<u64> {
+    pub(crate) fn reassign(&self) -> Option<u64> {
         match &self.scenario.deadline {
             Some(Deadline::Reassign(reassign)) => Some((reassign.after_s.get() * 1e6) as u64),
             _ => None,
         }
     }
 
-    pub(super) fn admission(&self) -> Admission {
+    pub(crate) fn admission(&self) -> Admission {
         Admission {
             scenario: self.text.clone(),
             digest: self.digest(),
@@ -117,7 +121,7 @@ impl Lab {
     }
 
     /// The result of one unit. Wall times are left out: worlds have none.
-    pub(super) fn unit(&mut self, assignment: &Assignment) -> Result<Arc<Upload>, RunError> {
+    pub(crate) fn unit(&mut self, assignment: &Assignment) -> Result<Arc<Upload>, RunError> {
         let key = key(assignment);
         if let Some(upload) = self.known.get(&key) {
             return Ok(upload.clone());
@@ -134,7 +138,7 @@ impl Lab {
 
     /// The result of several units of training as one upload; sums are exact, so it is what working through them in one
     /// go gives.
-    pub(super) fn batch(&mut self, units: &[Assignment]) -> Result<Upload, RunError> {
+    pub(crate) fn batch(&mut self, units: &[Assignment]) -> Result<Upload, RunError> {
         let mut rest: VecDeque<_> = units.iter().collect();
         let first = rest.pop_front();
         let first = first.ok_or_else(|| RunError::Worker("a batch of no units".into()))?;
@@ -156,7 +160,7 @@ impl Lab {
     }
 
     /// Training steps in the result of a unit.
-    pub(super) fn steps(&mut self, unit: &Assignment) -> Result<u64, RunError> {
+    pub(crate) fn steps(&mut self, unit: &Assignment) -> Result<u64, RunError> {
         Ok(match &self.unit(unit)?.payload {
             Payload::Trained(trained) => trained.reports.iter().map(|r| r.steps).sum(),
             _ => 0,

@@ -20,6 +20,9 @@ mod report;
 mod shelf;
 mod workers;
 
+pub(crate) use disk::Disk;
+pub(crate) use shelf::Shelf;
+
 pub use checks::{Property, Violation};
 pub use events::World;
 pub use faults::Faults;

@@ -15,7 +15,7 @@ use lyceum_core::{Event, Fingerprint, Layout, Params, Round};
 const INCARNATION: &str = "incarnation";
 
 /// Where a coordinator process of a world keeps its run.
-pub(super) struct Shelf {
+pub(crate) struct Shelf {
     disk: Disk,
     layout: Layout,
     run: Fingerprint,
@@ -25,7 +25,7 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    pub(super) fn new(disk: Disk, layout: Layout, run: Fingerprint) -> Self {
+    pub(crate) fn new(disk: Disk, layout: Layout, run: Fingerprint) -> Self {
         Self {
             disk,
             layout,
@@ -35,8 +35,13 @@ impl Shelf {
         }
     }
 
+    /// The disk that it stands on.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
     /// Counts one process more, and says which one it is.
-    pub(super) fn incarnation(&mut self) -> Result<u32, RunError> {
+    pub(crate) fn incarnation(&mut self) -> Result<u32, RunError> {
         let path = self.disk.path(INCARNATION);
         let bytes = self.disk.read(INCARNATION).map_err(RunError::file(path))?;
         let before = bytes.and_then(|b| b.first_chunk().copied());
@@ -46,7 +51,7 @@ impl Shelf {
     }
 
     /// Takes a machine back to the last checkpoint.
-    pub(super) fn restore(&self, machine: &mut RoundMachine) -> Result<(), RunError> {
+    pub(crate) fn restore(&self, machine: &mut RoundMachine) -> Result<(), RunError> {
         if let Some(latest) = Latest::read(&self.disk)? {
             let snapshot = latest.snapshot(&self.disk, &self.layout)?;
             let path = self.disk.path("checkpoint");
@@ -57,7 +62,7 @@ impl Shelf {
     }
 
     /// The last checkpoint.
-    pub(super) fn latest(&self) -> Result<Option<Latest>, RunError> {
+    pub(crate) fn latest(&self) -> Result<Option<Latest>, RunError> {
         Latest::read(&self.disk)
     }
 }
