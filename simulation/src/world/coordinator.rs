@@ -81,9 +81,12 @@ impl World<'_> {
             ..Pace::default()
         };
         let (admission, lanes) = (ground.admission(), ground.lanes());
+        let dispatch = Dispatch::new(pace, admission, lanes.clone(), incarnation);
+        #[cfg(feature = "mutants")]
+        let dispatch = dispatch.mistaken(self.mutant);
         let parts = Parts {
             machine,
-            dispatch: Dispatch::new(pace, admission, lanes.clone(), incarnation),
+            dispatch,
             archive: shelf,
             run: ground.digest(),
             rounds: ground.rounds(),
@@ -92,8 +95,6 @@ impl World<'_> {
                 every: self.faults.save_micros,
                 journal_bytes: self.faults.journal_bytes,
             },
-            #[cfg(feature = "mutants")]
-            mutant: self.mutant,
         };
         Conductor::start(now, parts)
     }
