@@ -142,9 +142,6 @@ pub struct Parts<A> {
     pub lanes: Vec<Lane>,
     /// When checkpoints are made.
     pub saving: Saving,
-    /// The mistake that is built in.
-    #[cfg(feature = "mutants")]
-    pub mutant: crate::Mutant,
 }
 
 impl<A: Archive> Conductor<A> {
@@ -152,6 +149,8 @@ impl<A: Archive> Conductor<A> {
     pub fn start(now: Time, mut parts: Parts<A>) -> Result<Self, RunError> {
         let done = parts.machine.rounds_done();
         let (journal, records) = Journal::open(parts.archive.storage(), parts.run, done)?;
+        #[cfg(feature = "mutants")]
+        let mutant = parts.dispatch.mutant;
         let mut conductor = Self {
             machine: parts.machine,
             dispatch: parts.dispatch,
@@ -175,10 +174,12 @@ impl<A: Archive> Conductor<A> {
             over: false,
             commands: VecDeque::new(),
             #[cfg(feature = "mutants")]
-            mutant: parts.mutant,
+            mutant,
         };
         #[cfg(feature = "mutants")]
-        conductor.mutate();
+        {
+            conductor.machine.mutant = mutant;
+        }
         // What an earlier process appended may be in the system's hands still.
         let synced = conductor.archive.storage().sync(JOURNAL);
         let path = conductor.archive.storage().path(JOURNAL);
@@ -196,12 +197,6 @@ impl<A: Archive> Conductor<A> {
         conductor.dispatch.assign(now, assignments);
         conductor.obey(now)?;
         Ok(conductor)
-    }
-
-    #[cfg(feature = "mutants")]
-    fn mutate(&mut self) {
-        self.machine.mutant = self.mutant;
-        self.dispatch.mutant = self.mutant;
     }
 
     fn replay(&mut self, now: Time, record: Record) -> Result<Vec<Assignment>, RunError> {

@@ -19,7 +19,7 @@ pub(crate) struct FlatLayers {
 }
 
 /// What a layer needs to be walked back.
-#[expect(
+#[allow(
     clippy::large_enum_variant,
     reason = "a handful live at a time, and a box would cost each step"
 )]

@@ -165,6 +165,13 @@ impl Dispatch {
         }
     }
 
+    /// Builds a mistake in, here and in the conductor that gets this dispatch.
+    #[cfg(feature = "mutants")]
+    pub fn mistaken(mut self, mutant: crate::Mutant) -> Self {
+        self.mutant = mutant;
+        self
+    }
+
     /// The next thing to do, if there is one.
     pub fn poll(&mut self) -> Option<Order> {
         self.orders.pop_front()

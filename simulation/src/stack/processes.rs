@@ -276,8 +276,6 @@ impl Processes {
             rounds: ground.rounds(),
             lanes,
             saving: Saving::default(),
-            #[cfg(feature = "mutants")]
-            mutant: Default::default(),
         };
         let (ending, conductor) = service.rounds(parts).await?;
         let fingerprint = conductor.machine().fingerprint();

@@ -8,13 +8,12 @@ use super::{
     shelf::Shelf,
 };
 use lyceum_coordinator::{
-    conductor::{Command, Conductor, Ending, Parts, Saving},
-    dispatch::{Dispatch, Notice, Pace, Peer, Speaker, Standing},
+    conductor::{Conductor, Parts, Saving},
+    dispatch::{Dispatch, Pace, Peer, Speaker, Standing},
     run::RunError,
 };
 use lyceum_core::{Event, Ticket, Time, UnitId};
-use lyceum_network_model::Direction;
-use lyceum_protocol::message::{ToCoordinator, ToNode};
+use lyceum_protocol::message::ToCoordinator;
 
 /// Longest time until a driver hears of the end of a connection that the other side closed, in microseconds.
 const SOON: u64 = 2 * SECOND;
@@ -32,7 +31,7 @@ pub(super) struct Process {
     first_peer: Peer,
     wake: Option<Time>,
     /// When the last sync that was ordered is done.
-    sync_free: Time,
+    pub(super) sync_free: Time,
 }
 
 impl World<'_> {
@@ -82,9 +81,12 @@ impl World<'_> {
             ..Pace::default()
         };
         let (admission, lanes) = (ground.admission(), ground.lanes());
+        let dispatch = Dispatch::new(pace, admission, lanes.clone(), incarnation);
+        #[cfg(feature = "mutants")]
+        let dispatch = dispatch.mistaken(self.mutant);
         let parts = Parts {
             machine,
-            dispatch: Dispatch::new(pace, admission, lanes.clone(), incarnation),
+            dispatch,
             archive: shelf,
             run: ground.digest(),
             rounds: ground.rounds(),
@@ -93,8 +95,6 @@ impl World<'_> {
                 every: self.faults.save_micros,
                 journal_bytes: self.faults.journal_bytes,
             },
-            #[cfg(feature = "mutants")]
-            mutant: self.mutant,
         };
         Conductor::start(now, parts)
     }
@@ -127,7 +127,7 @@ impl World<'_> {
         self.obey_conductor();
     }
 
-    fn coordinator_is_gone(&mut self) {
+    pub(super) fn coordinator_is_gone(&mut self) {
         self.note(2, self.processes);
         self.counters.coordinator_crashes += 1;
         self.coordinator = None;
@@ -196,11 +196,11 @@ impl World<'_> {
         };
         let offered = offered.filter(|(ticket, units)| self.waits_for(*ticket, units));
         self.conduct(|conductor, now| conductor.hear(now, &speaker, message));
-        if let Some((ticket, units)) = offered {
-            if !self.waits_for(ticket, &units) {
-                self.counters.uploads += 1;
-                self.checks.accepted(node, ticket, &units);
-            }
+        if let Some((ticket, units)) = offered
+            && !self.waits_for(ticket, &units)
+        {
+            self.counters.uploads += 1;
+            self.checks.accepted(node, ticket, &units);
         }
         self.obey_conductor();
     }
@@ -289,91 +289,6 @@ impl World<'_> {
             self.obey(command);
         }
         self.rearm_coordinator();
-    }
-
-    fn obey(&mut self, command: Command) {
-        match command {
-            Command::Send(peer, message) => self.send_to_node(peer, message),
-            Command::Close(peer, _) => {
-                self.note(7, peer.0);
-                self.lose_connection(peer);
-            }
-            Command::Sync(record) => self.order_sync(record),
-            Command::Notice(notice) => self.notice(&notice),
-            Command::Over(ending) => self.over(ending),
-        }
-    }
-
-    fn notice(&mut self, notice: &Notice) {
-        match notice {
-            Notice::Joined { .. } | Notice::Unheard { .. } => {}
-            Notice::Lost { .. } => self.counters.lost_nodes += 1,
-            Notice::Late { .. } => self.counters.late_uploads += 1,
-            Notice::Refused { node, reason } => {
-                self.violated(Property::Trusted, format!("{node}: {reason}"));
-            }
-        }
-    }
-
-    fn order_sync(&mut self, record: u64) {
-        let took = self.draw(self.faults.sync_micros);
-        let (now, covered) = (self.queue.now(), self.disk.covered());
-        let Some(coordinator) = self.coordinator.as_mut() else {
-            return;
-        };
-        let done = Time(coordinator.sync_free.max(now).0 + took);
-        coordinator.sync_free = done;
-        let process = self.processes;
-        self.queue.at(
-            done,
-            Happening::Synced {
-                process,
-                record,
-                covered,
-            },
-        );
-    }
-
-    fn send_to_node(&mut self, peer: Peer, message: ToNode) {
-        let (now, node) = (self.queue.now(), self.peers[peer.0 as usize]);
-        let kind = match &message {
-            ToNode::Welcome(_) => 10,
-            ToNode::Refuse(_) => 11,
-            ToNode::Assign { assignment, .. } => {
-                self.checks.assigned(now, node, assignment);
-                12
-            }
-            ToNode::Pulse(pulse) => {
-                self.checks.pulse(node, pulse);
-                13
-            }
-            ToNode::Finished { .. } => 14,
-        };
-        self.note(kind, peer.0);
-        for at in self.links[node].send(now, Direction::BToA, 0) {
-            self.queue.at(at, Happening::ToNode(peer, message.clone()));
-        }
-    }
-
-    fn over(&mut self, ending: Ending) {
-        let Some(process) = self.coordinator.as_mut() else {
-            return;
-        };
-        if ending == Ending::Finished {
-            let fingerprint = process.conductor.machine().fingerprint();
-            self.fingerprint = Some(fingerprint);
-            let kept = process.conductor.archive().latest();
-            let kept = kept.ok().flatten().map(|latest| latest.fingerprint);
-            if kept != Some(fingerprint) {
-                let facts = format!("{kept:?} is on disk, {fingerprint} is the result");
-                self.violated(Property::Kept, facts);
-            }
-        }
-        if ending == Ending::Paused {
-            self.counters.pauses += 1;
-            return self.coordinator_is_gone();
-        }
-        self.ending = Some(ending);
     }
 
     fn rearm_coordinator(&mut self) {

@@ -103,7 +103,7 @@ pub struct World<'a> {
 impl<'a> World<'a> {
     /// Runs a scenario in the world of a seed.
     pub fn run(ground: &'a Ground, lab: &'a mut Lab, faults: &Faults, seed: u64) -> Outcome {
-        Self::new(ground, lab, faults, seed).to_the_end()
+        Self::new(ground, lab, faults, seed).until_the_end()
     }
 
     /// Runs a scenario with a mistake built in.
@@ -117,7 +117,7 @@ impl<'a> World<'a> {
     ) -> Outcome {
         let mut world = Self::new(ground, lab, faults, seed);
         world.mutant = mutant;
-        world.to_the_end()
+        world.until_the_end()
     }
 
     fn new(ground: &'a Ground, lab: &'a mut Lab, faults: &Faults, seed: u64) -> Self {
@@ -221,7 +221,7 @@ impl<'a> World<'a> {
         self.queue.at(Time(until), what(false));
     }
 
-    fn to_the_end(mut self) -> Outcome {
+    fn until_the_end(mut self) -> Outcome {
         let bound = self.faults.trouble_micros + PATIENCE;
         while self.ending.is_none() {
             let happens = self.queue.pop();

@@ -9,6 +9,7 @@
 //! **Invariant:** no clock, no thread, no file and no socket in a world: scenario, faults and seed decide everything.
 
 mod checks;
+mod commands;
 mod coordinator;
 mod disk;
 mod events;

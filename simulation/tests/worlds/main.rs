@@ -54,13 +54,13 @@ fn read(overrides: &[&str]) -> Scenario {
 
 fn ground(scenario: &Scenario) -> (Ground, Lab) {
     let ground = Ground::new(scenario, &registry(), &[]).unwrap_or_else(|e| panic!("{e}"));
-    let lab = Lab::new(&ground).unwrap();
+    let lab = Lab::new(&ground).unwrap_or_else(|e| panic!("{e}"));
     (ground, lab)
 }
 
 /// The fingerprint of a run in one process.
 fn in_process(scenario: &Scenario) -> Fingerprint {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder for the run");
     let settings = Settings {
         threads: 2,
         out: folder.path().join("run"),
