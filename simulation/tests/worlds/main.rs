@@ -3,6 +3,7 @@
 #[cfg(feature = "mutants")]
 mod mutants;
 mod promises;
+mod stack;
 
 use lyceum_core::{Event, Fingerprint};
 use lyceum_scenarios::{Registry, Scenario};

@@ -1,0 +1,38 @@
+//! The whole stack: real quinn and real TLS over a simulated network.
+
+use crate::{in_process, read, registry};
+use lyceum_simulation::{
+    stack::{StackFaults, stack_world},
+    world::Ground,
+};
+use std::sync::Arc;
+
+#[test]
+fn ten_worlds_of_the_whole_stack_end_with_the_fingerprint_of_one_process() {
+    for (overrides, seeds) in [(&[][..], 0..5), (&["strategy.scaffold={}"][..], 5..10)] {
+        let scenario = read(overrides);
+        let ground = Arc::new(Ground::new(&scenario, &registry(), &[]).unwrap());
+        let wanted = Some(in_process(&scenario));
+        for seed in seeds {
+            let faults = StackFaults::drawn(seed);
+            let outcome = stack_world(&ground, &faults, seed).unwrap();
+            assert_eq!(
+                (outcome.fingerprint, &outcome.complaints[..]),
+                (wanted, &[][..]),
+                "seed {seed}: {faults:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_packets() {
+    let ground = Arc::new(Ground::new(&read(&[]), &registry(), &[]).unwrap());
+    let world = |seed| stack_world(&ground, &StackFaults::drawn(seed), seed).unwrap();
+    for seed in [3, 4] {
+        let first = world(seed);
+        assert!(first.packets > 100, "{first:?}");
+        assert_eq!(first, world(seed));
+    }
+    assert_ne!(world(3).trace, world(4).trace);
+}
