@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Node(NodeArguments),
     /// Make and revoke the certificates of coordinators, nodes and real clients
     Identity(IdentityArguments),
+    /// Run a scenario in simulated worlds of faults, and see that its result does not change
+    Simulate(Simulate),
     /// Ask a coordinator how its run stands
     Status(StatusArguments),
     /// Measure the speed workloads: seconds, arithmetic, memory, overhead
@@ -196,6 +198,39 @@ pub(crate) struct StatusArguments {
     /// Print the JSON as it comes
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Simulate {
+    /// The scenario file
+    pub(crate) file: PathBuf,
+    /// Override a key; may be repeated
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Worlds in which messages are late, lost or doubled, processes die, and disks fail
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) worlds: u64,
+    /// Worlds of the whole stack: real QUIC and TLS over a simulated network
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) stack: u64,
+    /// Seed of the first world of either kind
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) from: u64,
+    /// Only this world of messages, to see a violation again
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["worlds", "stack", "from", "stack_world"])]
+    pub(crate) world: Option<u64>,
+    /// Only this world of the whole stack
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["worlds", "stack", "from"])]
+    pub(crate) stack_world: Option<u64>,
+    /// The same faults in every world: calm, bad-network, crashes or bad-disk [default: drawn from the seed]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) faults: Option<String>,
+    /// Threads; worlds run side by side [default: one per core]
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// Where data sets are looked for; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Vec<PathBuf>,
 }
 
 #[derive(Args)]

@@ -25,6 +25,7 @@ mod output;
 mod progress;
 mod run;
 mod settings;
+mod simulate;
 mod status;
 
 use arguments::{Arguments, Command};
@@ -56,6 +57,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Coordinator(arguments) => coordinator::coordinator(&registry, &arguments, started),
         Command::Node(arguments) => node::node(registry, &arguments),
         Command::Identity(arguments) => identity::identity(&arguments.command),
+        Command::Simulate(arguments) => simulate::simulate(&registry, &arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Bench(arguments) => bench::bench(&registry, &arguments, started),
     };

@@ -64,7 +64,7 @@ impl StackFaults {
         let delay_micros = rng.random_range(500..60_000);
         Self {
             nodes: rng.random_range(1..=4),
-            unit_micros: rng.random_range(1000..200_000),
+            unit_micros: rng.random_range(5_000..400_000),
             link: LinkFaults {
                 delay_micros,
                 jitter_micros: rng.random_range(0..=delay_micros / 4),
@@ -74,11 +74,11 @@ impl StackFaults {
                 reorder_micros: rng.random_range(0..50_000),
                 ..LinkFaults::default()
             },
-            partitions: rng.random_range(0..=2),
-            partition_micros: 25 * SECOND,
-            node_crashes: rng.random_range(0..=2),
-            coordinator_crashes: rng.random_range(0..=2),
-            trouble_micros: 20 * SECOND,
+            partitions: rng.random_range(0..=3),
+            partition_micros: rng.random_range(1..=40) * SECOND,
+            node_crashes: rng.random_range(0..=3),
+            coordinator_crashes: rng.random_range(0..=4),
+            trouble_micros: rng.random_range(1..=8) * SECOND,
             down_micros: 5 * SECOND,
             sync_micros: rng.random_range(100..50_000),
         }

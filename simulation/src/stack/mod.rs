@@ -14,7 +14,7 @@ use crate::{RunError, world::Ground};
 use lyceum_core::{Fingerprint, Seed, Time};
 use lyceum_network_model::SimNet;
 use lyceum_protocol::identity::{Ephemeral, Name, ephemeral};
-use processes::Processes;
+use processes::{Notes, Processes};
 use std::{sync::Arc, time::Duration};
 
 /// A world that has not ended by then, in virtual time, does not end.
@@ -31,8 +31,21 @@ pub struct StackOutcome {
     pub trace: Fingerprint,
     /// When it ended, in the world's time.
     pub ended: Time,
+    /// Processes that died, and links that stopped for a while.
+    pub troubles: Troubles,
     /// What went wrong beyond the faults.
     pub complaints: Vec<String>,
+}
+
+/// Faults that happened while the run was on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Troubles {
+    /// Coordinator processes that died.
+    pub coordinator_crashes: u64,
+    /// Node processes that died.
+    pub node_crashes: u64,
+    /// Links that stopped for a while.
+    pub partitions: u64,
 }
 
 /// Runs a scenario in the world of a seed.
@@ -57,9 +70,12 @@ pub fn stack_world(
             identities,
         );
         let end = tokio::time::timeout(BOUND, processes.run()).await;
-        let (fingerprint, complaints) = match end {
+        let (fingerprint, notes) = match end {
             Ok(end) => end,
-            Err(_) => (None, vec!["the run did not end within an hour".into()]),
+            Err(_) => {
+                let complaint = "the run did not end within an hour".into();
+                (None, Notes::complaint(complaint))
+            }
         };
         let (packets, trace) = net.trace();
         Ok(StackOutcome {
@@ -67,7 +83,8 @@ pub fn stack_world(
             packets,
             trace,
             ended: net.now(),
-            complaints,
+            troubles: notes.troubles,
+            complaints: notes.complaints,
         })
     })
 }

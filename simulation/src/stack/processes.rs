@@ -1,6 +1,6 @@
 //! The processes of a world: each runs, dies when the world says so, and is started again.
 
-use super::{crew::SlowCrew, faults::StackFaults};
+use super::{Troubles, crew::SlowCrew, faults::StackFaults};
 use crate::{
     RunError,
     world::{Disk, Ground, Shelf},
@@ -28,7 +28,7 @@ use lyceum_protocol::{
 use rand::RngExt;
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::time::{Instant, sleep, sleep_until};
@@ -43,7 +43,23 @@ pub(super) struct Processes {
     net: SimNet,
     identities: Ephemeral,
     disk: Disk,
-    complaints: Arc<Mutex<Vec<String>>>,
+    notes: Mutex<Notes>,
+}
+
+/// What is remembered of a world.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Notes {
+    pub(super) troubles: Troubles,
+    pub(super) complaints: Vec<String>,
+}
+
+impl Notes {
+    pub(super) fn complaint(complaint: String) -> Self {
+        Self {
+            complaints: vec![complaint],
+            ..Self::default()
+        }
+    }
 }
 
 fn coordinator_address() -> SocketAddr {
@@ -73,7 +89,7 @@ impl Processes {
             net,
             identities,
             disk: Disk::new(seed, None),
-            complaints: Arc::default(),
+            notes: Mutex::default(),
         }
     }
 
@@ -82,7 +98,7 @@ impl Processes {
     }
 
     /// Until the run has ended.
-    pub(super) async fn run(self) -> (Option<Fingerprint>, Vec<String>) {
+    pub(super) async fn run(self) -> (Option<Fingerprint>, Notes) {
         let this = Arc::new(self);
         for node in 1..=u64::from(this.faults.nodes) {
             tokio::spawn(this.clone().keep_node(node));
@@ -91,17 +107,16 @@ impl Processes {
             tokio::spawn(this.clone().part(partition));
         }
         let fingerprint = this.keep_coordinator().await;
-        let complaints = this.complaints.lock();
-        let complaints = complaints.unwrap_or_else(PoisonError::into_inner).clone();
-        (fingerprint, complaints)
+        let notes = this.notes().clone();
+        (fingerprint, notes)
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn complain(&self, complaint: String) {
-        let mut all = self
-            .complaints
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        all.push(complaint);
+        self.notes().complaints.push(complaint);
     }
 
     /// Stops the link between the coordinator and one node for a while.
@@ -118,6 +133,7 @@ impl Processes {
         ))
         .await;
         let (a, b) = (coordinator_address(), node_address(node));
+        self.notes().troubles.partitions += 1;
         self.net.partition(a, b, directions, true);
         sleep(micros(
             rng.random_range(0..self.faults.partition_micros.max(1)),
@@ -155,6 +171,7 @@ impl Processes {
                 () = death(deaths.last().copied()) => {}
             }
             deaths.pop();
+            self.notes().troubles.node_crashes += 1;
             self.net.crash(node_address(node));
             sleep(micros(rng.random_range(0..self.faults.down_micros.max(1)))).await;
         }
@@ -223,6 +240,7 @@ impl Processes {
                 None => {}
             }
             deaths.pop();
+            self.notes().troubles.coordinator_crashes += 1;
             self.net.crash(coordinator_address());
             self.disk.crash(&mut Default::default());
             sleep(micros(rng.random_range(0..self.faults.down_micros.max(1)))).await;
