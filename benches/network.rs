@@ -17,7 +17,7 @@ use lyceum_coordinator::{
     run::{Folder, Groundwork, RunError, Storage},
 };
 use lyceum_core::{
-    AnySelector, AnyStrategy, Assignment, ClientId, ClientReport, DataRef, Event, ExactSum,
+    Addend, AnySelector, AnyStrategy, Assignment, ClientId, ClientReport, DataRef, Event,
     Fingerprint, Lane, Outcome, Params, Payload, Roster, Round, Seed, Trained, Upload,
 };
 use lyceum_protocol::{
@@ -292,9 +292,7 @@ fn delta(values: usize) -> Params {
 
 /// Bytes of one client's result.
 fn result_bytes(values: usize) -> usize {
-    let mut sum = ExactSum::new(&[Lane::INTEGER], values);
-    sum.add(0, 100.0, &delta(values)).expect("it is finite");
-    sum.to_bytes().len()
+    4 * values
 }
 
 fn node() -> Arc<Node> {
@@ -316,11 +314,6 @@ struct Echo {
 
 impl Crew for Echo {
     fn work(&mut self, generation: u64, assignment: Assignment) {
-        let mut sum = ExactSum::new(&[Lane::INTEGER], self.delta.len());
-        let term = sum
-            .admit(vec![(100.0, self.delta.clone())])
-            .expect("it is finite");
-        sum.fold(&[term]).expect("it fits");
         let report = |client| ClientReport {
             outcome: Outcome::Accepted,
             ..ClientReport::dropped_out(client, 100, 0)
@@ -330,7 +323,7 @@ impl Crew for Echo {
             DataRef::Probe { .. } | DataRef::Pool => None,
         });
         let payload = Payload::Trained(Trained {
-            sum,
+            sum: Addend::Single(vec![(100.0, self.delta.clone())]),
             reports: clients.collect(),
             states: Vec::new(),
         });

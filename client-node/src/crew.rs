@@ -1,7 +1,7 @@
 //! The threads of a node: they take units from one queue and sum what belongs together.
 
 use crate::{Node, NodeError, Worker};
-use lyceum_core::{Assignment, Payload, UnitId, Upload, Work};
+use lyceum_core::{Addend, Assignment, Payload, UnitId, Upload, Work};
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -209,7 +209,10 @@ fn merged(mut into: Upload, other: Upload) -> Result<Upload, String> {
     let (Payload::Trained(sum), Payload::Trained(more)) = (&mut into.payload, other.payload) else {
         return Err("only sums can be merged".into());
     };
-    sum.sum.merge(&more.sum).map_err(|e| e.to_string())?;
+    let Addend::Sum(all) = &mut sum.sum else {
+        return Err("a single update cannot take another".into());
+    };
+    more.sum.add_to(all).map_err(|e| e.to_string())?;
     sum.reports.extend(more.reports);
     sum.states.extend(more.states);
     into.units.extend(other.units);

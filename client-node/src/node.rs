@@ -1,8 +1,8 @@
 //! A node and the workers that run on its threads.
 
 use lyceum_core::{
-    Assignment, Batch, ClientRule, Engine, ExactSum, ExpertScores, Federation, Lane, Learner,
-    Moments, Network, Params, Payload, Seed, Shard, SumError, Trained, Upload, Work,
+    Addend, Assignment, Batch, ClientRule, Engine, ExactSum, ExpertScores, Federation, Lane,
+    Learner, Moments, Network, Params, Payload, Seed, Shard, SumError, Trained, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
@@ -43,9 +43,17 @@ pub struct Node {
     /// What the expert makes of each sample, by its index in the pool.
     pub(crate) expert_scores: Option<ExpertScores>,
     engine: Engine,
+    /// It is one real client.
+    pub(crate) alone: bool,
 }
 
 impl Node {
+    /// As the node of one real client, whose update is sent as it is.
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
     /// A node for a scenario. `expert` is in the order of the federation's pooled samples.
     pub fn new(
         scenario: &Scenario,
@@ -72,6 +80,7 @@ impl Node {
             rule: scenario.strategy.plugin.client_half(),
             expert_scores,
             engine,
+            alone: false,
             federation,
         }
     }
@@ -190,9 +199,19 @@ impl Worker {
                 micros.push(start.elapsed().as_micros() as u64);
             }
             units.push(unit.unit);
-            next = more().map(Cow::Owned);
+            // A real client has one unit, and nobody to be summed with.
+            next = match self.node.alone {
+                true => None,
+                false => more().map(Cow::Owned),
+            };
         }
-        sum.fold(&terms).map_err(NodeError::Sum)?;
+        let sum = match (self.node.alone, terms.len()) {
+            (true, 1) => Addend::Single(terms.remove(0).into_parts()),
+            _ => {
+                sum.fold(&terms).map_err(NodeError::Sum)?;
+                sum.into()
+            }
+        };
         Ok(Upload {
             ticket: first.ticket,
             units,

@@ -88,7 +88,7 @@ fn prepare_real(
         client,
         samples: own.clone(),
     });
-    let node = Node::new(scenario, engine, network, federation, None);
+    let node = Node::new(scenario, engine, network, federation, None).alone();
     Ok((
         prepared(scenario, None, Some(declared(own))),
         Arc::new(node),

@@ -106,7 +106,7 @@ impl Collected {
     pub(crate) fn absorb(&mut self, upload: Upload) -> Result<(), SumError> {
         match upload.payload {
             Payload::Trained(trained) => {
-                self.sum.merge(&trained.sum)?;
+                trained.sum.add_to(&mut self.sum)?;
                 self.reports.extend(trained.reports);
                 self.states.extend(trained.states);
             }

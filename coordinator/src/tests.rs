@@ -2,7 +2,7 @@
 
 use crate::{Input, InputError, Output, Plan, RoundMachine};
 use lyceum_core::{
-    AnySelector, AnyStrategy, Assignment, ClientId, ClientReport, DataRef, Event, ExactSum,
+    Addend, AnySelector, AnyStrategy, Assignment, ClientId, ClientReport, DataRef, Event, ExactSum,
     Fingerprint, Lane, Outcome, Params, Payload, Probe, Roster, Round, Seed, Tally, Ticket, Time,
     Trained, UnitId, Upload, Work,
 };
@@ -94,7 +94,7 @@ fn answer(assignment: &Assignment, bad: &[u64]) -> Upload {
             };
             let reports = clients().map(report).collect();
             Payload::Trained(Trained {
-                sum,
+                sum: sum.into(),
                 reports,
                 states: vec![],
             })
@@ -278,7 +278,10 @@ fn units_that_were_summed_together_count_once_or_not_at_all() {
             else {
                 panic!("training units are trained");
             };
-            sum.sum.merge(&more.sum).unwrap();
+            let Addend::Sum(all) = &mut sum.sum else {
+                panic!("these are sums");
+            };
+            more.sum.add_to(all).unwrap();
             sum.reports.extend(more.reports);
             first.units.push(unit.unit);
         }
@@ -300,7 +303,7 @@ fn a_sum_of_another_shape_is_an_error_and_changes_nothing() {
     machine.handle(Time(0), Input::NextRound).unwrap();
     let units = assignments(&drain(&mut machine));
     let payload = Payload::Trained(Trained {
-        sum: ExactSum::new(&[Lane::INTEGER], 3),
+        sum: ExactSum::new(&[Lane::INTEGER], 3).into(),
         reports: vec![],
         states: vec![],
     });

@@ -1,6 +1,6 @@
 //! The whole contract between coordinator and node: an assignment goes out, an upload comes back.
 
-use crate::{ClientId, ExactSum, Params, Probe, Round, Ticket, UnitId};
+use crate::{ClientId, ExactSum, Params, Probe, Round, SumError, Ticket, UnitId};
 use serde::{Deserialize, Serialize};
 
 /// One work unit: a fixed list of jobs that is never split. Repeating it gives the same upload.
@@ -128,11 +128,40 @@ pub enum Payload {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trained {
     /// Lanes of the strategy, over the clients that were accepted.
-    pub sum: ExactSum,
+    pub sum: Addend,
     /// One per job, in the order of the jobs.
     pub reports: Vec<ClientReport>,
     /// Successors of the states of accepted clients.
     pub states: Vec<(ClientId, ClientState)>,
+}
+
+/// What goes into the sums of a round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Addend {
+    /// Of any number of clients.
+    Sum(ExactSum),
+    /// Of one client: weight and values per lane. Half the size of its sum.
+    Single(Vec<(f64, Params)>),
+}
+
+impl Addend {
+    /// Adds to a sum with the same lanes.
+    pub fn add_to(self, sum: &mut ExactSum) -> Result<(), SumError> {
+        match self {
+            Self::Sum(other) => sum.merge(&other),
+            Self::Single(parts) => {
+                let term = sum.admit(parts)?;
+                sum.fold(&[term])
+            }
+        }
+    }
+}
+
+impl From<ExactSum> for Addend {
+    fn from(sum: ExactSum) -> Self {
+        Self::Sum(sum)
+    }
 }
 
 /// What an expert makes of each sample of the pool, in the order of the pool.

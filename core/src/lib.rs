@@ -26,8 +26,8 @@ pub mod codec;
 pub mod units;
 
 pub use contract::{
-    Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Outcome, Payload, Tally,
-    Trained, Upload, Work,
+    Addend, Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Outcome, Payload,
+    Tally, Trained, Upload, Work,
 };
 pub use event::Event;
 pub use fingerprint::{Chain, Fingerprint};

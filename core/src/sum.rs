@@ -57,6 +57,18 @@ impl Lane {
     };
 }
 
+impl Lane {
+    /// Whether a sum with this lane over vectors of `len` would take a weighted vector.
+    pub fn takes(self, weight: f64, values: &[f32], len: usize) -> Result<(), SumError> {
+        if values.len() != if self.scalar { 0 } else { len } {
+            let (lane, len) = (0, values.len());
+            return Err(SumError::Shape { lane, len });
+        }
+        integer_weight(self, weight)?;
+        check(values)
+    }
+}
+
 /// Why a vector was not added.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum SumError {
@@ -87,6 +99,13 @@ pub enum SumError {
 /// One weighted vector per lane, finite and in range.
 #[derive(Clone, Debug)]
 pub struct Term(Vec<(f64, Params)>);
+
+impl Term {
+    /// Weight and values per lane.
+    pub fn into_parts(self) -> Vec<(f64, Params)> {
+        self.0
+    }
+}
 
 /// Named lanes of integer accumulators. Adding and merging commute and associate exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -277,12 +296,7 @@ impl Accumulator {
     }
 
     fn integer_weight(&self, weight: f64) -> Result<f64, SumError> {
-        let m = (weight / scale(self.lane)).round();
-        if (0.0..LARGEST_WEIGHT).contains(&m) {
-            Ok(m)
-        } else {
-            Err(SumError::Weight(weight))
-        }
+        integer_weight(self.lane, weight)
     }
 
     fn add(&mut self, weight: f64, values: &[f32]) -> Result<(), SumError> {
@@ -389,6 +403,16 @@ const LO_SCALE: f64 = (1_u64 << 52) as f64;
 #[inline(always)]
 fn carried(hi: i64, lo: i64) -> (i64, i64) {
     (hi + (lo >> LO_BITS), lo & ((1 << LO_BITS) - 1))
+}
+
+/// A weight in the steps of its lane.
+fn integer_weight(lane: Lane, weight: f64) -> Result<f64, SumError> {
+    let m = (weight / scale(lane)).round();
+    if (0.0..LARGEST_WEIGHT).contains(&m) {
+        Ok(m)
+    } else {
+        Err(SumError::Weight(weight))
+    }
 }
 
 fn scale(lane: Lane) -> f64 {

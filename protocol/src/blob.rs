@@ -223,8 +223,12 @@ impl Arriving {
         let start = index * CHUNK;
         let end = start + self.name.chunk_len(index);
         if self.bytes.len() < end {
-            // Grows chunk by chunk with what arrives, and is exact at the end.
-            self.bytes.reserve_exact(end - self.bytes.len());
+            // Grows with what arrives: a name alone takes no memory.
+            if self.bytes.capacity() < end {
+                let doubled = 2 * self.bytes.capacity();
+                let wanted = doubled.clamp(end, (self.name.len as usize).max(end));
+                self.bytes.reserve_exact(wanted - self.bytes.len());
+            }
             self.bytes.resize(end, 0);
         }
         &mut self.bytes[start..end]

@@ -5,7 +5,7 @@
 //! text, whose length a decoder believes, and no sum that was not checked comes in by another's door.
 
 use lyceum_core::{
-    ClientId, ClientReport, ClientState, ExactSum, ExpertScores, Lane, Params, Payload,
+    Addend, ClientId, ClientReport, ClientState, ExactSum, ExpertScores, Lane, Params, Payload,
     SumBytesError, Ticket, Trained, UnitId, Upload,
     codec::{self, CodecError},
 };
@@ -18,6 +18,7 @@ const TRAINED: u8 = 0;
 const SCORED: u8 = 1;
 const EXPERT: u8 = 2;
 const EVALUATED: u8 = 3;
+const SINGLE: u8 = 9;
 /// Stands for the length of a vector that is not there.
 const NONE: u64 = u64::MAX;
 
@@ -46,16 +47,33 @@ pub fn encode(payload: &Payload, micros: &[u64]) -> Vec<u8> {
     let mut out = Vec::new();
     match payload {
         Payload::Trained(trained) => {
-            let sum = trained.sum.to_bytes();
-            out.reserve(sum.len() + 256 * trained.reports.len() + 64);
-            out.push(TRAINED);
+            let sum = match &trained.sum {
+                Addend::Sum(sum) => sum.to_bytes(),
+                Addend::Single(_) => Vec::new(),
+            };
+            let single = match &trained.sum {
+                Addend::Sum(_) => &[][..],
+                Addend::Single(parts) => parts,
+            };
+            let values: usize = single.iter().map(|(_, values)| 16 + 4 * values.len()).sum();
+            out.reserve(sum.len() + values + 256 * trained.reports.len() + 64);
+            out.push(match single {
+                [] => TRAINED,
+                _ => SINGLE,
+            });
             put_micros(micros, &mut out);
             put(trained.reports.len() as u64, &mut out);
             for report in &trained.reports {
                 out.extend(codec::encode(&within_limit(report)));
             }
-            put(sum.len() as u64, &mut out);
-            out.extend(sum);
+            if single.is_empty() {
+                put(sum.len() as u64, &mut out);
+                out.extend(sum);
+            }
+            for (weight, values) in single {
+                out.extend(weight.to_le_bytes());
+                put_vector(Some(values), &mut out);
+            }
             put(trained.states.len() as u64, &mut out);
             for (client, state) in &trained.states {
                 put(client.0, &mut out);
@@ -105,7 +123,8 @@ pub fn decode(
     let kind = rest.take(1)?[0];
     let micros = rest.micros()?;
     let payload = match kind {
-        TRAINED => Payload::Trained(rest.trained(lanes, len)?),
+        TRAINED => Payload::Trained(rest.trained(|rest| rest.sum(lanes, len))?),
+        SINGLE => Payload::Trained(rest.trained(|rest| rest.single(lanes))?),
         SCORED => {
             let (scores, samples) = codec::decode_within::<_, OTHER>(rest.all())?;
             Payload::Scored { scores, samples }
@@ -178,13 +197,15 @@ impl<'a> Rest<'a> {
         (0..count).map(|_| self.number()).collect()
     }
 
-    fn trained(&mut self, lanes: &[Lane], len: usize) -> Result<Trained, BodyError> {
+    fn trained(
+        &mut self,
+        addend: impl FnOnce(&mut Self) -> Result<Addend, BodyError>,
+    ) -> Result<Trained, BodyError> {
         // A report takes more than 8 bytes, a state as many.
         let reports = (0..self.length(8)?)
             .map(|_| self.report())
             .collect::<Result<_, _>>()?;
-        let sum = self.length(1)?;
-        let sum = ExactSum::from_bytes(self.take(sum)?, lanes, len)?;
+        let sum = addend(self)?;
         let states = (0..self.length(8)?)
             .map(|_| self.state())
             .collect::<Result<_, _>>()?;
@@ -193,6 +214,22 @@ impl<'a> Rest<'a> {
             reports,
             states,
         })
+    }
+
+    fn sum(&mut self, lanes: &[Lane], len: usize) -> Result<Addend, BodyError> {
+        let bytes = self.length(1)?;
+        Ok(ExactSum::from_bytes(self.take(bytes)?, lanes, len)?.into())
+    }
+
+    /// One client's weights and values; the lengths are the sender's, and are looked at by who adds them.
+    fn single(&mut self, lanes: &[Lane]) -> Result<Addend, BodyError> {
+        let part = |_| {
+            let weight = f64::from_bits(self.number()?);
+            let values = self.vector()?.ok_or(BodyError::Short)?;
+            Ok((weight, values))
+        };
+        let parts: Result<_, BodyError> = (0..lanes.len()).map(part).collect();
+        Ok(Addend::Single(parts?))
     }
 
     fn report(&mut self) -> Result<ClientReport, BodyError> {
@@ -238,7 +275,9 @@ mod tests {
             model: None,
         };
         Payload::Trained(Trained {
-            sum: ExactSum::from_bytes(&sum.to_bytes(), &[Lane::INTEGER], 3).unwrap(),
+            sum: ExactSum::from_bytes(&sum.to_bytes(), &[Lane::INTEGER], 3)
+                .unwrap()
+                .into(),
             reports: vec![ClientReport::dropped_out(ClientId(2), 5, 12), refused],
             states: vec![(ClientId(2), state)],
         })
@@ -258,8 +297,16 @@ mod tests {
     fn every_kind_of_result_comes_back() {
         let mut tally = Tally::new(2);
         tally.add(1, true, 0.25);
+        let Payload::Trained(one) = trained() else {
+            return;
+        };
+        let one = Trained {
+            sum: Addend::Single(vec![(5.0, vec![1.0, -2.0, 0.5].into())]),
+            ..one
+        };
         let payloads = [
             trained(),
+            Payload::Trained(one),
             Payload::Scored {
                 scores: vec![(ClientId(1), 0.5)],
                 samples: 3,

@@ -14,7 +14,6 @@ fn hello() -> Hello {
         attempt: 0,
         threads: 1,
         registry: Fingerprint::default(),
-        own: None,
     }
 }
 
@@ -80,7 +79,7 @@ fn upload(ticket: u64, ids: &[u64]) -> Upload {
         ticket: Ticket(ticket),
         units: ids.iter().copied().map(UnitId).collect(),
         payload: Payload::Trained(Trained {
-            sum: ExactSum::new(&[Lane::INTEGER], 1),
+            sum: ExactSum::new(&[Lane::INTEGER], 1).into(),
             reports: vec![],
             states: vec![],
         }),

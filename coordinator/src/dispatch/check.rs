@@ -1,7 +1,8 @@
 //! Whether an upload is an answer to what was asked.
 
 use lyceum_core::{
-    Assignment, ClientId, DataRef, Lane, Params, Payload, Probe, Tally, Trained, Upload, Work,
+    Addend, Assignment, ClientId, DataRef, Lane, Params, Payload, Probe, Tally, Trained, Upload,
+    Work,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,20 +68,9 @@ fn trained_answers(
     lanes: &[Lane],
 ) -> Result<(), String> {
     let len = assignments.first().map_or(0, |a| a.global.len());
-    if !trained.sum.has_shape(lanes, len) {
-        return Err(format!(
-            "its sum is not one of {} lanes over {len} values",
-            lanes.len()
-        ));
-    }
     same_clients(trained.reports.iter().map(|r| r.client), assignments)?;
-    // A sum that holds more than its clients can add would fill the round's, which has no way back.
     let clients = trained.reports.iter().filter(|r| r.accepted()).count();
-    if !trained.sum.is_within(clients as u64) {
-        return Err(format!(
-            "its sum holds more than {clients} clients can add to it"
-        ));
-    }
+    addend_fits(&trained.sum, clients, lanes, len)?;
     let accepted: BTreeSet<ClientId> = trained
         .reports
         .iter()
@@ -108,6 +98,29 @@ fn trained_answers(
         }
     }
     Ok(())
+}
+
+fn addend_fits(addend: &Addend, clients: usize, lanes: &[Lane], len: usize) -> Result<(), String> {
+    let shape = || {
+        format!(
+            "its sum is not one of {} lanes over {len} values",
+            lanes.len()
+        )
+    };
+    match addend {
+        Addend::Sum(sum) if !sum.has_shape(lanes, len) => Err(shape()),
+        // A sum that holds more than its clients can add would fill the round's, which has no way back.
+        Addend::Sum(sum) if !sum.is_within(clients as u64) => Err(format!(
+            "its sum holds more than {clients} clients can add to it"
+        )),
+        Addend::Sum(_) => Ok(()),
+        Addend::Single(parts) if clients != 1 || parts.len() != lanes.len() => Err(shape()),
+        Addend::Single(parts) => lanes
+            .iter()
+            .zip(parts)
+            .try_for_each(|(lane, (weight, values))| lane.takes(*weight, values, len))
+            .map_err(|e| format!("its update cannot be added: {e}")),
+    }
 }
 
 /// Lengths of the strategy's vectors that clients were sent.

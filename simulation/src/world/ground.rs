@@ -4,7 +4,7 @@ use crate::{RunError, run};
 use lyceum_client_node::{Node, NodeError, Worker};
 use lyceum_coordinator::{RoundMachine, dispatch::Admission, run::Prepared};
 use lyceum_core::{
-    Assignment, ClientState, DataRef, Fingerprint, Lane, Layout, Payload, Upload, Work,
+    Addend, Assignment, ClientState, DataRef, Fingerprint, Lane, Layout, Payload, Upload, Work,
 };
 use lyceum_scenarios::{Deadline, Registry, Scenario};
 use std::{
@@ -150,8 +150,11 @@ impl Lab {
             else {
                 return Err(RunError::Worker("only training can be summed".into()));
             };
-            let sum = all.sum.merge(&more.sum);
-            sum.map_err(|e| failed(NodeError::Sum(e)))?;
+            let Addend::Sum(sum) = &mut all.sum else {
+                return Err(RunError::Worker("a single update takes no other".into()));
+            };
+            let added = more.sum.clone().add_to(sum);
+            added.map_err(|e| failed(NodeError::Sum(e)))?;
             all.reports.extend(more.reports.iter().cloned());
             all.states.extend(more.states.iter().cloned());
             upload.units.push(unit.unit);

@@ -7,7 +7,7 @@ fn a_node_is_greeted_and_gets_units_when_it_is_ready() {
     let mut dispatch = dispatch(1);
     dispatch.assign(NOW, units(2));
     let speaker = speaker(1, "a");
-    dispatch.hear(NOW, &speaker, ToCoordinator::Hello(hello(1, None)));
+    dispatch.hear(NOW, &speaker, ToCoordinator::Hello(hello(1)));
     assert_eq!(said(&mut dispatch), ["1 welcome"]);
     let session = SessionId((1 << 32) + 1);
     dispatch.hear(NOW, &speaker, ToCoordinator::Ready(ready(session)));
@@ -17,20 +17,13 @@ fn a_node_is_greeted_and_gets_units_when_it_is_ready() {
 
 #[test]
 fn who_does_not_fit_is_turned_away() {
-    let wrong: [fn(&mut Hello); 3] = [
+    let wrong: [fn(&mut Hello); 2] = [
         |hello| hello.protocol += 1,
         |hello| hello.registry = Fingerprint::of(b"other"),
-        |hello| {
-            hello.own = Some(OwnData {
-                samples: 5,
-                shape: vec![2],
-                classes: 2,
-            });
-        },
     ];
     for spoil in wrong {
         let mut dispatch = dispatch(1);
-        let mut hello = hello(1, None);
+        let mut hello = hello(1);
         spoil(&mut hello);
         dispatch.hear(NOW, &speaker(1, "a"), ToCoordinator::Hello(hello));
         assert_eq!(said(&mut dispatch), ["a refused", "1 refuse", "1 close"]);
@@ -48,7 +41,7 @@ fn a_node_with_other_data_scenario_or_arithmetic_is_shut_out() {
         let mut dispatch = dispatch(1);
         join(&mut dispatch, 1, "a", 1);
         said(&mut dispatch);
-        let session = greet(&mut dispatch, 2, "b", hello(1, None));
+        let session = greet(&mut dispatch, 2, "b", hello(1));
         let mut ready = ready(session);
         spoil(&mut ready);
         dispatch.hear(NOW, &speaker(2, "b"), ToCoordinator::Ready(ready));
@@ -64,7 +57,7 @@ fn no_more_nodes_are_known_than_configured() {
         join(&mut dispatch, peer, name, 1);
     }
     said(&mut dispatch);
-    dispatch.hear(NOW, &speaker(4, "d"), ToCoordinator::Hello(hello(1, None)));
+    dispatch.hear(NOW, &speaker(4, "d"), ToCoordinator::Hello(hello(1)));
     assert_eq!(said(&mut dispatch), ["d refused", "4 refuse", "4 close"]);
 }
 
@@ -76,5 +69,5 @@ fn a_message_of_another_session_or_connection_is_not_heard() {
     dispatch.hear(NOW, &speaker(9, "a"), report(a, &[], 0));
     let other = SessionId(a.0 + 1);
     dispatch.hear(NOW, &speaker(1, "a"), report(other, &[], 0));
-    assert_eq!(said(&mut dispatch), [""; 0]);
+    assert_eq!(said(&mut dispatch), ["a unheard"]);
 }

@@ -53,13 +53,12 @@ fn speaker(peer: u64, name: &str) -> Speaker {
     }
 }
 
-fn hello(threads: u32, own: Option<OwnData>) -> Hello {
+fn hello(threads: u32) -> Hello {
     Hello {
         protocol: PROTOCOL,
         attempt: 1,
         threads,
         registry: Fingerprint::of(b"registry"),
-        own,
     }
 }
 
@@ -99,7 +98,7 @@ fn upload(ids: &[u64]) -> Upload {
         ticket: T,
         units: ids.iter().copied().map(UnitId).collect(),
         payload: Payload::Trained(Trained {
-            sum: ExactSum::new(&LANES, 2),
+            sum: ExactSum::new(&LANES, 2).into(),
             reports: ids.iter().map(report).collect(),
             states: vec![],
         }),
@@ -130,6 +129,7 @@ fn said(dispatch: &mut Dispatch) -> Vec<String> {
         Order::Notice(Notice::Joined { node, .. }) => format!("{node} joined"),
         Order::Notice(Notice::Lost { node, units, .. }) => format!("{node} lost {units}"),
         Order::Notice(Notice::Refused { node, .. }) => format!("{node} refused"),
+        Order::Notice(Notice::Unheard { node, .. }) => format!("{node} unheard"),
         Order::Notice(Notice::Late { node, units }) => format!("{node} late {units}"),
     };
     orders(dispatch).into_iter().map(short).collect()
@@ -147,7 +147,7 @@ fn greet(dispatch: &mut Dispatch, peer: u64, name: &str, hello: Hello) -> Sessio
 
 /// Lets a worker in, who says that it is ready; what follows from that is not looked at.
 fn join(dispatch: &mut Dispatch, peer: u64, name: &str, threads: u32) -> SessionId {
-    let session = greet(dispatch, peer, name, hello(threads, None));
+    let session = greet(dispatch, peer, name, hello(threads));
     let word = ToCoordinator::Ready(ready(session));
     dispatch.hear(NOW, &speaker(peer, name), word);
     session

@@ -54,7 +54,7 @@ fn an_upload_that_does_not_answer_what_was_asked_shuts_its_node_out() {
         (&mut stranger.payload, &mut wide.payload)
     {
         one.reports[0].client = ClientId(7);
-        other.sum = ExactSum::new(&LANES, 3);
+        other.sum = ExactSum::new(&LANES, 3).into();
     }
     let wrong = [
         upload(&[0, 0]),
@@ -110,10 +110,12 @@ fn several_units_of_evaluation_are_not_answered_as_one() {
     let a = join(&mut dispatch, 1, "a", 1);
     dispatch.assign(NOW, vec![evaluate(0), evaluate(1)]);
     said(&mut dispatch);
+    let mut nine = Tally::new(2);
+    (0..9).for_each(|_| nine.add(1, true, 0.5));
     let tally = |ids| Upload {
         payload: Payload::Evaluated {
             probe: Probe::Test,
-            tally: Tally::new(2),
+            tally: nine.clone(),
         },
         ..upload(ids)
     };
@@ -129,11 +131,15 @@ fn several_units_of_evaluation_are_not_answered_as_one() {
 fn after_a_restart_nodes_keep_what_they_hold_and_may_answer_it() {
     let mut dispatch = dispatch(2);
     dispatch.assign(NOW, units(2));
-    let a = greet(&mut dispatch, 1, "a", hello(1, None));
+    let a = greet(&mut dispatch, 1, "a", hello(1));
     assert_eq!(a, SessionId((2 << 32) + 1));
-    // The offer overtakes the report; a third unit was answered before the restart.
+    // Before it is known to be ready, nothing of it counts.
     dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[0])));
     assert_eq!(said(&mut dispatch), [""; 0]);
+    dispatch.hear(NOW, &speaker(1, "a"), ToCoordinator::Ready(ready(a)));
+    let want = ["a joined", "1 unit 0", "1 unit 1", "1 pulse flush []"];
+    assert_eq!(said(&mut dispatch), want);
+    // A third unit was answered before the restart.
     dispatch.hear(NOW, &speaker(1, "a"), report(a, &[0, 5], 0));
     assert_eq!(said(&mut dispatch), ["1 pulse flush [5]"]);
     dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[5])));
