@@ -61,25 +61,42 @@ fn main() {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let (clients, values) = (50, 1_625_000);
-        let ours = rounds(clients, values, 4).await;
-        let plain = plain(clients, 4 * values, ours.up / clients, 3).await;
-        let rate = |bytes: usize, seconds: f64| bytes as f64 / seconds / 1e6;
-        let ours_rate = rate(ours.up + ours.down, ours.seconds);
-        let plain_rate = rate(ours.up + 4 * values * clients, plain);
-        show(format_args!(
-            "{clients} clients, {:.1} MB model: {:.3} s a round, {ours_rate:.0} MB/s; plain streams {plain:.3} s, {plain_rate:.0} MB/s; share {:.2}",
-            4e-6 * values as f64,
-            ours.seconds,
-            ours_rate / plain_rate
-        ));
-        let many = rounds(1000, 7850, 8).await;
-        show(format_args!(
-            "1000 clients, 31 KB model: {:.3} s a round ({:.0} MiB at most)",
-            many.seconds,
-            lyceum_metrics::peak_rss_mib()
-        ));
+        let asked = |part: &str| {
+            std::env::args()
+                .nth(1)
+                .is_none_or(|a| a == part || a == "--bench")
+        };
+        if asked("throughput") {
+            throughput().await;
+        }
+        if asked("many") {
+            many().await;
+        }
     });
+}
+
+async fn throughput() {
+    let (clients, values) = (50, 1_625_000);
+    let ours = rounds(clients, values, 4).await;
+    let plain = plain(clients, 4 * values, ours.up / clients, 3).await;
+    let rate = |bytes: usize, seconds: f64| bytes as f64 / seconds / 1e6;
+    let ours_rate = rate(ours.up + ours.down, ours.seconds);
+    let plain_rate = rate(ours.up + 4 * values * clients, plain);
+    show(format_args!(
+        "{clients} clients, {:.1} MB model: {:.3} s a round, {ours_rate:.0} MB/s; plain streams {plain:.3} s, {plain_rate:.0} MB/s; share {:.2}",
+        4e-6 * values as f64,
+        ours.seconds,
+        ours_rate / plain_rate
+    ));
+}
+
+async fn many() {
+    let many = rounds(1000, 7850, 8).await;
+    show(format_args!(
+        "1000 clients, 31 KB model: {:.3} s a round ({:.0} MiB at most)",
+        many.seconds,
+        lyceum_metrics::peak_rss_mib()
+    ));
 }
 
 #[expect(clippy::print_stdout, reason = "a bench tells what it measured")]

@@ -7,6 +7,7 @@
 
 mod admission;
 mod check;
+mod giving;
 mod node;
 #[cfg(test)]
 mod tests;
@@ -14,8 +15,9 @@ mod tests;
 pub use admission::{Admission, Standing};
 pub use node::NodeStatus;
 
+use giving::Waiting;
 use lyceum_core::{Assignment, ClientId, DataRef, Lane, Ticket, Time, UnitId, Upload};
-use lyceum_protocol::message::{NodeName, Pulse, Report, ToCoordinator, ToNode};
+use lyceum_protocol::message::{NodeName, Report, ToCoordinator, ToNode};
 use node::Node;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -133,7 +135,7 @@ pub struct Dispatch {
     peers: BTreeMap<Peer, NodeName>,
     ticket: Ticket,
     units: BTreeMap<UnitId, Unit>,
-    queue: VecDeque<UnitId>,
+    waiting: Waiting,
     /// Answered by whom, but not safe on disk yet.
     unsafe_yet: BTreeMap<UnitId, NodeName>,
     /// Whether units may be held that an earlier process gave out.
@@ -155,7 +157,7 @@ impl Dispatch {
             peers: BTreeMap::new(),
             ticket: Ticket(0),
             units: BTreeMap::new(),
-            queue: VecDeque::new(),
+            waiting: Waiting::default(),
             unsafe_yet: BTreeMap::new(),
             resumed: incarnation > 1,
             next_session: u64::from(incarnation) << 32,
@@ -189,7 +191,7 @@ impl Dispatch {
             }
             let owner = self.admission.owner(client(&assignment)).cloned();
             let (id, unit) = (assignment.unit, Unit::new(assignment, owner));
-            self.queue.push_back(id);
+            self.waiting.push(id, unit.owner.as_ref());
             self.units.insert(id, unit);
         }
         self.fill(now);
@@ -213,7 +215,7 @@ impl Dispatch {
 
     fn void(&mut self) {
         self.units.clear();
-        self.queue.clear();
+        self.waiting.clear();
     }
 
     fn begin_ticket(&mut self, ticket: Ticket) {
@@ -343,7 +345,7 @@ impl Dispatch {
     fn requeue(&mut self, id: UnitId) {
         if let Some(unit) = self.units.get_mut(&id).filter(|u| !u.waiting) {
             unit.waiting = true;
-            self.queue.push_back(id);
+            self.waiting.push(id, unit.owner.as_ref());
         }
     }
 
@@ -443,7 +445,7 @@ impl Dispatch {
             if unit.holders.is_empty() {
                 unit.holders.insert(name.clone(), now);
                 unit.waiting = false;
-                self.queue.retain(|waiting| waiting != id);
+                self.waiting.retain(|waiting| waiting != *id);
             }
         }
     }
@@ -530,7 +532,7 @@ impl Dispatch {
             node.open = node.open.min(left);
         }
         let units = &self.units;
-        self.queue.retain(|id| units.contains_key(id));
+        self.waiting.retain(|id| units.contains_key(&id));
         self.orders.push_back(Order::Deliver(upload));
         self.fill(now);
     }
@@ -571,104 +573,6 @@ impl Dispatch {
         }
         self.lose(name, "what it sent was refused");
     }
-
-    fn pulse(&mut self, name: &NodeName, drop: Vec<UnitId>) {
-        let Some(node) = self.nodes.get(name) else {
-            return;
-        };
-        let flush = !self.has_work_for(name, node);
-        let pulse = Pulse {
-            session: node.session,
-            ticket: self.ticket,
-            flush,
-            drop,
-        };
-        if let Some(peer) = node.peer {
-            self.orders
-                .push_back(Order::Send(peer, ToNode::Pulse(pulse)));
-        }
-        if let Some(node) = self.nodes.get_mut(name) {
-            node.flushes = flush;
-        }
-    }
-
-    /// Whether a unit waits that this node can be given.
-    fn has_work_for(&self, name: &NodeName, node: &Node) -> bool {
-        let worker = node.is_worker();
-        let suits = |id: &UnitId| self.units[id].suits(name, worker);
-        node.ready && self.queue.iter().any(suits)
-    }
-
-    /// Gives waiting units to nodes with room.
-    fn fill(&mut self, now: Time) {
-        if self.queue.is_empty() {
-            return;
-        }
-        let threads: usize = self
-            .nodes
-            .values()
-            .filter(|n| n.is_worker())
-            .map(|n| n.threads as usize)
-            .sum();
-        let names: Vec<NodeName> = self
-            .nodes
-            .iter()
-            .filter(|(_, n)| n.ready)
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in &names {
-            self.fill_node(now, name, threads.max(1));
-        }
-        for name in names {
-            let changed = |node: &Node| node.flushes == self.has_work_for(&name, node);
-            if self.nodes.get(&name).is_some_and(changed) {
-                self.pulse(&name, Vec::new());
-            }
-        }
-    }
-
-    /// Half of its share of what waits, so that all end at about the same time, and never less than keeps its threads
-    /// busy while it asks for more. A real client gets all that is its own.
-    fn fill_node(&mut self, now: Time, name: &NodeName, all_threads: usize) {
-        let Some(node) = self.nodes.get(name) else {
-            return;
-        };
-        let (worker, threads) = (node.is_worker(), node.threads as usize);
-        let share = (self.queue.len() * threads).div_ceil(2 * all_threads);
-        let room = match worker {
-            true => share.max(threads + 1).saturating_sub(node.open),
-            false => self.queue.len(),
-        };
-        for _ in 0..room {
-            let fits = |id: &UnitId| self.units[id].suits(name, worker);
-            let Some(id) = self
-                .queue
-                .iter()
-                .position(fits)
-                .and_then(|place| self.queue.remove(place))
-            else {
-                return;
-            };
-            self.give(now, name, id);
-        }
-    }
-
-    fn give(&mut self, now: Time, name: &NodeName, id: UnitId) {
-        let (Some(node), Some(unit)) = (self.nodes.get_mut(name), self.units.get_mut(&id)) else {
-            return;
-        };
-        unit.waiting = false;
-        unit.holders.insert(name.clone(), now);
-        node.given.insert(id);
-        node.open += 1;
-        let (session, assignment) = (node.session, unit.assignment.clone());
-        let message = ToNode::Assign {
-            session,
-            assignment,
-        };
-        self.orders
-            .extend(node.peer.map(|peer| Order::Send(peer, message)));
-    }
 }
 
 /// The client that decides who may work on a unit; real clients stand alone in theirs.
@@ -687,11 +591,6 @@ impl Unit {
             holders: BTreeMap::new(),
             waiting: true,
         }
-    }
-
-    /// Whether it can be given to this node, which may or may not host virtual clients.
-    fn suits(&self, name: &NodeName, worker: bool) -> bool {
-        self.is_open_to(name, worker) && !self.holders.contains_key(name)
     }
 
     /// Whether this node may work on it.

@@ -114,6 +114,6 @@ impl Dispatch {
 
     /// Units that wait for a node.
     pub fn waiting(&self) -> usize {
-        self.queue.len()
+        self.waiting.len()
     }
 }
