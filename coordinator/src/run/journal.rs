@@ -85,12 +85,17 @@ impl Journal {
 
     /// Adds a record. Safe only after a sync of the file that begins later.
     pub fn append(&mut self, storage: &mut dyn Storage, record: &Record) -> Result<(), RunError> {
-        let bytes = framed(record);
-        let path = storage.path(JOURNAL);
-        storage
-            .append(JOURNAL, &bytes)
-            .map_err(RunError::file(path))?;
-        self.bytes += bytes.len() as u64;
+        let (head, body) = parts(record);
+        for bytes in [&head[..], body] {
+            if bytes.is_empty() {
+                continue;
+            }
+            let path = storage.path(JOURNAL);
+            storage
+                .append(JOURNAL, bytes)
+                .map_err(RunError::file(path))?;
+            self.bytes += bytes.len() as u64;
+        }
         Ok(())
     }
 
@@ -108,7 +113,8 @@ enum Head {
     Close { ticket: Ticket },
 }
 
-fn framed(record: &Record) -> Vec<u8> {
+/// Length, checksum and head of a record, and the body behind them.
+fn parts(record: &Record) -> (Vec<u8>, &[u8]) {
     let (head, body): (Head, &[u8]) = match record {
         &Record::Begin { run, rounds } => (Head::Begin { run, rounds }, &[]),
         Record::Upload {
@@ -122,20 +128,25 @@ fn framed(record: &Record) -> Vec<u8> {
         &Record::Close { ticket } => (Head::Close { ticket }, &[]),
     };
     let head = codec::encode(&head);
-    let mut bytes = Vec::with_capacity(HEAD + head.len() + body.len());
+    let mut bytes = Vec::with_capacity(HEAD + head.len());
     bytes.extend(((head.len() + body.len()) as u64).to_le_bytes());
-    bytes.extend([0; 4]);
+    bytes.extend(checksum(&[&head, body]));
     bytes.extend(head);
-    bytes.extend(body);
-    let sum = checksum(&bytes[HEAD..]);
-    bytes[8..HEAD].copy_from_slice(&sum);
-    bytes
+    (bytes, body)
 }
 
-fn checksum(payload: &[u8]) -> [u8; 4] {
-    let hash = blake3::hash(payload);
+fn framed(record: &Record) -> Vec<u8> {
+    let (head, body) = parts(record);
+    [&head[..], body].concat()
+}
+
+fn checksum(pieces: &[&[u8]]) -> [u8; 4] {
+    let mut hasher = blake3::Hasher::new();
+    pieces.iter().for_each(|piece| {
+        hasher.update(piece);
+    });
     let mut sum = [0; 4];
-    sum.copy_from_slice(&hash.as_bytes()[..4]);
+    sum.copy_from_slice(&hasher.finalize().as_bytes()[..4]);
     sum
 }
 
@@ -153,7 +164,7 @@ fn first(bytes: &[u8]) -> Option<(Record, usize)> {
     let (head, rest) = bytes.split_at_checked(HEAD)?;
     let len = usize::try_from(u64::from_le_bytes(head[..8].try_into().ok()?)).ok()?;
     let payload = rest.get(..len)?;
-    if checksum(payload) != head[8..] {
+    if checksum(&[payload]) != head[8..] {
         return None;
     }
     let (head, used) = codec::decode_first::<Head, { codec::LIMIT }>(payload).ok()?;
