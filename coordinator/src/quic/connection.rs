@@ -34,6 +34,8 @@ const WRITTEN: usize = 16 << 10;
 const UNREAD: Duration = Duration::from_secs(30);
 /// How long a node that was sent away has to read why.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// KiB of messages that wait for the hub, over all connections.
+pub(super) const HEARING_KIB: usize = 64 << 10;
 /// Results of one node that are fetched at a time.
 const FETCHES: usize = 4;
 /// Results of one node that wait to be fetched; more are not noted, and the node offers them again.
@@ -91,6 +93,8 @@ pub(super) struct Shared {
     pub(super) transport: Transport,
     /// One permit per KiB of results on their way in.
     pub(super) receiving: Arc<Semaphore>,
+    /// One permit per KiB of messages that wait for the hub.
+    pub(super) hearing: Arc<Semaphore>,
     pub(super) hub: mpsc::Sender<Input>,
     pub(super) meters: Meters,
 }
@@ -259,11 +263,19 @@ impl Talk {
                 return Ok(());
             }
         };
-        self.tell(message).await
+        let bytes = match &message {
+            ToCoordinator::Report(report) => 8 * report.held.len(),
+            ToCoordinator::Ready(ready) => ready.profile.len(),
+            _ => 0,
+        };
+        self.tell(message, bytes).await
     }
 
-    async fn tell(&self, message: ToCoordinator) -> Result<(), ()> {
-        let input = Input::Heard(self.from.clone(), message);
+    /// Hands a message on that takes about so many bytes, once there is room for it.
+    async fn tell(&self, message: ToCoordinator, bytes: usize) -> Result<(), ()> {
+        let kib = (1 + bytes / 1024).min(HEARING_KIB) as u32;
+        let room = self.shared.hearing.clone().acquire_many_owned(kib).await;
+        let input = Input::Heard(self.from.clone(), message, room.map_err(|_| ())?);
         self.shared.hub.send(input).await.map_err(|_| ())
     }
 
@@ -272,7 +284,9 @@ impl Talk {
         match body::decode(bytes, offer.ticket, offer.units, lanes, *len) {
             Ok(upload) => {
                 let session = offer.session;
-                self.tell(ToCoordinator::Offer { session, upload }).await
+                // Numbers take about twice as much in memory.
+                self.tell(ToCoordinator::Offer { session, upload }, 2 * bytes.len())
+                    .await
             }
             Err(error) => {
                 self.refused(format!("its result is no result: {error}"));

@@ -14,7 +14,7 @@ use lyceum_core::{Assignment, Time, Upload};
 use lyceum_protocol::message::ToCoordinator;
 use std::{collections::BTreeMap, io, pin::Pin, time::Duration};
 use tokio::{
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, sleep_until},
 };
 
@@ -25,8 +25,8 @@ const STATUS_EVERY: Duration = Duration::from_millis(500);
 pub(super) enum Input {
     /// A node is connected; this is how it is spoken to.
     Connected(Speaker, Outlet),
-    /// A node said something.
-    Heard(Speaker, ToCoordinator),
+    /// A node said something, which takes up room until it is heard.
+    Heard(Speaker, ToCoordinator, OwnedSemaphorePermit),
     /// A connection ended, for this reason.
     Gone(Peer, String),
     /// The journal is safe up to a record, or could not be made safe.
@@ -237,7 +237,7 @@ impl Hub {
                 self.peers.insert(speaker.peer, (speaker, outlet));
                 Ok(())
             }
-            Input::Heard(from, message) => mind.hear(now, &from, message),
+            Input::Heard(from, message, _room) => mind.hear(now, &from, message),
             Input::Gone(peer, reason) => {
                 if let Some((speaker, _)) = self.peers.remove(&peer) {
                     tracing::info!(node = %speaker.name, %reason, "connection ended");
