@@ -10,6 +10,8 @@ mod divergence;
 mod engines;
 mod evidence;
 mod floors;
+mod hostile;
 mod nodes;
 mod output;
 mod resume;
+mod security;
