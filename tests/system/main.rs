@@ -13,5 +13,6 @@ mod floors;
 mod hostile;
 mod nodes;
 mod output;
+mod real_client;
 mod resume;
 mod security;
