@@ -260,7 +260,9 @@ fn fine(_: &impl HoldsNoSample) {}
 
 fn job(job: &JobWire) {
     let JobWire { data, rule, model } = job;
-    (fine(data), fine(rule), fine(model));
+    fine(data);
+    fine(rule);
+    fine(model);
 }
 
 fn own(own: &OwnData) {
@@ -269,7 +271,9 @@ fn own(own: &OwnData) {
         shape,
         classes,
     } = own;
-    (fine(samples), fine(shape), fine(classes));
+    fine(samples);
+    fine(shape);
+    fine(classes);
 }
 
 /// Does not build for a message with a field that is not known to hold no sample.
@@ -283,8 +287,11 @@ fn to_node(message: &ToNodeWire) {
             expert,
             client,
         } => {
-            (fine(attempt), fine(session), fine(heartbeat_micros));
-            (fine(scenario), fine(expert));
+            fine(attempt);
+            fine(session);
+            fine(heartbeat_micros);
+            fine(scenario);
+            fine(expert);
             client.iter().for_each(|(client, data)| {
                 fine(client);
                 own(data);
@@ -301,8 +308,13 @@ fn to_node(message: &ToNodeWire) {
             vectors,
             jobs,
         } => {
-            (fine(session), fine(ticket), fine(round), fine(unit));
-            (fine(work), fine(global), fine(vectors));
+            fine(session);
+            fine(ticket);
+            fine(round);
+            fine(unit);
+            fine(work);
+            fine(global);
+            fine(vectors);
             jobs.iter().for_each(job);
         }
         ToNodeWire::Pulse(Pulse {
@@ -310,7 +322,11 @@ fn to_node(message: &ToNodeWire) {
             ticket,
             flush: _,
             drop,
-        }) => (fine(session), fine(ticket), fine(drop)).2,
+        }) => {
+            fine(session);
+            fine(ticket);
+            fine(drop);
+        }
         ToNodeWire::Finished { session } => fine(session),
     }
 }
@@ -323,7 +339,12 @@ fn to_coordinator(message: &ToCoordinatorWire) {
             attempt,
             threads,
             registry,
-        }) => (fine(protocol), fine(attempt), fine(threads), fine(registry)).3,
+        }) => {
+            fine(protocol);
+            fine(attempt);
+            fine(threads);
+            fine(registry);
+        }
         ToCoordinatorWire::Ready(Ready {
             session,
             scenario,
@@ -331,7 +352,10 @@ fn to_coordinator(message: &ToCoordinatorWire) {
             profile,
             own: declared,
         }) => {
-            (fine(session), fine(scenario), fine(data), fine(profile));
+            fine(session);
+            fine(scenario);
+            fine(data);
+            fine(profile);
             declared.iter().for_each(own);
         }
         ToCoordinatorWire::Report(Report {
@@ -341,8 +365,11 @@ fn to_coordinator(message: &ToCoordinatorWire) {
             open,
             steps,
         }) => {
-            (fine(session), fine(ticket), fine(held));
-            (fine(open), fine(steps));
+            fine(session);
+            fine(ticket);
+            fine(held);
+            fine(open);
+            fine(steps);
         }
         ToCoordinatorWire::Offer {
             session,
@@ -350,7 +377,9 @@ fn to_coordinator(message: &ToCoordinatorWire) {
             units,
             result,
         } => {
-            (fine(session), fine(ticket), fine(units));
+            fine(session);
+            fine(ticket);
+            fine(units);
             match result {
                 // A result's bytes, which are encoded from a payload and from nothing else.
                 ResultWire::Here(_) => {}
@@ -391,7 +420,9 @@ fn result(payload: &Payload) {
                 },
         } => {
             let _: &Vec<f64> = loss;
-            (fine(probe), fine(count), fine(correct));
+            fine(probe);
+            fine(count);
+            fine(correct);
         }
         Payload::Expert {
             params,
@@ -423,8 +454,13 @@ fn client_report(report: &ClientReport) {
     }
     let _: [&Option<f32>; 3] = [first_loss, last_loss, difficulty];
     let _: &f32 = rms_loss;
-    (fine(client), fine(samples), fine(trained), fine(scored));
-    (fine(steps), fine(bytes_down), fine(bytes_up));
+    fine(client);
+    fine(samples);
+    fine(trained);
+    fine(scored);
+    fine(steps);
+    fine(bytes_down);
+    fine(bytes_up);
 }
 
 #[test]

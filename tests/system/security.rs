@@ -207,7 +207,8 @@ impl Attack<'_> {
             self.sent_away(node, why).await;
         }
         let other = Fingerprint::of(b"other");
-        let changes: [(fn(&mut Ready, Fingerprint), &str); 4] = [
+        type Change = fn(&mut Ready, Fingerprint);
+        let changes: [(Change, &str); 4] = [
             (
                 |r, other| r.scenario = other,
                 "the node resolves the scenario to",
