@@ -67,9 +67,8 @@ fn ends_as_in_one_process(
 ) {
     let status = coordinator.wait().unwrap();
     assert!(status.success(), "{}", log.text());
-    for mut node in nodes {
-        assert!(node.wait().unwrap().success(), "{}", log.text());
-    }
+    // One that came back when all was over waits for another run.
+    nodes.into_iter().for_each(|mut node| kill(&mut node));
     let summary = federation.summary();
     assert_eq!(
         (summary.status, summary.fingerprint),

@@ -117,7 +117,7 @@ fn checksum(payload: &[u8]) -> [u8; 4] {
 }
 
 /// The records at the beginning of `bytes` that are whole, and how many bytes they take.
-fn read(bytes: &[u8]) -> (Vec<Record>, usize) {
+pub fn read(bytes: &[u8]) -> (Vec<Record>, usize) {
     let (mut records, mut at) = (Vec::new(), 0);
     while let Some((record, used)) = first(&bytes[at..]) {
         records.push(record);
