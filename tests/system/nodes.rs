@@ -4,7 +4,7 @@ use crate::{catalogue, catalogue::read, determinism::fingerprint};
 use lyceum_metrics::{Status, Summary};
 use std::{
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -72,6 +72,7 @@ fn experts_local_models_and_silent_clients_cross_the_network() {
 /// A coordinator and nodes with certificates of one authority, in one folder.
 pub(crate) struct Federation {
     pub(crate) folder: tempfile::TempDir,
+    pub(crate) scenario: PathBuf,
     pub(crate) set: Vec<String>,
     pub(crate) port: u16,
 }
@@ -81,6 +82,7 @@ impl Federation {
         let folder = tempfile::tempdir().unwrap();
         let federation = Self {
             folder,
+            scenario: catalogue::folder().join("quickstart.toml"),
             set: overrides(set),
             port: free_port(),
         };
@@ -111,7 +113,7 @@ impl Federation {
         let mut command = lyceum();
         command
             .arg("coordinator")
-            .arg(catalogue::folder().join("quickstart.toml"))
+            .arg(&self.scenario)
             .args(&self.set)
             .args(["--identity", "c", "--out", "run", "--log", "info"])
             .args(["--checkpoint-every", "0.2", "--listen"])
@@ -153,24 +155,6 @@ impl Federation {
 fn free_port() -> u16 {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.local_addr().unwrap().port()
-}
-
-/// Reads lines of a child's standard error until one holds `text`; the rest is read in the background.
-pub(crate) fn wait_for(child: &mut Child, text: &str) -> String {
-    let mut reader = BufReader::new(child.stderr.take().unwrap());
-    let mut all = String::new();
-    loop {
-        let start = all.len();
-        assert!(
-            reader.read_line(&mut all).unwrap() > 0,
-            "the process ended without saying `{text}`: {all}"
-        );
-        if all[start..].contains(text) {
-            break;
-        }
-    }
-    std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
-    all
 }
 
 pub(crate) fn kill(child: &mut Child) {

@@ -166,6 +166,8 @@ impl Door {
         }
         match self.revocations.refuses(&peer) {
             Some(entry) => Err(format!("the certificate is revoked ({entry})")),
+            // The handshake counts whole seconds.
+            None if peer.expires <= SystemTime::now() => Err("the certificate has run out".into()),
             None => Ok(peer),
         }
     }

@@ -34,6 +34,8 @@ const WRITTEN: usize = 16 << 10;
 const UNREAD: Duration = Duration::from_secs(30);
 /// How long a node that was sent away has to read why.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// KiB of messages that wait for the hub, over all connections.
+pub(super) const HEARING_KIB: usize = 64 << 10;
 /// Results of one node that are fetched at a time.
 const FETCHES: usize = 4;
 /// Results of one node that wait to be fetched; more are not noted, and the node offers them again.
@@ -91,6 +93,8 @@ pub(super) struct Shared {
     pub(super) transport: Transport,
     /// One permit per KiB of results on their way in.
     pub(super) receiving: Arc<Semaphore>,
+    /// One permit per KiB of messages that wait for the hub.
+    pub(super) hearing: Arc<Semaphore>,
     pub(super) hub: mpsc::Sender<Input>,
     pub(super) meters: Meters,
 }
@@ -259,12 +263,26 @@ impl Talk {
                 return Ok(());
             }
         };
-        self.tell(message).await
+        let bytes = match &message {
+            ToCoordinator::Report(report) => 8 * report.held.len(),
+            ToCoordinator::Ready(ready) => ready.profile.len(),
+            _ => 0,
+        };
+        self.tell(message, bytes).await
     }
 
-    async fn tell(&self, message: ToCoordinator) -> Result<(), ()> {
-        let input = Input::Heard(self.from.clone(), message);
+    /// Hands a message on that takes about so many bytes, once there is room for it.
+    async fn tell(&self, message: ToCoordinator, bytes: usize) -> Result<(), ()> {
+        let room = self.room(bytes).await?;
+        let input = Input::Heard(self.from.clone(), message, room);
         self.shared.hub.send(input).await.map_err(|_| ())
+    }
+
+    /// Waits until the hub has heard enough for so many bytes more.
+    async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ()> {
+        let kib = (1 + bytes / 1024).min(HEARING_KIB) as u32;
+        let room = self.shared.hearing.clone().acquire_many_owned(kib).await;
+        room.map_err(|_| ())
     }
 
     async fn take(&self, offer: Offer, bytes: Vec<u8>) -> Result<(), ()> {
@@ -272,8 +290,10 @@ impl Talk {
         match body::decode(&bytes, offer.ticket, offer.units, lanes, *len) {
             Ok(upload) => {
                 let session = offer.session;
+                // Numbers take about twice as much in memory, beside the bytes.
+                let room = self.room(3 * bytes.len()).await?;
                 let offer = ToCoordinator::Offer { session, upload };
-                let input = Input::Offered(self.from.clone(), offer, bytes);
+                let input = Input::Offered(self.from.clone(), offer, bytes, room);
                 self.shared.hub.send(input).await.map_err(|_| ())
             }
             Err(error) => {

@@ -14,7 +14,7 @@ use lyceum_core::{Assignment, Time, Upload};
 use lyceum_protocol::message::ToCoordinator;
 use std::{collections::BTreeMap, io, pin::Pin, time::Duration};
 use tokio::{
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, sleep_until},
 };
 
@@ -25,10 +25,10 @@ const STATUS_EVERY: Duration = Duration::from_millis(500);
 pub(super) enum Input {
     /// A node is connected; this is how it is spoken to.
     Connected(Speaker, Outlet),
-    /// A node said something.
-    Heard(Speaker, ToCoordinator),
-    /// A node offered a result, which came as these bytes.
-    Offered(Speaker, ToCoordinator, Vec<u8>),
+    /// A node said something, which takes up room until it is heard.
+    Heard(Speaker, ToCoordinator, OwnedSemaphorePermit),
+    /// A node offered a result, which came as these bytes, and takes up room as well.
+    Offered(Speaker, ToCoordinator, Vec<u8>, OwnedSemaphorePermit),
     /// A connection ended, for this reason.
     Gone(Peer, String),
     /// The journal is safe up to a record, or could not be made safe.
@@ -266,8 +266,8 @@ impl Hub {
                 self.peers.insert(speaker.peer, (speaker, outlet));
                 Ok(())
             }
-            Input::Heard(from, message) => mind.hear(now, &from, message),
-            Input::Offered(from, offer, body) => mind.hear_offer(now, &from, offer, body),
+            Input::Heard(from, message, _room) => mind.hear(now, &from, message),
+            Input::Offered(from, offer, body, _room) => mind.hear_offer(now, &from, offer, body),
             Input::Gone(peer, reason) => {
                 if let Some((speaker, _)) = self.peers.remove(&peer) {
                     tracing::info!(node = %speaker.name, %reason, "connection ended");

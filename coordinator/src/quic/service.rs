@@ -3,7 +3,7 @@
 use super::{
     accept::Door,
     catalogue::{Catalogue, Packer},
-    connection::{Shape, Shared},
+    connection::{HEARING_KIB, Shape, Shared},
     http,
     hub::{Durable, Hub, Input, Prelude},
     metering::Meters,
@@ -92,6 +92,7 @@ impl Service {
             catalogue: catalogue.clone(),
             shape: Shape { lanes, len },
             receiving: Arc::new(Semaphore::new(kib as usize)),
+            hearing: Arc::new(Semaphore::new(HEARING_KIB)),
             transport: network.transport,
             hub: inputs.clone(),
             meters: meters.clone(),

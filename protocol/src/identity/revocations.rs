@@ -101,6 +101,15 @@ impl Revocations {
         })
     }
 
+    /// The list with this text, which no file holds.
+    pub fn of_text(text: &str) -> Result<Self, RevocationError> {
+        let list = parse(Path::new(""), text.to_owned())?;
+        Ok(Self {
+            file: None,
+            list: RwLock::new(list),
+        })
+    }
+
     /// Reads the file again and says whether anything changed. Connections that are open are the
     /// caller's to check again with [`Revocations::refuses`]. On an error the list in force stays.
     pub fn reload(&self) -> Result<bool, RevocationError> {
@@ -128,7 +137,10 @@ impl Revocations {
 }
 
 fn read(file: &Path) -> Result<List, RevocationError> {
-    let text = files::read_if_there(file)?.unwrap_or_default();
+    parse(file, files::read_if_there(file)?.unwrap_or_default())
+}
+
+fn parse(file: &Path, text: String) -> Result<List, RevocationError> {
     let mut entries = BTreeSet::new();
     for (line, number) in text.lines().zip(1..) {
         let (entry, _) = line.split_once('#').unwrap_or((line, ""));

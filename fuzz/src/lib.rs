@@ -1,0 +1,374 @@
+//! One function per decoder, for `cargo fuzz` and for a smoke test that needs no other compiler.
+//!
+//! A decoder may say no; it may not panic, and it may not take memory because a length says so. What it says yes to must
+//! come back from its own bytes, where it has some.
+
+use lyceum_coordinator::{
+    Snapshot,
+    run::{
+        journal::{self, Record},
+        model_file::{from_safetensors, to_safetensors},
+    },
+};
+use lyceum_core::{
+    ClientId, ClientReport, ClientState, ExactSum, Fingerprint, Lane, Layout, Outcome, Payload,
+    Probe, Tally, Ticket, Trained, UnitId, codec,
+};
+use lyceum_protocol::{
+    body,
+    identity::{Authority, Credentials, Identity, Join, Revocations, peer},
+    message::{Hello, PROTOCOL, Pulse, Ready, Report, SessionId},
+    wire::{FROM_COORDINATOR, FROM_NODE, ResultWire, ToCoordinatorWire, ToNodeWire, frame, open},
+};
+use lyceum_scenarios::{Loaded, Registry, Scenario};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use std::{path::Path, sync::OnceLock, time::Duration};
+
+const LANES: [Lane; 2] = [Lane::INTEGER, Lane::SCALAR];
+const LEN: usize = 300;
+
+/// What a coordinator reads from a node.
+pub fn frame_from_node(bytes: &[u8]) {
+    if let Ok(message) = open::<ToCoordinatorWire, FROM_NODE>(bytes) {
+        let again = open::<ToCoordinatorWire, FROM_NODE>(&frame(&message)[4..]);
+        assert_eq!(again, Ok(message));
+    }
+}
+
+/// What a node reads from a coordinator.
+pub fn frame_from_coordinator(bytes: &[u8]) {
+    if let Ok(message) = open::<ToNodeWire, FROM_COORDINATOR>(bytes) {
+        let again = open::<ToNodeWire, FROM_COORDINATOR>(&frame(&message)[4..]);
+        assert_eq!(again, Ok(message));
+    }
+}
+
+/// A result, of whichever kind.
+pub fn result(bytes: &[u8]) {
+    let read = |bytes: &[u8]| body::decode(bytes, Ticket(1), vec![UnitId(0)], &LANES, LEN);
+    if let Ok(upload) = read(bytes) {
+        let again = body::encode(&upload.payload, &upload.micros);
+        let twice = read(&again).map(|u| body::encode(&u.payload, &u.micros));
+        assert_eq!(twice, Ok(again));
+    }
+}
+
+/// A sum; one that could be a round's can be added to the round's.
+pub fn sum(bytes: &[u8]) {
+    let Ok(sum) = ExactSum::from_bytes(bytes, &LANES, LEN) else {
+        return;
+    };
+    let again = ExactSum::from_bytes(&sum.to_bytes(), &LANES, LEN);
+    assert_eq!(again.map(|s| s.to_bytes()), Ok(sum.to_bytes()));
+    if sum.is_within(1000) {
+        let mut round = ExactSum::new(&LANES, LEN);
+        for _ in 0..100 {
+            round.merge(&sum).expect("a hundred thousand terms fit");
+        }
+    }
+}
+
+/// A journal as it lies on the disk, and one record whose checksum is right.
+pub fn journal(bytes: &[u8]) {
+    let (_, whole) = journal::read(bytes);
+    assert!(whole <= bytes.len());
+    let mut framed = (bytes.len() as u64).to_le_bytes().to_vec();
+    framed.extend(&blake3::hash(bytes).as_bytes()[..4]);
+    framed.extend(bytes);
+    let (records, whole) = journal::read(&framed);
+    assert!(records.is_empty() || whole == framed.len());
+}
+
+/// The state in a checkpoint.
+pub fn snapshot(bytes: &[u8]) {
+    if let Ok(snapshot) = codec::decode::<Snapshot>(bytes) {
+        assert!(codec::decode::<Snapshot>(&codec::encode(&snapshot)).is_ok());
+    }
+}
+
+/// A scenario; one that is taken reads back as itself.
+pub fn scenario(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let registry = registry();
+    if let Ok(scenario) = Scenario::read(registry, "fuzz", text, &[]) {
+        let text = scenario.resolved().to_string();
+        let again = Scenario::read(registry, "again", &text, &[]);
+        assert!(
+            again.is_ok_and(|a| a.digest() == scenario.digest()),
+            "{text}"
+        );
+    }
+}
+
+/// A certificate as it comes in a handshake.
+pub fn certificate(bytes: &[u8]) {
+    let _ = peer(&[CertificateDer::from(bytes.to_vec())]);
+}
+
+/// PEM files of an identity: chain and authority are the bytes, the key is a good one.
+pub fn credentials(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = Credentials::from_pem(&text, &pem().key, &text);
+    let _ = Credentials::from_pem(&pem().chain, &text, &text);
+}
+
+/// The list of those who are not let in.
+pub fn revocations(bytes: &[u8]) {
+    let _ = Revocations::of_text(&String::from_utf8_lossy(bytes));
+}
+
+/// A join string, which is a secret and comes back as it was.
+pub fn join(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(join) = text.parse::<Join>() {
+        assert_eq!(join.to_string().parse(), Ok(join));
+    }
+}
+
+/// A model file that a run begins with.
+pub fn model_file(bytes: &[u8]) {
+    let _ = from_safetensors(Path::new("model"), bytes, layout());
+}
+
+fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(|| {
+        let mut registry = Registry::default();
+        registry.engines.extend(lyceum_learner::engines());
+        registry
+    })
+}
+
+const QUICKSTART: &str = include_str!("../../scenarios/catalogue/quickstart.toml");
+
+fn layout() -> &'static Layout {
+    static LAYOUT: OnceLock<Layout> = OnceLock::new();
+    LAYOUT.get_or_init(|| {
+        let scenario = Scenario::read(registry(), "quickstart", QUICKSTART, &[]);
+        let scenario = scenario.unwrap_or_else(|e| panic!("{e}"));
+        let loaded = Loaded::read(&scenario, &[]).unwrap_or_else(|e| panic!("{e}"));
+        let network = loaded.network(&scenario).unwrap_or_else(|e| panic!("{e}"));
+        network.layout().clone()
+    })
+}
+
+struct Pem {
+    chain: String,
+    key: String,
+    der: Vec<u8>,
+}
+
+fn pem() -> &'static Pem {
+    static PEM: OnceLock<Pem> = OnceLock::new();
+    PEM.get_or_init(|| {
+        let authority = Authority::everybodys().expect("it is always there");
+        let identity: Identity = "node/n1".parse().expect("it is one");
+        let request = lyceum_protocol::identity::Request::new(&identity).expect("a key");
+        let chain = authority
+            .issue(request.csr_pem(), &identity, Duration::from_secs(3600))
+            .expect("a certificate");
+        let der = CertificateDer::from_pem_slice(chain.as_bytes()).expect("it is one");
+        Pem {
+            key: request.key_pem(),
+            der: der.to_vec(),
+            chain,
+        }
+    })
+}
+
+/// A decoder and bytes that it takes.
+pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
+
+/// All of them.
+pub const TARGETS: [Target; 12] = [
+    ("frame_from_node", frame_from_node, from_node),
+    (
+        "frame_from_coordinator",
+        frame_from_coordinator,
+        from_coordinator,
+    ),
+    ("result", result, results),
+    ("sum", sum, sums),
+    ("journal", journal, records),
+    ("snapshot", snapshot, snapshots),
+    ("scenario", scenario, scenarios),
+    ("certificate", certificate, || vec![pem().der.clone()]),
+    ("credentials", credentials, || {
+        vec![pem().chain.clone().into(), pem().key.clone().into()]
+    }),
+    ("revocations", revocations, || {
+        vec![
+            format!(
+                "# gone\nnode/n1\nclient/alice # left\n{}\n",
+                "0f".repeat(32)
+            )
+            .into(),
+        ]
+    }),
+    ("join", join, || {
+        vec![format!("lyceum1.{}.{}", "0f".repeat(32), "a1".repeat(32)).into()]
+    }),
+    ("model_file", model_file, model_files),
+];
+
+fn content(message: &impl serde::Serialize) -> Vec<u8> {
+    frame(message)[4..].to_vec()
+}
+
+fn from_node() -> Vec<Vec<u8>> {
+    let session = SessionId(1 << 32);
+    let fingerprint = Fingerprint::of(b"x");
+    [
+        ToCoordinatorWire::Hello(Hello {
+            protocol: PROTOCOL,
+            attempt: 1,
+            threads: 2,
+            registry: fingerprint,
+        }),
+        ToCoordinatorWire::Ready(Ready {
+            session,
+            scenario: fingerprint,
+            data: Some(fingerprint),
+            profile: "flex, x86_64 avx2, linux".into(),
+            own: None,
+        }),
+        ToCoordinatorWire::Report(Report {
+            session,
+            ticket: Ticket(3),
+            held: vec![UnitId(1), UnitId(2)],
+            open: 1,
+            steps: 5,
+        }),
+        ToCoordinatorWire::Offer {
+            session,
+            ticket: Ticket(3),
+            units: vec![UnitId(1)],
+            result: ResultWire::Here(vec![1, 2, 3]),
+        },
+    ]
+    .iter()
+    .map(content)
+    .collect()
+}
+
+fn from_coordinator() -> Vec<Vec<u8>> {
+    let session = SessionId(1 << 32);
+    [
+        ToNodeWire::Refuse("no".into()),
+        ToNodeWire::Pulse(Pulse {
+            session,
+            ticket: Ticket(1),
+            flush: true,
+            drop: vec![UnitId(4)],
+        }),
+        ToNodeWire::Finished { session },
+    ]
+    .iter()
+    .map(content)
+    .collect()
+}
+
+fn a_sum() -> ExactSum {
+    let mut sum = ExactSum::new(&LANES, LEN);
+    let values: Vec<f32> = (0..LEN).map(|i| (i as f32 - 150.0) / 7.0).collect();
+    sum.add(0, 12.0, &values).expect("they fit");
+    sum.add(1, 3.0, &[]).expect("it fits");
+    sum
+}
+
+fn sums() -> Vec<Vec<u8>> {
+    vec![a_sum().to_bytes(), ExactSum::new(&LANES, LEN).to_bytes()]
+}
+
+fn results() -> Vec<Vec<u8>> {
+    let accepted = ClientReport {
+        outcome: Outcome::Accepted,
+        ..ClientReport::dropped_out(ClientId(1), 5, 9)
+    };
+    let refused = ClientReport {
+        outcome: Outcome::Refused("not finite".into()),
+        ..accepted.clone()
+    };
+    let state = ClientState {
+        rule: Some(vec![0.5; 8].into()),
+        model: None,
+    };
+    [
+        Payload::Trained(Trained {
+            sum: a_sum(),
+            reports: vec![accepted, refused],
+            states: vec![(ClientId(1), state)],
+        }),
+        Payload::Scored {
+            scores: vec![(ClientId(1), 0.5)],
+            samples: 4,
+        },
+        Payload::Evaluated {
+            probe: Probe::Test,
+            tally: Tally::new(3),
+        },
+        Payload::Expert {
+            params: vec![1.0, 2.0].into(),
+            scores: Default::default(),
+        },
+    ]
+    .iter()
+    .map(|payload| body::encode(payload, &[7, 8]))
+    .collect()
+}
+
+fn records() -> Vec<Vec<u8>> {
+    let run = Fingerprint::of(b"run");
+    [
+        Record::Begin { run, rounds: 3 },
+        Record::Upload {
+            ticket: Ticket(3),
+            units: vec![UnitId(1)],
+            body: vec![7; 40],
+        },
+        Record::Close { ticket: Ticket(3) },
+    ]
+    .iter()
+    .map(codec::encode)
+    .collect()
+}
+
+fn snapshots() -> Vec<Vec<u8>> {
+    let snapshot = Snapshot {
+        rounds: 3,
+        global: vec![1.0; 20].into(),
+        strategy: vec![1; 10],
+        selector: vec![2; 10],
+        clients: [(ClientId(1), ClientState::default())].into(),
+        fingerprint: Fingerprint::of(b"x"),
+        best: None,
+    };
+    vec![codec::encode(&snapshot)]
+}
+
+fn scenarios() -> Vec<Vec<u8>> {
+    let real = format!("{QUICKSTART}\n[[data.real]]\nname = \"alice\"\nsamples = 40\n");
+    let others = [
+        include_str!("../../scenarios/catalogue/million.toml"),
+        include_str!("../../scenarios/catalogue/clients-curriculum.toml"),
+    ];
+    let texts = [QUICKSTART, &real].into_iter().chain(others);
+    let texts = texts
+        .map(|text| text.as_bytes().to_vec())
+        .collect::<Vec<_>>();
+    let taken = |text: &Vec<u8>| {
+        let text = String::from_utf8_lossy(text);
+        Scenario::read(registry(), "seed", &text, &[]).is_ok()
+    };
+    assert!(texts.iter().all(taken), "a seed is no scenario");
+    texts
+}
+
+fn model_files() -> Vec<Vec<u8>> {
+    let layout = layout();
+    let params = lyceum_core::Params::zeros(layout.len());
+    let file = to_safetensors(Path::new("model"), layout, &params);
+    vec![file.unwrap_or_else(|e| panic!("{e}"))]
+}
