@@ -129,7 +129,7 @@ impl Facts {
 
 pub(crate) fn settings(credentials: &Credentials) -> ClientConfig {
     let mut client = quinn_client(credentials).unwrap();
-    configure_client(&mut client, &Transport::default());
+    configure_client(&mut client, &Transport::default(), true);
     client
 }
 
@@ -283,7 +283,7 @@ pub(crate) fn trained(clients: &[ClientId], sum: ExactSum) -> ResultWire {
         ..ClientReport::dropped_out(client, 1, 0)
     };
     let payload = Payload::Trained(Trained {
-        sum,
+        sum: sum.into(),
         reports: clients.iter().map(claim).collect(),
         states: vec![],
     });

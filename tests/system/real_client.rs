@@ -7,8 +7,8 @@ use crate::{
     nodes::{Federation, kill},
 };
 use lyceum_core::{
-    ClientId, ClientReport, ClientState, DataRef, ExactSum, ExpertScores, Fingerprint, Outcome,
-    Params, Payload, Probe, Round, Tally, Ticket, Trained, UnitId, Work,
+    Addend, ClientId, ClientReport, ClientState, DataRef, ExactSum, ExpertScores, Fingerprint,
+    Outcome, Params, Payload, Probe, Round, Tally, Ticket, Trained, UnitId, Work,
 };
 use lyceum_metrics::Status;
 use lyceum_protocol::{
@@ -398,7 +398,14 @@ fn result(payload: &Payload) {
             reports,
             states,
         }) => {
-            let _: &ExactSum = sum;
+            match sum {
+                Addend::Sum(sum) => {
+                    let _: &ExactSum = sum;
+                }
+                Addend::Single(lanes) => {
+                    let _: &Vec<(f64, Params)> = lanes;
+                }
+            }
             reports.iter().for_each(client_report);
             for (client, ClientState { rule, model }) in states {
                 let _: (&Option<Params>, &Option<Params>) = (rule, model);
