@@ -1,7 +1,10 @@
 //! Real clients over QUIC on the loopback interface, both ends in this process: bytes per second beside those of plain
 //! quinn streams, and the seconds of a round with very many connections.
 //!
-//!     cargo bench -p lyceum-benches --bench network
+//!     cargo bench --workspace --bench network                       # all of it
+//!     cargo bench --workspace --bench network -- memory              # throughput, many or memory
+//!
+//! `memory` runs the clients in a process of their own, so that what is told is the coordinator's alone.
 
 use lyceum_client_node::{
     Node,
@@ -55,22 +58,28 @@ engine = 'idle'
 ";
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let asked = |part: &str| {
-            std::env::args()
-                .nth(1)
-                .is_none_or(|a| a == part || a == "--bench")
-        };
+        if let [_, word, folder, address] = &arguments[..]
+            && word == "clients"
+        {
+            return clients_of_memory(folder, address).await;
+        }
+        let named = arguments.iter().skip(1).find(|a| !a.starts_with('-'));
+        let asked = |part: &str| named.is_none_or(|a| a == part);
         if asked("throughput") {
             throughput().await;
         }
         if asked("many") {
             many().await;
+        }
+        if asked("memory") {
+            memory().await;
         }
     });
 }
@@ -111,6 +120,40 @@ struct Taken {
     up: usize,
 }
 
+/// Clients of the memory bench, and values of their model.
+const MEMORY: (usize, usize) = (1000, 1_625_000);
+
+/// A coordinator with very many clients of a large model, whose own memory is measured.
+async fn memory() {
+    let (clients, values) = MEMORY;
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::create(&folder.path().join("authority")).expect("an authority");
+    let (endpoint, address) = server(&authority);
+    let program = std::env::current_exe().expect("this program");
+    let mut child = std::process::Command::new(program)
+        .arg("clients")
+        .arg(folder.path().join("authority"))
+        .arg(address.to_string())
+        .spawn()
+        .expect("a process");
+    let taken = coordinate(endpoint, clients, values, 2).await;
+    // The clients end when the run does.
+    child.wait().expect("it ends");
+    show(format_args!(
+        "{clients} clients, {:.1} MB model: {taken:.1} s a round, coordinator {:.0} MiB at most",
+        4e-6 * values as f64,
+        lyceum_metrics::peak_rss_mib()
+    ));
+}
+
+async fn clients_of_memory(folder: &str, address: &str) {
+    let authority = Authority::open(folder.as_ref()).expect("an authority");
+    let address = address.parse().expect("an address");
+    let (clients, values) = MEMORY;
+    let mut nodes = start_clients(&authority, clients, values, address);
+    while nodes.join_next().await.is_some() {}
+}
+
 struct Clients(u64);
 
 impl Roster for Clients {
@@ -134,6 +177,18 @@ fn loopback() -> SocketAddr {
 async fn rounds(clients: usize, values: usize, rounds: u64) -> Taken {
     let authority = Authority::ephemeral().expect("an authority");
     let (endpoint, address) = server(&authority);
+    let mut nodes = start_clients(&authority, clients, values, address);
+    let seconds = coordinate(endpoint, clients, values, rounds).await;
+    while nodes.join_next().await.is_some() {}
+    Taken {
+        seconds,
+        down: 4 * values * clients,
+        up: clients * result_bytes(values),
+    }
+}
+
+/// Median seconds of all rounds but the first.
+async fn coordinate(endpoint: Endpoint, clients: usize, values: usize, rounds: u64) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     let times = Arc::new(Mutex::new(Vec::new()));
     let lanes = vec![Lane::INTEGER];
@@ -145,7 +200,6 @@ async fn rounds(clients: usize, values: usize, rounds: u64) -> Taken {
         metrics: None,
     };
     let mut service = Service::open(network, "bench", rounds, lanes.clone(), values);
-    let mut nodes = start_clients(&authority, clients, values, address);
     let parts = Parts {
         machine: machine(clients as u64, values, rounds),
         dispatch: Dispatch::new(Pace::default(), admission(clients), lanes.clone(), 1),
@@ -161,15 +215,9 @@ async fn rounds(clients: usize, values: usize, rounds: u64) -> Taken {
     let (_, conductor) = service.rounds(parts).await.expect("the run ends");
     drop(conductor);
     service.close("the bench is over").await;
-    while nodes.join_next().await.is_some() {}
     let mut times = times.lock().expect("nobody panicked").split_off(1);
     times.sort_by(f64::total_cmp);
-    let up = clients * result_bytes(values);
-    Taken {
-        seconds: times[times.len() / 2],
-        down: 4 * values * clients,
-        up,
-    }
+    times[times.len() / 2]
 }
 
 fn server(authority: &Authority) -> (Endpoint, SocketAddr) {
