@@ -32,7 +32,8 @@ const WAITING_KIB: usize = 128 << 10;
 const WRITTEN: usize = 16 << 10;
 /// How long it may take none.
 const UNREAD: Duration = Duration::from_secs(30);
-/// How long a node that was sent away has to read why.
+/// How long a node that was sent away has to read why. It ends the connection then: what ends it here overtakes what was
+/// said last.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// KiB of messages that wait for the hub, over all connections.
 pub(super) const HEARING_KIB: usize = 64 << 10;
@@ -168,13 +169,13 @@ async fn write(connection: &Connection, mut send: SendStream, mut outbox: Outbox
             }
             Out::End(reason) => {
                 let _ = send.finish();
-                let _ = timeout(FAREWELL, send.stopped()).await;
+                let _ = timeout(FAREWELL, connection.closed()).await;
                 return end(connection, &reason);
             }
         }
     }
     let _ = send.finish();
-    let _ = timeout(FAREWELL, send.stopped()).await;
+    let _ = timeout(FAREWELL, connection.closed()).await;
 }
 
 #[derive(Clone)]
@@ -212,8 +213,9 @@ impl Talk {
         loop {
             match next {
                 Ok(message) => {
+                    // Once nobody listens any more, the node has to hear that before the connection ends.
                     if self.hear(message).await.is_err() {
-                        return "the run is over".into();
+                        std::future::pending::<()>().await;
                     }
                 }
                 Err(reason) => return reason,
