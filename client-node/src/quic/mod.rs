@@ -30,6 +30,8 @@ const WAITING: usize = 4096;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Time for the last packets.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -395,6 +397,8 @@ impl Attendant {
         self.frames = None;
         if let Some(connection) = self.connection.take() {
             let _ = timeout(Duration::from_secs(3), connection.closed()).await;
+            // The packet that says so has to leave before the process does.
+            let _ = timeout(LAST_WORDS, self.parts.endpoint.wait_idle()).await;
         }
     }
 }

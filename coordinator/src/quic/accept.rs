@@ -55,6 +55,11 @@ impl Door {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nobody is there.
+    pub(super) fn is_empty(&self) -> bool {
+        self.live().connections.is_empty()
+    }
+
     /// Lets nodes in until the endpoint is closed.
     pub(super) async fn attend(self: Arc<Self>, endpoint: Endpoint) {
         let mut look = interval(REVOCATIONS_EVERY);

@@ -33,6 +33,10 @@ use tokio::{
 const WAITING_INPUTS: usize = 1024;
 /// How long closing takes at most.
 const CLOSING: Duration = Duration::from_secs(4);
+/// How often it is seen whether all nodes have left.
+const LOOK: Duration = Duration::from_millis(5);
+/// Time for the last packets. A closed connection lingers for longer, but has nothing more to say.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Counts the processes that have worked on a run.
 const INCARNATION: &str = "incarnation";
 
@@ -69,6 +73,7 @@ pub struct Service {
     hub: Hub,
     inputs: mpsc::Sender<Input>,
     endpoint: Endpoint,
+    door: Arc<Door>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -99,7 +104,7 @@ impl Service {
         });
         let watch = Watch::new(run.into(), rounds, meters);
         let door = Door::new(shared, network.revocations);
-        let mut tasks = vec![tokio::spawn(door.attend(network.endpoint.clone()))];
+        let mut tasks = vec![tokio::spawn(door.clone().attend(network.endpoint.clone()))];
         if let Some(listener) = network.metrics {
             tasks.push(tokio::spawn(http::serve(listener, watch.clone())));
         }
@@ -116,6 +121,7 @@ impl Service {
             hub,
             inputs,
             endpoint: network.endpoint,
+            door,
             tasks,
         }
     }
@@ -172,16 +178,16 @@ impl Service {
         self.hub.inputs.close();
         self.hub.peers.clear();
         while self.hub.inputs.try_recv().is_ok() {}
-        let endpoint = self.endpoint.clone();
-        let drained = async {
-            while endpoint.open_connections() > 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        let door = self.door.clone();
+        let left = async {
+            while !door.is_empty() {
+                tokio::time::sleep(LOOK).await;
             }
         };
         // Nodes that do not hang up are hung up on.
-        let _ = tokio::time::timeout(CLOSING, drained).await;
+        let _ = tokio::time::timeout(CLOSING, left).await;
         self.endpoint.close(0_u32.into(), reason.as_bytes());
-        let _ = tokio::time::timeout(CLOSING, self.endpoint.wait_idle()).await;
+        let _ = tokio::time::timeout(LAST_WORDS, self.endpoint.wait_idle()).await;
     }
 }
 
