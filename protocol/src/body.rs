@@ -47,33 +47,16 @@ pub fn encode(payload: &Payload, micros: &[u64]) -> Vec<u8> {
     let mut out = Vec::new();
     match payload {
         Payload::Trained(trained) => {
-            let sum = match &trained.sum {
-                Addend::Sum(sum) => sum.to_bytes(),
-                Addend::Single(_) => Vec::new(),
-            };
-            let single = match &trained.sum {
-                Addend::Sum(_) => &[][..],
-                Addend::Single(parts) => parts,
-            };
-            let values: usize = single.iter().map(|(_, values)| 16 + 4 * values.len()).sum();
-            out.reserve(sum.len() + values + 256 * trained.reports.len() + 64);
-            out.push(match single {
-                [] => TRAINED,
-                _ => SINGLE,
+            out.push(match &trained.sum {
+                Addend::Sum(_) => TRAINED,
+                Addend::Single(_) => SINGLE,
             });
             put_micros(micros, &mut out);
             put(trained.reports.len() as u64, &mut out);
             for report in &trained.reports {
                 out.extend(codec::encode(&within_limit(report)));
             }
-            if single.is_empty() {
-                put(sum.len() as u64, &mut out);
-                out.extend(sum);
-            }
-            for (weight, values) in single {
-                out.extend(weight.to_le_bytes());
-                put_vector(Some(values), &mut out);
-            }
+            put_addend(&trained.sum, &mut out);
             put(trained.states.len() as u64, &mut out);
             for (client, state) in &trained.states {
                 put(client.0, &mut out);
@@ -157,6 +140,26 @@ fn put(number: u64, out: &mut Vec<u8>) {
 fn put_micros(micros: &[u64], out: &mut Vec<u8>) {
     put(micros.len() as u64, out);
     micros.iter().for_each(|&m| put(m, out));
+}
+
+fn put_addend(addend: &Addend, out: &mut Vec<u8>) {
+    match addend {
+        Addend::Sum(sum) => {
+            let start = out.len();
+            put(0, out);
+            sum.write_bytes(out);
+            let len = (out.len() - start - 8) as u64;
+            out[start..start + 8].copy_from_slice(&len.to_le_bytes());
+        }
+        Addend::Single(parts) => {
+            let bytes: usize = parts.iter().map(|(_, values)| 16 + 4 * values.len()).sum();
+            out.reserve(bytes);
+            for (weight, values) in parts {
+                out.extend(weight.to_le_bytes());
+                put_vector(Some(values), out);
+            }
+        }
+    }
 }
 
 fn put_vector(vector: Option<&Params>, out: &mut Vec<u8>) {

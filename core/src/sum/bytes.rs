@@ -26,16 +26,22 @@ pub struct SumBytesError {
 impl ExactSum {
     /// The canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write_bytes(&mut out);
+        out
+    }
+
+    /// Adds the canonical bytes to others.
+    pub fn write_bytes(&self, out: &mut Vec<u8>) {
         let values: usize = self.lanes.iter().map(|a| a.hi.len()).sum();
-        let mut out = Vec::with_capacity(16 * self.lanes.len() + 8 * values + WIDEST);
+        out.reserve(16 * self.lanes.len() + 8 * values + WIDEST);
         for lane in &self.lanes {
             out.extend(lane.weight.to_le_bytes());
             out.extend(lane.terms.to_le_bytes());
             for (hi, lo) in lane.hi.chunks(BLOCK).zip(lane.lo.chunks(BLOCK)) {
-                write_block(hi, lo, &mut out);
+                write_block(hi, lo, out);
             }
         }
-        out
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote, for lanes and a length that the reader knows. Nothing in the
