@@ -36,7 +36,7 @@ const UNREAD: Duration = Duration::from_secs(30);
 /// said last.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// KiB of messages that wait for the hub, over all connections.
-pub(super) const HEARING_KIB: usize = 64 << 10;
+pub(super) const HEARING_KIB: usize = 24 << 10;
 /// Results of one node that are fetched at a time.
 const FETCHES: usize = 4;
 /// Results of one node that wait to be fetched; more are not noted, and the node offers them again.
@@ -342,7 +342,8 @@ impl Talk {
 
     async fn fetch(self, offer: Offer, mut arriving: Arriving) {
         let (name, ticket) = (arriving.name(), offer.ticket);
-        let kib = name.len().div_ceil(1024).max(1);
+        // Its bytes, and the numbers that they become.
+        let kib = (2 * name.len()).div_ceil(1024).max(1);
         let most = self.shared.transport.receiving_bytes.div_ceil(1024).max(1);
         // The semaphores are never closed.
         let (Ok(_mine), Ok(_all)) = (

@@ -41,7 +41,7 @@ pub struct Transport {
     pub handshakes: usize,
     /// Seconds that a peer has for its handshake and its first message, 1 to 60.
     pub handshake_s: u64,
-    /// Bytes of results that are received at a time, at most, over all connections.
+    /// Bytes of memory for results on their way in, over all connections; a larger result comes alone.
     pub receiving_bytes: u64,
 }
 
@@ -59,7 +59,7 @@ impl Default for Transport {
             connections_per_address: 4096,
             handshakes: 256,
             handshake_s: 10,
-            receiving_bytes: 128 << 20,
+            receiving_bytes: 48 << 20,
         }
     }
 }
