@@ -11,6 +11,7 @@ pub mod dispatch;
 mod machine;
 #[cfg(feature = "mutants")]
 mod mutant;
+mod plan;
 pub mod quic;
 mod round;
 pub mod run;
@@ -18,7 +19,8 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use machine::{Closing, Input, InputError, Output, Plan, RoundMachine};
+pub use machine::RoundMachine;
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
+pub use plan::{Closing, Input, InputError, Output, Plan};
 pub use snapshot::{Best, Snapshot};

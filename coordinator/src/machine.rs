@@ -1,13 +1,14 @@
 //! Assign, collect, close: one round after the other.
 
 use crate::{
+    plan::{Closing, Input, InputError, Output, Plan},
     round::{Collected, Stage},
     snapshot::{Best, Snapshot},
 };
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Folded, Job,
-    Lane, Outcome, Params, Probe, Purpose, Roster, Round, Seed, SelectorRun, StrategyRun, Ticket,
-    Time, UnitId, Upload, Work, codec,
+    Outcome, Params, Probe, Purpose, Roster, Round, SelectorRun, StrategyRun, Ticket, Time, UnitId,
+    Upload, Work, codec,
 };
 use rand::RngExt;
 use std::{
@@ -24,90 +25,6 @@ const CLIENT_COST: u64 = 8;
 const UNIT_CLIENTS: usize = 4096;
 /// Probe samples per unit.
 const PROBE_UNIT: u32 = 512;
-
-/// What the machine needs to know of a scenario.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Rounds to do.
-    pub rounds: u64,
-    /// Root of all randomness.
-    pub seed: Seed,
-    /// Probability that a selected client never answers.
-    pub dropout: f64,
-    /// Rounds between evaluations.
-    pub evaluate_every: u64,
-    /// Probes and their numbers of samples.
-    pub probes: Vec<(Probe, u32)>,
-    /// Classes of the data.
-    pub classes: usize,
-    /// Lanes of the strategy's client half.
-    pub lanes: Vec<Lane>,
-    /// First of the clients that must have a unit of their own, because they are real.
-    pub alone_from: ClientId,
-    /// When a round closes without everybody; `None` waits.
-    pub closing: Option<Closing>,
-}
-
-/// The window in which a round closes without everybody. Times are microseconds since the cohort's work went out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closing {
-    /// The round closes, if `min_clients` have answered.
-    pub after: u64,
-    /// Clients that must have answered.
-    pub min_clients: usize,
-    /// The round closes early when so many have answered.
-    pub enough_clients: Option<usize>,
-    /// It does not close early before.
-    pub min: u64,
-    /// The run stops, if too few have answered.
-    pub give_up: u64,
-}
-
-/// What a driver tells the machine.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// Begin the next round; only between rounds.
-    NextRound,
-    /// A node finished a unit. Repeated and late ones are ignored.
-    Upload(Upload),
-    /// Close the round with who is there; only while [`RoundMachine::is_due`].
-    Close,
-}
-
-/// What the machine tells its driver.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Output {
-    /// Give this unit to a node.
-    Assign(Assignment),
-    /// Something happened.
-    Event(Event),
-    /// The validation set likes this model best so far.
-    Best(Params),
-    /// A round and its evaluation are over; the machine waits for [`Input::NextRound`] and may be saved.
-    RoundOver(Round),
-    /// All rounds are done.
-    Finished,
-    /// The run cannot go on; the state before this round is the last good one.
-    Stalled(String),
-}
-
-/// Why an input was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InputError {
-    /// A round is still in flight, or the run is over.
-    #[error("the machine is not between two rounds")]
-    NotBetween,
-    /// A sum does not have the shape of this run's.
-    #[error("unit {unit} of round {round} cannot be added: {reason}")]
-    Sum {
-        /// Which unit.
-        unit: u64,
-        /// Which round.
-        round: u64,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
 
 /// Runs the rounds of one scenario.
 pub struct RoundMachine {

@@ -297,7 +297,7 @@ fn results() -> Vec<Vec<u8>> {
     };
     [
         Payload::Trained(Trained {
-            sum: a_sum(),
+            sum: a_sum().into(),
             reports: vec![accepted, refused],
             states: vec![(ClientId(1), state)],
         }),
@@ -331,7 +331,8 @@ fn records() -> Vec<Vec<u8>> {
         Record::Close { ticket: Ticket(3) },
     ]
     .iter()
-    .map(codec::encode)
+    // What follows the length and the checksum.
+    .map(|record| journal::framed(record)[12..].to_vec())
     .collect()
 }
 

@@ -89,6 +89,7 @@ fn core_and_the_machines_have_no_clock_thread_file_or_hash_order() {
     let pure = [
         "core/src",
         "coordinator/src/machine.rs",
+        "coordinator/src/plan.rs",
         "coordinator/src/round.rs",
         "coordinator/src/snapshot.rs",
         "coordinator/src/dispatch",

@@ -135,7 +135,8 @@ fn parts(record: &Record) -> (Vec<u8>, &[u8]) {
     (bytes, body)
 }
 
-fn framed(record: &Record) -> Vec<u8> {
+/// A record as it stands in the log.
+pub fn framed(record: &Record) -> Vec<u8> {
     let (head, body) = parts(record);
     [&head[..], body].concat()
 }
