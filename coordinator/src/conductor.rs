@@ -392,6 +392,20 @@ impl<A: Archive> Conductor<A> {
             return Ok(());
         }
         let ticket = self.machine.ticket();
+        if let Some(reason) = self.machine.short_of_clients() {
+            // Nothing of it is written down: the round begins to wait anew when the run is gone on with.
+            let round = Round(ticket.0);
+            let stalled = Event::Stalled {
+                round,
+                reason: reason.clone(),
+            };
+            self.archive.event(stalled)?;
+            self.end(Ending::Stalled(reason));
+            while let Some(order) = self.dispatch.poll() {
+                self.obey_order(now, order)?;
+            }
+            return Ok(());
+        }
         self.write(&Record::Close { ticket })?;
         self.closing = Some(self.written);
         Ok(())

@@ -141,6 +141,19 @@ impl RoundMachine {
         self.deadline().is_some_and(|deadline| deadline <= now)
     }
 
+    /// Why a round that is due cannot be closed: too few clients have answered.
+    pub fn short_of_clients(&self) -> Option<String> {
+        let closing = self.closing()?;
+        let answered = self.flight.answered();
+        (answered < closing.min_clients).then(|| {
+            format!(
+                "after {} s only {answered} clients had answered, deadline.close.min_clients is {}",
+                closing.give_up / 1_000_000,
+                closing.min_clients
+            )
+        })
+    }
+
     fn closing(&self) -> Option<Closing> {
         self.plan
             .closing
@@ -171,16 +184,11 @@ impl RoundMachine {
 
     /// The clients of units that were not answered count as dropped out.
     fn close_without_the_late(&mut self) {
-        let Some(closing) = self.closing() else {
+        if self.closing().is_none() {
             return;
-        };
-        let answered = self.flight.answered();
-        if answered < closing.min_clients {
-            let seconds = closing.give_up / 1_000_000;
-            return self.stall(format!(
-                "after {seconds} s only {answered} clients had answered, deadline.close.min_clients is {}",
-                closing.min_clients
-            ));
+        }
+        if let Some(reason) = self.short_of_clients() {
+            return self.stall(reason);
         }
         let down = self.model_bytes() * (1 + self.vectors.len() as u64);
         for client in self.flight.give_up_pending() {

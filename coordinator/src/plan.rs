@@ -47,7 +47,7 @@ pub enum Input {
     NextRound,
     /// A node finished a unit. Repeated and late ones are ignored.
     Upload(Upload),
-    /// Close the round with who is there; only while [`RoundMachine::is_due`].
+    /// Close the round with who is there; only while [`RoundMachine::is_due`](crate::RoundMachine::is_due).
     Close,
 }
 
