@@ -305,6 +305,12 @@ impl<A: Archive> Conductor<A> {
         self.dispatch.gone(peer);
     }
 
+    /// A node may not take part any more.
+    pub fn banish(&mut self, now: Time, peer: Peer) -> Result<(), RunError> {
+        self.dispatch.banish(now, peer);
+        self.obey(now)
+    }
+
     /// Lets time pass.
     pub fn tick(&mut self, now: Time) -> Result<(), RunError> {
         self.dispatch.tick(now);

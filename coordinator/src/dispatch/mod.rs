@@ -238,6 +238,14 @@ impl Dispatch {
         }
     }
 
+    /// A node may not take part any more: its work goes to others at once.
+    pub fn banish(&mut self, now: Time, peer: Peer) {
+        if let Some(name) = self.peers.get(&peer).cloned() {
+            self.lose(&name, "it may not take part any more");
+            self.fill(now);
+        }
+    }
+
     /// When something happens although nobody says a word.
     pub fn deadline(&self) -> Option<Time> {
         let leases = self

@@ -82,7 +82,7 @@ impl Door {
             tracing::error!(%error, "the list of revocations cannot be read; the old one stays in force");
         }
         let now = SystemTime::now();
-        for (connection, peer) in self.live().connections.values() {
+        for (number, (connection, peer)) in &self.live().connections {
             let revoked = self.revocations.refuses(peer);
             let reason = match revoked {
                 Some(entry) => format!("the certificate is revoked ({entry})"),
@@ -90,6 +90,8 @@ impl Door {
                 None => continue,
             };
             tracing::warn!(node = %peer.identity, %reason, "connection ended");
+            // Where the hub is too busy to hear it, the lease of the node runs out.
+            let _ = self.shared.hub.try_send(Input::Banished(*number));
             end(connection, &reason);
         }
     }

@@ -31,6 +31,8 @@ pub(super) enum Input {
     Offered(Speaker, ToCoordinator, Vec<u8>, OwnedSemaphorePermit),
     /// A connection ended, for this reason.
     Gone(Peer, String),
+    /// A connection's certificate was revoked or has run out.
+    Banished(Peer),
     /// The journal is safe up to a record, or could not be made safe.
     Synced(u64, io::Result<()>),
     /// Stop at once; the run can be resumed.
@@ -48,6 +50,7 @@ pub(super) trait Mind {
         body: Vec<u8>,
     ) -> Result<(), RunError>;
     fn gone(&mut self, peer: Peer);
+    fn banish(&mut self, now: Time, peer: Peer) -> Result<(), RunError>;
     fn tick(&mut self, now: Time) -> Result<(), RunError>;
     fn synced(&mut self, now: Time, record: u64) -> Result<(), RunError>;
     fn stop(&mut self, now: Time) -> Result<(), RunError>;
@@ -88,6 +91,10 @@ impl<A: Durable> Mind for Conductor<A> {
 
     fn gone(&mut self, peer: Peer) {
         Self::gone(self, peer);
+    }
+
+    fn banish(&mut self, now: Time, peer: Peer) -> Result<(), RunError> {
+        Self::banish(self, now, peer)
     }
 
     fn tick(&mut self, now: Time) -> Result<(), RunError> {
@@ -179,6 +186,12 @@ impl Mind for Prelude {
 
     fn gone(&mut self, peer: Peer) {
         self.dispatch.gone(peer);
+    }
+
+    fn banish(&mut self, now: Time, peer: Peer) -> Result<(), RunError> {
+        self.dispatch.banish(now, peer);
+        self.obey();
+        Ok(())
     }
 
     fn tick(&mut self, now: Time) -> Result<(), RunError> {
@@ -275,6 +288,7 @@ impl Hub {
                 mind.gone(peer);
                 Ok(())
             }
+            Input::Banished(peer) => mind.banish(now, peer),
             Input::Synced(record, Ok(())) => mind.synced(now, record),
             Input::Synced(_, Err(source)) => {
                 Err(RunError::file(crate::run::journal::JOURNAL)(source))

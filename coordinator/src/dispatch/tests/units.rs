@@ -87,3 +87,16 @@ fn a_real_client_s_unit_goes_to_its_node_and_to_no_other() {
     let want = ["ward joined", "2 unit 1", "2 pulse flush []"];
     assert_eq!(said(&mut dispatch), want);
 }
+
+#[test]
+fn a_banished_node_s_units_go_to_others_at_once() {
+    let mut dispatch = dispatch(1);
+    join(&mut dispatch, 1, "a", 1);
+    dispatch.assign(NOW, units(2));
+    join(&mut dispatch, 2, "b", 1);
+    said(&mut dispatch);
+    dispatch.banish(NOW, Peer(1));
+    let said = said(&mut dispatch);
+    assert_eq!(said[..2], ["1 close", "a lost 2"]);
+    assert!(said.contains(&"2 unit 0".into()) && said.contains(&"2 unit 1".into()));
+}
