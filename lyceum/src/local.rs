@@ -30,6 +30,7 @@ pub(crate) fn run(
     stop: &Arc<AtomicBool>,
     observe: &mut dyn FnMut(&Event),
 ) -> Result<Summary, Failure> {
+    job.scenario.without_real_clients()?;
     let folder = tempfile::tempdir().map_err(|e| Failure::other(format!("no folder: {e}")))?;
     let names: Vec<Name> = (1..=nodes)
         .map(|n| format!("node-{n}").parse().expect("it is a name"))

@@ -282,6 +282,16 @@ impl Scenario {
         (first..).map(ClientId).zip(&self.data.real)
     }
 
+    /// Refuses a scenario with real clients where none can connect, rather than let them be missing in every round.
+    pub fn without_real_clients(&self) -> Result<(), Diagnostic> {
+        if self.data.real.is_empty() {
+            return Ok(());
+        }
+        let message = "real clients cannot connect here";
+        let label = "run it with `lyceum coordinator`, or leave them out";
+        Err(self.fault("data.real", message, label))
+    }
+
     /// Whether an expert must be trained before the first round.
     pub fn needs_expert(&self) -> bool {
         self.partition

@@ -20,6 +20,7 @@ pub fn run(
     stop: &AtomicBool,
     observe: &mut dyn FnMut(&Event),
 ) -> Result<Summary, RunError> {
+    scenario.without_real_clients()?;
     // A folder that is there is locked before it is read, a new one only when the input proved good.
     let held = match settings.resume && settings.out.exists() {
         true => Some(settings.hold()?),

@@ -476,3 +476,25 @@ fn no_field_of_any_message_is_of_a_kind_that_could_hold_a_sample() {
     let _: [fn(&ToCoordinatorWire); 1] = [to_coordinator];
     let _: [fn(&Payload); 1] = [result];
 }
+
+#[test]
+fn a_run_in_which_a_real_client_cannot_connect_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let quick =
+        std::fs::read_to_string(crate::catalogue::folder().join("quickstart.toml")).unwrap();
+    let file = folder.path().join("real.toml");
+    let real = "\n[[data.real]]\nname = \"alice\"\nsamples = 9\n";
+    std::fs::write(&file, quick + real).unwrap();
+    for nodes in [&[][..], &["--nodes", "1"]] {
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
+            .args(["run", "--out", "run"])
+            .args(nodes)
+            .arg(&file)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        assert!(said.contains("lyceum coordinator"), "{said}");
+    }
+}

@@ -31,12 +31,7 @@ impl Ground {
         registry: &Registry,
         folders: &[PathBuf],
     ) -> Result<Self, RunError> {
-        if !scenario.data.real.is_empty() {
-            let label = "simulated worlds hold no data of real clients";
-            return Err(scenario
-                .fault("data.real", "these clients are real", label)
-                .into());
-        }
+        scenario.without_real_clients()?;
         let (prepared, node) = run::prepare(scenario, registry, folders, |_| Ok(None))?;
         Ok(Self {
             scenario: scenario.clone(),
