@@ -258,6 +258,8 @@ fn machine(clients: u64, values: usize, rounds: u64) -> RoundMachine {
         lanes: vec![Lane::INTEGER],
         alone_from: ClientId(0),
         closing: None,
+        stream: None,
+        judges_ahead: true,
     };
     let strategy: Arc<dyn AnyStrategy> = Arc::new(FedAvg::default());
     let selector: Arc<dyn AnySelector> = Arc::new(All {});

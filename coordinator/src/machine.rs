@@ -7,8 +7,8 @@ use crate::{
 };
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Folded, Job,
-    Outcome, Params, Probe, Purpose, Roster, Round, SelectorRun, StrategyRun, Ticket, Time, UnitId,
-    Upload, Work, codec,
+    Outcome, Params, Probe, Purpose, Roster, Round, SelectorRun, StrategyRun, Tally, TaskId,
+    Ticket, Time, UnitId, Upload, Work, codec,
 };
 use rand::RngExt;
 use std::{
@@ -225,9 +225,14 @@ impl RoundMachine {
             .plan
             .seed
             .stream(Purpose::SELECTION, Ticket(2 * round.0), None);
-        match self.selector.wants_scores(round, &mut rng) {
-            Some(clients) if !clients.is_empty() => self.assign_scoring(&clients),
-            _ => self.select(),
+        let mut wanted = self
+            .selector
+            .wants_scores(round, &mut rng)
+            .unwrap_or_default();
+        wanted.retain(|&client| self.is_present(round, client));
+        match wanted.is_empty() {
+            false => self.assign_scoring(&wanted),
+            true => self.select(),
         }
         Ok(())
     }
@@ -299,7 +304,8 @@ impl RoundMachine {
             .plan
             .seed
             .stream(Purpose::SELECTION, Ticket(2 * round.0 + 1), None);
-        let cohort = self.selector.select(round, &self.flight.scores, &mut rng);
+        let mut cohort = self.selector.select(round, &self.flight.scores, &mut rng);
+        cohort.retain(|&client| self.is_present(round, client));
         self.flight.stage = Stage::Training;
         self.flight.cohort = cohort.len() as u64;
         self.outputs.push_back(Output::Event(Event::RoundStarted {
@@ -356,6 +362,12 @@ impl RoundMachine {
         units.push(unit);
         units.retain(|unit| !unit.is_empty());
         units
+    }
+
+    /// Whether a client's first task has come.
+    fn is_present(&self, round: Round, client: ClientId) -> bool {
+        let stream = self.plan.stream.as_ref();
+        stream.is_none_or(|stream| stream.calendar().at(client, round).is_some())
     }
 
     fn drops_out(&self, round: Round, client: ClientId) -> bool {
@@ -446,8 +458,12 @@ impl RoundMachine {
             .add(&self.strategy.save());
         for (client, state) in &self.flight.states {
             chain.number(client.0);
-            for vector in [&state.rule, &state.model] {
-                chain.add(vector.as_ref().map_or(&[], |v| v.bytes()));
+            let [rule, model, memory] = state.vectors();
+            for vector in [rule, model] {
+                chain.add(vector.map_or(&[], |v| v.bytes()));
+            }
+            if let Some(memory) = memory {
+                chain.add(memory.bytes());
             }
         }
         self.fingerprint = chain.link();
@@ -482,7 +498,7 @@ impl RoundMachine {
 
     fn assign_evaluation(&mut self) {
         self.flight.stage = Stage::Evaluating;
-        for (probe, samples) in self.plan.probes.clone() {
+        for (probe, samples) in self.probes() {
             for start in (0..samples).step_by(PROBE_UNIT as usize) {
                 let data = DataRef::Probe {
                     probe,
@@ -500,10 +516,43 @@ impl RoundMachine {
         }
     }
 
+    /// What is judged after the round in flight. In a stream every task takes the place of the test set.
+    fn probes(&self) -> Vec<(Probe, u32)> {
+        let mut probes = self.plan.probes.clone();
+        let Some(stream) = &self.plan.stream else {
+            return probes;
+        };
+        probes.retain(|(probe, _)| *probe != Probe::Test);
+        let begun = stream.begun(self.roster.clients(), self.flight.round);
+        for (task, entry) in (0..).map(TaskId).zip(stream.tasks()) {
+            if self.plan.judges_ahead || begun.contains(&task) {
+                probes.push((Probe::Task(task), entry.probe.len() as u32));
+            }
+        }
+        probes
+    }
+
+    /// What the tasks that some client has begun add up to.
+    fn merged(&self, tallies: &BTreeMap<Probe, Tally>) -> Option<Tally> {
+        let stream = self.plan.stream.as_ref()?;
+        let begun = stream.begun(self.roster.clients(), self.flight.round);
+        let mut merged = Tally::new(self.plan.classes);
+        for task in begun {
+            if let Some(tally) = tallies.get(&Probe::Task(task)) {
+                merged.merge(tally);
+            }
+        }
+        Some(merged)
+    }
+
     fn close_evaluation(&mut self) {
         let round = self.flight.round;
         let mut chain = self.fingerprint.extend();
-        for (probe, tally) in self.flight.tallies(self.plan.classes) {
+        let mut tallies = self.flight.tallies(self.plan.classes);
+        if let Some(merged) = self.merged(&tallies) {
+            tallies.insert(Probe::Test, merged);
+        }
+        for (probe, tally) in tallies {
             tally.correct.iter().chain(&tally.count).for_each(|&n| {
                 chain.number(n);
             });

@@ -1,6 +1,9 @@
 //! What the round machine is told, and what it tells.
 
-use lyceum_core::{Assignment, ClientId, Event, Lane, Params, Probe, Round, Seed, Upload};
+use lyceum_core::{
+    Assignment, ClientId, Event, Lane, Params, Probe, Round, Seed, TaskStream, Upload,
+};
+use std::sync::Arc;
 
 /// What the machine needs to know of a scenario.
 #[derive(Clone, Debug)]
@@ -23,6 +26,10 @@ pub struct Plan {
     pub alone_from: ClientId,
     /// When a round closes without everybody; `None` waits.
     pub closing: Option<Closing>,
+    /// What clients see when, where there is a stream of tasks.
+    pub stream: Option<Arc<TaskStream>>,
+    /// Whether tasks are judged before any client has begun them.
+    pub judges_ahead: bool,
 }
 
 /// The window in which a round closes without everybody. Times are microseconds since the cohort's work went out.

@@ -88,6 +88,7 @@ impl SummaryBuilder {
             } => match probe {
                 Probe::Test => self.tested(*accuracy, *loss),
                 Probe::Validation => self.validated(round.0, *accuracy),
+                Probe::Task(_) => {}
             },
             Event::RoundClosed { .. } => self.closed(event),
             Event::Timing {

@@ -9,6 +9,7 @@
 pub mod data;
 pub mod models;
 pub mod partition;
+pub mod streams;
 
 mod deadline;
 mod diagnostic;
@@ -17,6 +18,7 @@ mod federation;
 mod registry;
 mod scenario;
 mod schema;
+mod task_stream;
 mod training;
 
 pub use deadline::{Close, Deadline, Reassign, Wait};
@@ -25,6 +27,7 @@ pub use federation::Loaded;
 pub use registry::{Chosen, Config, Plugin, Plugins, Registry};
 pub use scenario::{Availability, Data, Evaluation, RealClient, Run, Scenario, TABLES};
 pub use schema::{schema, variants};
+pub use task_stream::StreamChoice;
 pub use training::{
     Adam, Constant, Cosine, Expert, OptimizerChoice, Schedule, Sgd, StepDecay, StepSchedule,
     Training,

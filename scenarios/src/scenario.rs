@@ -8,19 +8,20 @@ use crate::{
     models::Model,
     partition::Partition,
     registry::{Chosen, Registry, resolved},
+    task_stream::StreamChoice,
     training::{Expert, OptimizerChoice, Training},
 };
 use lyceum_core::{
-    AnySelector, AnyStrategy, ClientId, Fingerprint, Roster, Seed,
+    AnyMethod, AnySelector, AnyStrategy, ClientId, Fingerprint, Needs, Roster, Seed,
     units::{Count, Decay, Fraction},
 };
 use lyceum_strategies::ordering::Ordering;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 /// The tables of a scenario file.
-pub const TABLES: [&str; 11] = [
+pub const TABLES: [&str; 12] = [
     "run",
     "data",
     "model",
@@ -31,6 +32,7 @@ pub const TABLES: [&str; 11] = [
     "availability",
     "deadline",
     "strategy",
+    "scenario",
     "evaluation",
 ];
 
@@ -114,6 +116,17 @@ pub struct Evaluation {
     /// Rounds between reports of each client's test accuracy (all test samples of the client's classes); never by default.
     #[serde(default)]
     pub clients_every: Option<Count>,
+    /// In a stream, judge tasks also before any client has begun them; true by default.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub ahead: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 fn each_round() -> Count {
@@ -125,6 +138,7 @@ impl Default for Evaluation {
         Self {
             every: each_round(),
             clients_every: None,
+            ahead: true,
         }
     }
 }
@@ -156,6 +170,8 @@ pub struct Scenario {
     pub deadline: Option<Deadline>,
     /// `[strategy]`.
     pub strategy: Chosen<dyn AnyStrategy>,
+    /// `[scenario]`; absent for plain federated learning.
+    pub stream: Option<StreamChoice>,
     /// `[evaluation]`.
     pub evaluation: Evaluation,
     places: Places,
@@ -292,6 +308,18 @@ impl Scenario {
         Err(self.fault("data.real", message, label))
     }
 
+    /// The continual methods, in the order in which they act.
+    pub fn methods(&self) -> impl Iterator<Item = Arc<dyn AnyMethod>> {
+        let methods = self.stream.iter().flat_map(|stream| &stream.methods);
+        methods.map(|method| method.plugin.clone())
+    }
+
+    /// What the methods ask for, together.
+    pub fn needs(&self) -> Needs {
+        let all = self.methods().map(|m| m.needs());
+        all.fold(Needs::default(), Needs::and)
+    }
+
     /// Whether an expert must be trained before the first round.
     pub fn needs_expert(&self) -> bool {
         self.partition
@@ -330,6 +358,9 @@ impl Scenario {
             put("deadline", plain(resolved(deadline)));
         }
         put("strategy", chosen(&self.strategy));
+        if let Some(stream) = &self.stream {
+            put("scenario", stream.resolved());
+        }
         put("evaluation", plain(resolved(&self.evaluation)));
         table
     }
@@ -426,6 +457,15 @@ impl Scenario {
                 format!("expected one of {}", names.join(", ")),
             );
         }
+        if let Some(stream) = &self.stream {
+            for misfit in stream.misfits(self) {
+                refuse(
+                    &format!("scenario.{}", misfit.key),
+                    misfit.message,
+                    misfit.expected,
+                );
+            }
+        }
         if let Some(every) = self.evaluation.clients_every
             && every.get() % self.evaluation.every.get() != 0
         {
@@ -497,6 +537,10 @@ fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Opti
     };
     let strategy = reader.required("strategy", "such as `[strategy.fed_avg]`");
     let strategy = strategy.and_then(|n| reader.keep(registry.strategies.choose(n)));
+    let stream = match reader.document.take("scenario") {
+        Some(node) => StreamChoice::read(node, registry, &mut reader.faults).map(Some),
+        None => Some(None),
+    };
     let evaluation = reader.optional("evaluation");
     let (data, data_set, partition) = data.flatten()?;
     Some(Scenario {
@@ -512,6 +556,7 @@ fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Opti
         availability: availability?,
         deadline: deadline?,
         strategy: strategy?,
+        stream: stream?,
         evaluation: evaluation?,
         places,
         sources: sources.clone(),

@@ -84,7 +84,8 @@ pub(crate) fn prepare(
         prepared.network.clone(),
         prepared.federation.clone(),
         prepared.expert.as_ref().map(|e| &*e.scores),
-    );
+    )
+    .in_stream(prepared.stream.clone());
     Ok((prepared, Arc::new(node)))
 }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::{Closing, Plan, RoundMachine};
 use lyceum_core::{
     Assignment, ClientId, DataRef, ExpertScores, Federation, Fingerprint, Job, Layout, Network,
-    Params, Payload, Probe, Role, Roster, Round, Ticket, UnitId, Upload, Work,
+    Params, Payload, Probe, Role, Roster, Round, TaskStream, Ticket, UnitId, Upload, Work,
 };
 use lyceum_scenarios::{Deadline, Loaded, Scenario};
 use std::{
@@ -36,6 +36,8 @@ pub struct Prepared {
     pub network: Network,
     /// The clients and their samples.
     pub federation: Arc<dyn Federation>,
+    /// What clients see when, where there is a stream of tasks.
+    pub stream: Option<Arc<TaskStream>>,
     /// What the expert's training found, if there was any.
     pub expert: Option<Expert>,
     /// The model's parameters before the first round.
@@ -149,6 +151,7 @@ impl Groundwork {
     /// Divides the samples.
     pub fn finish(self, scenario: &Scenario, expert: Option<Expert>) -> Result<Prepared, RunError> {
         let data = self.loaded.digest();
+        let stream = self.loaded.stream(scenario)?;
         let losses = expert.as_ref().map(|e| e.scores.losses.as_slice());
         let federation = self.loaded.federate(scenario, losses)?;
         let clients = scenario.clients();
@@ -170,6 +173,7 @@ impl Groundwork {
             data,
             network: self.network,
             federation,
+            stream,
             expert,
             initial: self.initial,
         })
@@ -192,6 +196,8 @@ impl Prepared {
             lanes: scenario.strategy.plugin.client_half().lanes(),
             alone_from: ClientId(scenario.data.clients.get() as u64),
             closing: closing(scenario),
+            stream: self.stream.clone(),
+            judges_ahead: scenario.evaluation.ahead,
         };
         let roster: Arc<dyn Roster> = self.federation.clone();
         let strategy = scenario.strategy.plugin.clone().start(&self.initial);
