@@ -260,6 +260,7 @@ fn machine(clients: u64, values: usize, rounds: u64) -> RoundMachine {
         closing: None,
         stream: None,
         judges_ahead: true,
+        judges_before: false,
     };
     let strategy: Arc<dyn AnyStrategy> = Arc::new(FedAvg::default());
     let selector: Arc<dyn AnySelector> = Arc::new(All {});

@@ -220,6 +220,17 @@ impl RoundMachine {
         }
         let round = Round(self.done);
         self.flight.restart(round);
+        if self.plan.judges_before && self.done == 0 {
+            self.flight.before = true;
+            self.assign_evaluation();
+            return Ok(());
+        }
+        self.begin_training();
+        Ok(())
+    }
+
+    fn begin_training(&mut self) {
+        let round = self.flight.round;
         self.vectors = self.strategy.broadcast();
         let mut rng = self
             .plan
@@ -234,7 +245,6 @@ impl RoundMachine {
             false => self.assign_scoring(&wanted),
             true => self.select(),
         }
-        Ok(())
     }
 
     fn absorb(&mut self, upload: Upload) -> Result<(), InputError> {
@@ -545,7 +555,25 @@ impl RoundMachine {
         Some(merged)
     }
 
+    /// What the initial model is worth; the first round goes on behind it.
+    fn close_evaluation_before(&mut self) {
+        self.flight.before = false;
+        for (probe, tally) in self.flight.take_tallies(self.plan.classes) {
+            self.outputs
+                .push_back(Output::Event(Event::EvaluatedBefore {
+                    probe,
+                    accuracy: tally.accuracy(),
+                    loss: tally.mean_loss(),
+                    samples: tally.samples(),
+                }));
+        }
+        self.begin_training();
+    }
+
     fn close_evaluation(&mut self) {
+        if self.flight.before {
+            return self.close_evaluation_before();
+        }
         let round = self.flight.round;
         let mut chain = self.fingerprint.extend();
         let mut tallies = self.flight.tallies(self.plan.classes);

@@ -30,6 +30,8 @@ pub struct Plan {
     pub stream: Option<Arc<TaskStream>>,
     /// Whether tasks are judged before any client has begun them.
     pub judges_ahead: bool,
+    /// Whether the initial model is judged.
+    pub judges_before: bool,
 }
 
 /// The window in which a round closes without everybody. Times are microseconds since the cohort's work went out.

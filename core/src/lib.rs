@@ -34,10 +34,10 @@ pub use continual::{
     AnyMethod, ContinualMethod, Draft, Lessons, MEANS, MethodRun, Needs, Site, Step, sets,
 };
 pub use contract::{
-    Addend, Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Memory, Outcome, Payload,
-    Tally, Trained, Upload, Work,
+    Addend, Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Memory, Outcome,
+    Payload, Tally, Trained, Upload, Work,
 };
-pub use event::Event;
+pub use event::{Event, TaskInfo};
 pub use fingerprint::{Chain, Fingerprint};
 pub use ids::{ClientId, Round, TaskId, Ticket, UnitId};
 pub use learner::{

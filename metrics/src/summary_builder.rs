@@ -99,6 +99,7 @@ impl SummaryBuilder {
             Event::Paused { .. } => self.status = Status::Paused,
             Event::Stalled { .. } => self.status = Status::Stalled,
             Event::RunFinished { .. } => self.status = Status::Finished,
+            Event::StreamStarted { .. } | Event::EvaluatedBefore { .. } => {}
             Event::ExpertTrained { .. }
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }

@@ -119,6 +119,13 @@ pub struct Evaluation {
     /// In a stream, judge tasks also before any client has begun them; true by default.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub ahead: bool,
+    /// Judge the initial model as well; false by default. Forward transfer needs it.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub before: bool,
+}
+
+fn is_no(value: &bool) -> bool {
+    !value
 }
 
 fn yes() -> bool {
@@ -139,6 +146,7 @@ impl Default for Evaluation {
             every: each_round(),
             clients_every: None,
             ahead: true,
+            before: false,
         }
     }
 }

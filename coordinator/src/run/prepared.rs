@@ -198,6 +198,7 @@ impl Prepared {
             closing: closing(scenario),
             stream: self.stream.clone(),
             judges_ahead: scenario.evaluation.ahead,
+            judges_before: scenario.evaluation.before,
         };
         let roster: Arc<dyn Roster> = self.federation.clone();
         let strategy = scenario.strategy.plugin.clone().start(&self.initial);
