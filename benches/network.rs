@@ -261,6 +261,8 @@ fn machine(clients: u64, values: usize, rounds: u64) -> RoundMachine {
         stream: None,
         judges_ahead: true,
         judges_before: false,
+        attendance: Default::default(),
+        phases: Vec::new(),
     };
     let strategy: Arc<dyn AnyStrategy> = Arc::new(FedAvg::default());
     let selector: Arc<dyn AnySelector> = Arc::new(All {});

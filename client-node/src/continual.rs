@@ -189,8 +189,8 @@ impl Worker {
             .pulls
             .extend(own.map(|(strength, anchor)| (ResolvedStrength::Each(strength), &anchor[..])));
         let node = self.node.clone();
-        let training = &node.training;
         let assignment = post.assignment;
+        let training = node.training(assignment.round);
         let optimizer = training.optimizer.rule();
         let momentum = training.optimizer.momentum();
         let mut rng = node.seed.stream(
@@ -363,7 +363,11 @@ impl Methods {
         rng: &mut Stream,
     ) -> Course {
         match self.epochs {
-            Some(epochs) => Course::epochs(samples.len(), worker.node.training.batch.get(), epochs),
+            Some(epochs) => Course::epochs(
+                samples.len(),
+                worker.node.training(assignment.round).batch.get(),
+                epochs,
+            ),
             None => worker.course(scores, samples, assignment, rng),
         }
     }
@@ -387,7 +391,7 @@ fn site<'a>(
         spare,
         ..
     } = worker;
-    let training = &node.training;
+    let training = node.training(assignment.round);
     Site {
         learner: &mut **learner,
         network: &node.network,

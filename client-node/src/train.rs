@@ -171,11 +171,12 @@ impl Worker {
         rng: &mut Stream,
     ) -> Course {
         let (batch, epochs) = (
-            self.node.training.batch.get(),
-            self.node.training.epochs.get(),
+            self.node.training(assignment.round).batch.get(),
+            self.node.training(assignment.round).epochs.get(),
         );
+        let steps = self.node.training(assignment.round).steps();
         let Some(ordering) = &self.node.ordering else {
-            return Course::epochs(shard.len(), batch, epochs).within(self.node.training.steps());
+            return Course::epochs(shard.len(), batch, epochs).within(steps);
         };
         let labels: Vec<u32> = (0..shard.len()).map(|p| shard.label(p)).collect();
         Course::paced(
@@ -185,7 +186,7 @@ impl Worker {
             batch,
             epochs,
         )
-        .within(self.node.training.steps())
+        .within(steps)
     }
 
     fn walk(
@@ -205,7 +206,7 @@ impl Worker {
             batch,
             ..
         } = self;
-        let training = &node.training;
+        let training = node.training(assignment.round);
         let optimizer = training.optimizer.rule();
         let momentum = training.optimizer.momentum();
         let has_dropout = node.network.has_dropout();

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod aims;
+mod attendance;
 mod continual;
 mod contract;
 mod event;
@@ -30,6 +31,7 @@ pub mod codec;
 pub mod units;
 
 pub use aims::{ALL_CLASSES, Aims, Match, MatchKind};
+pub use attendance::{Absence, Attendance, Who};
 pub use continual::{
     AnyMethod, ContinualMethod, Draft, Lessons, MEANS, MethodRun, Needs, Site, Step, sets,
 };

@@ -8,7 +8,7 @@ use toml::{
 };
 
 /// Tables that choose one of several variants: overriding one with another variant replaces it.
-const CHOICES: [&str; 9] = [
+pub(crate) const CHOICES: [&str; 9] = [
     "data.set",
     "data.partition",
     "model",

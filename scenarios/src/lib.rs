@@ -19,6 +19,7 @@ mod registry;
 mod scenario;
 mod schema;
 mod task_stream;
+mod timeline;
 mod training;
 
 pub use deadline::{Close, Deadline, Reassign, Wait};
@@ -28,6 +29,7 @@ pub use registry::{Chosen, Config, Plugin, Plugins, Registry};
 pub use scenario::{Availability, Data, Evaluation, RealClient, Run, Scenario, TABLES};
 pub use schema::{schema, variants};
 pub use task_stream::StreamChoice;
+pub use timeline::{Moment, Part, Phase, Silence, Timetable};
 pub use training::{
     Adam, Constant, Cosine, Expert, OptimizerChoice, Schedule, Sgd, StepDecay, StepSchedule,
     Training,

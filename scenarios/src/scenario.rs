@@ -9,6 +9,7 @@ use crate::{
     partition::Partition,
     registry::{Chosen, Registry, resolved},
     task_stream::StreamChoice,
+    timeline::{Moment, Phase},
     training::{Expert, OptimizerChoice, Training},
 };
 use lyceum_core::{
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 
 /// The tables of a scenario file.
-pub const TABLES: [&str; 12] = [
+pub const TABLES: [&str; 13] = [
     "run",
     "data",
     "model",
@@ -33,6 +34,7 @@ pub const TABLES: [&str; 12] = [
     "deadline",
     "strategy",
     "scenario",
+    "timeline",
     "evaluation",
 ];
 
@@ -180,8 +182,12 @@ pub struct Scenario {
     pub strategy: Chosen<dyn AnyStrategy>,
     /// `[scenario]`; absent for plain federated learning.
     pub stream: Option<StreamChoice>,
+    /// `[[timeline]]`.
+    pub timeline: Vec<Moment>,
     /// `[evaluation]`.
     pub evaluation: Evaluation,
+    /// What entries of the timeline, by position, change.
+    pub(crate) phases: Vec<(usize, Phase)>,
     places: Places,
     sources: Sources,
 }
@@ -268,6 +274,8 @@ impl Scenario {
             Some(scenario) if reader.faults.is_empty() => {
                 let faults = scenario.cross_faults(registry);
                 if faults.is_empty() {
+                    let mut scenario = scenario;
+                    scenario.resolve_phases(registry)?;
                     Ok(scenario)
                 } else {
                     Err(Diagnostic::new(faults, &texts.sources))
@@ -369,6 +377,10 @@ impl Scenario {
         if let Some(stream) = &self.stream {
             put("scenario", stream.resolved());
         }
+        if !self.timeline.is_empty() {
+            let entries = self.timeline.iter().map(|entry| plain(resolved(entry)));
+            put("timeline", toml::Value::Array(entries.collect()));
+        }
         put("evaluation", plain(resolved(&self.evaluation)));
         table
     }
@@ -465,6 +477,9 @@ impl Scenario {
                 format!("expected one of {}", names.join(", ")),
             );
         }
+        for (path, message, label) in self.timeline_faults() {
+            refuse(&path, message, label);
+        }
         if let Some(stream) = &self.stream {
             for misfit in stream.misfits(self) {
                 refuse(
@@ -549,6 +564,7 @@ fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Opti
         Some(node) => StreamChoice::read(node, registry, &mut reader.faults).map(Some),
         None => Some(None),
     };
+    let timeline = reader.optional("timeline");
     let evaluation = reader.optional("evaluation");
     let (data, data_set, partition) = data.flatten()?;
     Some(Scenario {
@@ -565,6 +581,8 @@ fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Opti
         deadline: deadline?,
         strategy: strategy?,
         stream: stream?,
+        timeline: timeline?,
+        phases: Vec::new(),
         evaluation: evaluation?,
         places,
         sources: sources.clone(),

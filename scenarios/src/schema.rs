@@ -4,6 +4,7 @@ use crate::{
     deadline::Deadline,
     registry::Registry,
     scenario::{Availability, Data, Evaluation, Run},
+    timeline::Moment,
     training::{Expert, Training},
 };
 use lyceum_strategies::ordering::Ordering;
@@ -42,6 +43,7 @@ pub fn schema(registry: &Registry) -> Value {
             "availability": plain::<Availability>(g),
             "deadline": plain::<Deadline>(g),
             "strategy": registry.strategies.schema(g),
+            "timeline": { "type": "array", "items": plain::<Moment>(g) },
             "evaluation": plain::<Evaluation>(g),
         },
     })
