@@ -52,6 +52,8 @@ pub struct Node {
     /// How clients hold on to what they learned.
     pub(crate) methods: Vec<Arc<dyn AnyMethod>>,
     needs: Needs,
+    /// Clients' own models are judged.
+    pub(crate) judges_local: bool,
     /// It is one real client.
     pub(crate) alone: bool,
 }
@@ -127,6 +129,7 @@ impl Node {
             phases: Vec::new(),
             methods: scenario.methods().collect(),
             needs: scenario.needs(),
+            judges_local: scenario.evaluation.local,
             alone: false,
             federation,
         }

@@ -134,6 +134,9 @@ impl Worker {
             }
         };
         trace.fill(&mut report);
+        if let Some(task) = task.filter(|_| self.node.judges_local) {
+            report.local_accuracy = Some(self.accuracy_on(task, assignment.round)?);
+        }
         let delta = self.learner.delta(&assignment.global);
         let settled = rule.settle(&LocalWork {
             client,

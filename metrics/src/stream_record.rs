@@ -1,6 +1,11 @@
 //! What a log says of a stream of tasks: accuracy per task and evaluation, and who learned what when.
 
-use lyceum_core::{ClientId, Event, Probe, Round, TaskId, TaskInfo, Visit};
+use crate::continual::{
+    AccuracyMatrix, ClientMatrix, backward_transfer, final_average_accuracy, forgetting_max,
+    forward_transfer, learning_accuracy, mean_of_curve, mean_online_accuracy, mean_over_clients,
+    mean_spatial_knowledge_retention, mean_temporal_knowledge_retention,
+};
+use lyceum_core::{ClientId, ClientReport, Event, Probe, Round, TaskId, TaskInfo, Visit};
 use std::collections::BTreeMap;
 
 /// Collects, event by event, what continual measures are made from.
@@ -15,7 +20,7 @@ pub struct StreamRecord {
 }
 
 /// A client's time on a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Learned {
     /// Which task.
     pub task: TaskId,
@@ -25,6 +30,8 @@ pub struct Learned {
     pub to: Round,
     /// Samples that it had of it.
     pub samples: u64,
+    /// Accuracy of its own model on it in the last of these rounds, before aggregation.
+    pub local: Option<f64>,
 }
 
 /// Accuracies of the tasks of a stream after each of them, as shares.
@@ -70,25 +77,28 @@ impl StreamRecord {
             }
             Event::Client { round, report } if report.accepted() => {
                 if let Some(task) = report.task {
-                    self.trained(report.client, *round, task, report.samples);
+                    self.trained(*round, task, report);
                 }
             }
             _ => {}
         }
     }
 
-    fn trained(&mut self, client: ClientId, round: Round, task: TaskId, samples: u64) {
-        let all = self.learned.entry(client).or_default();
+    fn trained(&mut self, round: Round, task: TaskId, report: &ClientReport) {
+        let all = self.learned.entry(report.client).or_default();
+        let (samples, local) = (report.samples, report.local_accuracy);
         match all.last_mut() {
             Some(last) if last.task == task => {
                 last.to = round;
                 last.samples = last.samples.max(samples);
+                last.local = local;
             }
             _ => all.push(Learned {
                 task,
                 from: round,
                 to: round,
                 samples,
+                local,
             }),
         }
     }
@@ -171,10 +181,104 @@ impl StreamRecord {
     }
 }
 
+impl StreamRecord {
+    /// What tables of runs show, by name: average accuracy, forgetting, transfers of the common order; of clients' own orders, where there are several
+    /// clients; knowledge retention; accuracy over time.
+    pub fn measures(&self) -> BTreeMap<String, f64> {
+        let mut found = BTreeMap::new();
+        let mut put = |name: &str, value: Option<f64>| {
+            value.map(|value| found.insert(name.to_owned(), value));
+        };
+        if let Some(matrix) = self.curve().matrix() {
+            put("average_accuracy", final_average_accuracy(&matrix));
+            put("mean_curve_accuracy", mean_of_curve(&matrix));
+            put("learning_accuracy", learning_accuracy(&matrix));
+            put("forgetting", forgetting_max(&matrix));
+            put("backward_transfer", backward_transfer(&matrix));
+            put("forward_transfer", forward_transfer(&matrix));
+        }
+        put("online_accuracy", self.online_accuracy());
+        if self.learned.len() > 1 {
+            let clients = self.client_matrices();
+            put(
+                "client_accuracy",
+                mean_over_clients(&clients, final_average_accuracy),
+            );
+            put(
+                "client_forgetting",
+                mean_over_clients(&clients, forgetting_max),
+            );
+            put(
+                "temporal_retention",
+                mean_temporal_knowledge_retention(&clients),
+            );
+        }
+        put(
+            "spatial_retention",
+            mean_spatial_knowledge_retention(&self.local_and_global()),
+        );
+        found
+    }
+
+    /// Mean over time of the mean accuracy on all tasks that had begun.
+    fn online_accuracy(&self) -> Option<f64> {
+        let begun = |round: Round| {
+            let visits = self.order.iter().filter(move |v| v.begins <= round.0);
+            visits
+                .map(|v| v.task.0 as usize)
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        let mean = |(round, row): (&Round, &Vec<Option<f64>>)| {
+            let values = begun(*round)
+                .into_iter()
+                .map(|t| row.get(t).copied().flatten());
+            let values: Vec<f64> = values.collect::<Option<_>>()?;
+            Some((round.0 as f64, crate::mean(&values)?))
+        };
+        let points: Vec<(f64, f64)> = self.judged.iter().map(mean).collect::<Option<_>>()?;
+        mean_online_accuracy(&points)
+    }
+
+    /// A matrix per client that has learned every one of its tasks when it was judged.
+    pub fn client_matrices(&self) -> Vec<ClientMatrix> {
+        let matrix = |(client, learned): (&ClientId, &Vec<Learned>)| {
+            let samples = learned.iter().map(|l| l.samples).sum::<u64>() as f64;
+            let matrix = self.curve_of(*client).matrix()?;
+            Some(ClientMatrix { samples, matrix })
+        };
+        self.learned.iter().filter_map(matrix).collect()
+    }
+
+    /// For each client its samples, and for each of its tasks the accuracy of the global model and of its own.
+    fn local_and_global(&self) -> Vec<(f64, Vec<(f64, f64)>)> {
+        let pair = |own: &Learned| {
+            let global = self
+                .judged
+                .get(&own.to)?
+                .get(own.task.0 as usize)
+                .copied()
+                .flatten()?;
+            Some((global, own.local?))
+        };
+        let clients = self.learned.values().map(|learned| {
+            let samples = learned.iter().map(|l| l.samples).sum::<u64>() as f64;
+            (samples, learned.iter().filter_map(pair).collect::<Vec<_>>())
+        });
+        clients.filter(|(_, pairs)| !pairs.is_empty()).collect()
+    }
+}
+
+impl Curve {
+    /// As a matrix; `None` without tasks.
+    pub fn matrix(&self) -> Option<AccuracyMatrix> {
+        let matrix = AccuracyMatrix::from_rows(self.rows.clone())?;
+        (matrix.tasks() > 0).then(|| matrix.with_before(self.before.clone()))?
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lyceum_core::ClientReport;
 
     fn judged(round: u64, task: u32, accuracy: f64) -> Event {
         Event::Evaluated {
@@ -243,6 +347,11 @@ mod tests {
     #[test]
     fn a_client_has_a_curve_of_its_own_order() {
         let curve = record().curve_of(ClientId(3));
+        let measures = record().measures();
+        assert!((measures["average_accuracy"] - 0.7).abs() < 1e-12);
+        assert!((measures["forgetting"] - 0.3).abs() < 1e-12);
+        assert!((measures["backward_transfer"] + 0.3).abs() < 1e-12);
+        assert!(!measures.contains_key("forward_transfer"));
         assert_eq!(curve.tasks, [TaskId(0), TaskId(1)]);
         assert_eq!(curve.rows[0], [Some(0.1), Some(0.9)]);
         assert_eq!(curve.rows[1], [Some(0.8), Some(0.6)]);

@@ -124,6 +124,10 @@ pub struct Evaluation {
     /// Judge the initial model as well; false by default. Forward transfer needs it.
     #[serde(default, skip_serializing_if = "is_no")]
     pub before: bool,
+    /// In a stream, judge each client's own model on the task that it is at; false by default. Spatial knowledge
+    /// retention needs it.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub local: bool,
 }
 
 fn is_no(value: &bool) -> bool {
@@ -149,6 +153,7 @@ impl Default for Evaluation {
             clients_every: None,
             ahead: true,
             before: false,
+            local: false,
         }
     }
 }
