@@ -3,6 +3,7 @@
 use crate::continual::{
     AccuracyMatrix, ClientMatrix, backward_transfer, final_average_accuracy, forgetting_max,
     forward_transfer, learning_accuracy, mean_of_curve, mean_online_accuracy, mean_over_clients,
+    lifelong::{Block, BlockKind, Experience, Lifetime},
     mean_spatial_knowledge_retention, mean_temporal_knowledge_retention,
 };
 use lyceum_core::{ClientId, ClientReport, Event, Probe, Round, TaskId, TaskInfo, Visit};
@@ -113,6 +114,11 @@ impl StreamRecord {
         &self.tasks
     }
 
+    /// The common order, and when its tasks begin.
+    pub fn order(&self) -> &[Visit] {
+        &self.order
+    }
+
     /// What each client learned, in the order of time.
     pub fn learned(&self) -> &BTreeMap<ClientId, Vec<Learned>> {
         &self.learned
@@ -220,6 +226,31 @@ impl StreamRecord {
         found
     }
 
+    /// The run as a lifetime, in percent: a learning block per visit of the common order, with an experience per
+    /// round that was judged on its task; after each an evaluation of all tasks, and one before the first where the
+    /// initial model was judged.
+    pub fn lifetime(&self) -> Lifetime {
+        let mut life = Life::default();
+        if self.before.iter().all(Option::is_some) {
+            life.test(&self.tasks, &self.before);
+        }
+        let ends = self.order.iter().skip(1).map(|v| v.begins);
+        for (visit, end) in self.order.iter().zip(ends.chain([u64::MAX])) {
+            if visit.begins >= end {
+                continue;
+            }
+            let judged = self.judged.range(Round(visit.begins)..Round(end));
+            let task = visit.task.0 as usize;
+            let rounds: Vec<_> = judged.collect();
+            let values = rounds.iter().filter_map(|(_, row)| row.get(task).copied().flatten());
+            life.train(&self.tasks[task].name, values);
+            if let Some((_, row)) = rounds.last() {
+                life.test(&self.tasks, row);
+            }
+        }
+        Lifetime { blocks: life.blocks }
+    }
+
     /// Mean over time of the mean accuracy on all tasks that had begun.
     fn online_accuracy(&self) -> Option<f64> {
         let begun = |round: Round| {
@@ -265,6 +296,49 @@ impl StreamRecord {
             (samples, learned.iter().filter_map(pair).collect::<Vec<_>>())
         });
         clients.filter(|(_, pairs)| !pairs.is_empty()).collect()
+    }
+}
+
+/// A lifetime that grows.
+#[derive(Default)]
+struct Life {
+    blocks: Vec<Block>,
+    block: u64,
+    experience: u64,
+}
+
+impl Life {
+    fn push(&mut self, kind: BlockKind, task: &str, values: impl Iterator<Item = f64>) {
+        let experiences: Vec<Experience> = values
+            .map(|value| {
+                self.experience += 1;
+                Experience {
+                    number: self.experience - 1,
+                    performance: 100.0 * value,
+                }
+            })
+            .collect();
+        if !experiences.is_empty() {
+            self.blocks.push(Block {
+                number: self.block,
+                kind,
+                asleep: false,
+                task: task.to_owned(),
+                experiences,
+            });
+        }
+    }
+
+    fn train(&mut self, task: &str, values: impl Iterator<Item = f64>) {
+        self.push(BlockKind::Train, task, values);
+        self.block += 1;
+    }
+
+    fn test(&mut self, tasks: &[TaskInfo], row: &[Option<f64>]) {
+        for (task, value) in tasks.iter().zip(row) {
+            self.push(BlockKind::Test, &task.name, value.iter().copied());
+        }
+        self.block += 1;
     }
 }
 
@@ -342,6 +416,27 @@ mod tests {
         let want = [[Some(0.9), Some(0.1)], [Some(0.6), Some(0.8)]];
         assert_eq!(curve.rows, want);
         assert_eq!(curve.before, [None, None]);
+    }
+
+    #[test]
+    fn a_run_is_a_lifetime_of_learning_and_evaluation() {
+        let life = record().lifetime();
+        let blocks: Vec<_> = life
+            .blocks
+            .iter()
+            .map(|b| (b.number, b.kind, b.task.as_str(), b.experiences.len()))
+            .collect();
+        let (train, test) = (BlockKind::Train, BlockKind::Test);
+        let want = [
+            (0, train, "b", 2),
+            (1, test, "a", 1),
+            (1, test, "b", 1),
+            (2, train, "a", 1),
+            (3, test, "a", 1),
+            (3, test, "b", 1),
+        ];
+        assert_eq!(blocks, want);
+        assert_eq!(life.blocks[0].experiences[1].performance, 90.0);
     }
 
     #[test]
