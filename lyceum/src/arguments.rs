@@ -23,6 +23,8 @@ pub(crate) enum Command {
     List,
     /// Compare runs: mean and 95 % interval per name, and differences paired by seed
     Compare(Compare),
+    /// Measures of continual learning: from an accuracy matrix, a lifetime's logs, or a run
+    Metrics(Box<crate::metrics::Options>),
     /// Run a scenario on nodes that connect over the network; a run that is there already goes on
     Coordinator(Coordinator),
     /// Work for a coordinator: simulate clients, or be one real client

@@ -19,6 +19,7 @@ mod folder;
 mod identity;
 mod list;
 mod local;
+mod metrics;
 mod network;
 mod node;
 mod output;
@@ -54,6 +55,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Schema => list::schema(&registry),
         Command::List => list::list(&registry),
         Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Metrics(options) => metrics::metrics(&options),
         Command::Coordinator(arguments) => coordinator::coordinator(&registry, &arguments, started),
         Command::Node(arguments) => node::node(registry, &arguments),
         Command::Identity(arguments) => identity::identity(&arguments.command),

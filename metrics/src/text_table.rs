@@ -16,31 +16,15 @@ pub enum InputError {
         /// What the system said.
         source: io::Error,
     },
-    /// It is not the kind of file it should be.
+    /// A line or a value in it cannot be what it should be.
     #[error("{path}:{line}: {what}; {expected}")]
-    Shape {
+    Line {
         /// Of the file.
         path: PathBuf,
         /// Counted from 1.
         line: u64,
-        /// What is wrong.
+        /// What is wrong, with the column and the value if it is one.
         what: String,
-        /// What would be right.
-        expected: String,
-    },
-    /// A value cannot be what it should be.
-    #[error("{path}:{line}: column `{column}`: `{value}` {fault}; {expected}")]
-    Value {
-        /// Of the file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: u64,
-        /// Name of the column.
-        column: String,
-        /// The value.
-        value: String,
-        /// What is wrong with it.
-        fault: String,
         /// What would be right.
         expected: String,
     },
@@ -114,7 +98,7 @@ impl TextTable {
 
     /// The place of a column that has to be there.
     pub(crate) fn required(&self, column: &str) -> Result<usize, InputError> {
-        self.optional(column).ok_or_else(|| InputError::Shape {
+        self.optional(column).ok_or_else(|| InputError::Line {
             path: self.path.clone(),
             line: 1,
             what: format!("there is no column `{column}`"),
@@ -132,7 +116,7 @@ impl TextTable {
             } else {
                 continue;
             };
-            return Err(InputError::Shape {
+            return Err(InputError::Line {
                 path: self.path.clone(),
                 line: 1,
                 what: format!("column `{column}` {fault}"),
@@ -193,12 +177,11 @@ impl Row<'_> {
 
     /// A complaint about a cell.
     pub(crate) fn fault(&self, column: usize, fault: &str, expected: &str) -> InputError {
-        InputError::Value {
+        let (column, value) = (&self.columns[column], self.text(column));
+        InputError::Line {
             path: self.path.to_path_buf(),
             line: self.line,
-            column: self.columns[column].clone(),
-            value: self.text(column).to_owned(),
-            fault: fault.to_owned(),
+            what: format!("column `{column}`: `{value}` {fault}"),
             expected: expected.to_owned(),
         }
     }
@@ -220,7 +203,7 @@ fn shape(path: &Path, error: &csv::Error) -> InputError {
         ),
         _ => (error.to_string(), "a readable table is right".to_owned()),
     };
-    InputError::Shape {
+    InputError::Line {
         path,
         line,
         what,

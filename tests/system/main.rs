@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod catalogue;
+mod continual_metrics;
 mod determinism;
 mod divergence;
 mod engines;

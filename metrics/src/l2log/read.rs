@@ -111,7 +111,7 @@ fn name(folder: &Path) -> String {
 
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T, InputError> {
     let text = std::fs::read(path).map_err(|source| InputError::file(path, source))?;
-    serde_json::from_slice(&text).map_err(|error| InputError::Shape {
+    serde_json::from_slice(&text).map_err(|error| InputError::Line {
         path: path.to_path_buf(),
         line: error.line() as u64,
         what: error.to_string(),
