@@ -2,9 +2,9 @@
 
 use crate::{Worker, course::Course, node::NodeError, train::Trace};
 use lyceum_core::{
-    Assignment, Batch, ClientId, Draft, Head, Lessons, Memory, MethodRun, Moments, Needs,
-    Optimizer, Params, Resolved, ResolvedStrength, Round, Shard, Site, Step, Stream, TaskId,
-    TaskStream, TaskView, Update, codec, sets,
+    Assignment, Batch, ClientId, Draft, Lessons, Memory, MethodRun, Moments, Needs, Optimizer,
+    Params, Resolved, ResolvedStrength, Round, Shard, Site, Step, Stream, TaskId, TaskStream,
+    TaskView, Update, codec,
 };
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,8 @@ pub(crate) struct Spare {
     before: Vec<f32>,
     logits: Vec<f32>,
     pub(crate) features: Vec<f32>,
+    /// Learning rate of the step, or of the first.
+    rate: f32,
 }
 
 impl Worker {
@@ -117,10 +119,13 @@ impl Worker {
             epochs: None,
         };
         self.load(&post.assignment.global);
+        let training = &self.node.training;
+        self.spare.rate = training.rate_at(0, post.assignment.round, self.node.rounds) as f32;
         self.cross_boundary(&mut methods, post, &sight);
+        self.open_sets(post.stream, &post.task);
         let mut lessons = Lessons::default();
         for run in &mut methods.runs {
-            let mut site = site(self, &mut methods.rng, &sight, &post.task, post.assignment);
+            let mut site = site(self, &mut methods.rng, &sight, &post.task, post.stream);
             let own = run.begin_call(&mut site);
             lessons.also.extend(own.also);
             lessons.only |= own.only;
@@ -162,12 +167,14 @@ impl Worker {
             && let Some(over) = stream.view(client, last.round)
         {
             let whole = stream.whole_task(last.task, shard);
+            self.open_sets(stream, &over);
             for run in &mut methods.runs {
-                run.end_task(&mut site(self, &mut methods.rng, &whole, &over, assignment));
+                run.end_task(&mut site(self, &mut methods.rng, &whole, &over, stream));
             }
         }
+        self.open_sets(stream, task);
         for run in &mut methods.runs {
-            run.begin_task(&mut site(self, &mut methods.rng, sight, task, assignment));
+            run.begin_task(&mut site(self, &mut methods.rng, sight, task, stream));
         }
     }
 
@@ -199,18 +206,19 @@ impl Worker {
             Some(post.client),
         );
         self.batch.keep_logits = methods.needs.logits;
-        self.batch.aims.sets = Arc::new(class_sets(post, node.network.classes()));
+        self.batch.aims.sets = self.spare.batch.aims.sets.clone();
         let mut trace = Trace::new(course.epoch);
         let mut coefficient = 0.0;
         course.walk(&mut rng, |step, positions, rng| {
+            let rate = training.rate_at(step, assignment.round, node.rounds);
+            self.spare.rate = rate as f32;
             self.draft(post, methods, samples, positions, weights);
             if node.network.has_dropout() {
                 self.batch.noise = rng.next_u64();
             }
-            let rate = training.rate_at(step, assignment.round, node.rounds);
             let rule = Rule {
                 optimizer,
-                rate: rate as f32,
+                rate: self.spare.rate,
                 weight_decay: training.weight_decay.get() as f32,
                 clip: training.clip.map(|c| c.get() as f32),
                 objective: &objective,
@@ -239,18 +247,14 @@ impl Worker {
         let mut draft = std::mem::take(&mut self.spare.draft);
         draft.begin(self.node.network.classes(), samples, positions, weights);
         for run in &mut methods.runs {
-            let mut site = site(self, &mut methods.rng, samples, &post.task, post.assignment);
+            let mut site = site(self, &mut methods.rng, samples, &post.task, post.stream);
             run.rows(&mut draft, &mut site);
         }
         let head = post.stream.rules().head;
-        if !draft.open.is_empty() || matches!(head, Head::Seen | Head::Multi) {
+        if !draft.open.is_empty() || head.masks() {
             let own = draft.open.len();
             let rest = draft.items[own..].iter();
-            draft.open.extend(rest.map(|item| match head {
-                Head::Multi => sets::TASKS + item.task.0,
-                Head::Seen => sets::SEEN,
-                Head::Shared | Head::Masked => lyceum_core::ALL_CLASSES,
-            }));
+            draft.open.extend(rest.map(|item| head.set_of(*item)));
         }
         samples.pack_items(&draft.items, &mut self.batch);
         draft.finish(&mut self.batch);
@@ -278,8 +282,7 @@ impl Worker {
             }
             if gradient {
                 for run in &mut methods.runs {
-                    let mut site =
-                        site(self, &mut methods.rng, samples, &post.task, post.assignment);
+                    let mut site = site(self, &mut methods.rng, samples, &post.task, post.stream);
                     run.gradient(&mut grad, &mut site);
                 }
             }
@@ -307,30 +310,35 @@ impl Worker {
     }
 
     fn show_step(&mut self, post: &Post<'_>, methods: &mut Methods, samples: &Shard) {
-        let spare = std::mem::take(&mut self.spare);
+        let Spare {
+            draft,
+            grad,
+            before,
+            logits,
+            ..
+        } = &mut self.spare;
+        let (draft, logits) = (std::mem::take(draft), std::mem::take(logits));
+        let (grad, before) = (std::mem::take(grad), std::mem::take(before));
+        let only_if = |wanted: bool, values| if wanted { values } else { &[][..] };
         let step = Step {
-            draft: &spare.draft,
-            grad: if methods.needs.steps {
-                &spare.grad
-            } else {
-                &[]
-            },
-            before: if methods.needs.steps {
-                &spare.before
-            } else {
-                &[]
-            },
-            logits: if methods.needs.logits {
-                &spare.logits
-            } else {
-                &[]
-            },
+            draft: &draft,
+            grad: only_if(methods.needs.steps, &grad),
+            before: only_if(methods.needs.steps, &before),
+            logits: only_if(methods.needs.logits, &logits),
         };
         for run in &mut methods.runs {
-            let mut site = site(self, &mut methods.rng, samples, &post.task, post.assignment);
+            let mut site = site(self, &mut methods.rng, samples, &post.task, post.stream);
             run.after_step(&step, &mut site);
         }
-        self.spare = spare;
+        let spare = &mut self.spare;
+        (spare.draft, spare.logits) = (draft, logits);
+        (spare.grad, spare.before) = (grad, before);
+    }
+
+    /// Says to methods which sets of classes there are where a client is.
+    fn open_sets(&mut self, stream: &TaskStream, task: &TaskView) {
+        let sets = class_sets(stream, task, self.node.network.classes());
+        self.spare.batch.aims.sets = Arc::new(sets);
     }
 
     /// Ends a call; what the client is to remember.
@@ -341,7 +349,7 @@ impl Worker {
         samples: &Shard,
     ) -> Memory {
         for run in &mut methods.runs {
-            let mut site = site(self, &mut methods.rng, samples, &post.task, post.assignment);
+            let mut site = site(self, &mut methods.rng, samples, &post.task, post.stream);
             run.end_call(&mut site);
         }
         let remembered = Remembered {
@@ -383,7 +391,7 @@ fn site<'a>(
     rng: &'a mut Stream,
     sight: &'a Shard,
     task: &'a TaskView,
-    assignment: &Assignment,
+    stream: &TaskStream,
 ) -> Site<'a> {
     let Worker {
         node,
@@ -400,15 +408,16 @@ fn site<'a>(
         rng,
         batch: &mut spare.batch,
         loss: training.loss,
+        head: stream.rules().head,
         optimizer: training.optimizer.rule(),
-        rate: training.rate_at(0, assignment.round, node.rounds) as f32,
+        rate: spare.rate,
         rows: training.batch.get(),
         seed: node.seed,
     }
 }
 
-/// The sets of classes that rows may be masked to, in the order of [`sets`].
-fn class_sets(post: &Post<'_>, classes: usize) -> Vec<Vec<bool>> {
+/// The sets of classes that rows may be masked to, in the order of [`lyceum_core::sets`].
+fn class_sets(stream: &TaskStream, task: &TaskView, classes: usize) -> Vec<Vec<bool>> {
     let flags = |labels: &mut dyn Iterator<Item = u32>| {
         let mut set = vec![false; classes];
         labels.for_each(|label| set[label as usize] = true);
@@ -418,13 +427,13 @@ fn class_sets(post: &Post<'_>, classes: usize) -> Vec<Vec<bool>> {
         classes: current,
         before,
         ..
-    } = &post.task;
+    } = task;
     let mut all = vec![
         flags(&mut current.iter().copied()),
         flags(&mut before.iter().copied()),
         flags(&mut current.iter().chain(before.iter()).copied()),
     ];
-    let tasks = post.stream.tasks().iter();
+    let tasks = stream.tasks().iter();
     all.extend(tasks.map(|task| flags(&mut task.classes.iter().copied())));
     all
 }

@@ -7,8 +7,8 @@
 //! then for each step `rows`, the gradient, `gradient`, the update, `after_step`; at last `end_call`.
 
 use crate::{
-    Batch, Item, Learner, Loss, Match, MatchKind, Network, Optimizer, Params, Reach, Seed, Shard,
-    Stream, TaskView, codec, units::Misfit,
+    Batch, Head, Item, Learner, Loss, Match, MatchKind, Network, Optimizer, Params, Reach, Seed,
+    Shard, Stream, TaskView, codec, units::Misfit,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -25,6 +25,12 @@ pub trait ContinualMethod: Send + Sync + 'static {
 
     /// Keys that are in range each, but do not go together.
     fn misfit(&self) -> Option<Misfit> {
+        None
+    }
+
+    /// What does not go with a model; its key is in the method's own table.
+    fn unfit(&self, network: &Network) -> Option<Misfit> {
+        let _ = network;
         None
     }
 
@@ -149,6 +155,8 @@ pub struct Site<'a> {
     pub batch: &'a mut Batch,
     /// What the scenario minimises.
     pub loss: Loss,
+    /// Which logits count.
+    pub head: Head,
     /// The update rule.
     pub optimizer: Optimizer,
     /// Learning rate of the step, or of the first.
@@ -160,12 +168,22 @@ pub struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Packs items as plain rows: their own labels, no masks, no targets.
+    /// Packs items as plain rows: their own labels, the classes that the head opens to them, no targets.
     pub fn pack(&mut self, items: &[Item]) -> &Batch {
         self.batch.clear();
         self.sight.pack_items(items, self.batch);
         self.batch.loss = self.loss;
+        if self.head.masks() {
+            let open = items.iter().map(|item| self.head.set_of(*item));
+            self.batch.aims.open.extend(open);
+        }
         self.batch
+    }
+
+    /// One flag a class: whether the head opens it to an item's loss. `None` where all are.
+    pub fn open(&self, item: Item) -> Option<&[bool]> {
+        let set = self.head.set_of(item) as usize;
+        self.batch.aims.sets.get(set).map(Vec::as_slice)
     }
 
     /// Mean loss of items by their labels; its gradient replaces `grad`.
@@ -222,6 +240,23 @@ pub mod sets {
     pub const SEEN: u32 = 2;
     /// First of the sets of the stream's tasks, in their order.
     pub const TASKS: u32 = 3;
+}
+
+impl Head {
+    /// Whether some rows' losses are over fewer classes than there are.
+    pub fn masks(self) -> bool {
+        matches!(self, Self::Seen | Self::Multi)
+    }
+
+    /// The set of classes that an item's label loss is over: a position in [`sets`], or
+    /// [`ALL_CLASSES`](crate::ALL_CLASSES).
+    pub fn set_of(self, item: Item) -> u32 {
+        match self {
+            Self::Multi => sets::TASKS + item.task.0,
+            Self::Seen => sets::SEEN,
+            Self::Shared | Self::Masked => crate::ALL_CLASSES,
+        }
+    }
 }
 
 /// The rows of a step before they are packed. Reused from step to step.
@@ -366,6 +401,8 @@ pub trait AnyMethod: Send + Sync {
     fn needs(&self) -> Needs;
     /// See [`ContinualMethod::misfit`].
     fn misfit(&self) -> Option<Misfit>;
+    /// See [`ContinualMethod::unfit`].
+    fn unfit(&self, network: &Network) -> Option<Misfit>;
 }
 
 /// A method at work for one client.
@@ -415,6 +452,10 @@ impl<M: ContinualMethod> AnyMethod for M {
 
     fn misfit(&self) -> Option<Misfit> {
         ContinualMethod::misfit(self)
+    }
+
+    fn unfit(&self, network: &Network) -> Option<Misfit> {
+        ContinualMethod::unfit(self, network)
     }
 }
 

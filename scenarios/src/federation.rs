@@ -8,7 +8,8 @@ use crate::{
 };
 use lyceum_core::{
     ClientId, Features, Federation, Fingerprint, MEANS, Needs, Network, Probe, Purpose, Role,
-    Roster, Samples, Shard, TaskStream, units::Fraction,
+    Roster, Samples, Shard, TaskStream,
+    units::{Fraction, Misfit},
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -154,18 +155,25 @@ impl Loaded {
             "samples are {:?} (channels x height x width) in {} classes",
             self.shape, self.classes
         );
-        scenario
+        let network = scenario
             .model
             .plugin
             .network(&self.shape, outputs.unwrap_or(self.classes))
-            .map(|network| with_means(network, scenario.needs()))
             .map_err(|e| {
                 scenario.fault(
                     &format!("model.{}", scenario.model.name),
                     e.to_string(),
                     label,
                 )
-            })
+            })?;
+        match scenario.stream.as_ref().and_then(|s| s.unfit(&network)) {
+            Some(Misfit {
+                key,
+                message,
+                expected,
+            }) => Err(scenario.fault(&format!("scenario.{key}"), message, expected)),
+            None => Ok(with_means(network, scenario.needs())),
+        }
     }
 
     /// All training samples, where they lie in one place: what an expert learns from.

@@ -391,6 +391,20 @@ impl Registry {
     fn add_methods(&mut self) {
         use continual::*;
         self.method::<Naive>("naive", "fine-tuning: holds on to nothing");
+        self.method::<Joint>("joint", "the samples of all tasks from the start");
+        self.method::<Cumulative>("cumulative", "the samples of all tasks so far");
+        self.method::<Freeze>("freeze", "layers stay as the first tasks left them");
+        self.method::<Lora>(
+            "lora",
+            "low-rank adaptation of a frozen model (Hu et al. 2022), with EWC (Xiang et al. 2023)",
+        );
+        self.method::<Ewc>(
+            "ewc",
+            "elastic weight consolidation (Kirkpatrick et al. 2017; Schwarz et al. 2018)",
+        );
+        self.method::<Si>("si", "synaptic intelligence (Zenke et al. 2017)");
+        self.method::<Mas>("mas", "memory aware synapses (Aljundi et al. 2018)");
+        self.method::<Lwf>("lwf", "learning without forgetting (Li and Hoiem 2016)");
         self.method::<Er>(
             "er",
             "experience replay from a reservoir (Chaudhry et al. 2019)",

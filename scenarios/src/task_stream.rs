@@ -9,7 +9,7 @@ use crate::{
     timeline::Turn,
 };
 use lyceum_core::{
-    AnyMethod, Lens, Optimizer, Purpose, Samples, TaskStream, shuffle, units::Misfit,
+    AnyMethod, Lens, Network, Optimizer, Purpose, Samples, TaskStream, shuffle, units::Misfit,
 };
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -134,6 +134,25 @@ impl StreamChoice {
             });
         }
         misfits
+    }
+
+    /// The first thing about a model that does not go with a method; the key is relative to `[scenario]`.
+    pub(crate) fn unfit(&self, network: &Network) -> Option<Misfit> {
+        let kind = self.kind.name;
+        self.methods.iter().find_map(|method| {
+            let key = format!("{kind}.method.{}", method.name);
+            if method.plugin.needs().features && network.features().is_none() {
+                return Some(Misfit {
+                    key,
+                    message: format!("`{}` needs a model that ends in a dense layer", method.name),
+                    expected: "a dense layer at the end of the model".into(),
+                });
+            }
+            let misfit = method.plugin.unfit(network)?;
+            let key = format!("{key}.{}", misfit.key);
+            let key = key.trim_end_matches('.').into();
+            Some(Misfit { key, ..misfit })
+        })
     }
 
     /// The stream over these samples. `train` is there where all training samples lie in one place.

@@ -1,6 +1,6 @@
 //! What holds for the configuration of every algorithm.
 
-use crate::{aggregation::*, ordering::*, selection::*};
+use crate::{aggregation::*, continual::*, ordering::*, selection::*};
 use schemars::{JsonSchema, Schema, json_schema, schema_for};
 use serde::de::DeserializeOwned;
 
@@ -58,6 +58,15 @@ fn every_key_of_every_algorithm_is_described() {
     check_keys::<Ordering>();
     check_keys::<Weighting>();
     check_keys::<Ramp>();
+    check_keys::<Naive>();
+    check_keys::<Joint>();
+    check_keys::<Cumulative>();
+    check_keys::<Freeze>();
+    check_keys::<Lora>();
+    check_keys::<Ewc>();
+    check_keys::<Si>();
+    check_keys::<Mas>();
+    check_keys::<Lwf>();
     check_keys::<Cyclical>();
     check_keys::<AllAtOnce>();
 }

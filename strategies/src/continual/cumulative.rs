@@ -1,0 +1,20 @@
+use lyceum_core::{ContinualMethod, Needs, Reach};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Cumulative training: goes through the samples of every task that has come so far. The upper reference where later
+/// tasks are not known yet.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cumulative {}
+
+impl ContinualMethod for Cumulative {
+    type State = ();
+
+    fn needs(&self) -> Needs {
+        Needs {
+            reach: Reach::UpToNow,
+            ..Needs::default()
+        }
+    }
+}

@@ -1,0 +1,20 @@
+use lyceum_core::{ContinualMethod, Needs, Reach};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Joint training: goes through the samples of all tasks from the start. The upper reference, and no continual
+/// learning.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Joint {}
+
+impl ContinualMethod for Joint {
+    type State = ();
+
+    fn needs(&self) -> Needs {
+        Needs {
+            reach: Reach::Everything,
+            ..Needs::default()
+        }
+    }
+}
