@@ -83,6 +83,8 @@ pub(crate) struct Spare {
     pub(crate) features: Vec<f32>,
     /// Learning rate of the step, or of the first.
     rate: f32,
+    /// The round of the call.
+    round: Round,
 }
 
 impl Worker {
@@ -119,8 +121,13 @@ impl Worker {
             epochs: None,
         };
         self.load(&post.assignment.global);
-        let training = &self.node.training;
-        self.spare.rate = training.rate_at(0, post.assignment.round, self.node.rounds) as f32;
+        let round = post.assignment.round;
+        let rate = self
+            .node
+            .training(round)
+            .rate_at(0, round, self.node.rounds);
+        self.spare.rate = rate as f32;
+        self.spare.round = round;
         self.cross_boundary(&mut methods, post, &sight);
         self.open_sets(post.stream, &post.task);
         let mut lessons = Lessons::default();
@@ -399,7 +406,7 @@ fn site<'a>(
         spare,
         ..
     } = worker;
-    let training = node.training(assignment.round);
+    let training = node.training(spare.round);
     Site {
         learner: &mut **learner,
         network: &node.network,

@@ -39,7 +39,13 @@ pub(crate) fn values(
     for task in tasks {
         let name = format!("task-{task}");
         let order = format!("order={{ given = {{ tasks = [{task}] }} }}");
-        let found = reference(bench, folder, &name, rounds, &[order, "method=\"naive\"".into()])?;
+        let found = reference(
+            bench,
+            folder,
+            &name,
+            rounds,
+            &[order, "method=\"naive\"".into()],
+        )?;
         values.expert.push(found.get(task).copied());
     }
     let joint = reference(bench, folder, "joint", rounds, &["method=\"joint\"".into()])?;
@@ -72,7 +78,10 @@ fn reference(
         )));
     };
     let kind = stream.kind.name;
-    let mut set: Vec<String> = keys.iter().map(|key| format!("scenario.{kind}.{key}")).collect();
+    let mut set: Vec<String> = keys
+        .iter()
+        .map(|key| format!("scenario.{kind}.{key}"))
+        .collect();
     set.push(format!("run.rounds={rounds}"));
     set.push(format!("evaluation.every={rounds}"));
     set.push(format!("scenario.{kind}.arrival.rounds_per_task={rounds}"));
@@ -90,7 +99,11 @@ fn reference(
     let never = AtomicBool::new(false);
     let summary = run(&scenario, bench.registry, &settings, &never, &mut |_| {})?;
     if summary.status != Status::Finished {
-        return Err(Failure::other(format!("{}: {}", out.display(), summary.status)));
+        return Err(Failure::other(format!(
+            "{}: {}",
+            out.display(),
+            summary.status
+        )));
     }
     last_accuracies(&out.join(EVENTS))
 }

@@ -14,6 +14,7 @@ mod bench;
 mod check;
 mod compare;
 mod coordinator;
+mod experts;
 mod failure;
 mod folder;
 mod identity;

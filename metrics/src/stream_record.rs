@@ -2,9 +2,10 @@
 
 use crate::continual::{
     AccuracyMatrix, ClientMatrix, backward_transfer, final_average_accuracy, forgetting_max,
-    forward_transfer, learning_accuracy, mean_of_curve, mean_online_accuracy, mean_over_clients,
+    forward_transfer, learning_accuracy,
     lifelong::{Block, BlockKind, Experience, Lifetime},
-    mean_spatial_knowledge_retention, mean_temporal_knowledge_retention,
+    mean_of_curve, mean_online_accuracy, mean_over_clients, mean_spatial_knowledge_retention,
+    mean_temporal_knowledge_retention,
 };
 use lyceum_core::{ClientId, ClientReport, Event, Probe, Round, TaskId, TaskInfo, Visit};
 use std::collections::BTreeMap;
@@ -242,13 +243,17 @@ impl StreamRecord {
             let judged = self.judged.range(Round(visit.begins)..Round(end));
             let task = visit.task.0 as usize;
             let rounds: Vec<_> = judged.collect();
-            let values = rounds.iter().filter_map(|(_, row)| row.get(task).copied().flatten());
+            let values = rounds
+                .iter()
+                .filter_map(|(_, row)| row.get(task).copied().flatten());
             life.train(&self.tasks[task].name, values);
             if let Some((_, row)) = rounds.last() {
                 life.test(&self.tasks, row);
             }
         }
-        Lifetime { blocks: life.blocks }
+        Lifetime {
+            blocks: life.blocks,
+        }
     }
 
     /// Mean over time of the mean accuracy on all tasks that had begun.
