@@ -56,7 +56,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Schema => list::schema(&registry),
         Command::List => list::list(&registry),
         Command::Compare(arguments) => compare::compare(&arguments),
-        Command::Metrics(options) => metrics::metrics(&options),
+        Command::Metrics(options) => metrics::metrics(&registry, &options),
         Command::Coordinator(arguments) => coordinator::coordinator(&registry, &arguments, started),
         Command::Node(arguments) => node::node(registry, &arguments),
         Command::Identity(arguments) => identity::identity(&arguments.command),

@@ -3,48 +3,34 @@
 mod lifetime;
 mod matrix;
 mod options;
+mod recorded;
 mod table;
 
 pub(crate) use options::Options;
 
 use crate::failure::Failure;
 use crate::output::line;
-use lyceum_metrics::{EVENTS, Setup, l2log, read_matrices};
+use lyceum_metrics::{continual::TaskValues, l2log, read_matrices};
+use lyceum_scenarios::Registry;
 use options::Format;
 use serde::Serialize;
-use std::path::Path;
 use table::Table;
 
 /// Reads what was recorded and prints its measures.
-pub(crate) fn metrics(options: &Options) -> Result<(), Failure> {
+pub(crate) fn metrics(registry: &Registry, options: &Options) -> Result<(), Failure> {
     let path = options.file.as_path();
     if path.join(l2log::LOGGER_INFO).is_file() {
         options.refuse_those_of_matrices()?;
         return lifetime::print(options);
     }
     options.refuse_those_of_lifetimes()?;
-    let setups = if path.is_dir() {
-        run_matrices(path)?
-    } else {
-        read_matrices(path).map_err(Failure::input)?
-    };
-    matrix::print(options, &setups)
-}
-
-/// The accuracy matrices that a run of Lyceum recorded, one for each stream of tasks.
-fn run_matrices(folder: &Path) -> Result<Vec<Setup>, Failure> {
-    let name = folder.display();
-    if !folder.join(EVENTS).is_file() {
-        return Err(Failure::input(format_args!(
-            "{name}: the folder holds neither {EVENTS} nor {}; a run, a lifetime or an accuracy matrix \
-             as CSV is right",
-            l2log::LOGGER_INFO
-        )));
+    if path.is_dir() {
+        return recorded::print(registry, options);
     }
-    Err(Failure::input(format_args!(
-        "{name}/{EVENTS}: the run holds no task stream, so there is nothing to remember or forget; \
-         `lyceum compare {name}` shows what it holds"
-    )))
+    options.refuse_those_of_runs()?;
+    let setups = read_matrices(path).map_err(Failure::input)?;
+    let known = vec![TaskValues::default(); setups.len()];
+    matrix::print(options, &setups, known)
 }
 
 /// Prints in the form that was asked for: `json` if it is JSON, otherwise the table below its title.

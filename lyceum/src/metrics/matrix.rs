@@ -10,10 +10,16 @@ use lyceum_metrics::{Setup, read_task_values};
 use serde_json::{Map, Value, json};
 
 /// Prints the measures of every setup, and the composites where there are several.
-pub(super) fn print(options: &Options, setups: &[Setup]) -> Result<(), Failure> {
+///
+/// `known` is what is known of the tasks of each setup; a file of tasks takes its place.
+pub(super) fn print(
+    options: &Options,
+    setups: &[Setup],
+    known: Vec<TaskValues>,
+) -> Result<(), Failure> {
     let values = match &options.tasks {
         Some(path) => read_task_values(path, setups).map_err(Failure::input)?,
-        None => vec![TaskValues::default(); setups.len()],
+        None => known,
     };
     let window = options.window();
     let found: Vec<Vec<Measure>> = setups

@@ -29,11 +29,22 @@ pub(crate) struct Options {
     /// Of a matrix: window of the windowed measures, in evaluations [default: 5]
     #[arg(long, value_name = "N", help_heading = MATRIX, value_parser = clap::value_parser!(u16).range(1..))]
     window: Option<u16>,
+    /// Of a run: train a single-task expert for each task and one learner of all of them, for plasticity and
+    /// intransigence; they are kept in the run's folder
+    #[arg(long, help_heading = RUN)]
+    pub(super) experts: bool,
+    /// Of a run, with --experts: where data sets are looked for; may be repeated
+    #[arg(long, value_name = "DIR", help_heading = RUN)]
+    pub(super) data: Vec<PathBuf>,
+    /// Of a run: write it as a lifetime in the layout of l2logger 1.1
+    #[arg(long, value_name = "DIR", help_heading = RUN)]
+    pub(super) l2log: Option<PathBuf>,
     #[command(flatten)]
     pub(super) suite: Suite,
 }
 
 const MATRIX: &str = "Accuracy matrices";
+const RUN: &str = "Runs";
 
 /// Options of the lifelong suite; nothing given is the reference's default.
 #[derive(Args, Default, PartialEq)]
@@ -122,8 +133,20 @@ impl Options {
         self.window.map_or(WINDOW, usize::from)
     }
 
+    /// Refuses options that mean nothing without a run.
+    pub(super) fn refuse_those_of_runs(&self) -> Result<(), Failure> {
+        if !self.experts && self.data.is_empty() && self.l2log.is_none() {
+            return Ok(());
+        }
+        Err(Failure::input(format_args!(
+            "{}: --experts, --data and --l2log belong to the folder of a run, which this is not",
+            self.file.display()
+        )))
+    }
+
     /// Refuses options that mean nothing for a lifetime.
     pub(super) fn refuse_those_of_matrices(&self) -> Result<(), Failure> {
+        self.refuse_those_of_runs()?;
         if self.tasks.is_none() && self.window.is_none() {
             return Ok(());
         }
