@@ -9,10 +9,12 @@
 mod compare;
 mod latency;
 mod log;
+mod measure;
 mod memory;
 mod parquet_table;
 mod replacement;
 mod rows;
+mod run_table;
 mod span;
 mod statistics;
 mod summary;
@@ -22,10 +24,12 @@ mod tables;
 #[cfg(test)]
 mod small_run;
 
-pub use compare::{Comparison, Labelled, Measures, Row, compare};
+pub use compare::{Comparison, Labelled, Row, compare};
 pub use latency::{Latencies, LatencyKind, LatencyReport, Quantiles};
 pub use log::{EventLog, EventReader, LogError};
-pub use memory::{cpu_seconds, peak_rss_mib, rss_mib};
+pub use measure::{Measure, Unit};
+pub use memory::{available_mib, cpu_seconds, peak_rss_mib, rss_mib};
+pub use run_table::write_runs;
 pub use span::Latency;
 pub use statistics::{Interval, interval, mean, median, paired, t_quantile_95};
 pub use summary::{Status, Summary, SummaryError};

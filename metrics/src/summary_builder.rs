@@ -4,7 +4,7 @@ use crate::latency::{Latencies, LatencyKind};
 use crate::log::{EventReader, LogError};
 use crate::summary::{Status, Summary};
 use lyceum_core::{Event, Fingerprint, Probe};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 /// Evaluations that [`Summary::mean_last_10_accuracy`] is taken over.
@@ -129,6 +129,7 @@ impl SummaryBuilder {
             mean_last_10_accuracy: (!self.last.is_empty()).then_some(last),
             best_accuracy: self.best_accuracy,
             final_loss: self.final_loss,
+            measures: BTreeMap::new(),
             best_round: self.best_validation.map(|(round, _)| round),
             best_validation_accuracy: self.best_validation.map(|(_, accuracy)| accuracy),
             seconds_to_first_round: conditions.seconds_to_first_round,
