@@ -17,6 +17,7 @@ mod federation;
 mod registry;
 mod scenario;
 mod schema;
+mod sweep;
 mod training;
 
 pub use deadline::{Close, Deadline, Reassign, Wait};
@@ -25,6 +26,7 @@ pub use federation::Loaded;
 pub use registry::{Chosen, Config, Plugin, Plugins, Registry};
 pub use scenario::{Availability, Data, Evaluation, RealClient, Run, Scenario, TABLES};
 pub use schema::{schema, variants};
+pub use sweep::{Point, Sweep, baselines, seeds};
 pub use training::{
     Adam, Constant, Cosine, Expert, OptimizerChoice, Schedule, Sgd, StepDecay, StepSchedule,
     Training,

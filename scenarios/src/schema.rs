@@ -4,6 +4,7 @@ use crate::{
     deadline::Deadline,
     registry::Registry,
     scenario::{Availability, Data, Evaluation, Run},
+    sweep,
     training::{Expert, Training},
 };
 use lyceum_strategies::ordering::Ordering;
@@ -33,6 +34,7 @@ pub fn schema(registry: &Registry) -> Value {
         "required": ["run", "data", "model", "training", "selection", "strategy"],
         "properties": {
             "run": plain::<Run>(g),
+            "sweep": sweep::schema(),
             "data": data,
             "model": registry.models.schema(g),
             "training": training,
