@@ -16,3 +16,4 @@ mod output;
 mod real_client;
 mod resume;
 mod security;
+mod sweep;
