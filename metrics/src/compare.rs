@@ -282,10 +282,9 @@ impl Comparison {
 
     /// What the columns are, then the notes.
     fn remarks(&self) -> Vec<String> {
-        let against = match self.one_baseline() {
-            Some(label) => label,
-            None => "the group in the last column",
-        };
+        let against = self
+            .one_baseline()
+            .unwrap_or("the group in the last column");
         let legend = format!("Δ: difference from {against}, paired by seed");
         let legend = self.differs().then_some(legend);
         let several = self.rows.iter().any(|row| row.runs > 1);
