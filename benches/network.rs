@@ -258,6 +258,11 @@ fn machine(clients: u64, values: usize, rounds: u64) -> RoundMachine {
         lanes: vec![Lane::INTEGER],
         alone_from: ClientId(0),
         closing: None,
+        stream: None,
+        judges_ahead: true,
+        judges_before: false,
+        attendance: Default::default(),
+        phases: Vec::new(),
     };
     let strategy: Arc<dyn AnyStrategy> = Arc::new(FedAvg::default());
     let selector: Arc<dyn AnySelector> = Arc::new(All {});

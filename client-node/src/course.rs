@@ -57,6 +57,12 @@ impl Course {
         }
     }
 
+    /// Exactly this many steps, if there is a number.
+    pub(crate) fn within(mut self, steps: Option<u64>) -> Self {
+        self.steps = steps.filter(|_| self.epoch > 0).unwrap_or(self.steps);
+        self
+    }
+
     /// Calls `step` with the positions of each batch, until the budget is used up or it says stop.
     pub(crate) fn walk(
         &self,

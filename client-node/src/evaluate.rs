@@ -2,10 +2,33 @@
 
 use crate::{
     Worker,
+    means::Means,
     node::NodeError,
     scores::{CHUNK, mean},
 };
-use lyceum_core::{Assignment, Batch, DataRef, Payload, Shard, Tally, argmax};
+use lyceum_core::{
+    Assignment, Batch, DataRef, MEANS, Payload, Probe, Round, Shard, Tally, TaskId, argmax,
+};
+use std::sync::Arc;
+
+/// How answers are found.
+struct Judge {
+    /// Classes that may be answered; `None` for all.
+    open: Option<Vec<bool>>,
+    /// Where answers are nearest means, not largest logits.
+    means: Option<Means>,
+}
+
+impl Judge {
+    /// Takes the logits of closed classes out of the race.
+    fn close(&self, logits: &mut [f32]) {
+        let Some(open) = &self.open else { return };
+        for row in logits.chunks_exact_mut(open.len()) {
+            let closed = row.iter_mut().zip(open).filter(|(_, open)| !**open);
+            closed.for_each(|(z, _)| *z = f32::NEG_INFINITY);
+        }
+    }
+}
 
 impl Worker {
     pub(crate) fn score_unit(&mut self, assignment: &Assignment) -> Result<Payload, NodeError> {
@@ -16,7 +39,9 @@ impl Worker {
             let DataRef::Shard(client) = job.data else {
                 return Err(NodeError::Data("a probe to score"));
             };
-            let shard = self.node.federation.shard(client);
+            let whole = self.node.federation.shard(client);
+            let sight = self.node.sight(client, assignment.round, &whole);
+            let shard = sight.unwrap_or_else(|| Shard::new(whole.pool.clone(), Arc::default()));
             let losses = self.sample_losses(&shard, false);
             scores.push((client, mean(&losses) as f32));
             samples += losses.len() as u64;
@@ -31,27 +56,84 @@ impl Worker {
         let DataRef::Probe { probe, start, end } = job.data else {
             return Err(NodeError::Data("a shard as probe"));
         };
-        let pool = self.node.federation.probe(probe).cloned();
-        let pool = pool
-            .filter(|p| end as usize <= p.len())
+        let shard = self
+            .probe_part(probe, start, end)
             .ok_or(NodeError::Data("probe samples"))?;
+        let judge = self.judge(probe, assignment.round, &assignment.global)?;
         self.load(&assignment.global);
+        let tally = self.tally(&shard, &judge);
+        Ok(Payload::Evaluated { probe, tally })
+    }
+
+    /// Share of hits of the model that the learner holds on the whole probe of a task.
+    pub(crate) fn accuracy_on(&mut self, task: TaskId, round: Round) -> Result<f64, NodeError> {
+        let probe = Probe::Task(task);
+        let stream = self.node.stream.as_ref();
+        let end = stream
+            .and_then(|s| s.tasks().get(task.0 as usize))
+            .map_or(0, |t| t.probe.len());
+        let shard = self
+            .probe_part(probe, 0, end as u32)
+            .ok_or(NodeError::Data("probe samples"))?;
+        let params = self.learner.params().to_vec();
+        let judge = self.judge(probe, round, &params)?;
+        Ok(self.tally(&shard, &judge).accuracy())
+    }
+
+    fn tally(&mut self, shard: &Shard, judge: &Judge) -> Tally {
         let mut tally = Tally::new(self.node.network.classes());
-        let shard = Shard {
-            pool,
-            indices: (start..end).collect(),
-        };
-        let positions: Vec<u32> = (0..end - start).collect();
+        let positions: Vec<u32> = (0..shard.len() as u32).collect();
         for chunk in positions.chunks(CHUNK) {
             shard.pack(chunk, &mut self.batch);
             self.learner.logits(&self.batch, &mut self.logits);
+            judge.close(&mut self.logits);
             let Batch { loss, labels, .. } = &self.batch;
             loss.of_rows(&self.logits, labels, &mut self.losses);
+            if let Some(means) = &judge.means {
+                self.learner.features(&self.batch, &mut self.spare.features);
+                means.closeness(&self.spare.features, &mut self.logits);
+                judge.close(&mut self.logits);
+            }
             let rows = self.logits.chunks_exact(self.node.network.classes());
             for ((row, &label), &loss) in rows.zip(&self.batch.labels).zip(&self.losses) {
                 tally.add(label, argmax(row) == label as usize, loss);
             }
         }
-        Ok(Payload::Evaluated { probe, tally })
+        tally
+    }
+
+    fn probe_part(&self, probe: Probe, start: u32, end: u32) -> Option<Shard> {
+        let Probe::Task(task) = probe else {
+            let pool = self.node.federation.probe(probe)?;
+            let whole = start <= end && end as usize <= pool.len();
+            return whole.then(|| Shard::new(pool.clone(), (start..end).collect()));
+        };
+        let test = self.node.federation.probe(Probe::Test)?;
+        self.node.stream.as_ref()?.probe(task, test, start, end)
+    }
+
+    /// How answers to a probe are found.
+    fn judge(&self, probe: Probe, round: Round, params: &[f32]) -> Result<Judge, NodeError> {
+        let classes = self.node.network.classes();
+        let answers = match (probe, &self.node.stream) {
+            (Probe::Task(task), Some(stream)) => {
+                stream.answers(task, self.node.federation.clients(), round)
+            }
+            _ => None,
+        };
+        let open = answers.map(|answers| {
+            let mut open = vec![false; classes];
+            answers.iter().for_each(|&c| open[c as usize] = true);
+            open
+        });
+        let means = match self.node.needs().nearest_mean {
+            false => None,
+            true => {
+                let entry = self.node.network.layout().find(MEANS);
+                let entry = entry.ok_or(NodeError::Data("means of classes in the model"))?;
+                Some(Means::read(&params[entry.range()], classes))
+            }
+        };
+        Ok(Judge { open, means })
     }
 }

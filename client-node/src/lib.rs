@@ -6,11 +6,13 @@
 
 #![forbid(unsafe_code)]
 
+mod continual;
 mod course;
 pub mod crew;
 mod evaluate;
 mod expert;
 pub mod machine;
+mod means;
 mod node;
 pub mod quic;
 mod scores;

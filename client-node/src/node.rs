@@ -1,10 +1,12 @@
 //! A node and the workers that run on its threads.
 
+use crate::continual::Spare;
 use lyceum_core::{
-    Addend, Assignment, Batch, ClientRule, Engine, ExactSum, ExpertScores, Federation, Lane,
-    Learner, Moments, Network, Params, Payload, Seed, Shard, SumError, Trained, Upload, Work,
+    Addend, AnyMethod, Assignment, Batch, ClientId, ClientRule, Engine, ExactSum, ExpertScores,
+    Federation, Lane, Learner, Moments, Needs, Network, Params, Payload, Round, Seed, Shard,
+    SumError, TaskStream, Trained, Upload, Work,
 };
-use lyceum_scenarios::{Expert, Scenario, Training};
+use lyceum_scenarios::{Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
@@ -36,13 +38,22 @@ pub struct Node {
     pub(crate) network: Network,
     pub(crate) seed: Seed,
     pub(crate) rounds: u64,
-    pub(crate) training: Training,
+    training: Training,
     pub(crate) ordering: Option<Ordering>,
     pub(crate) expert: Expert,
     pub(crate) rule: Arc<dyn ClientRule>,
     /// What the expert makes of each sample, by its index in the pool.
     pub(crate) expert_scores: Option<ExpertScores>,
     engine: Engine,
+    /// What changes when.
+    phases: Vec<Phase>,
+    /// What clients see when, where there is a stream.
+    pub(crate) stream: Option<Arc<TaskStream>>,
+    /// How clients hold on to what they learned.
+    pub(crate) methods: Vec<Arc<dyn AnyMethod>>,
+    needs: Needs,
+    /// Clients' own models are judged.
+    pub(crate) judges_local: bool,
     /// It is one real client.
     pub(crate) alone: bool,
 }
@@ -52,6 +63,40 @@ impl Node {
     pub fn alone(mut self) -> Self {
         self.alone = true;
         self
+    }
+
+    /// In a stream of tasks.
+    pub fn in_stream(mut self, stream: Option<Arc<TaskStream>>) -> Self {
+        self.stream = stream;
+        self
+    }
+
+    /// With a training that changes from phase to phase.
+    pub fn in_phases(mut self, phases: Vec<Phase>) -> Self {
+        self.phases = phases;
+        self
+    }
+
+    /// How parameters follow their gradients in a round.
+    pub(crate) fn training(&self, round: Round) -> &Training {
+        let begun = self.phases.partition_point(|phase| phase.from <= round);
+        match begun.checked_sub(1) {
+            Some(last) => &self.phases[last].training,
+            None => &self.training,
+        }
+    }
+
+    /// What a client sees of its samples in a round; `None` before its first task has come.
+    pub(crate) fn sight(&self, client: ClientId, round: Round, shard: &Shard) -> Option<Shard> {
+        match &self.stream {
+            None => Some(shard.clone()),
+            Some(stream) => stream.sight(client, round, shard, self.needs().reach),
+        }
+    }
+
+    /// What the methods ask for, together.
+    pub(crate) fn needs(&self) -> Needs {
+        self.needs
     }
 
     /// A node for a scenario. `expert` is in the order of the federation's pooled samples.
@@ -80,6 +125,11 @@ impl Node {
             rule: scenario.strategy.plugin.client_half(),
             expert_scores,
             engine,
+            stream: None,
+            phases: Vec::new(),
+            methods: scenario.methods().collect(),
+            needs: scenario.needs(),
+            judges_local: scenario.evaluation.local,
             alone: false,
             federation,
         }
@@ -120,6 +170,7 @@ pub struct Worker {
     pub(crate) batch: Batch,
     pub(crate) logits: Vec<f32>,
     pub(crate) losses: Vec<f32>,
+    pub(crate) spare: Spare,
 }
 
 impl Worker {
@@ -135,6 +186,7 @@ impl Worker {
             },
             logits: Vec::new(),
             losses: Vec::new(),
+            spare: Spare::default(),
             node,
         })
     }

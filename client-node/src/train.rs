@@ -1,12 +1,13 @@
 //! One client's local training call.
 
-use crate::{Worker, course::Course, node::NodeError, scores::mean};
+use crate::{Worker, continual::Post, course::Course, node::NodeError, scores::mean};
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientState, DataRef, ExactSum, Job, LocalWork, Outcome,
     Purpose, Resolved, Shard, Stream, Term, Update, Vectors,
 };
 use lyceum_strategies::ordering::Score;
 use rand::Rng;
+use std::sync::Arc;
 
 /// A client's part of the sum, and the state that replaces its old one.
 pub(crate) type ClientUpdate = (Term, Option<(ClientId, ClientState)>);
@@ -23,7 +24,7 @@ struct Scored {
 }
 
 /// What the steps left behind besides the parameters. Its size depends on an epoch, not on the call.
-struct Trace {
+pub(crate) struct Trace {
     /// Sum of the losses of the first epoch's worth of steps.
     first: f64,
     /// Losses of the last epoch's worth of steps, the oldest overwritten first.
@@ -32,8 +33,8 @@ struct Trace {
     epoch: u64,
     squares: f64,
     steps: u64,
-    trained: u64,
-    travel: f64,
+    pub(crate) trained: u64,
+    pub(crate) travel: f64,
 }
 
 impl Worker {
@@ -48,7 +49,7 @@ impl Worker {
         let DataRef::Shard(client) = job.data else {
             return Err(NodeError::Data("a probe to train on"));
         };
-        let shard = self.node.federation.shard(client);
+        let whole = self.node.federation.shard(client);
         let rule = self.node.rule.clone();
         let own = rule.objective(client, job.state.rule.as_ref());
         let vectors = Vectors {
@@ -58,6 +59,35 @@ impl Worker {
         let objective = own
             .resolve(vectors)
             .ok_or(NodeError::Data("a vector of the round"))?;
+        let stream = self.node.stream.clone();
+        let post = stream.as_deref().and_then(|stream| {
+            Some(Post {
+                assignment,
+                client,
+                stream,
+                task: stream.view(client, assignment.round)?,
+                shard: &whole,
+            })
+        });
+        let task = post.as_ref().map(|p| p.task.task);
+        let taken = match (&post, self.node.sight(client, assignment.round, &whole)) {
+            (Some(post), Some(sight)) => {
+                let memory = job.state.memory.as_ref();
+                let rng =
+                    self.node
+                        .seed
+                        .stream(Purpose::CONTINUAL, assignment.ticket, Some(client));
+                let (methods, samples) = self.take_up(post, sight, memory, rng)?;
+                Some((post, methods, samples))
+            }
+            _ => None,
+        };
+        let (mut methods, shard) = match (taken, &stream) {
+            (Some((post, methods, samples)), _) => (Some((post, methods)), samples),
+            (None, None) => (None, whole.clone()),
+            // Its first task has not come yet.
+            (None, Some(_)) => (None, Shard::new(whole.pool.clone(), Arc::default())),
+        };
         let scored = self.score_shard(assignment, job, &shard)?;
         let model_bytes = 4 * assignment.global.len() as u64;
         let mut report = ClientReport {
@@ -68,6 +98,7 @@ impl Worker {
                 .filter(|d| !scored.scores.is_empty() && d.is_finite()),
             bytes_down: model_bytes * (1 + assignment.vectors.len() as u64),
             bytes_up: 4 * rule.values_up(assignment.global.len()) as u64,
+            task,
             ..ClientReport::dropped_out(client, 0, 0)
         };
         if shard.is_empty() {
@@ -78,16 +109,34 @@ impl Worker {
             .node
             .seed
             .stream(Purpose::ORDERING, assignment.ticket, Some(client));
-        let course = self.course(&scored.scores, &shard, assignment, &mut rng);
-        let trace = self.walk(
-            assignment,
-            client,
-            &shard,
-            &course,
-            &scored.weights,
-            &objective,
-        );
+        let (trace, memory) = match methods.take() {
+            None => {
+                let course = self.course(&scored.scores, &shard, assignment, &mut rng);
+                let weights = &scored.weights;
+                self.load(&assignment.global);
+                let trace = self.walk(assignment, client, &shard, &course, weights, &objective);
+                (trace, None)
+            }
+            Some((post, mut methods)) => {
+                let course = methods.course(self, &scored.scores, &shard, assignment, &mut rng);
+                match methods.afresh {
+                    true => {
+                        let fresh = self.node.network.initial(self.node.seed);
+                        self.learner.load(&fresh);
+                    }
+                    false => self.load(&assignment.global),
+                }
+                let weights = &scored.weights;
+                let trace =
+                    self.walk_with(post, &mut methods, &shard, &course, weights, &objective);
+                let memory = self.put_down(post, methods, &shard);
+                (trace, Some(memory))
+            }
+        };
         trace.fill(&mut report);
+        if let Some(task) = task.filter(|_| self.node.judges_local) {
+            report.local_accuracy = Some(self.accuracy_on(task, assignment.round)?);
+        }
         let delta = self.learner.delta(&assignment.global);
         let settled = rule.settle(&LocalWork {
             client,
@@ -111,12 +160,13 @@ impl Worker {
         let state = ClientState {
             rule: settled.state,
             model,
+            memory,
         };
         let state = (!state.is_empty()).then_some((client, state));
         Ok((report, Some((term, state))))
     }
 
-    fn course(
+    pub(crate) fn course(
         &self,
         scores: &[f32],
         shard: &Shard,
@@ -124,11 +174,12 @@ impl Worker {
         rng: &mut Stream,
     ) -> Course {
         let (batch, epochs) = (
-            self.node.training.batch.get(),
-            self.node.training.epochs.get(),
+            self.node.training(assignment.round).batch.get(),
+            self.node.training(assignment.round).epochs.get(),
         );
+        let steps = self.node.training(assignment.round).steps();
         let Some(ordering) = &self.node.ordering else {
-            return Course::epochs(shard.len(), batch, epochs);
+            return Course::epochs(shard.len(), batch, epochs).within(steps);
         };
         let labels: Vec<u32> = (0..shard.len()).map(|p| shard.label(p)).collect();
         Course::paced(
@@ -138,6 +189,7 @@ impl Worker {
             batch,
             epochs,
         )
+        .within(steps)
     }
 
     fn walk(
@@ -149,7 +201,6 @@ impl Worker {
         weights: &[f32],
         objective: &Resolved<'_>,
     ) -> Trace {
-        self.load(&assignment.global);
         self.moments.reset();
         let Self {
             node,
@@ -158,7 +209,7 @@ impl Worker {
             batch,
             ..
         } = self;
-        let training = &node.training;
+        let training = node.training(assignment.round);
         let optimizer = training.optimizer.rule();
         let momentum = training.optimizer.momentum();
         let has_dropout = node.network.has_dropout();
@@ -261,7 +312,7 @@ impl Worker {
 }
 
 impl Trace {
-    fn new(epoch: u64) -> Self {
+    pub(crate) fn new(epoch: u64) -> Self {
         Self {
             first: 0.0,
             recent: Vec::with_capacity(epoch as usize),
@@ -273,7 +324,7 @@ impl Trace {
         }
     }
 
-    fn add(&mut self, loss: f32) {
+    pub(crate) fn add(&mut self, loss: f32) {
         let value = f64::from(loss);
         if self.steps < self.epoch {
             self.first += value;

@@ -57,6 +57,7 @@ impl Workshop {
         let network = loaded.network(scenario).map_err(|e| e.to_string())?;
         let data = loaded.digest();
         let expert = order.expert.as_deref();
+        let mut stream = None;
         let federation = if scenario.needs_expert() && expert.is_none() {
             // Before the expert is trained there are no clients, only samples.
             loaded
@@ -64,11 +65,16 @@ impl Workshop {
                 .ok_or("an expert needs all samples in one place")?
         } else {
             let losses = expert.map(|e| e.losses.as_slice());
+            stream = loaded.stream(scenario).map_err(|e| e.to_string())?;
             loaded
                 .federate(scenario, losses)
                 .map_err(|e| e.to_string())?
         };
         let node = Node::new(scenario, engine, network, federation, expert);
+        let timetable = scenario
+            .timetable(stream.as_deref())
+            .map_err(|e| e.to_string())?;
+        let node = node.in_stream(stream).in_phases(timetable.phases);
         Ok((prepared(scenario, Some(data), None), Arc::new(node)))
     }
 }
@@ -167,10 +173,7 @@ impl Federation for Own {
     fn shard(&self, client: ClientId) -> Shard {
         match client == self.client {
             true => Shard::whole(self.samples.clone()),
-            false => Shard {
-                pool: self.samples.clone(),
-                indices: Arc::default(),
-            },
+            false => Shard::new(self.samples.clone(), Arc::default()),
         }
     }
 

@@ -1,14 +1,14 @@
 //! Assign, collect, close: one round after the other.
 
 use crate::{
-    plan::{Closing, Input, InputError, Output, Plan},
+    plan::{Closing, Input, InputError, Output, Plan, SelectionPhase},
     round::{Collected, Stage},
     snapshot::{Best, Snapshot},
 };
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Folded, Job,
-    Outcome, Params, Probe, Purpose, Roster, Round, SelectorRun, StrategyRun, Ticket, Time, UnitId,
-    Upload, Work, codec,
+    Outcome, Params, Probe, Purpose, Roster, Round, SelectorRun, StrategyRun, Tally, TaskId,
+    TaskStream, Ticket, Time, UnitId, Upload, Work, codec,
 };
 use rand::RngExt;
 use std::{
@@ -86,6 +86,9 @@ impl RoundMachine {
             )));
         }
         self.strategy.restore(&snapshot.strategy)?;
+        let past = |phase: &&SelectionPhase| phase.from.0 < snapshot.rounds;
+        let phases: Vec<_> = self.plan.phases.iter().filter(past).cloned().collect();
+        phases.into_iter().for_each(|phase| self.enter(phase));
         self.selector.restore(&snapshot.selector)?;
         self.global = snapshot.global;
         self.clients = snapshot.clients;
@@ -220,16 +223,42 @@ impl RoundMachine {
         }
         let round = Round(self.done);
         self.flight.restart(round);
+        if self.plan.judges_before && self.done == 0 {
+            self.flight.before = true;
+            self.assign_evaluation();
+            return Ok(());
+        }
+        self.begin_training();
+        Ok(())
+    }
+
+    /// From now on cohorts are found in another way.
+    fn enter(&mut self, phase: SelectionPhase) {
+        self.plan.dropout = phase.dropout;
+        if let Some(selector) = phase.selector {
+            self.selector = selector.start(self.roster.clone(), self.plan.rounds);
+        }
+    }
+
+    fn begin_training(&mut self) {
+        let round = self.flight.round;
+        let now = |phase: &&SelectionPhase| phase.from == round;
+        let phases: Vec<_> = self.plan.phases.iter().filter(now).cloned().collect();
+        phases.into_iter().for_each(|phase| self.enter(phase));
         self.vectors = self.strategy.broadcast();
         let mut rng = self
             .plan
             .seed
             .stream(Purpose::SELECTION, Ticket(2 * round.0), None);
-        match self.selector.wants_scores(round, &mut rng) {
-            Some(clients) if !clients.is_empty() => self.assign_scoring(&clients),
-            _ => self.select(),
+        let mut wanted = self
+            .selector
+            .wants_scores(round, &mut rng)
+            .unwrap_or_default();
+        wanted.retain(|&client| self.is_present(round, client));
+        match wanted.is_empty() {
+            false => self.assign_scoring(&wanted),
+            true => self.select(),
         }
-        Ok(())
     }
 
     fn absorb(&mut self, upload: Upload) -> Result<(), InputError> {
@@ -299,7 +328,8 @@ impl RoundMachine {
             .plan
             .seed
             .stream(Purpose::SELECTION, Ticket(2 * round.0 + 1), None);
-        let cohort = self.selector.select(round, &self.flight.scores, &mut rng);
+        let mut cohort = self.selector.select(round, &self.flight.scores, &mut rng);
+        cohort.retain(|&client| self.is_present(round, client));
         self.flight.stage = Stage::Training;
         self.flight.cohort = cohort.len() as u64;
         self.outputs.push_back(Output::Event(Event::RoundStarted {
@@ -358,12 +388,20 @@ impl RoundMachine {
         units
     }
 
+    /// Whether a client's first task has come.
+    fn is_present(&self, round: Round, client: ClientId) -> bool {
+        let stream = self.plan.stream.as_ref();
+        let has_task = |stream: &Arc<TaskStream>| stream.calendar().at(client, round).is_some();
+        self.plan.attendance.is_present(client, round) && stream.is_none_or(has_task)
+    }
+
     fn drops_out(&self, round: Round, client: ClientId) -> bool {
         let mut rng = self
             .plan
             .seed
             .stream(Purpose::AVAILABILITY, Ticket(round.0), Some(client));
-        self.plan.dropout > 0.0 && rng.random::<f64>() < self.plan.dropout
+        self.plan.attendance.is_silent(client, round)
+            || self.plan.dropout > 0.0 && rng.random::<f64>() < self.plan.dropout
     }
 
     fn close_round(&mut self) {
@@ -446,8 +484,12 @@ impl RoundMachine {
             .add(&self.strategy.save());
         for (client, state) in &self.flight.states {
             chain.number(client.0);
-            for vector in [&state.rule, &state.model] {
-                chain.add(vector.as_ref().map_or(&[], |v| v.bytes()));
+            let [rule, model, memory] = state.vectors();
+            for vector in [rule, model] {
+                chain.add(vector.map_or(&[], |v| v.bytes()));
+            }
+            if let Some(memory) = memory {
+                chain.add(memory.bytes());
             }
         }
         self.fingerprint = chain.link();
@@ -482,7 +524,7 @@ impl RoundMachine {
 
     fn assign_evaluation(&mut self) {
         self.flight.stage = Stage::Evaluating;
-        for (probe, samples) in self.plan.probes.clone() {
+        for (probe, samples) in self.probes() {
             for start in (0..samples).step_by(PROBE_UNIT as usize) {
                 let data = DataRef::Probe {
                     probe,
@@ -500,10 +542,61 @@ impl RoundMachine {
         }
     }
 
+    /// What is judged after the round in flight. In a stream every task takes the place of the test set.
+    fn probes(&self) -> Vec<(Probe, u32)> {
+        let mut probes = self.plan.probes.clone();
+        let Some(stream) = &self.plan.stream else {
+            return probes;
+        };
+        probes.retain(|(probe, _)| *probe != Probe::Test);
+        let begun = stream.begun(self.roster.clients(), self.flight.round);
+        for (task, entry) in (0..).map(TaskId).zip(stream.tasks()) {
+            if self.plan.judges_ahead || begun.contains(&task) {
+                probes.push((Probe::Task(task), entry.probe.len() as u32));
+            }
+        }
+        probes
+    }
+
+    /// What the tasks that some client has begun add up to.
+    fn merged(&self, tallies: &BTreeMap<Probe, Tally>) -> Option<Tally> {
+        let stream = self.plan.stream.as_ref()?;
+        let begun = stream.begun(self.roster.clients(), self.flight.round);
+        let mut merged = Tally::new(self.plan.classes);
+        for task in begun {
+            if let Some(tally) = tallies.get(&Probe::Task(task)) {
+                merged.merge(tally);
+            }
+        }
+        Some(merged)
+    }
+
+    /// What the initial model is worth; the first round goes on behind it.
+    fn close_evaluation_before(&mut self) {
+        self.flight.before = false;
+        for (probe, tally) in self.flight.take_tallies(self.plan.classes) {
+            self.outputs
+                .push_back(Output::Event(Event::EvaluatedBefore {
+                    probe,
+                    accuracy: tally.accuracy(),
+                    loss: tally.mean_loss(),
+                    samples: tally.samples(),
+                }));
+        }
+        self.begin_training();
+    }
+
     fn close_evaluation(&mut self) {
+        if self.flight.before {
+            return self.close_evaluation_before();
+        }
         let round = self.flight.round;
         let mut chain = self.fingerprint.extend();
-        for (probe, tally) in self.flight.tallies(self.plan.classes) {
+        let mut tallies = self.flight.tallies(self.plan.classes);
+        if let Some(merged) = self.merged(&tallies) {
+            tallies.insert(Probe::Test, merged);
+        }
+        for (probe, tally) in tallies {
             tally.correct.iter().chain(&tally.count).for_each(|&n| {
                 chain.number(n);
             });

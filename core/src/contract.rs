@@ -1,6 +1,6 @@
 //! The whole contract between coordinator and node: an assignment goes out, an upload comes back.
 
-use crate::{ClientId, ExactSum, Params, Probe, Round, SumError, Ticket, UnitId};
+use crate::{ClientId, ExactSum, Params, Probe, Round, SumError, TaskId, Ticket, UnitId};
 use serde::{Deserialize, Serialize};
 
 /// One work unit: a fixed list of jobs that is never split. Repeating it gives the same upload.
@@ -71,12 +71,49 @@ pub struct ClientState {
     pub rule: Option<Params>,
     /// The model it trained last, where a score needs it.
     pub model: Option<Params>,
+    /// What its continual methods remember.
+    pub memory: Option<Memory>,
+}
+
+/// Bytes that a client's continual methods left behind, kept as words, so that they travel as vectors do.
+///
+/// **Invariant:** the first word is the number of bytes; the last is filled up with zeros.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Memory(pub Params);
+
+impl Memory {
+    /// Keeps bytes.
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut words = Vec::with_capacity(2 + bytes.len() / 4);
+        words.push(f32::from_bits(bytes.len() as u32));
+        words.extend(bytes.chunks(4).map(|chunk| {
+            let mut word = [0; 4];
+            word[..chunk.len()].copy_from_slice(chunk);
+            f32::from_le_bytes(word)
+        }));
+        Self(words.into())
+    }
+
+    /// The bytes; `None` if these words were not made by [`new`](Self::new).
+    pub fn bytes(&self) -> Option<&[u8]> {
+        let all = self.0.bytes();
+        let (len, bytes) = all.split_at_checked(4)?;
+        let len = u32::from_le_bytes(len.try_into().ok()?) as usize;
+        bytes.get(..len)
+    }
 }
 
 impl ClientState {
     /// Whether nothing is kept.
     pub fn is_empty(&self) -> bool {
-        self.rule.is_none() && self.model.is_none()
+        self.vectors().iter().all(|v| v.is_none())
+    }
+
+    /// All that is kept, in the order of the wire.
+    pub fn vectors(&self) -> [Option<&Params>; 3] {
+        let memory = self.memory.as_ref().map(|m| &m.0);
+        [self.rule.as_ref(), self.model.as_ref(), memory]
     }
 }
 
@@ -214,6 +251,12 @@ pub struct ClientReport {
     pub bytes_down: u64,
     /// Bytes of parameters sent.
     pub bytes_up: u64,
+    /// The task that it was at, where there is a stream.
+    #[serde(default)]
+    pub task: Option<TaskId>,
+    /// Share of hits of its own model on that task's probe before aggregation, where the scenario asks for it.
+    #[serde(default)]
+    pub local_accuracy: Option<f64>,
 }
 
 impl ClientReport {
@@ -232,6 +275,8 @@ impl ClientReport {
             difficulty: None,
             bytes_down,
             bytes_up: 0,
+            task: None,
+            local_accuracy: None,
         }
     }
 

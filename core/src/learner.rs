@@ -40,6 +40,14 @@ pub trait Learner: Send {
     /// Logits of each row without dropout and by the running statistics, row-major, rows x classes;
     /// replaces `out`.
     fn logits(&mut self, batch: &Batch, out: &mut Vec<f32>);
+
+    /// Values in front of the last dense layer, as [`logits`](Self::logits) would see them, row-major, rows x
+    /// [`Network::features`]; replaces `out`.
+    fn features(&mut self, batch: &Batch, out: &mut Vec<f32>);
+
+    /// Logits that the last [`step`](Self::step) or [`backward`](Self::backward) saw, row-major, rows x classes;
+    /// replaces `out`. Only if its batch asked for it by `keep_logits`, and before anything else is computed.
+    fn seen_logits(&mut self, out: &mut Vec<f32>);
 }
 
 /// A step that knows the whole gradient before it changes a parameter.
@@ -63,6 +71,17 @@ pub fn argmax(row: &[f32]) -> usize {
             if v > best.1 { (i, v) } else { best }
         })
         .0
+}
+
+/// A vector scaled to length 1; as it is if it has no length.
+pub fn normalised(values: &[f32]) -> Vec<f32> {
+    let square: f32 = values.iter().map(|v| v * v).sum();
+    let scale = if square > 0.0 {
+        square.sqrt().recip()
+    } else {
+        1.0
+    };
+    values.iter().map(|v| v * scale).collect()
 }
 
 /// What can build learners: one entry of the engine list.

@@ -5,11 +5,15 @@
 
 #![forbid(unsafe_code)]
 
+mod aims;
+mod attendance;
+mod continual;
 mod contract;
 mod event;
 mod fingerprint;
 mod ids;
 mod learner;
+mod lens;
 mod loss;
 mod network;
 mod objective;
@@ -18,6 +22,7 @@ mod samples;
 mod seed;
 mod selection;
 mod strategy;
+mod stream;
 mod sum;
 mod time;
 mod wide;
@@ -25,25 +30,36 @@ mod wide;
 pub mod codec;
 pub mod units;
 
+pub use aims::{ALL_CLASSES, Aims, Match, MatchKind};
+pub use attendance::{Absence, Attendance, Who};
+pub use continual::{
+    AnyMethod, ContinualMethod, Draft, Lessons, MEANS, MethodRun, Needs, Site, Step, sets,
+};
 pub use contract::{
-    Addend, Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Outcome, Payload,
-    Tally, Trained, Upload, Work,
+    Addend, Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Memory, Outcome,
+    Payload, Tally, Trained, Upload, Work,
 };
-pub use event::Event;
+pub use event::{Event, TaskInfo};
 pub use fingerprint::{Chain, Fingerprint};
-pub use ids::{ClientId, Round, Ticket, UnitId};
+pub use ids::{ClientId, Round, TaskId, Ticket, UnitId};
 pub use learner::{
-    Engine, Learner, Moments, Optimizer, Update, argmax, clip_to_norm, step_by_gradient,
+    Engine, Learner, Moments, Optimizer, Update, argmax, clip_to_norm, normalised, step_by_gradient,
 };
+pub use lens::{Lens, Pixels};
 pub use loss::Loss;
 pub use network::{Init, Layer, Network, NetworkError};
 pub use objective::{Objective, Pull, Resolved, ResolvedStrength, Strength, VectorRef, Vectors};
 pub use params::{Entry, Layout, Params, Role};
-pub use samples::{Affine, Batch, Features, Federation, Probe, Samples, Shard};
+pub use samples::{
+    Affine, Batch, Features, Federation, Item, Probe, Samples, Shard, Showing, View,
+};
 pub use seed::{Purpose, Seed, Stream, dirichlet, sample_distinct, shuffle};
 pub use selection::{AnySelector, ClientSelector, Roster, SelectorRun};
 pub use strategy::{
     AnyStrategy, ClientRule, Folded, LocalWork, PlainClient, Settled, Stall, Strategy, StrategyRun,
+};
+pub use stream::{
+    Bits, Calendar, Head, Members, Reach, StreamRules, Task, TaskStream, TaskView, Visit,
 };
 pub use sum::{ExactSum, Lane, SumBytesError, SumError, Term};
 pub use time::Time;

@@ -206,6 +206,32 @@ impl Network {
         self.output().iter().product()
     }
 
+    /// Number of values in front of the last dense layer; `None` for a network that does not end in one.
+    pub fn features(&self) -> Option<usize> {
+        let last = self.layers.len().checked_sub(1)?;
+        matches!(self.layers[last], Layer::Dense { .. }).then(|| self.shapes[last].iter().product())
+    }
+
+    /// The layers in front of the last dense one, by themselves; their tensors stand at the same places. `None` for a
+    /// network that does not end in a dense layer.
+    pub fn without_head(&self) -> Option<Self> {
+        self.features()?;
+        let mut body = self.clone();
+        body.layers.pop();
+        body.shapes.pop();
+        let tensors = body.layers.iter().zip(&body.shapes);
+        let count = tensors
+            .map(|(layer, input)| layer.tensors(input).len())
+            .sum();
+        body.layout.truncate(count);
+        Some(body)
+    }
+
+    /// Appends a tensor that no layer reads, for what a method keeps in the model; starts at zero.
+    pub fn append(&mut self, name: impl Into<String>, shape: Vec<usize>, role: Role) {
+        self.layout.push(name, shape, role);
+    }
+
     /// Whether training needs random masks.
     pub fn has_dropout(&self) -> bool {
         self.layers
@@ -224,6 +250,7 @@ impl Network {
                 values.extend((0..len).map(|_| drawn.value(&mut rng)));
             }
         }
+        values.resize(self.layout.len(), 0.0);
         values
     }
 

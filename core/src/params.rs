@@ -123,6 +123,16 @@ impl Layout {
         });
     }
 
+    /// Keeps the first `tensors` tensors.
+    pub fn truncate(&mut self, tensors: usize) {
+        self.entries.truncate(tensors);
+    }
+
+    /// The tensor of this name.
+    pub fn find(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|e| e.name == name)
+    }
+
     /// The tensors in the order of their offsets.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

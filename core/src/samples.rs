@@ -1,6 +1,6 @@
 //! Samples, the shards that clients own, and the batches that engines see.
 
-use crate::{ClientId, Loss, Network, Roster, wide};
+use crate::{Aims, ClientId, Lens, Loss, Network, Roster, TaskId, wide};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -112,13 +112,89 @@ pub struct Shard {
     pub pool: Arc<Samples>,
     /// Which of them are the client's, in the order of the data set.
     pub indices: Arc<[u32]>,
+    /// How the tasks of a stream show them; `None` shows them as they are.
+    pub view: Option<View>,
+}
+
+/// Samples as the tasks of a stream show them.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Of each task.
+    pub lenses: Arc<[Lens]>,
+    /// Which task shows which sample.
+    pub tasks: Showing,
+}
+
+/// Which task shows which sample.
+#[derive(Clone, Debug)]
+pub enum Showing {
+    /// One shows all.
+    One(TaskId),
+    /// One a sample, in the order of the shard.
+    Each(Arc<[TaskId]>),
+}
+
+/// A sample of a pool as a task shows it: what buffers keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Item {
+    /// Place in the pool.
+    pub index: u32,
+    /// The task that shows it.
+    pub task: TaskId,
 }
 
 impl Shard {
+    /// Samples at these places of a pool, as they are.
+    pub fn new(pool: Arc<Samples>, indices: Arc<[u32]>) -> Self {
+        Self {
+            pool,
+            indices,
+            view: None,
+        }
+    }
+
     /// All samples of a pool.
     pub fn whole(pool: Arc<Samples>) -> Self {
         let indices = (0..pool.len() as u32).collect();
-        Self { pool, indices }
+        Self::new(pool, indices)
+    }
+
+    /// These samples of the same pool, through the same lenses.
+    pub fn of_items(&self, items: &[Item]) -> Self {
+        let view = self.view.as_ref().map(|view| View {
+            lenses: view.lenses.clone(),
+            tasks: Showing::Each(items.iter().map(|i| i.task).collect()),
+        });
+        Self {
+            pool: self.pool.clone(),
+            indices: items.iter().map(|i| i.index).collect(),
+            view,
+        }
+    }
+
+    /// What a buffer would keep of the sample at a position.
+    pub fn item(&self, position: usize) -> Item {
+        let task = match &self.view {
+            None => TaskId(0),
+            Some(view) => view.task(position),
+        };
+        Item {
+            index: self.indices[position],
+            task,
+        }
+    }
+
+    /// All samples, in order.
+    pub fn items(&self) -> impl Iterator<Item = Item> + '_ {
+        (0..self.len()).map(|p| self.item(p))
+    }
+
+    /// The class that an item is shown as.
+    pub fn label_of(&self, item: Item) -> u32 {
+        let label = self.pool.labels[item.index as usize];
+        self.view
+            .as_ref()
+            .map_or(label, |v| v.lens(item).label(label))
     }
 
     /// Number of samples.
@@ -133,11 +209,18 @@ impl Shard {
 
     /// Class of the client's `position`-th sample.
     pub fn label(&self, position: usize) -> u32 {
-        self.pool.labels[self.indices[position] as usize]
+        match &self.view {
+            None => self.pool.labels[self.indices[position] as usize],
+            Some(_) => self.label_of(self.item(position)),
+        }
     }
 
     /// Puts the samples at `positions` into `batch`, replacing what it held.
     pub fn pack(&self, positions: &[u32], batch: &mut Batch) {
+        if self.view.is_some() {
+            let items = positions.iter().map(|&p| self.item(p as usize));
+            return self.pack_seen(items, batch);
+        }
         let Batch {
             inputs,
             labels,
@@ -158,6 +241,50 @@ impl Shard {
                 }
             },
         );
+    }
+
+    /// Puts items into `batch`, replacing what it held. They may be of any task of the stream.
+    pub fn pack_items(&self, items: &[Item], batch: &mut Batch) {
+        self.pack_seen(items.iter().copied(), batch);
+    }
+
+    fn pack_seen(&self, items: impl ExactSizeIterator<Item = Item> + Clone, batch: &mut Batch) {
+        let Batch {
+            inputs,
+            labels,
+            weights,
+            spare,
+            ..
+        } = batch;
+        weights.clear();
+        labels.clear();
+        labels.extend(items.clone().map(|item| self.label_of(item)));
+        let width = self.pool.width();
+        inputs.resize(items.len() * width, 0.0);
+        wide(
+            #[inline(always)]
+            || {
+                for (row, item) in inputs.chunks_exact_mut(width.max(1)).zip(items.clone()) {
+                    self.pool.pack(item.index as usize, row);
+                    if let Some(view) = &self.view {
+                        view.lens(item).apply(item.index as usize, row, spare);
+                    }
+                }
+            },
+        );
+    }
+}
+
+impl View {
+    fn task(&self, position: usize) -> TaskId {
+        match &self.tasks {
+            Showing::One(task) => *task,
+            Showing::Each(tasks) => tasks[position],
+        }
+    }
+
+    fn lens(&self, item: Item) -> &Lens {
+        &self.lenses[item.task.0 as usize]
     }
 }
 
@@ -180,6 +307,8 @@ pub enum Probe {
     Validation,
     /// The test set; no choice may be made by it.
     Test,
+    /// The test samples of one task of a stream, as the task shows them; no choice may be made by them.
+    Task(TaskId),
 }
 
 /// Samples of one step, converted, ready for an engine. Reused from step to step.
@@ -195,6 +324,13 @@ pub struct Batch {
     pub loss: Loss,
     /// Key of this step's dropout masks.
     pub noise: u64,
+    /// What rows lose by besides their labels; emptied with the samples.
+    pub aims: Aims,
+    /// Whether the engine is to remember the logits of a step ([`Learner::seen_logits`](crate::Learner::seen_logits));
+    /// set once.
+    pub keep_logits: bool,
+    /// Room for lenses; its content means nothing.
+    pub spare: Vec<f32>,
 }
 
 impl Batch {
@@ -208,6 +344,7 @@ impl Batch {
         self.inputs.clear();
         self.labels.clear();
         self.weights.clear();
+        self.aims.clear();
     }
 
     /// Writes the dropout mask of layer `layer`: 0 or `1 / (1 - share)`, the same on every engine.

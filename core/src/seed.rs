@@ -37,6 +37,12 @@ impl Purpose {
     pub const EXPERT: Self = Self(9);
     /// Split of the training samples into training and validation.
     pub const VALIDATION: Self = Self(10);
+    /// Tasks of a stream: orders of classes, permutations, noise.
+    pub const STREAM: Self = Self(11);
+    /// When and in which order tasks come to clients.
+    pub const ARRIVAL: Self = Self(12);
+    /// What continual methods draw: buffers, replayed samples.
+    pub const CONTINUAL: Self = Self(13);
 
     /// A plugin's own purpose, hashed from its name so that it cannot meet a numbered one.
     pub fn named(name: &str) -> Self {

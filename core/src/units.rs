@@ -8,7 +8,7 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
     /// The key to point at, dotted from the plugin's own table.
-    pub key: &'static str,
+    pub key: String,
     /// What is wrong.
     pub message: String,
     /// What would be right.

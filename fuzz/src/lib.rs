@@ -11,7 +11,7 @@ use lyceum_coordinator::{
     },
 };
 use lyceum_core::{
-    ClientId, ClientReport, ClientState, ExactSum, Fingerprint, Lane, Layout, Outcome, Payload,
+    ClientId, ClientReport, ClientState, ExactSum, Fingerprint, Lane, Layout, Memory, Outcome, Payload,
     Probe, Tally, Ticket, Trained, UnitId, codec,
 };
 use lyceum_protocol::{
@@ -294,6 +294,7 @@ fn results() -> Vec<Vec<u8>> {
     let state = ClientState {
         rule: Some(vec![0.5; 8].into()),
         model: None,
+        memory: Some(Memory::new(b"a buffer")),
     };
     [
         Payload::Trained(Trained {

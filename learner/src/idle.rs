@@ -45,4 +45,12 @@ impl Learner for IdleLearner {
         out.clear();
         out.resize(batch.rows() * self.classes, 0.0);
     }
+
+    fn features(&mut self, batch: &Batch, out: &mut Vec<f32>) {
+        self.logits(batch, out);
+    }
+
+    fn seen_logits(&mut self, out: &mut Vec<f32>) {
+        out.clear();
+    }
 }

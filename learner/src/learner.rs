@@ -11,6 +11,8 @@ pub struct BurnLearner {
     network: Network,
     params: Vec<f32>,
     device: Device,
+    /// Logits of the last step, if its batch asked for them.
+    seen: Vec<f32>,
 }
 
 impl BurnLearner {
@@ -20,6 +22,7 @@ impl BurnLearner {
             network: network.clone(),
             params: vec![0.0; network.layout().len()],
             device: device.without_autodiff(),
+            seen: Vec::new(),
         }
     }
 
@@ -61,7 +64,10 @@ impl Learner for BurnLearner {
             grad.fill(0.0);
             return 0.0;
         }
-        self.pass(batch, true).backward(grad)
+        let mut seen = std::mem::take(&mut self.seen);
+        let loss = self.pass(batch, true).backward(grad, &mut seen);
+        self.seen = seen;
+        loss
     }
 
     fn logits(&mut self, batch: &Batch, out: &mut Vec<f32>) {
@@ -70,5 +76,22 @@ impl Learner for BurnLearner {
             return;
         }
         self.pass(batch, false).logits(out);
+    }
+
+    fn features(&mut self, batch: &Batch, out: &mut Vec<f32>) {
+        out.clear();
+        let body = self.network.without_head().filter(|_| batch.rows() > 0);
+        let Some(body) = body else { return };
+        let pass = Pass {
+            network: &body,
+            params: &self.params[..body.layout().len()],
+            ..self.pass(batch, false)
+        };
+        pass.logits(out);
+    }
+
+    fn seen_logits(&mut self, out: &mut Vec<f32>) {
+        out.clear();
+        out.extend_from_slice(&self.seen);
     }
 }

@@ -36,10 +36,18 @@ impl Pass<'_> {
     }
 
     /// Weighted mean loss; its gradient replaces `grad`. The batch has at least one row.
-    pub(crate) fn backward(&self, grad: &mut [f32]) -> f32 {
+    /// If the batch asks for them, the logits replace `seen`.
+    pub(crate) fn backward(&self, grad: &mut [f32], seen: &mut Vec<f32>) -> f32 {
         let mut gradients = Gradients::default();
         let (image, flat) = self.forward(&mut gradients);
-        let (loss, slope) = self.loss(flat.output.clone());
+        if self.batch.keep_logits {
+            seen.clear();
+            seen.extend_from_slice(values(&flat.output.clone().transpose().into_data()));
+        }
+        let (loss, slope) = match self.batch.aims.is_empty() {
+            true => self.loss(flat.output.clone()),
+            false => self.aimed_loss(flat.output.clone()),
+        };
         let image_trains = image.as_ref().is_some_and(ImageLayers::trains);
         let slope = flat.backward(slope, image_trains, &mut gradients);
         if let (Some(image), Some(slope)) = (image, slope) {
@@ -88,6 +96,23 @@ impl Pass<'_> {
                 (loss, activation::sigmoid(signed) * signs * shares)
             }
         }
+    }
+
+    /// As `loss`, for rows that are masked or matched: few numbers, and the same code as every engine's.
+    fn aimed_loss(&self, logits: Tensor<2>) -> (Tensor<1>, Tensor<2>) {
+        let (rows, classes) = (self.batch.rows(), self.network.classes());
+        let data = logits.transpose().into_data();
+        let (mut slopes, mut total) = (vec![0.0; rows * classes], 0.0);
+        let lines = values(&data).chunks_exact(classes);
+        let places = lines.zip(slopes.chunks_exact_mut(classes));
+        for (row, (z, out)) in places.enumerate() {
+            let weight = self.batch.weights.get(row).copied().unwrap_or(1.0);
+            let of_label = (self.batch.labels[row], weight);
+            let share = 1.0 / rows as f32;
+            total += (self.batch.aims).slope(self.batch.loss, row, z, of_label, share, out);
+        }
+        let loss = self.tensor(vec![total / rows as f32], [1]);
+        (loss, self.columns(slopes, classes))
     }
 
     /// A value for the class of each row, and another for all beside it (classes x rows).

@@ -82,7 +82,7 @@ pub(crate) fn feasible(
     for point in &sweep.points {
         let scenario = point.scenario(sweep.seeds[0]);
         let mut ground = scenario.resolved();
-        ground.retain(|table, _| table == "data" || table == "model");
+        ground.retain(|table, _| ["data", "model", "scenario"].contains(&table));
         let key = (ground.to_string(), scenario.training.engine.clone());
         let parameters = match seen.get(&key) {
             Some(&parameters) => parameters,

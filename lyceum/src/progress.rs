@@ -85,7 +85,9 @@ impl Progress {
             } => self.accuracy = Some(*accuracy),
             Event::Timing { round, .. } => self.step(round.0 + 1),
             Event::Paused { .. } | Event::Stalled { .. } | Event::RunFinished { .. } => self.end(),
-            Event::ClientsScored { .. }
+            Event::StreamStarted { .. }
+            | Event::EvaluatedBefore { .. }
+            | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }
             | Event::Evaluated { .. }
             | Event::ClientAccuracy { .. } => {}

@@ -184,6 +184,7 @@ impl RoundRow {
                 match probe {
                     Probe::Validation => self.validation = pair,
                     Probe::Test => self.test = pair,
+                    Probe::Task(_) => {}
                 }
             }
             Event::ClientAccuracy {

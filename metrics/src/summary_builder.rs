@@ -88,6 +88,7 @@ impl SummaryBuilder {
             } => match probe {
                 Probe::Test => self.tested(*accuracy, *loss),
                 Probe::Validation => self.validated(round.0, *accuracy),
+                Probe::Task(_) => {}
             },
             Event::RoundClosed { .. } => self.closed(event),
             Event::Timing {
@@ -98,6 +99,7 @@ impl SummaryBuilder {
             Event::Paused { .. } => self.status = Status::Paused,
             Event::Stalled { .. } => self.status = Status::Stalled,
             Event::RunFinished { .. } => self.status = Status::Finished,
+            Event::StreamStarted { .. } | Event::EvaluatedBefore { .. } => {}
             Event::ExpertTrained { .. }
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }

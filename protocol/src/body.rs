@@ -5,8 +5,8 @@
 //! text, whose length a decoder believes, and no sum that was not checked comes in by another's door.
 
 use lyceum_core::{
-    Addend, ClientId, ClientReport, ClientState, ExactSum, ExpertScores, Lane, Params, Payload,
-    SumBytesError, Ticket, Trained, UnitId, Upload,
+    Addend, ClientId, ClientReport, ClientState, ExactSum, ExpertScores, Lane, Memory, Params,
+    Payload, SumBytesError, Ticket, Trained, UnitId, Upload,
     codec::{self, CodecError},
 };
 
@@ -60,8 +60,9 @@ pub fn encode(payload: &Payload, micros: &[u64]) -> Vec<u8> {
             put(trained.states.len() as u64, &mut out);
             for (client, state) in &trained.states {
                 put(client.0, &mut out);
-                put_vector(state.rule.as_ref(), &mut out);
-                put_vector(state.model.as_ref(), &mut out);
+                for vector in state.vectors() {
+                    put_vector(vector, &mut out);
+                }
             }
         }
         Payload::Expert { params, scores } => {
@@ -245,7 +246,13 @@ impl<'a> Rest<'a> {
         let client = ClientId(self.number()?);
         let rule = self.vector()?;
         let model = self.vector()?;
-        Ok((client, ClientState { rule, model }))
+        let memory = self.vector()?.map(Memory);
+        let state = ClientState {
+            rule,
+            model,
+            memory,
+        };
+        Ok((client, state))
     }
 
     fn vector(&mut self) -> Result<Option<Params>, BodyError> {
@@ -276,6 +283,7 @@ mod tests {
         let state = ClientState {
             rule: Some(vec![1.0, 2.0, 3.0].into()),
             model: None,
+            memory: Some(Memory::new(b"seven bytes")),
         };
         Payload::Trained(Trained {
             sum: ExactSum::from_bytes(&sum.to_bytes(), &[Lane::INTEGER], 3)

@@ -76,6 +76,8 @@ pub struct JobWire {
     pub rule: Option<BlobRef>,
     /// The model that the client trained last.
     pub model: Option<BlobRef>,
+    /// What its continual methods remember.
+    pub memory: Option<BlobRef>,
 }
 
 /// [`ToCoordinator`](crate::message::ToCoordinator) on the wire.
@@ -216,6 +218,7 @@ mod tests {
                 data: DataRef::Shard(ClientId(9)),
                 rule: Some(name),
                 model: None,
+                memory: None,
             }],
         };
         let bytes = frame(&assign);

@@ -8,11 +8,12 @@ use toml::{
 };
 
 /// Tables that choose one of several variants: overriding one with another variant replaces it.
-const CHOICES: [&str; 8] = [
+pub(crate) const CHOICES: [&str; 9] = [
     "data.set",
     "data.partition",
     "model",
     "ordering.pace",
+    "scenario",
     "selection",
     "strategy",
     "training.optimizer",
@@ -224,6 +225,28 @@ impl<'t> Node<'t> {
                 value,
             }),
             _ => None,
+        }
+    }
+
+    /// A choice of several variants as one choice of each.
+    pub(crate) fn entries(self) -> Vec<Node<'t>> {
+        let path = self.path;
+        let span = self.value.span();
+        match self.value.into_inner() {
+            DeValue::Table(table) if table.len() > 1 => table
+                .into_iter()
+                .map(|(key, value)| Node {
+                    path: path.clone(),
+                    value: Spanned::new(
+                        key.span(),
+                        DeValue::Table(DeTable::from_iter([(key, value)])),
+                    ),
+                })
+                .collect(),
+            other => vec![Node {
+                path,
+                value: Spanned::new(span, other),
+            }],
         }
     }
 

@@ -7,8 +7,8 @@ use crate::{
     scenario::Scenario,
 };
 use lyceum_core::{
-    ClientId, Features, Federation, Fingerprint, Network, Probe, Purpose, Roster, Samples, Shard,
-    units::Fraction,
+    ClientId, Features, Federation, Fingerprint, MEANS, Needs, Network, Probe, Purpose, Role,
+    Roster, Samples, Shard, TaskStream, units::Fraction,
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -124,8 +124,32 @@ impl Loaded {
         })
     }
 
+    /// The scenario's stream of tasks, if it has one.
+    pub fn stream(&self, scenario: &Scenario) -> Result<Option<Arc<TaskStream>>, Diagnostic> {
+        let Some(choice) = &scenario.stream else {
+            return Ok(None);
+        };
+        let (train, test) = match &self.kind {
+            Kind::Pool(pool) => (Some(&*pool.train), &pool.test),
+            Kind::OnDemand(federation) => match federation.probe(Probe::Test) {
+                Some(test) => (None, test),
+                None => {
+                    let label = "this set has no test samples";
+                    return Err(scenario.fault("data.set", "a stream judges tasks by them", label));
+                }
+            },
+        };
+        choice
+            .resolve(scenario, train, test)
+            .map(|stream| Some(Arc::new(stream)))
+    }
+
     /// The scenario's model for these samples.
     pub fn network(&self, scenario: &Scenario) -> Result<Network, Diagnostic> {
+        let outputs = scenario
+            .stream
+            .as_ref()
+            .and_then(|s| s.kind.plugin.outputs());
         let label = format!(
             "samples are {:?} (channels x height x width) in {} classes",
             self.shape, self.classes
@@ -133,7 +157,8 @@ impl Loaded {
         scenario
             .model
             .plugin
-            .network(&self.shape, self.classes)
+            .network(&self.shape, outputs.unwrap_or(self.classes))
+            .map(|network| with_means(network, scenario.needs()))
             .map_err(|e| {
                 scenario.fault(
                     &format!("model.{}", scenario.model.name),
@@ -146,10 +171,7 @@ impl Loaded {
     /// All training samples, where they lie in one place: what an expert learns from.
     pub fn pooled(&self) -> Option<Shard> {
         match &self.kind {
-            Kind::Pool(pool) => Some(Shard {
-                pool: pool.train.clone(),
-                indices: pool.kept.clone(),
-            }),
+            Kind::Pool(pool) => Some(Shard::new(pool.train.clone(), pool.kept.clone())),
             Kind::OnDemand(federation) => federation.pooled(),
         }
     }
@@ -286,10 +308,7 @@ impl Federation for WithReal {
         }
         // Nothing of it is here.
         let pool = self.inner.shard(ClientId(0)).pool;
-        Shard {
-            pool,
-            indices: Arc::default(),
-        }
+        Shard::new(pool, Arc::default())
     }
 
     fn probe(&self, probe: Probe) -> Option<&Arc<Samples>> {
@@ -316,10 +335,7 @@ impl Roster for Undivided {
 
 impl Federation for Undivided {
     fn shard(&self, _: ClientId) -> Shard {
-        Shard {
-            pool: self.0.pool.clone(),
-            indices: Arc::default(),
-        }
+        Shard::new(self.0.pool.clone(), Arc::default())
     }
 
     fn probe(&self, _: Probe) -> Option<&Arc<Samples>> {
@@ -354,25 +370,29 @@ impl Federation for Pooled {
             .get(client.0 as usize)
             .cloned()
             .unwrap_or_default();
-        Shard {
-            pool: self.pool.train.clone(),
-            indices,
-        }
+        Shard::new(self.pool.train.clone(), indices)
     }
 
     fn probe(&self, probe: Probe) -> Option<&Arc<Samples>> {
         match probe {
             Probe::Validation => self.pool.validation.as_ref(),
             Probe::Test => Some(&self.pool.test),
+            Probe::Task(_) => None,
         }
     }
 
     fn pooled(&self) -> Option<Shard> {
-        Some(Shard {
-            pool: self.pool.train.clone(),
-            indices: self.pool.kept.clone(),
-        })
+        Some(Shard::new(self.pool.train.clone(), self.pool.kept.clone()))
     }
+}
+
+/// A network with room for what methods keep in the model.
+fn with_means(mut network: Network, needs: Needs) -> Network {
+    if let (true, Some(features)) = (needs.nearest_mean, network.features()) {
+        let shape = vec![network.classes(), features + 1];
+        network.append(MEANS, shape, Role::Statistic);
+    }
+    network
 }
 
 fn subset(samples: &Samples, indices: &[u32]) -> Samples {

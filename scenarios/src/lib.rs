@@ -9,6 +9,7 @@
 pub mod data;
 pub mod models;
 pub mod partition;
+pub mod streams;
 
 mod deadline;
 mod diagnostic;
@@ -18,6 +19,8 @@ mod registry;
 mod scenario;
 mod schema;
 mod sweep;
+mod task_stream;
+mod timeline;
 mod training;
 
 pub use deadline::{Close, Deadline, Reassign, Wait};
@@ -27,6 +30,8 @@ pub use registry::{Chosen, Config, Plugin, Plugins, Registry};
 pub use scenario::{Availability, Data, Evaluation, RealClient, Run, Scenario, TABLES};
 pub use schema::{schema, variants};
 pub use sweep::{Point, Sweep, baselines, seeds};
+pub use task_stream::StreamChoice;
+pub use timeline::{Moment, Part, Phase, Silence, Timetable};
 pub use training::{
     Adam, Constant, Cosine, Expert, OptimizerChoice, Schedule, Sgd, StepDecay, StepSchedule,
     Training,

@@ -7,9 +7,12 @@ use crate::{
     document::Node,
     models::{self, Model},
     partition::{self, Partition},
+    streams::{self, ScenarioPlugin},
 };
-use lyceum_core::{AnySelector, AnyStrategy, ClientSelector, Engine, Strategy};
-use lyceum_strategies::{aggregation, selection};
+use lyceum_core::{
+    AnyMethod, AnySelector, AnyStrategy, ClientSelector, ContinualMethod, Engine, Strategy,
+};
+use lyceum_strategies::{aggregation, continual, selection};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -101,6 +104,39 @@ impl<T: ?Sized + 'static> Plugins<T> {
     pub(crate) fn choose(&self, node: Node<'_>) -> Result<Chosen<T>, Fault> {
         let names: Vec<_> = self.entries.iter().map(|e| e.name).collect();
         let (name, span, body) = node.choose(self.kind, &names)?;
+        self.chosen(name, span, body)
+    }
+
+    /// As [`choose`](Self::choose), with keys of the table taken out that are not the plugin's.
+    pub(crate) fn choose_beside<'t>(
+        &self,
+        node: Node<'t>,
+        beside: &[&str],
+    ) -> Result<(Chosen<T>, Vec<Option<Node<'t>>>), Fault> {
+        let names: Vec<_> = self.entries.iter().map(|e| e.name).collect();
+        let (name, span, mut body) = node.choose(self.kind, &names)?;
+        let taken = beside.iter().map(|key| body.take(key)).collect();
+        Ok((self.chosen(name, span, body)?, taken))
+    }
+
+    /// Reads all choices that stand at `node`, in the order of the registry.
+    pub(crate) fn choose_all(&self, node: Node<'_>) -> Result<Vec<Chosen<T>>, Fault> {
+        let mut all = Vec::new();
+        for part in node.entries() {
+            all.push(self.choose(part)?);
+        }
+        let place = |c: &Chosen<T>| self.entries.iter().position(|e| e.name == c.name);
+        all.sort_by_key(place);
+        Ok(all)
+    }
+
+    fn chosen(
+        &self,
+        name: String,
+        span: std::ops::Range<usize>,
+        body: Node<'_>,
+    ) -> Result<Chosen<T>, Fault> {
+        let names: Vec<_> = self.entries.iter().map(|e| e.name).collect();
         let Some(entry) = self.entries.iter().find(|e| e.name == name) else {
             let label = format!("expected one of {}", names.join(", "));
             return Err(Fault::new(
@@ -162,6 +198,10 @@ pub struct Registry {
     pub partitions: Plugins<dyn Partition>,
     /// Models.
     pub models: Plugins<dyn Model>,
+    /// Streams of tasks.
+    pub streams: Plugins<dyn ScenarioPlugin>,
+    /// Continual-learning methods.
+    pub methods: Plugins<dyn AnyMethod>,
     /// Engines.
     pub engines: Vec<Engine>,
 }
@@ -175,6 +215,8 @@ impl Default for Registry {
             data_sets: Plugins::new("data set"),
             partitions: Plugins::new("partition"),
             models: Plugins::new("model"),
+            streams: Plugins::new("stream"),
+            methods: Plugins::new("method"),
             engines: Vec::new(),
         };
         r.add_strategies();
@@ -182,6 +224,8 @@ impl Default for Registry {
         r.add_data();
         r.add_partitions();
         r.add_models();
+        r.add_streams();
+        r.add_methods();
         r
     }
 }
@@ -190,6 +234,24 @@ impl Registry {
     /// Adds a strategy under a name, replacing one of that name.
     pub fn strategy<C: Strategy + Config>(&mut self, name: &'static str, summary: &'static str) {
         self.strategies.add::<C>(name, summary, |c| c);
+    }
+
+    /// Adds a stream of tasks.
+    pub fn stream<C: ScenarioPlugin + Config>(
+        &mut self,
+        name: &'static str,
+        summary: &'static str,
+    ) {
+        self.streams.add::<C>(name, summary, |c| c);
+    }
+
+    /// Adds a continual-learning method.
+    pub fn method<C: ContinualMethod + Config>(
+        &mut self,
+        name: &'static str,
+        summary: &'static str,
+    ) {
+        self.methods.add::<C>(name, summary, |c| c);
     }
 
     /// Adds a client selector.
@@ -315,6 +377,23 @@ impl Registry {
         self.partition::<ByDifficulty>(
             "by_difficulty",
             "sorted by an expert's loss, then cut: easy clients and hard ones",
+        );
+    }
+
+    fn add_streams(&mut self) {
+        use streams::*;
+        self.stream::<ClassIncremental>(
+            "class_incremental",
+            "every task brings new classes, one head for all",
+        );
+    }
+
+    fn add_methods(&mut self) {
+        use continual::*;
+        self.method::<Naive>("naive", "fine-tuning: holds on to nothing");
+        self.method::<Er>(
+            "er",
+            "experience replay from a reservoir (Chaudhry et al. 2019)",
         );
     }
 

@@ -9,19 +9,21 @@ use crate::{
     partition::Partition,
     registry::{Chosen, Registry, resolved},
     sweep,
+    task_stream::StreamChoice,
+    timeline::{Moment, Phase},
     training::{Expert, OptimizerChoice, Training},
 };
 use lyceum_core::{
-    AnySelector, AnyStrategy, ClientId, Fingerprint, Roster, Seed,
+    AnyMethod, AnySelector, AnyStrategy, ClientId, Fingerprint, Needs, Roster, Seed,
     units::{Count, Decay, Fraction},
 };
 use lyceum_strategies::ordering::Ordering;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 /// The tables of a scenario file.
-pub const TABLES: [&str; 12] = [
+pub const TABLES: [&str; 14] = [
     "run",
     "sweep",
     "data",
@@ -33,6 +35,8 @@ pub const TABLES: [&str; 12] = [
     "availability",
     "deadline",
     "strategy",
+    "scenario",
+    "timeline",
     "evaluation",
 ];
 
@@ -116,6 +120,28 @@ pub struct Evaluation {
     /// Rounds between reports of each client's test accuracy (all test samples of the client's classes); never by default.
     #[serde(default)]
     pub clients_every: Option<Count>,
+    /// In a stream, judge tasks also before any client has begun them; true by default.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub ahead: bool,
+    /// Judge the initial model as well; false by default. Forward transfer needs it.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub before: bool,
+    /// In a stream, judge each client's own model on the task that it is at; false by default. Spatial knowledge
+    /// retention needs it.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub local: bool,
+}
+
+fn is_no(value: &bool) -> bool {
+    !value
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 fn each_round() -> Count {
@@ -127,6 +153,9 @@ impl Default for Evaluation {
         Self {
             every: each_round(),
             clients_every: None,
+            ahead: true,
+            before: false,
+            local: false,
         }
     }
 }
@@ -158,8 +187,14 @@ pub struct Scenario {
     pub deadline: Option<Deadline>,
     /// `[strategy]`.
     pub strategy: Chosen<dyn AnyStrategy>,
+    /// `[scenario]`; absent for plain federated learning.
+    pub stream: Option<StreamChoice>,
+    /// `[[timeline]]`.
+    pub timeline: Vec<Moment>,
     /// `[evaluation]`.
     pub evaluation: Evaluation,
+    /// What entries of the timeline, by position, change.
+    pub(crate) phases: Vec<(usize, Phase)>,
     places: Places,
     sources: Sources,
 }
@@ -264,6 +299,8 @@ impl Scenario {
             Some(scenario) if reader.faults.is_empty() => {
                 let faults = scenario.cross_faults(registry);
                 if faults.is_empty() {
+                    let mut scenario = scenario;
+                    scenario.resolve_phases(registry)?;
                     Ok(scenario)
                 } else {
                     Err(Diagnostic::new(faults, sources))
@@ -312,6 +349,18 @@ impl Scenario {
         Err(self.fault("data.real", message, label))
     }
 
+    /// The continual methods, in the order in which they act.
+    pub fn methods(&self) -> impl Iterator<Item = Arc<dyn AnyMethod>> {
+        let methods = self.stream.iter().flat_map(|stream| &stream.methods);
+        methods.map(|method| method.plugin.clone())
+    }
+
+    /// What the methods ask for, together.
+    pub fn needs(&self) -> Needs {
+        let all = self.methods().map(|m| m.needs());
+        all.fold(Needs::default(), Needs::and)
+    }
+
     /// Whether an expert must be trained before the first round.
     pub fn needs_expert(&self) -> bool {
         self.partition
@@ -350,6 +399,13 @@ impl Scenario {
             put("deadline", plain(resolved(deadline)));
         }
         put("strategy", chosen(&self.strategy));
+        if let Some(stream) = &self.stream {
+            put("scenario", stream.resolved());
+        }
+        if !self.timeline.is_empty() {
+            let entries = self.timeline.iter().map(|entry| plain(resolved(entry)));
+            put("timeline", toml::Value::Array(entries.collect()));
+        }
         put("evaluation", plain(resolved(&self.evaluation)));
         table
     }
@@ -444,6 +500,18 @@ impl Scenario {
                 format!("expected one of {}", names.join(", ")),
             );
         }
+        for (path, message, label) in self.timeline_faults() {
+            refuse(&path, message, label);
+        }
+        if let Some(stream) = &self.stream {
+            for misfit in stream.misfits(self) {
+                refuse(
+                    &format!("scenario.{}", misfit.key),
+                    misfit.message,
+                    misfit.expected,
+                );
+            }
+        }
         if let Some(every) = self.evaluation.clients_every
             && every.get() % self.evaluation.every.get() != 0
         {
@@ -515,6 +583,11 @@ fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Opti
     };
     let strategy = reader.required("strategy", "such as `[strategy.fed_avg]`");
     let strategy = strategy.and_then(|n| reader.keep(registry.strategies.choose(n)));
+    let stream = match reader.document.take("scenario") {
+        Some(node) => StreamChoice::read(node, registry, &mut reader.faults).map(Some),
+        None => Some(None),
+    };
+    let timeline = reader.optional("timeline");
     let evaluation = reader.optional("evaluation");
     let (data, data_set, partition) = data.flatten()?;
     Some(Scenario {
@@ -530,6 +603,9 @@ fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Opti
         availability: availability?,
         deadline: deadline?,
         strategy: strategy?,
+        stream: stream?,
+        timeline: timeline?,
+        phases: Vec::new(),
         evaluation: evaluation?,
         places,
         sources: sources.clone(),

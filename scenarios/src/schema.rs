@@ -5,6 +5,7 @@ use crate::{
     registry::Registry,
     scenario::{Availability, Data, Evaluation, Run},
     sweep,
+    timeline::Moment,
     training::{Expert, Training},
 };
 use lyceum_strategies::ordering::Ordering;
@@ -44,6 +45,7 @@ pub fn schema(registry: &Registry) -> Value {
             "availability": plain::<Availability>(g),
             "deadline": plain::<Deadline>(g),
             "strategy": registry.strategies.schema(g),
+            "timeline": { "type": "array", "items": plain::<Moment>(g) },
             "evaluation": plain::<Evaluation>(g),
         },
     })

@@ -14,6 +14,9 @@ pub struct Training {
     /// Passes over the local samples per call; 1 by default.
     #[serde(default = "one")]
     pub epochs: Count,
+    /// Steps per call, instead of passes; as many passes are begun as they need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Count>,
     /// Samples per step; 32 by default. The last batch of a pass may be smaller.
     #[serde(default = "thirty_two")]
     pub batch: Count,
@@ -196,6 +199,11 @@ impl OptimizerChoice {
 }
 
 impl Training {
+    /// Steps per call, where the scenario gives a number of them.
+    pub fn steps(&self) -> Option<u64> {
+        self.steps.map(|steps| steps.get() as u64)
+    }
+
     /// Rate of step `step` (from 0) of a call in round `round` of `rounds`.
     pub fn rate_at(&self, step: u64, round: Round, rounds: u64) -> f64 {
         let decay = self.step_decay.as_ref();

@@ -84,7 +84,9 @@ pub(crate) fn prepare(
         prepared.network.clone(),
         prepared.federation.clone(),
         prepared.expert.as_ref().map(|e| &*e.scores),
-    );
+    )
+    .in_stream(prepared.stream.clone())
+    .in_phases(prepared.timetable.phases.clone());
     Ok((prepared, Arc::new(node)))
 }
 

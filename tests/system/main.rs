@@ -16,4 +16,5 @@ mod output;
 mod real_client;
 mod resume;
 mod security;
+mod streams;
 mod sweep;

@@ -8,7 +8,7 @@ use crate::{
 };
 use lyceum_core::{
     Addend, ClientId, ClientReport, ClientState, DataRef, ExactSum, ExpertScores, Fingerprint,
-    Outcome, Params, Payload, Probe, Round, Tally, Ticket, Trained, UnitId, Work,
+    Memory, Outcome, Params, Payload, Probe, Round, Tally, TaskId, Ticket, Trained, UnitId, Work,
 };
 use lyceum_metrics::Status;
 use lyceum_protocol::{
@@ -258,10 +258,16 @@ impl<T: HoldsNoSample> HoldsNoSample for Option<T> {}
 fn fine(_: &impl HoldsNoSample) {}
 
 fn job(job: &JobWire) {
-    let JobWire { data, rule, model } = job;
+    let JobWire {
+        data,
+        rule,
+        model,
+        memory,
+    } = job;
     fine(data);
     fine(rule);
     fine(model);
+    fine(memory);
 }
 
 fn own(own: &OwnData) {
@@ -407,8 +413,15 @@ fn result(payload: &Payload) {
                 }
             }
             reports.iter().for_each(client_report);
-            for (client, ClientState { rule, model }) in states {
+            for (client, state) in states {
+                // A memory holds places of samples, never samples; streams and real clients do not go together.
+                let ClientState {
+                    rule,
+                    model,
+                    memory,
+                } = state;
                 let _: (&Option<Params>, &Option<Params>) = (rule, model);
+                let _: &Option<Memory> = memory;
                 fine(client);
             }
         }
@@ -453,6 +466,8 @@ fn client_report(report: &ClientReport) {
         difficulty,
         bytes_down,
         bytes_up,
+        task,
+        local_accuracy,
     } = report;
     match outcome {
         Outcome::Refused(reason) => fine(reason),
@@ -467,6 +482,7 @@ fn client_report(report: &ClientReport) {
     fine(steps);
     fine(bytes_down);
     fine(bytes_up);
+    let _: (&Option<TaskId>, &Option<f64>) = (task, local_accuracy);
 }
 
 #[test]

@@ -311,7 +311,7 @@ fn a_fault_in_any_point_is_shown_before_anything_is_run() {
         ),
         (
             "\n[[sweep.point]]\nlabel = \"a\"\n[[sweep.point]]\nlabel = \"b\"\nset = { model.mlp.hidden = [0] }\n",
-            "sweep.toml:25:29",
+            "sweep.toml:25:28",
             "^ expected",
         ),
         (
@@ -409,5 +409,5 @@ fn the_catalogue_has_a_sweep() {
     let place = place("");
     let (code, text, _) = out(&lyceum(place.path(), &["check", &file.to_string_lossy()]));
     assert_eq!(code, Some(0));
-    assert!(text.contains("5 points x 3 seeds = 15 runs"), "{text}");
+    assert!(text.contains("5 points x 5 seeds = 25 runs"), "{text}");
 }

@@ -325,7 +325,8 @@ impl Attendant {
             return;
         };
         for (_, state) in &trained.states {
-            [&state.rule, &state.model]
+            state
+                .vectors()
                 .into_iter()
                 .flatten()
                 .for_each(|vector| self.cache.put(vector));

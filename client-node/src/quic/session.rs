@@ -5,7 +5,7 @@ use super::{
     In,
     cache::{Cache, text},
 };
-use lyceum_core::{Assignment, ClientState, ExpertScores, Job, Params, Ticket, UnitId};
+use lyceum_core::{Assignment, ClientState, ExpertScores, Job, Memory, Params, Ticket, UnitId};
 use lyceum_protocol::{
     blob::{Blob, BlobRef},
     body,
@@ -234,6 +234,9 @@ impl Session {
         }
         if let Some(name) = job.model {
             state.model = Some(self.vector(name).await?);
+        }
+        if let Some(name) = job.memory {
+            state.memory = Some(Memory(self.vector(name).await?));
         }
         Ok(Job {
             data: job.data,

@@ -121,10 +121,14 @@ impl Packer {
         }
         let global = self.shared(&assignment.global);
         let vectors = assignment.vectors.iter().map(|v| self.shared(v)).collect();
-        let job = |job: &lyceum_core::Job| JobWire {
-            data: job.data,
-            rule: job.state.rule.as_ref().map(|v| self.of_round(v)),
-            model: job.state.model.as_ref().map(|v| self.of_round(v)),
+        let job = |job: &lyceum_core::Job| {
+            let [rule, model, memory] = job.state.vectors().map(|v| v.map(|v| self.of_round(v)));
+            JobWire {
+                data: job.data,
+                rule,
+                model,
+                memory,
+            }
         };
         ToNodeWire::Assign {
             session,

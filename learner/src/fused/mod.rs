@@ -30,6 +30,8 @@ pub struct FusedLearner {
     params: Vec<f32>,
     ops: Vec<Op>,
     arena: Arena,
+    /// Rows of the last step, for its logits.
+    seen: usize,
 }
 
 /// What is kept from step to step.
@@ -39,8 +41,9 @@ struct Arena {
     /// Slopes behind and in front of the operation that is walked back.
     slope: Vec<f32>,
     next: Vec<f32>,
-    /// One row of logits.
+    /// One row of logits, and of slopes.
     row: Vec<f32>,
+    line: Vec<f32>,
 }
 
 /// Buffers of one operation.
@@ -75,6 +78,7 @@ impl FusedLearner {
             network: network.clone(),
             params: vec![0.0; network.layout().len()],
             ops,
+            seen: 0,
             arena: Arena {
                 rooms,
                 ..Arena::default()
@@ -83,6 +87,7 @@ impl FusedLearner {
     }
 
     fn forward(&mut self, batch: &Batch, training: bool) {
+        self.seen = batch.rows();
         let Self {
             params, ops, arena, ..
         } = self;
@@ -107,6 +112,9 @@ impl FusedLearner {
 
     /// Weighted mean loss; leaves its slope at the logits, classes x rows.
     fn loss(&mut self, batch: &Batch) -> f32 {
+        if !batch.aims.is_empty() {
+            return self.aimed_loss(batch);
+        }
         let (rows, classes) = (batch.rows(), self.network.classes());
         let Arena {
             rooms,
@@ -128,6 +136,38 @@ impl FusedLearner {
                 *to = *from;
             }
             total += weight * slope_of(line, label as usize, weight / rows as f32);
+            for (to, from) in slope[row..].iter_mut().step_by(rows).zip(&*line) {
+                *to = *from;
+            }
+        }
+        total / rows as f32
+    }
+
+    /// As `loss`, for rows that are masked or matched.
+    fn aimed_loss(&mut self, batch: &Batch) -> f32 {
+        let (rows, classes) = (batch.rows(), self.network.classes());
+        let Arena {
+            rooms,
+            slope,
+            row: own,
+            line,
+            ..
+        } = &mut self.arena;
+        let logits = rooms.last().map_or(&batch.inputs[..], |room| &room.output);
+        let slope = room(slope, rows * classes);
+        own.resize(classes, 0.0);
+        line.resize(classes, 0.0);
+        let mut total = 0.0;
+        for (row, &label) in batch.labels.iter().enumerate() {
+            let weight = batch.weights.get(row).copied().unwrap_or(1.0);
+            for (to, from) in own.iter_mut().zip(logits[row..].iter().step_by(rows)) {
+                *to = *from;
+            }
+            let of_label = (label, weight);
+            let share = 1.0 / rows as f32;
+            total += batch
+                .aims
+                .slope(batch.loss, row, own, of_label, share, line);
             for (to, from) in slope[row..].iter_mut().step_by(rows).zip(&*line) {
                 *to = *from;
             }
@@ -397,5 +437,31 @@ impl Learner for FusedLearner {
         self.forward(batch, false);
         out.resize(batch.rows() * self.network.classes(), 0.0);
         transpose(self.logits_now(batch), batch.rows(), out);
+    }
+
+    fn features(&mut self, batch: &Batch, out: &mut Vec<f32>) {
+        out.clear();
+        let Some(width) = self.network.features().filter(|_| batch.rows() > 0) else {
+            return;
+        };
+        self.forward(batch, false);
+        // A last dense layer is an operation of its own, and takes columns, or the rows of the batch.
+        let before = self.arena.rooms.len().checked_sub(2);
+        match before.map(|index| &self.arena.rooms[index].output) {
+            Some(columns) => {
+                out.resize(batch.rows() * width, 0.0);
+                transpose(&columns[..batch.rows() * width], batch.rows(), out);
+            }
+            None => out.extend_from_slice(&batch.inputs),
+        }
+    }
+
+    fn seen_logits(&mut self, out: &mut Vec<f32>) {
+        out.clear();
+        let classes = self.network.classes();
+        if let Some(room) = self.arena.rooms.last() {
+            out.resize(self.seen * classes, 0.0);
+            transpose(&room.output[..self.seen * classes], self.seen, out);
+        }
     }
 }

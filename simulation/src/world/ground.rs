@@ -4,7 +4,7 @@ use crate::{RunError, run};
 use lyceum_client_node::{Node, NodeError, Worker};
 use lyceum_coordinator::{RoundMachine, dispatch::Admission, run::Prepared};
 use lyceum_core::{
-    Addend, Assignment, ClientState, DataRef, Fingerprint, Lane, Layout, Payload, Upload, Work,
+    Addend, Assignment, DataRef, Fingerprint, Lane, Layout, Payload, Probe, Upload, Work,
 };
 use lyceum_scenarios::{Deadline, Registry, Scenario};
 use std::{
@@ -192,14 +192,17 @@ fn key(assignment: &Assignment) -> [u8; 32] {
         match job.data {
             DataRef::Shard(client) => chain.number(0).number(client.0),
             DataRef::Probe { probe, start, end } => chain
-                .number(1 + probe as u64)
+                .number(match probe {
+                    Probe::Validation => 1,
+                    Probe::Test => 2,
+                    Probe::Task(task) => 3 + u64::from(task.0),
+                })
                 .number(u64::from(start))
                 .number(u64::from(end)),
             DataRef::Pool => chain.number(9),
         };
-        let ClientState { rule, model } = &job.state;
-        for vector in [rule, model] {
-            chain.add(vector.as_ref().map_or(&[], |v| v.bytes()));
+        for vector in job.state.vectors() {
+            chain.add(vector.map_or(&[], |v| v.bytes()));
         }
     }
     *chain.link().bytes()

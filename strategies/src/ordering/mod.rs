@@ -60,13 +60,13 @@ impl Ordering {
         let (start, end) = (cycle.start.get(), cycle.end.get());
         if start > end {
             return Some(Misfit {
-                key: "pace.cyclical.start",
+                key: "pace.cyclical.start".into(),
                 message: format!("a cycle that starts above its end: {start} > {end}"),
                 expected: format!("at most pace.cyclical.end = {end}"),
             });
         }
         (cycle.factor.get() >= 1.0).then(|| Misfit {
-            key: "pace.cyclical.factor",
+            key: "pace.cyclical.factor".into(),
             message: "a cycle that never grows".into(),
             expected: "a factor below 1".into(),
         })

@@ -98,7 +98,7 @@ impl ClientSelector for PowerOfChoice {
 
     fn misfit(&self) -> Option<Misfit> {
         (self.candidates < self.per_round).then(|| Misfit {
-            key: "candidates",
+            key: "candidates".into(),
             message: "fewer candidates than clients per round".into(),
             expected: format!("at least per_round = {}", self.per_round.get()),
         })

@@ -1,0 +1,430 @@
+//! A local training call in a stream of tasks: what continual methods add to it.
+
+use crate::{Worker, course::Course, node::NodeError, train::Trace};
+use lyceum_core::{
+    Assignment, Batch, ClientId, Draft, Head, Lessons, Memory, MethodRun, Moments, Needs,
+    Optimizer, Params, Resolved, ResolvedStrength, Round, Shard, Site, Step, Stream, TaskId,
+    TaskStream, TaskView, Update, codec, sets,
+};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What stays with a client between its rounds in a stream.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Remembered {
+    /// Where it trained last.
+    last: Option<Last>,
+    /// The state of each method, in the order of the scenario.
+    methods: Vec<Vec<u8>>,
+}
+
+/// Where a client trained last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Last {
+    task: TaskId,
+    place: u32,
+    round: Round,
+}
+
+/// Where and when a client trains in a stream.
+pub(crate) struct Post<'a> {
+    pub(crate) assignment: &'a Assignment,
+    pub(crate) client: ClientId,
+    pub(crate) stream: &'a TaskStream,
+    /// The task that it is at.
+    pub(crate) task: TaskView,
+    /// All of its samples.
+    pub(crate) shard: &'a Shard,
+}
+
+/// The methods of a client at work.
+pub(crate) struct Methods {
+    runs: Vec<Box<dyn MethodRun>>,
+    needs: Needs,
+    last: Option<Last>,
+    rng: Stream,
+    /// What pulls parameters, beside the strategy.
+    pulls: Vec<(Params, Params)>,
+    pub(crate) afresh: bool,
+    epochs: Option<usize>,
+}
+
+/// How the steps of a call change parameters.
+struct Rule<'a> {
+    optimizer: Optimizer,
+    rate: f32,
+    weight_decay: f32,
+    clip: Option<f32>,
+    objective: &'a Resolved<'a>,
+}
+
+impl Rule<'_> {
+    fn update<'m>(&'m self, memory: &'m mut Moments) -> Update<'m> {
+        Update {
+            optimizer: self.optimizer,
+            rate: self.rate,
+            weight_decay: self.weight_decay,
+            clip: self.clip,
+            objective: self.objective,
+            memory,
+        }
+    }
+}
+
+/// Buffers of one worker that methods need beside those of every call.
+#[derive(Default)]
+pub(crate) struct Spare {
+    draft: Draft,
+    batch: Batch,
+    grad: Vec<f32>,
+    before: Vec<f32>,
+    logits: Vec<f32>,
+    pub(crate) features: Vec<f32>,
+}
+
+impl Worker {
+    /// Takes up the methods of a client: a task that is over is ended, a new one begun, and the samples of the call
+    /// are known. The learner holds the global model before and after.
+    pub(crate) fn take_up(
+        &mut self,
+        post: &Post<'_>,
+        sight: Shard,
+        memory: Option<&Memory>,
+        rng: Stream,
+    ) -> Result<(Methods, Shard), NodeError> {
+        let damaged = |_| NodeError::Data("a memory of a client that can be read");
+        let remembered: Remembered = match memory {
+            None => Remembered::default(),
+            Some(memory) => {
+                let bytes = memory.bytes().ok_or(NodeError::Data("a client's memory"))?;
+                codec::decode(bytes).map_err(damaged)?
+            }
+        };
+        let mut saved = remembered.methods.iter();
+        let runs = self.node.methods.iter();
+        let runs = runs
+            .map(|method| method.clone().start(saved.next().map(Vec::as_slice)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(damaged)?;
+        let mut methods = Methods {
+            needs: self.node.needs(),
+            last: remembered.last,
+            runs,
+            rng,
+            pulls: Vec::new(),
+            afresh: false,
+            epochs: None,
+        };
+        self.load(&post.assignment.global);
+        self.cross_boundary(&mut methods, post, &sight);
+        let mut lessons = Lessons::default();
+        for run in &mut methods.runs {
+            let mut site = site(self, &mut methods.rng, &sight, &post.task, post.assignment);
+            let own = run.begin_call(&mut site);
+            lessons.also.extend(own.also);
+            lessons.only |= own.only;
+            lessons.afresh |= own.afresh;
+            lessons.epochs = own.epochs.or(lessons.epochs);
+        }
+        methods.pulls = methods.runs.iter().flat_map(|run| run.pulls()).collect();
+        methods.afresh = lessons.afresh;
+        methods.epochs = lessons.epochs;
+        let samples = match (lessons.only, lessons.also.is_empty()) {
+            (false, true) => sight,
+            (true, _) => sight.of_items(&lessons.also),
+            (false, false) => {
+                let all: Vec<_> = sight.items().chain(lessons.also).collect();
+                sight.of_items(&all)
+            }
+        };
+        Ok((methods, samples))
+    }
+
+    fn cross_boundary(&mut self, methods: &mut Methods, post: &Post<'_>, sight: &Shard) {
+        let Post {
+            assignment,
+            client,
+            stream,
+            ref task,
+            shard,
+        } = *post;
+        let here = Last {
+            task: task.task,
+            place: task.place,
+            round: assignment.round,
+        };
+        let before = methods.last.replace(here);
+        if before.is_some_and(|last| last.place == here.place) {
+            return;
+        }
+        if let Some(last) = before
+            && let Some(over) = stream.view(client, last.round)
+        {
+            let whole = stream.whole_task(last.task, shard);
+            for run in &mut methods.runs {
+                run.end_task(&mut site(self, &mut methods.rng, &whole, &over, assignment));
+            }
+        }
+        for run in &mut methods.runs {
+            run.begin_task(&mut site(self, &mut methods.rng, sight, task, assignment));
+        }
+    }
+
+    /// Takes the steps of a call. The learner holds the parameters to start from.
+    pub(crate) fn walk_with(
+        &mut self,
+        post: &Post<'_>,
+        methods: &mut Methods,
+        samples: &Shard,
+        course: &Course,
+        weights: &[f32],
+        objective: &Resolved<'_>,
+    ) -> Trace {
+        self.moments.reset();
+        let pulls = std::mem::take(&mut methods.pulls);
+        let mut objective = objective.clone();
+        let own = pulls.iter();
+        objective
+            .pulls
+            .extend(own.map(|(strength, anchor)| (ResolvedStrength::Each(strength), &anchor[..])));
+        let node = self.node.clone();
+        let assignment = post.assignment;
+        let training = node.training(assignment.round);
+        let optimizer = training.optimizer.rule();
+        let momentum = training.optimizer.momentum();
+        let mut rng = node.seed.stream(
+            lyceum_core::Purpose::BATCHES,
+            assignment.ticket,
+            Some(post.client),
+        );
+        self.batch.keep_logits = methods.needs.logits;
+        self.batch.aims.sets = Arc::new(class_sets(post, node.network.classes()));
+        let mut trace = Trace::new(course.epoch);
+        let mut coefficient = 0.0;
+        course.walk(&mut rng, |step, positions, rng| {
+            self.draft(post, methods, samples, positions, weights);
+            if node.network.has_dropout() {
+                self.batch.noise = rng.next_u64();
+            }
+            let rate = training.rate_at(step, assignment.round, node.rounds);
+            let rule = Rule {
+                optimizer,
+                rate: rate as f32,
+                weight_decay: training.weight_decay.get() as f32,
+                clip: training.clip.map(|c| c.get() as f32),
+                objective: &objective,
+            };
+            let loss = self.step_with(post, methods, samples, &rule);
+            coefficient = momentum * coefficient + 1.0;
+            trace.travel += rate * coefficient;
+            trace.trained += self.spare.draft.rows() as u64;
+            trace.add(loss);
+            loss.is_finite()
+        });
+        self.batch.aims = Default::default();
+        self.batch.keep_logits = false;
+        trace
+    }
+
+    /// Puts the rows of a step into the batch.
+    fn draft(
+        &mut self,
+        post: &Post<'_>,
+        methods: &mut Methods,
+        samples: &Shard,
+        positions: &[u32],
+        weights: &[f32],
+    ) {
+        let mut draft = std::mem::take(&mut self.spare.draft);
+        draft.begin(self.node.network.classes(), samples, positions, weights);
+        for run in &mut methods.runs {
+            let mut site = site(self, &mut methods.rng, samples, &post.task, post.assignment);
+            run.rows(&mut draft, &mut site);
+        }
+        let head = post.stream.rules().head;
+        if !draft.open.is_empty() || matches!(head, Head::Seen | Head::Multi) {
+            let own = draft.open.len();
+            let rest = draft.items[own..].iter();
+            draft.open.extend(rest.map(|item| match head {
+                Head::Multi => sets::TASKS + item.task.0,
+                Head::Seen => sets::SEEN,
+                Head::Shared | Head::Masked => lyceum_core::ALL_CLASSES,
+            }));
+        }
+        samples.pack_items(&draft.items, &mut self.batch);
+        draft.finish(&mut self.batch);
+        self.spare.draft = draft;
+    }
+
+    fn step_with(
+        &mut self,
+        post: &Post<'_>,
+        methods: &mut Methods,
+        samples: &Shard,
+        rule: &Rule<'_>,
+    ) -> f32 {
+        let Needs {
+            gradient,
+            steps,
+            logits,
+            ..
+        } = methods.needs;
+        let loss = if gradient || steps {
+            let mut grad = std::mem::take(&mut self.moments.grad);
+            let loss = self.learner.backward(&self.batch, &mut grad);
+            if logits {
+                self.learner.seen_logits(&mut self.spare.logits);
+            }
+            if gradient {
+                for run in &mut methods.runs {
+                    let mut site =
+                        site(self, &mut methods.rng, samples, &post.task, post.assignment);
+                    run.gradient(&mut grad, &mut site);
+                }
+            }
+            if steps {
+                replace(&mut self.spare.grad, &grad);
+                replace(&mut self.spare.before, self.learner.params());
+            }
+            self.moments.grad = grad;
+            rule.update(&mut self.moments)
+                .apply(self.learner.params_mut());
+            loss
+        } else {
+            let loss = self
+                .learner
+                .step(&self.batch, &mut rule.update(&mut self.moments));
+            if logits {
+                self.learner.seen_logits(&mut self.spare.logits);
+            }
+            loss
+        };
+        if steps || logits {
+            self.show_step(post, methods, samples);
+        }
+        loss
+    }
+
+    fn show_step(&mut self, post: &Post<'_>, methods: &mut Methods, samples: &Shard) {
+        let spare = std::mem::take(&mut self.spare);
+        let step = Step {
+            draft: &spare.draft,
+            grad: if methods.needs.steps {
+                &spare.grad
+            } else {
+                &[]
+            },
+            before: if methods.needs.steps {
+                &spare.before
+            } else {
+                &[]
+            },
+            logits: if methods.needs.logits {
+                &spare.logits
+            } else {
+                &[]
+            },
+        };
+        for run in &mut methods.runs {
+            let mut site = site(self, &mut methods.rng, samples, &post.task, post.assignment);
+            run.after_step(&step, &mut site);
+        }
+        self.spare = spare;
+    }
+
+    /// Ends a call; what the client is to remember.
+    pub(crate) fn put_down(
+        &mut self,
+        post: &Post<'_>,
+        mut methods: Methods,
+        samples: &Shard,
+    ) -> Memory {
+        for run in &mut methods.runs {
+            let mut site = site(self, &mut methods.rng, samples, &post.task, post.assignment);
+            run.end_call(&mut site);
+        }
+        let remembered = Remembered {
+            last: methods.last,
+            methods: methods.runs.iter().map(|run| run.save()).collect(),
+        };
+        Memory::new(&codec::encode(&remembered))
+    }
+}
+
+impl Methods {
+    /// The steps of the call.
+    pub(crate) fn course(
+        &self,
+        worker: &Worker,
+        scores: &[f32],
+        samples: &Shard,
+        assignment: &Assignment,
+        rng: &mut Stream,
+    ) -> Course {
+        match self.epochs {
+            Some(epochs) => Course::epochs(
+                samples.len(),
+                worker.node.training(assignment.round).batch.get(),
+                epochs,
+            ),
+            None => worker.course(scores, samples, assignment, rng),
+        }
+    }
+}
+
+fn replace(buffer: &mut Vec<f32>, values: &[f32]) {
+    buffer.clear();
+    buffer.extend_from_slice(values);
+}
+
+fn site<'a>(
+    worker: &'a mut Worker,
+    rng: &'a mut Stream,
+    sight: &'a Shard,
+    task: &'a TaskView,
+    assignment: &Assignment,
+) -> Site<'a> {
+    let Worker {
+        node,
+        learner,
+        spare,
+        ..
+    } = worker;
+    let training = node.training(assignment.round);
+    Site {
+        learner: &mut **learner,
+        network: &node.network,
+        sight,
+        task,
+        rng,
+        batch: &mut spare.batch,
+        loss: training.loss,
+        optimizer: training.optimizer.rule(),
+        rate: training.rate_at(0, assignment.round, node.rounds) as f32,
+        rows: training.batch.get(),
+        seed: node.seed,
+    }
+}
+
+/// The sets of classes that rows may be masked to, in the order of [`sets`].
+fn class_sets(post: &Post<'_>, classes: usize) -> Vec<Vec<bool>> {
+    let flags = |labels: &mut dyn Iterator<Item = u32>| {
+        let mut set = vec![false; classes];
+        labels.for_each(|label| set[label as usize] = true);
+        set
+    };
+    let TaskView {
+        classes: current,
+        before,
+        ..
+    } = &post.task;
+    let mut all = vec![
+        flags(&mut current.iter().copied()),
+        flags(&mut before.iter().copied()),
+        flags(&mut current.iter().chain(before.iter()).copied()),
+    ];
+    let tasks = post.stream.tasks().iter();
+    all.extend(tasks.map(|task| flags(&mut task.classes.iter().copied())));
+    all
+}

@@ -1,0 +1,439 @@
+//! A stream of tasks: what every client may see, and when.
+//!
+//! Resolved from a scenario before the first round, the same on the coordinator and on every node. Learners and
+//! strategies see a [`TaskView`]; probes belong to the judge.
+
+use crate::{
+    ClientId, Item, Lens, Purpose, Round, Samples, Seed, Shard, Showing, TaskId, Ticket, View,
+    shuffle,
+};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// One task of a stream.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// For tables and events.
+    pub name: String,
+    /// Which training samples it shows.
+    pub train: Members,
+    /// Its probe: places in the test set, ascending.
+    pub probe: Arc<[u32]>,
+    /// Labels that it shows, ascending.
+    pub classes: Arc<[u32]>,
+    /// How it shows samples.
+    pub lens: Lens,
+}
+
+/// Which samples of a pool belong to a task.
+#[derive(Clone, Debug)]
+pub enum Members {
+    /// All of them.
+    All,
+    /// Those of some classes: one flag per class of the data set.
+    Classes(Arc<[bool]>),
+    /// Those at some places: one bit per place of the pool.
+    Places(Arc<Bits>),
+}
+
+/// A set of places, one bit each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bits(Vec<u64>);
+
+impl FromIterator<u32> for Bits {
+    fn from_iter<I: IntoIterator<Item = u32>>(places: I) -> Self {
+        let mut bits = Vec::new();
+        for place in places {
+            let word = place as usize / 64;
+            if bits.len() <= word {
+                bits.resize(word + 1, 0);
+            }
+            bits[word] |= 1 << (place % 64);
+        }
+        Self(bits)
+    }
+}
+
+impl Bits {
+    /// Whether a place is in the set.
+    pub fn contains(&self, place: u32) -> bool {
+        let word = self.0.get(place as usize / 64).copied().unwrap_or(0);
+        word >> (place % 64) & 1 == 1
+    }
+}
+
+impl Members {
+    /// Whether the sample at a place of a pool belongs to the task.
+    pub fn contain(&self, pool: &Samples, place: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Classes(classes) => classes
+                .get(pool.labels[place as usize] as usize)
+                .copied()
+                .unwrap_or(false),
+            Self::Places(bits) => bits.contains(place),
+        }
+    }
+}
+
+/// The time that a client spends on a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    /// Which task.
+    pub task: TaskId,
+    /// Position in the client's own sequence, from 0; repeats count.
+    pub place: u32,
+    /// First round.
+    pub begins: u64,
+    /// One past the last round; the last visit of a client goes on to the end of the run.
+    pub ends: u64,
+}
+
+/// When tasks come to clients.
+#[derive(Clone, Debug)]
+pub enum Calendar {
+    /// To all at the same time.
+    Same(Arc<[Visit]>),
+    /// To each at its own.
+    Each(Vec<Arc<[Visit]>>),
+}
+
+impl Calendar {
+    /// All visits of a client, in the order of time.
+    pub fn of(&self, client: ClientId) -> &[Visit] {
+        match self {
+            Self::Same(visits) => visits,
+            Self::Each(all) => all.get(client.0 as usize).map_or(&[], |v| v),
+        }
+    }
+
+    /// What a client is at in a round; `None` before its first task has come.
+    pub fn at(&self, client: ClientId, round: Round) -> Option<&Visit> {
+        let visits = self.of(client);
+        let begun = visits.partition_point(|v| v.begins <= round.0);
+        visits.get(begun.checked_sub(1)?)
+    }
+}
+
+/// Which logits count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Head {
+    /// All, in training and in tests.
+    #[default]
+    Shared,
+    /// Those of the classes that have been seen, in training and in tests.
+    Seen,
+    /// All in training, those of the sample's task in tests: task identity is known at test.
+    Masked,
+    /// Those of the sample's task, in training and in tests: a head for each task.
+    Multi,
+}
+
+/// Which tasks' samples a client may train on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// The task that it is at.
+    #[default]
+    Task,
+    /// Every task that has come to it so far.
+    UpToNow,
+    /// All tasks of the stream, from the start.
+    Everything,
+}
+
+/// A stream, resolved.
+#[derive(Clone, Debug)]
+pub struct TaskStream {
+    tasks: Vec<Task>,
+    lenses: Arc<[Lens]>,
+    calendar: Calendar,
+    /// The order that tables follow, and when each of its tasks begins.
+    reference: Arc<[Visit]>,
+    /// The same, before a timeline touched it.
+    planned: Arc<[Visit]>,
+    rules: StreamRules,
+    seed: Seed,
+}
+
+/// How a stream deals with time, boundaries and logits.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StreamRules {
+    /// Whether clients are told when a task begins.
+    pub signals: bool,
+    /// Which logits count.
+    pub head: Head,
+    /// Whether each sample is shown in one round of a visit only.
+    pub once: bool,
+    /// Share of a visit, at its end, over which the next task fades in; 0 for sharp boundaries.
+    pub fade: f64,
+    /// Number of logits, where it is not the number of classes of the data.
+    pub outputs: Option<usize>,
+}
+
+/// What a client knows of the task that it is at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskView {
+    /// Which task.
+    pub task: TaskId,
+    /// Position in the client's own sequence, from 0.
+    pub place: u32,
+    /// Its labels, ascending.
+    pub classes: Arc<[u32]>,
+    /// Labels of the tasks that came to the client before it, ascending.
+    pub before: Arc<[u32]>,
+}
+
+impl TaskStream {
+    /// A stream of at least one task. `reference` is the order that tables follow.
+    pub fn new(
+        tasks: Vec<Task>,
+        calendar: Calendar,
+        reference: Arc<[Visit]>,
+        rules: StreamRules,
+        seed: Seed,
+    ) -> Self {
+        let lenses = tasks.iter().map(|t| t.lens.clone()).collect();
+        Self {
+            tasks,
+            lenses,
+            calendar,
+            planned: reference.clone(),
+            reference,
+            rules,
+            seed,
+        }
+    }
+
+    /// The same stream with other times.
+    pub fn retimed(mut self, change: impl Fn(&[Visit]) -> Vec<Visit>) -> Self {
+        self.reference = change(&self.reference).into();
+        self.calendar = match &self.calendar {
+            Calendar::Same(visits) => Calendar::Same(change(visits).into()),
+            Calendar::Each(all) => {
+                Calendar::Each(all.iter().map(|visits| change(visits).into()).collect())
+            }
+        };
+        self
+    }
+
+    /// The order that tables follow, before a timeline touched it.
+    pub fn planned(&self) -> &[Visit] {
+        &self.planned
+    }
+
+    /// The tasks.
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    /// How it deals with time, boundaries and logits.
+    pub fn rules(&self) -> StreamRules {
+        self.rules
+    }
+
+    /// When tasks come to clients.
+    pub fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
+    /// The order that tables follow, and when its tasks begin.
+    pub fn reference(&self) -> &[Visit] {
+        &self.reference
+    }
+
+    /// What a client is at in a round. Where boundaries are hidden it is one long task.
+    pub fn view(&self, client: ClientId, round: Round) -> Option<TaskView> {
+        let visit = self.calendar.at(client, round)?;
+        if !self.rules.signals {
+            return Some(TaskView {
+                task: TaskId(0),
+                place: 0,
+                classes: self.classes_of(self.tasks.iter()),
+                before: Arc::default(),
+            });
+        }
+        let task = &self.tasks[visit.task.0 as usize];
+        let visits = self.calendar.of(client).iter();
+        let before = visits
+            .filter(|v| v.place < visit.place)
+            .map(|v| &self.tasks[v.task.0 as usize]);
+        Some(TaskView {
+            task: visit.task,
+            place: visit.place,
+            classes: task.classes.clone(),
+            before: self.classes_of(before),
+        })
+    }
+
+    fn classes_of<'a>(&self, tasks: impl Iterator<Item = &'a Task>) -> Arc<[u32]> {
+        let all: BTreeSet<u32> = tasks.flat_map(|t| t.classes.iter().copied()).collect();
+        all.into_iter().collect()
+    }
+
+    /// The samples of a client's shard that it may train on in a round; `None` before its first task has come.
+    pub fn sight(
+        &self,
+        client: ClientId,
+        round: Round,
+        shard: &Shard,
+        reach: Reach,
+    ) -> Option<Shard> {
+        let visit = *self.calendar.at(client, round)?;
+        let visits = self.calendar.of(client);
+        let tasks: BTreeSet<TaskId> = match reach {
+            Reach::Task => return Some(self.of_visit(client, round, shard, visit)),
+            Reach::UpToNow => visits
+                .iter()
+                .filter(|v| v.place <= visit.place)
+                .map(|v| v.task)
+                .collect(),
+            Reach::Everything => visits.iter().map(|v| v.task).collect(),
+        };
+        let items: Vec<Item> = tasks.iter().flat_map(|t| self.members(*t, shard)).collect();
+        Some(self.seen(shard, &items))
+    }
+
+    /// All samples of a client's shard that belong to a task.
+    pub fn whole_task(&self, task: TaskId, shard: &Shard) -> Shard {
+        let indices = self.members(task, shard).map(|i| i.index).collect();
+        self.through(shard, indices, Showing::One(task))
+    }
+
+    fn members<'a>(&'a self, task: TaskId, shard: &'a Shard) -> impl Iterator<Item = Item> + 'a {
+        let members = &self.tasks[task.0 as usize].train;
+        let places = shard.indices.iter().copied();
+        places
+            .filter(move |&index| members.contain(&shard.pool, index))
+            .map(move |index| Item { index, task })
+    }
+
+    fn of_visit(&self, client: ClientId, round: Round, shard: &Shard, visit: Visit) -> Shard {
+        let mut items: Vec<Item> = self.members(visit.task, shard).collect();
+        if let Some(next) = self.fading_into(client, visit) {
+            let share = self.faded(round, visit);
+            let gone = |item: &Item| self.draw(item.index) < share;
+            items.retain(|item| !gone(item));
+            items.extend(self.members(next, shard).filter(gone));
+        }
+        if self.rules.once {
+            items = self.portion(client, round, visit, items);
+        }
+        match items.iter().all(|i| i.task == visit.task) {
+            true => {
+                let indices = items.iter().map(|i| i.index).collect();
+                self.through(shard, indices, Showing::One(visit.task))
+            }
+            false => self.seen(shard, &items),
+        }
+    }
+
+    fn fading_into(&self, client: ClientId, visit: Visit) -> Option<TaskId> {
+        let next = |v: &&Visit| v.place == visit.place + 1;
+        let visits = self.calendar.of(client).iter();
+        visits
+            .filter(|_| self.rules.fade > 0.0)
+            .find(next)
+            .map(|v| v.task)
+    }
+
+    /// Share of the samples that the next task shows already: 0 until the fade begins, near 1 when the visit ends.
+    fn faded(&self, round: Round, visit: Visit) -> f64 {
+        let length = visit.ends.saturating_sub(visit.begins).max(1) as f64;
+        let passed = (round.0 - visit.begins) as f64 / length;
+        ((passed - (1.0 - self.rules.fade)) / self.rules.fade).clamp(0.0, 1.0)
+    }
+
+    /// When, in the fade, a sample goes over: the same in every round.
+    fn draw(&self, index: u32) -> f64 {
+        let ticket = Ticket(1 << 32 | u64::from(index));
+        self.seed.stream(Purpose::STREAM, ticket, None).random()
+    }
+
+    /// The part of a visit's samples that is shown in one of its rounds.
+    fn portion(
+        &self,
+        client: ClientId,
+        round: Round,
+        visit: Visit,
+        mut items: Vec<Item>,
+    ) -> Vec<Item> {
+        let ticket = Ticket(2 << 32 | u64::from(visit.place));
+        let mut rng = self.seed.stream(Purpose::STREAM, ticket, Some(client));
+        shuffle(&mut items, &mut rng);
+        let rounds = visit.ends.saturating_sub(visit.begins).max(1) as u128;
+        let at =
+            |round: u64| (items.len() as u128 * u128::from(round - visit.begins) / rounds) as usize;
+        let (from, to) = (
+            at(round.0).min(items.len()),
+            at(round.0 + 1).min(items.len()),
+        );
+        items[from..to].to_vec()
+    }
+
+    fn seen(&self, shard: &Shard, items: &[Item]) -> Shard {
+        let indices = items.iter().map(|i| i.index).collect();
+        let tasks = items.iter().map(|i| i.task).collect();
+        self.through(shard, indices, Showing::Each(tasks))
+    }
+
+    fn through(&self, shard: &Shard, indices: Arc<[u32]>, tasks: Showing) -> Shard {
+        let lenses = self.lenses.clone();
+        Shard {
+            pool: shard.pool.clone(),
+            indices,
+            view: Some(View { lenses, tasks }),
+        }
+    }
+
+    /// Samples `start..end` of a task's probe; `None` beyond its end.
+    pub fn probe(&self, task: TaskId, test: &Arc<Samples>, start: u32, end: u32) -> Option<Shard> {
+        let places = &self.tasks.get(task.0 as usize)?.probe;
+        let places = places.get(start as usize..end as usize)?;
+        let lenses = self.lenses.clone();
+        Some(Shard {
+            pool: test.clone(),
+            indices: places.into(),
+            view: Some(View {
+                lenses,
+                tasks: Showing::One(task),
+            }),
+        })
+    }
+
+    /// Tasks that some client has begun by a round, in the reference order.
+    pub fn begun(&self, clients: u64, round: Round) -> Vec<TaskId> {
+        let begun: BTreeSet<TaskId> = match &self.calendar {
+            Calendar::Same(visits) => begun(visits, round).collect(),
+            Calendar::Each(all) => {
+                let all = all.iter().take(clients as usize);
+                all.flat_map(|visits| begun(visits, round)).collect()
+            }
+        };
+        let mut order: Vec<TaskId> = Vec::new();
+        for visit in self.reference.iter() {
+            if begun.contains(&visit.task) && !order.contains(&visit.task) {
+                order.push(visit.task);
+            }
+        }
+        order
+    }
+
+    /// Classes that may be answered for a task's probe after a round; `None` for all.
+    pub fn answers(&self, task: TaskId, clients: u64, round: Round) -> Option<Arc<[u32]>> {
+        match self.rules.head {
+            Head::Shared => None,
+            Head::Seen => {
+                let begun = self.begun(clients, round);
+                let tasks = begun.iter().chain([&task]);
+                Some(self.classes_of(tasks.map(|t| &self.tasks[t.0 as usize])))
+            }
+            Head::Masked | Head::Multi => Some(self.tasks[task.0 as usize].classes.clone()),
+        }
+    }
+}
+
+fn begun(visits: &[Visit], round: Round) -> impl Iterator<Item = TaskId> + '_ {
+    let until = visits.partition_point(|v| v.begins <= round.0);
+    visits[..until].iter().map(|v| v.task)
+}

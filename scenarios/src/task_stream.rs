@@ -1,0 +1,209 @@
+//! `[scenario]`: a stream of tasks, how clients hold on to them, and when they come.
+
+use crate::{
+    diagnostic::{Diagnostic, Fault},
+    document::Node,
+    registry::{Chosen, Registry, resolved},
+    scenario::Scenario,
+    streams::{Arrival, Ground, HeadChoice, Labels, ScenarioPlugin, StreamError, TaskOrder},
+    timeline::Turn,
+};
+use lyceum_core::{
+    AnyMethod, Lens, Optimizer, Purpose, Samples, TaskStream, shuffle, units::Misfit,
+};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// Keys that go with every kind of stream.
+const BESIDE: [&str; 5] = ["method", "arrival", "order", "labels", "head"];
+
+/// `[scenario]`, read.
+#[derive(Clone)]
+pub struct StreamChoice {
+    /// The kind of stream.
+    pub kind: Chosen<dyn ScenarioPlugin>,
+    /// How clients hold on to what they learned, in the order in which the methods act.
+    pub methods: Vec<Chosen<dyn AnyMethod>>,
+    /// When tasks come to clients.
+    pub arrival: Arrival,
+    /// In which order they come.
+    pub order: TaskOrder,
+    /// Which output stands for which class.
+    pub labels: Labels,
+    /// Which logits count, where it is not what the kind of stream says.
+    pub head: Option<HeadChoice>,
+}
+
+impl StreamChoice {
+    /// Reads the table. Faults are collected; with one there is no choice.
+    pub(crate) fn read(
+        node: Node<'_>,
+        registry: &Registry,
+        faults: &mut Vec<Fault>,
+    ) -> Option<Self> {
+        let (kind, beside) = match registry.streams.choose_beside(node, &BESIDE) {
+            Ok(read) => read,
+            Err(fault) => {
+                faults.push(fault);
+                return None;
+            }
+        };
+        let [method, arrival, order, labels, head] = <[_; 5]>::try_from(beside).ok()?;
+        let methods = match method.map(|node| registry.methods.choose_all(node)) {
+            None => Some(Vec::new()),
+            Some(Ok(methods)) => Some(methods),
+            Some(Err(fault)) => {
+                faults.push(fault);
+                None
+            }
+        };
+        let arrival = or_default(arrival, faults);
+        let order = or_default(order, faults);
+        let labels = or_default(labels, faults);
+        let head = match head {
+            None => Some(None),
+            Some(node) => keep(node.read(), faults).map(Some),
+        };
+        Some(Self {
+            kind,
+            methods: methods?,
+            arrival: arrival?,
+            order: order?,
+            labels: labels?,
+            head: head?,
+        })
+    }
+
+    /// All keys with their values, defaults included.
+    pub(crate) fn resolved(&self) -> toml::Value {
+        let plain = |value: Result<toml::Value, toml::de::Error>| {
+            value.expect("every key was read from TOML, so TOML can hold it")
+        };
+        let mut body = self.kind.resolved.clone();
+        if let Some(body) = body.as_table_mut() {
+            let methods = self.methods.iter();
+            let methods = methods.map(|m| (m.name.to_string(), m.resolved.clone()));
+            body.insert("method".into(), toml::Value::Table(methods.collect()));
+            body.insert("arrival".into(), plain(resolved(&self.arrival)));
+            body.insert("order".into(), plain(resolved(&self.order)));
+            body.insert("labels".into(), plain(resolved(&self.labels)));
+            if let Some(head) = &self.head {
+                body.insert("head".into(), plain(resolved(head)));
+            }
+        }
+        toml::Value::Table(toml::Table::from_iter([(self.kind.name.into(), body)]))
+    }
+
+    /// What does not go together; keys are relative to `[scenario]`.
+    pub(crate) fn misfits(&self, scenario: &Scenario) -> Vec<Misfit> {
+        let mut misfits = Vec::new();
+        let kind = self.kind.name;
+        let signals = self.kind.plugin.rules().signals;
+        for method in &self.methods {
+            let key = format!("{kind}.method.{}", method.name);
+            let mut refuse = |message: &str, expected: &str| {
+                misfits.push(Misfit {
+                    key: key.clone(),
+                    message: format!("`{}` {message}", method.name),
+                    expected: expected.into(),
+                });
+            };
+            let needs = method.plugin.needs();
+            if needs.boundaries && !signals {
+                refuse(
+                    "must be told when a task begins",
+                    "this stream hides it: take a method that needs no boundaries",
+                );
+            }
+            let rule = scenario.training.optimizer.rule();
+            if needs.plain_sgd && rule != (Optimizer::Sgd { momentum: 0.0 }) {
+                refuse("goes with plain SGD only", "`sgd` without momentum with it");
+            }
+            if let Some(misfit) = method.plugin.misfit() {
+                misfits.push(Misfit {
+                    key: format!("{key}.{}", misfit.key),
+                    ..misfit
+                });
+            }
+        }
+        if !scenario.data.real.is_empty() {
+            misfits.push(Misfit {
+                key: kind.into(),
+                message: "real clients have no streams of tasks".into(),
+                expected: "leave out `[scenario]` or `[[data.real]]`".into(),
+            });
+        }
+        misfits
+    }
+
+    /// The stream over these samples. `train` is there where all training samples lie in one place.
+    pub(crate) fn resolve(
+        &self,
+        scenario: &Scenario,
+        train: Option<&Samples>,
+        test: &Samples,
+    ) -> Result<TaskStream, Diagnostic> {
+        let seed = scenario.seed();
+        let kind = self.kind.name;
+        let mut rng = seed.once(Purpose::STREAM);
+        let mut names: Vec<u32> = (0..test.classes as u32).collect();
+        if self.labels == Labels::Shuffled {
+            shuffle(&mut names, &mut rng);
+        }
+        let rounds = scenario.run.rounds.get() as u64;
+        let ground = Ground {
+            train,
+            test,
+            names: &names,
+            rounds,
+        };
+        let mut tasks = self.kind.plugin.tasks(&ground, &mut rng).map_err(|e| {
+            let StreamError {
+                key,
+                message,
+                expected,
+            } = e;
+            let path = format!("scenario.{kind}.{key}");
+            scenario.fault(path.trim_end_matches('.'), message, expected)
+        })?;
+        if self.labels == Labels::Shuffled {
+            let names: Arc<[u32]> = names.into();
+            for task in &mut tasks {
+                let Lens { labels, .. } = &mut task.lens;
+                labels.get_or_insert_with(|| names.clone());
+            }
+        }
+        let order = self.order.of(tasks.len(), &mut rng).map_err(|message| {
+            scenario.fault(
+                &format!("scenario.{kind}.order"),
+                message,
+                "each task at least once",
+            )
+        })?;
+        let clients = scenario.data.clients.get() as u64;
+        let (calendar, reference) = self.arrival.calendar(&order, clients, rounds, seed);
+        let mut rules = self.kind.plugin.rules();
+        rules.outputs = self.kind.plugin.outputs();
+        if let Some(head) = self.head {
+            rules.head = head.head();
+        }
+        let turns = scenario.turns(&reference)?;
+        let stream = TaskStream::new(tasks, calendar, reference, rules, seed);
+        let turn = |stream: TaskStream, turn: &Turn| stream.retimed(|visits| turn.applied(visits));
+        Ok(turns.iter().fold(stream, turn))
+    }
+}
+
+fn keep<T>(result: Result<T, Fault>, faults: &mut Vec<Fault>) -> Option<T> {
+    result.map_err(|fault| faults.push(fault)).ok()
+}
+
+fn or_default<T: DeserializeOwned + Default>(
+    node: Option<Node<'_>>,
+    faults: &mut Vec<Fault>,
+) -> Option<T> {
+    match node {
+        None => Some(T::default()),
+        Some(node) => keep(node.read(), faults),
+    }
+}
