@@ -25,10 +25,12 @@ mod network;
 mod node;
 mod output;
 mod progress;
+mod queue;
 mod run;
 mod settings;
 mod simulate;
 mod status;
+mod sweep;
 
 use arguments::{Arguments, Command};
 use clap::Parser;

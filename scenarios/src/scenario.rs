@@ -8,6 +8,7 @@ use crate::{
     models::Model,
     partition::Partition,
     registry::{Chosen, Registry, resolved},
+    sweep,
     task_stream::StreamChoice,
     timeline::{Moment, Phase},
     training::{Expert, OptimizerChoice, Training},
@@ -22,8 +23,9 @@ use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 
 /// The tables of a scenario file.
-pub const TABLES: [&str; 13] = [
+pub const TABLES: [&str; 14] = [
     "run",
+    "sweep",
     "data",
     "model",
     "training",
@@ -42,7 +44,7 @@ pub const TABLES: [&str; 13] = [
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
-    /// Name of the run and of its folder: letters, digits, `-`, `_` and `.`.
+    /// Name of the run and of its folder: letters, digits and `-_.=,+`.
     pub name: String,
     /// Root of all randomness; 0 by default.
     #[serde(default)]
@@ -262,7 +264,25 @@ impl Scenario {
         overrides: &[String],
     ) -> Result<Self, Diagnostic> {
         let texts = Texts::new(name, text, overrides);
-        let document = texts.parse()?;
+        let mut document = texts.parse()?;
+        if let Some(sweep) = document.take("sweep") {
+            let label = "`lyceum run` and `lyceum check` take it; here it has to be left out";
+            let fault = Fault::new(
+                "a sweep is many scenarios, not one",
+                label,
+                Some(sweep.span()),
+            );
+            return Err(Diagnostic::new(vec![fault], &texts.sources));
+        }
+        Self::of(registry, document, &texts.sources)
+    }
+
+    /// Reads and checks a document without a sweep.
+    pub(crate) fn of(
+        registry: &Registry,
+        document: Document<'_>,
+        sources: &Sources,
+    ) -> Result<Self, Diagnostic> {
         let places = document.places();
         let mut reader = Reader {
             document,
@@ -270,7 +290,7 @@ impl Scenario {
             faults: Vec::new(),
             missing: Vec::new(),
         };
-        let scenario = parse(&mut reader, places, &texts.sources);
+        let scenario = parse(&mut reader, places, sources);
         let leftovers = reader.document.leftovers(&TABLES);
         reader.faults.extend(leftovers);
         let missing = reader.missing_fault();
@@ -283,10 +303,10 @@ impl Scenario {
                     scenario.resolve_phases(registry)?;
                     Ok(scenario)
                 } else {
-                    Err(Diagnostic::new(faults, &texts.sources))
+                    Err(Diagnostic::new(faults, sources))
                 }
             }
-            _ => Err(Diagnostic::new(reader.faults, &texts.sources)),
+            _ => Err(Diagnostic::new(reader.faults, sources)),
         }
     }
 
@@ -405,13 +425,11 @@ impl Scenario {
             faults.push(Fault::new(message, label, self.places.find(path)));
         };
         let name = &self.run.name;
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-            let label = "letters, digits, `-`, `_` and `.`, not starting with a dot";
+        if !sweep::is_label(name) {
             refuse(
                 "run.name",
                 format!("`{name}` cannot name a run's folder"),
-                label.into(),
+                sweep::LABEL.into(),
             );
         }
         let names: std::collections::BTreeSet<_> =

@@ -4,6 +4,7 @@ use crate::{
     deadline::Deadline,
     registry::Registry,
     scenario::{Availability, Data, Evaluation, Run},
+    sweep,
     timeline::Moment,
     training::{Expert, Training},
 };
@@ -34,6 +35,7 @@ pub fn schema(registry: &Registry) -> Value {
         "required": ["run", "data", "model", "training", "selection", "strategy"],
         "properties": {
             "run": plain::<Run>(g),
+            "sweep": sweep::schema(),
             "data": data,
             "model": registry.models.schema(g),
             "training": training,

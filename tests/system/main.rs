@@ -18,3 +18,4 @@ mod real_client;
 mod resume;
 mod security;
 mod streams;
+mod sweep;
