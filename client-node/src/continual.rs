@@ -117,6 +117,7 @@ impl Worker {
             epochs: None,
         };
         self.load(&post.assignment.global);
+        self.know_sets(post, &post.task);
         self.cross_boundary(&mut methods, post, &sight);
         let mut lessons = Lessons::default();
         for run in &mut methods.runs {
@@ -162,13 +163,21 @@ impl Worker {
             && let Some(over) = stream.view(client, last.round)
         {
             let whole = stream.whole_task(last.task, shard);
+            self.know_sets(post, &over);
             for run in &mut methods.runs {
                 run.end_task(&mut site(self, &mut methods.rng, &whole, &over, assignment));
             }
         }
+        self.know_sets(post, task);
         for run in &mut methods.runs {
             run.begin_task(&mut site(self, &mut methods.rng, sight, task, assignment));
         }
+    }
+
+    /// Gives what methods pack samples into the sets of classes of a task.
+    fn know_sets(&mut self, post: &Post<'_>, task: &TaskView) {
+        let sets = class_sets(post.stream, task, self.node.network.classes());
+        self.spare.batch.aims.sets = Arc::new(sets);
     }
 
     /// Takes the steps of a call. The learner holds the parameters to start from.
@@ -199,7 +208,7 @@ impl Worker {
             Some(post.client),
         );
         self.batch.keep_logits = methods.needs.logits;
-        self.batch.aims.sets = Arc::new(class_sets(post, node.network.classes()));
+        self.batch.aims.sets = self.spare.batch.aims.sets.clone();
         let mut trace = Trace::new(course.epoch);
         let mut coefficient = 0.0;
         course.walk(&mut rng, |step, positions, rng| {
@@ -243,14 +252,10 @@ impl Worker {
             run.rows(&mut draft, &mut site);
         }
         let head = post.stream.rules().head;
-        if !draft.open.is_empty() || matches!(head, Head::Seen | Head::Multi) {
+        if !draft.open.is_empty() || head.is_partial() {
             let own = draft.open.len();
             let rest = draft.items[own..].iter();
-            draft.open.extend(rest.map(|item| match head {
-                Head::Multi => sets::TASKS + item.task.0,
-                Head::Seen => sets::SEEN,
-                Head::Shared | Head::Masked => lyceum_core::ALL_CLASSES,
-            }));
+            draft.open.extend(rest.map(|&item| head.open(item)));
         }
         samples.pack_items(&draft.items, &mut self.batch);
         draft.finish(&mut self.batch);
@@ -307,7 +312,8 @@ impl Worker {
     }
 
     fn show_step(&mut self, post: &Post<'_>, methods: &mut Methods, samples: &Shard) {
-        let spare = std::mem::take(&mut self.spare);
+        let mut spare = std::mem::take(&mut self.spare);
+        self.spare.batch = std::mem::take(&mut spare.batch);
         let step = Step {
             draft: &spare.draft,
             grad: if methods.needs.steps {
@@ -330,6 +336,7 @@ impl Worker {
             let mut site = site(self, &mut methods.rng, samples, &post.task, post.assignment);
             run.after_step(&step, &mut site);
         }
+        spare.batch = std::mem::take(&mut self.spare.batch);
         self.spare = spare;
     }
 
@@ -396,6 +403,10 @@ fn site<'a>(
         rng,
         batch: &mut spare.batch,
         loss: training.loss,
+        head: node
+            .stream
+            .as_ref()
+            .map_or(Head::Shared, |s| s.rules().head),
         optimizer: training.optimizer.rule(),
         rate: training.rate_at(0, assignment.round, node.rounds) as f32,
         rows: training.batch.get(),
@@ -404,7 +415,7 @@ fn site<'a>(
 }
 
 /// The sets of classes that rows may be masked to, in the order of [`sets`].
-fn class_sets(post: &Post<'_>, classes: usize) -> Vec<Vec<bool>> {
+fn class_sets(stream: &TaskStream, task: &TaskView, classes: usize) -> Vec<Vec<bool>> {
     let flags = |labels: &mut dyn Iterator<Item = u32>| {
         let mut set = vec![false; classes];
         labels.for_each(|label| set[label as usize] = true);
@@ -414,13 +425,13 @@ fn class_sets(post: &Post<'_>, classes: usize) -> Vec<Vec<bool>> {
         classes: current,
         before,
         ..
-    } = &post.task;
+    } = task;
     let mut all = vec![
         flags(&mut current.iter().copied()),
         flags(&mut before.iter().copied()),
         flags(&mut current.iter().chain(before.iter()).copied()),
     ];
-    let tasks = post.stream.tasks().iter();
+    let tasks = stream.tasks().iter();
     all.extend(tasks.map(|task| flags(&mut task.classes.iter().copied())));
     all
 }

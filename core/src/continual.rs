@@ -7,8 +7,8 @@
 //! then for each step `rows`, the gradient, `gradient`, the update, `after_step`; at last `end_call`.
 
 use crate::{
-    Batch, Item, Learner, Loss, Match, MatchKind, Network, Optimizer, Params, Reach, Seed, Shard,
-    Stream, TaskView, codec, units::Misfit,
+    Batch, Head, Item, Learner, Loss, Match, MatchKind, Network, Optimizer, Params, Reach, Seed,
+    Shard, Stream, TaskView, codec, units::Misfit,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -87,6 +87,8 @@ pub struct Needs {
     pub logits: bool,
     /// Plain SGD without momentum.
     pub plain_sgd: bool,
+    /// Training by [`Loss::Sigmoid`].
+    pub sigmoid: bool,
     /// A model that ends in a dense layer.
     pub features: bool,
     /// To answer by the nearest mean of features instead of the largest logit: it keeps the means in
@@ -109,6 +111,7 @@ impl Needs {
             steps: self.steps || other.steps,
             logits: self.logits || other.logits,
             plain_sgd: self.plain_sgd || other.plain_sgd,
+            sigmoid: self.sigmoid || other.sigmoid,
             features: self.features || other.features,
             nearest_mean: self.nearest_mean || other.nearest_mean,
         }
@@ -145,10 +148,12 @@ pub struct Site<'a> {
     pub task: &'a TaskView,
     /// The method's own stream of this call.
     pub rng: &'a mut Stream,
-    /// To pack samples into.
+    /// To pack samples into; it has the [`sets`] of the task.
     pub batch: &'a mut Batch,
     /// What the scenario minimises.
     pub loss: Loss,
+    /// Which logits count in it.
+    pub head: Head,
     /// The update rule.
     pub optimizer: Optimizer,
     /// Learning rate of the step, or of the first.
@@ -160,10 +165,14 @@ pub struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Packs items as plain rows: their own labels, no masks, no targets.
+    /// Packs items as plain rows: their own labels over the logits that count, no targets.
     pub fn pack(&mut self, items: &[Item]) -> &Batch {
         self.batch.clear();
         self.sight.pack_items(items, self.batch);
+        if self.head.is_partial() {
+            let open = items.iter().map(|&item| self.head.open(item));
+            self.batch.aims.open.extend(open);
+        }
         self.batch.loss = self.loss;
         self.batch
     }

@@ -4,8 +4,8 @@
 //! strategies see a [`TaskView`]; probes belong to the judge.
 
 use crate::{
-    ClientId, Item, Lens, Purpose, Round, Samples, Seed, Shard, Showing, TaskId, Ticket, View,
-    shuffle,
+    ALL_CLASSES, ClientId, Item, Lens, Purpose, Round, Samples, Seed, Shard, Showing, TaskId,
+    Ticket, View, sets, shuffle,
 };
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -128,6 +128,22 @@ pub enum Head {
     Masked,
     /// Those of the sample's task, in training and in tests: a head for each task.
     Multi,
+}
+
+impl Head {
+    /// Whether logits are left out in training.
+    pub fn is_partial(self) -> bool {
+        matches!(self, Self::Seen | Self::Multi)
+    }
+
+    /// The set of classes, a position in [`sets`], that a sample is trained over.
+    pub fn open(self, item: Item) -> u32 {
+        match self {
+            Self::Multi => sets::TASKS + item.task.0,
+            Self::Seen => sets::SEEN,
+            Self::Shared | Self::Masked => ALL_CLASSES,
+        }
+    }
 }
 
 /// Which tasks' samples a client may train on.
