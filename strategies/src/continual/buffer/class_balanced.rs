@@ -40,22 +40,21 @@ impl ClassBalanced {
         self.classes.iter().map(|(&c, g)| (c, g.kept.len()))
     }
 
-    /// Offers a sample that is kept if its class has less than its share, in the place of one of the largest class
-    /// where the buffer is full (Prabhu et al. 2020, algorithm 1). Whether it was kept.
+    /// Offers a sample that is kept while there is room, and then if its class has less than its share, in the place of
+    /// one of the largest class (Prabhu et al. 2020, algorithm 1, which also leaves room unused). Whether it was kept.
     pub fn offer_greedy(&mut self, item: Item, class: u32, room: Room, rng: &mut Stream) -> bool {
-        let held = self.len();
+        let full = self.len() >= room.total;
+        let largest = self.counts().map(|(_, n)| n).max().unwrap_or(0);
         let group = self.classes.entry(class).or_default();
         group.offered += 1;
         let own = group.kept.len();
-        let classes = self.classes.len();
-        let below_share = own.saturating_mul(classes) < room.total && own < room.each;
-        if !below_share || room.total == 0 {
+        if own >= room.each || full && own + 1 >= largest {
             return false;
         }
-        if held >= room.total {
+        group.kept.push(item);
+        if full {
             self.drop_one_of_the_largest(rng);
         }
-        self.classes.entry(class).or_default().kept.push(item);
         true
     }
 
