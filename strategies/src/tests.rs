@@ -1,6 +1,6 @@
 //! What holds for the configuration of every algorithm.
 
-use crate::{aggregation::*, ordering::*, selection::*};
+use crate::{aggregation::*, continual::*, ordering::*, selection::*};
 use schemars::{JsonSchema, Schema, json_schema, schema_for};
 use serde::de::DeserializeOwned;
 
@@ -60,6 +60,14 @@ fn every_key_of_every_algorithm_is_described() {
     check_keys::<Ramp>();
     check_keys::<Cyclical>();
     check_keys::<AllAtOnce>();
+    check_keys::<Naive>();
+    check_keys::<Er>();
+    check_keys::<Der>();
+    check_keys::<DerPp>();
+    check_keys::<Gem>();
+    check_keys::<AGem>();
+    check_keys::<GDumb>();
+    check_keys::<Icarl>();
 }
 
 #[test]
