@@ -93,6 +93,8 @@ pub struct Needs {
     pub logits: bool,
     /// Plain SGD without momentum.
     pub plain_sgd: bool,
+    /// Training by [`Loss::Sigmoid`].
+    pub sigmoid: bool,
     /// A model that ends in a dense layer.
     pub features: bool,
     /// To answer by the nearest mean of features instead of the largest logit: it keeps the means in
@@ -115,6 +117,7 @@ impl Needs {
             steps: self.steps || other.steps,
             logits: self.logits || other.logits,
             plain_sgd: self.plain_sgd || other.plain_sgd,
+            sigmoid: self.sigmoid || other.sigmoid,
             features: self.features || other.features,
             nearest_mean: self.nearest_mean || other.nearest_mean,
         }
@@ -151,7 +154,7 @@ pub struct Site<'a> {
     pub task: &'a TaskView,
     /// The method's own stream of this call.
     pub rng: &'a mut Stream,
-    /// To pack samples into.
+    /// To pack samples into; it has the [`sets`] of the task.
     pub batch: &'a mut Batch,
     /// What the scenario minimises.
     pub loss: Loss,

@@ -407,7 +407,28 @@ impl Registry {
         self.method::<Lwf>("lwf", "learning without forgetting (Li and Hoiem 2016)");
         self.method::<Er>(
             "er",
-            "experience replay from a reservoir (Chaudhry et al. 2019)",
+            "experience replay from a buffer (Chaudhry et al. 2019)",
+        );
+        self.method::<Der>(
+            "der",
+            "replay matched to the logits of old (Buzzega et al. 2020)",
+        );
+        self.method::<DerPp>("der_pp", "DER with labels besides (Buzzega et al. 2020)");
+        self.method::<Gem>(
+            "gem",
+            "gradients that no earlier task loses by (Lopez-Paz and Ranzato 2017)",
+        );
+        self.method::<AGem>(
+            "a_gem",
+            "gradients turned from a reference (Chaudhry et al. 2019)",
+        );
+        self.method::<GDumb>(
+            "gdumb",
+            "trains anew on a class-balanced buffer (Prabhu et al. 2020)",
+        );
+        self.method::<Icarl>(
+            "icarl",
+            "exemplars, old answers and nearest means (Rebuffi et al. 2017)",
         );
     }
 

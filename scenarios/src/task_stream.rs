@@ -9,7 +9,7 @@ use crate::{
     timeline::Turn,
 };
 use lyceum_core::{
-    AnyMethod, Lens, Network, Optimizer, Purpose, Samples, TaskStream, shuffle, units::Misfit,
+    AnyMethod, Lens, Loss, Network, Optimizer, Purpose, Samples, TaskStream, shuffle, units::Misfit,
 };
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -118,6 +118,12 @@ impl StreamChoice {
             let rule = scenario.training.optimizer.rule();
             if needs.plain_sgd && rule != (Optimizer::Sgd { momentum: 0.0 }) {
                 refuse("goes with plain SGD only", "`sgd` without momentum with it");
+            }
+            if needs.sigmoid && scenario.training.loss != Loss::Sigmoid {
+                refuse(
+                    "goes with the sigmoid loss only",
+                    "`loss = \"sigmoid\"` in `[training]`",
+                );
             }
             if let Some(misfit) = method.plugin.misfit() {
                 misfits.push(Misfit {

@@ -69,6 +69,14 @@ fn every_key_of_every_algorithm_is_described() {
     check_keys::<Lwf>();
     check_keys::<Cyclical>();
     check_keys::<AllAtOnce>();
+    check_keys::<Naive>();
+    check_keys::<Er>();
+    check_keys::<Der>();
+    check_keys::<DerPp>();
+    check_keys::<Gem>();
+    check_keys::<AGem>();
+    check_keys::<GDumb>();
+    check_keys::<Icarl>();
 }
 
 #[test]

@@ -1,14 +1,21 @@
 //! Continual-learning methods: one file each.
 
+mod a_gem;
 mod cumulative;
+mod der;
+mod der_pp;
 mod er;
 mod ewc;
 mod freeze;
+mod gdumb;
+mod gem;
+mod icarl;
 mod joint;
 mod lora;
 mod lwf;
 mod mas;
 mod naive;
+mod projection;
 mod si;
 
 pub mod buffer;
@@ -16,12 +23,20 @@ pub mod fisher;
 pub mod importance;
 
 #[cfg(test)]
+mod replay_testbed;
+#[cfg(test)]
 mod testbed;
 
+pub use a_gem::AGem;
 pub use cumulative::Cumulative;
-pub use er::Er;
+pub use der::Der;
+pub use der_pp::DerPp;
+pub use er::{Balance, Er, Fill};
 pub use ewc::{Ewc, EwcMode};
 pub use freeze::Freeze;
+pub use gdumb::GDumb;
+pub use gem::Gem;
+pub use icarl::Icarl;
 pub use joint::Joint;
 pub use lora::Lora;
 pub use lwf::{Alpha, Lwf, Mask};

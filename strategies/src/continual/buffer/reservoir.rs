@@ -1,5 +1,3 @@
-//! Buffers of samples: places and tasks, never the samples themselves.
-
 use lyceum_core::{Item, Stream};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};

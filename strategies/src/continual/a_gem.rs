@@ -1,0 +1,91 @@
+use super::{
+    buffer::{Budget, Ring},
+    gem::fill,
+    projection::{away_from, keep_trainable},
+};
+use lyceum_core::{
+    ContinualMethod, Item, Needs, Site, sample_distinct,
+    units::{Count, Misfit},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Averaged gradient episodic memory: the gradient loses its part against that of a batch of earlier samples (Chaudhry
+/// et al. 2019, equation 11).
+///
+/// The memory is filled when a task is over, with random samples of it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AGem {
+    /// Samples that the memory holds at most, in equal shares for the tasks so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Count>,
+    /// Bytes of the samples in the memory at most, as the data set stores them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<Count>,
+    /// Samples of one task at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_task: Option<Count>,
+    /// Samples drawn for the reference gradient of a step; as many as a batch has by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Count>,
+}
+
+/// What a client keeps of earlier tasks.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Memory {
+    kept: Ring,
+    /// The gradient of the batch drawn; made anew in each step.
+    #[serde(skip)]
+    reference: Vec<f32>,
+}
+
+impl AGem {
+    fn budget(&self) -> Budget {
+        Budget {
+            samples: self.memory,
+            bytes: self.memory_bytes,
+            each: self.per_task,
+        }
+    }
+}
+
+impl ContinualMethod for AGem {
+    type State = Memory;
+
+    fn needs(&self) -> Needs {
+        Needs {
+            boundaries: true,
+            gradient: true,
+            ..Needs::default()
+        }
+    }
+
+    fn misfit(&self) -> Option<Misfit> {
+        let keys = ["`memory`", "`memory_bytes`", "`per_task`"];
+        self.budget().misfit(&keys)
+    }
+
+    fn gradient(&self, state: &mut Memory, grad: &mut [f32], site: &mut Site<'_>) {
+        let Memory { kept, reference } = state;
+        if kept.is_empty() {
+            return;
+        }
+        let all: Vec<Item> = kept.items().collect();
+        let rows = self.reference.map_or(site.rows, Count::get);
+        let drawn = sample_distinct(all.len() as u64, rows, site.rng);
+        let drawn: Vec<Item> = drawn.into_iter().map(|p| all[p as usize]).collect();
+        reference.resize(grad.len(), 0.0);
+        site.backward(&drawn, reference);
+        keep_trainable(reference, site.network.layout());
+        away_from(grad, reference);
+    }
+
+    fn end_task(&self, state: &mut Memory, site: &mut Site<'_>) {
+        fill(
+            &mut state.kept,
+            self.budget().room(&site.sight.pool, 0),
+            site,
+        );
+    }
+}

@@ -1,0 +1,62 @@
+use super::buffer::{Budget, Logged};
+use lyceum_core::{
+    ContinualMethod, Draft, Needs, Site, Step,
+    units::{Count, Misfit, NonNegative},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// DER++: dark experience replay, and the labels of a second draw besides (Buzzega et al. 2020, equation 7).
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DerPp {
+    /// Samples that the buffer holds at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Count>,
+    /// Bytes of the buffer at most: those of its samples as the data set stores them, and 4 for each of their logits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<Count>,
+    /// Times the mean squared distance of the first draw to its logits, added to the loss.
+    pub alpha: NonNegative,
+    /// Times the mean label loss of the second draw, added to the loss.
+    pub beta: NonNegative,
+    /// Samples of each draw; as many as a batch has by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Count>,
+}
+
+impl DerPp {
+    fn budget(&self) -> Budget {
+        Budget {
+            samples: self.memory,
+            bytes: self.memory_bytes,
+            each: None,
+        }
+    }
+}
+
+impl ContinualMethod for DerPp {
+    type State = Logged;
+
+    fn needs(&self) -> Needs {
+        Needs {
+            logits: true,
+            ..Needs::default()
+        }
+    }
+
+    fn misfit(&self) -> Option<Misfit> {
+        self.budget().misfit(&["`memory`", "`memory_bytes`"])
+    }
+
+    fn rows(&self, buffer: &mut Logged, draft: &mut Draft, site: &mut Site<'_>) {
+        let rows = self.replay.map_or(site.rows, Count::get);
+        buffer.replay_logits(draft, rows, self.alpha.get() as f32, site.rng);
+        buffer.replay_labels(draft, rows, self.beta.get() as f32, site.rng);
+    }
+
+    fn after_step(&self, buffer: &mut Logged, step: &Step<'_>, site: &mut Site<'_>) {
+        let room = self.budget().room(&site.sight.pool, step.draft.classes);
+        buffer.offer(step, room.total, site.rng);
+    }
+}

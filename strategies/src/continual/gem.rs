@@ -1,0 +1,136 @@
+use super::{
+    buffer::{Budget, Ring, Room},
+    projection::{into_cone, keep_trainable},
+};
+use lyceum_core::{
+    ContinualMethod, Item, Needs, Site,
+    units::{Count, Misfit, NonNegative},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Gradient episodic memory: the gradient is turned so that the loss on samples of no earlier task increases (Lopez-Paz
+/// and Ranzato 2017, algorithm 1).
+///
+/// Every step goes through the whole memory. It is filled when a task is over, with random samples of it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gem {
+    /// Samples that the memory holds at most, in equal shares for the tasks so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Count>,
+    /// Bytes of the samples in the memory at most, as the data set stores them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<Count>,
+    /// Samples of one task at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_task: Option<Count>,
+    /// Least share of each earlier task's gradient where one of them is violated; 0.5 by default.
+    #[serde(default = "half")]
+    pub margin: NonNegative,
+}
+
+fn half() -> NonNegative {
+    NonNegative::new(0.5).expect("0.5 is above 0")
+}
+
+/// What a client keeps of earlier tasks.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Memories {
+    kept: Ring,
+    /// The gradient of each earlier task; made anew in each step.
+    #[serde(skip)]
+    references: Vec<Vec<f32>>,
+}
+
+impl Gem {
+    fn budget(&self) -> Budget {
+        Budget {
+            samples: self.memory,
+            bytes: self.memory_bytes,
+            each: self.per_task,
+        }
+    }
+}
+
+impl ContinualMethod for Gem {
+    type State = Memories;
+
+    fn needs(&self) -> Needs {
+        Needs {
+            boundaries: true,
+            gradient: true,
+            ..Needs::default()
+        }
+    }
+
+    fn misfit(&self) -> Option<Misfit> {
+        let keys = ["`memory`", "`memory_bytes`", "`per_task`"];
+        self.budget().misfit(&keys)
+    }
+
+    fn gradient(&self, state: &mut Memories, grad: &mut [f32], site: &mut Site<'_>) {
+        let Memories { kept, references } = state;
+        let tasks: Vec<Vec<Item>> = kept.by_task().map(|(_, items)| items).collect();
+        references.resize_with(tasks.len(), Vec::new);
+        for (items, reference) in tasks.iter().zip(&mut *references) {
+            reference.resize(grad.len(), 0.0);
+            site.backward(items, reference);
+            keep_trainable(reference, site.network.layout());
+        }
+        into_cone(grad, references, self.margin.get());
+    }
+
+    fn end_task(&self, state: &mut Memories, site: &mut Site<'_>) {
+        fill(
+            &mut state.kept,
+            self.budget().room(&site.sight.pool, 0),
+            site,
+        );
+    }
+}
+
+/// Keeps random samples of a task that is over.
+pub(super) fn fill(kept: &mut Ring, room: Room, site: &mut Site<'_>) {
+    let items: Vec<Item> = site.sight.items().collect();
+    kept.offer_some(&items, room, site.rng);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::continual::replay_testbed::Bed;
+
+    #[test]
+    fn a_step_never_increases_the_loss_on_the_memory() {
+        let points: Vec<_> = (0..40)
+            .map(|i| ([0.1 * (i % 20) as f32, 1.0], i / 10))
+            .collect();
+        let mut bed = Bed::new(&points, 4);
+        let rule = Gem {
+            memory: Count::new(6),
+            memory_bytes: None,
+            per_task: None,
+            margin: NonNegative::new(0.0).unwrap(),
+        };
+        bed.site().learner.params_mut().fill(0.0);
+        let mut state = Memories::default();
+        rule.end_task(&mut state, &mut bed.site());
+        assert_eq!(state.kept.len(), 6);
+        let kept: Vec<Item> = state.kept.items().collect();
+        bed.come_to(1);
+        let new: Vec<Item> = bed.sight.items().collect();
+        let len = bed.network.layout().len();
+        let (mut grad, mut old) = (vec![0.0; len], vec![0.0; len]);
+        let before = bed.site().backward(&kept, &mut old);
+        bed.site().backward(&new, &mut grad);
+        let along = |grad: &[f32]| grad.iter().zip(&old).map(|(a, b)| a * b).sum::<f32>();
+        assert!(along(&grad) < 0.0, "the tasks are against each other");
+        rule.gradient(&mut state, &mut grad, &mut bed.site());
+        assert!(along(&grad) > -1e-3);
+        let mut site = bed.site();
+        let moves = site.learner.params_mut().iter_mut().zip(&grad);
+        moves.for_each(|(w, g)| *w -= 1e-3 * g);
+        assert!(site.backward(&kept, &mut old) <= before + 1e-5);
+    }
+}
