@@ -15,6 +15,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run a scenario, or a sweep of many
     Run(Run),
+    /// Run the experiments that published numbers come from, and compare
+    Reproduce(Reproduce),
     /// Read a scenario and its data, and say whether it could run
     Check(Check),
     /// Print the JSON Schema of scenario files, for completion in editors
@@ -111,6 +113,37 @@ pub(crate) struct Run {
     /// Run on this many nodes, each a process on this machine, instead of in this process
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) nodes: Option<u16>,
+    /// Print nothing but the result
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Reproduce {
+    /// Which experiments
+    #[arg(value_parser = ["continual"])]
+    pub(crate) what: String,
+    /// Only rows whose scenario's name contains one of these
+    #[arg(value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+    /// Seeds of each row: a range or a list
+    #[arg(long, value_name = "SEEDS", default_value = "0..5")]
+    pub(crate) seeds: String,
+    /// Worker threads, one per run [default: one per core]
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// The folder of all runs [default: runs/reproduce-continual]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Where data sets are looked for; may be repeated [default: data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Vec<PathBuf>,
+    /// Go on where an earlier attempt stopped; finished runs are not run again
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Print Markdown
+    #[arg(long)]
+    pub(crate) markdown: bool,
     /// Print nothing but the result
     #[arg(long)]
     pub(crate) quiet: bool,

@@ -26,6 +26,7 @@ mod node;
 mod output;
 mod progress;
 mod queue;
+mod reproduce;
 mod run;
 mod settings;
 mod simulate;
@@ -54,6 +55,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&registry, &arguments, started),
+        Command::Reproduce(arguments) => reproduce::reproduce(&registry, &arguments),
         Command::Check(arguments) => check::check(&registry, &arguments),
         Command::Schema => list::schema(&registry),
         Command::List => list::list(&registry),
@@ -64,7 +66,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Identity(arguments) => identity::identity(&arguments.command),
         Command::Simulate(arguments) => simulate::simulate(&registry, &arguments),
         Command::Status(arguments) => status::status(&arguments),
-        Command::Bench(arguments) => bench::bench(&registry, &arguments, started),
+        Command::Bench(arguments) => bench::bench(&registry, &arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -143,7 +143,7 @@ pub(crate) fn checkpoint_every(
 }
 
 /// Ctrl-C and SIGTERM finish the round in flight; a second one ends the process at once.
-fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
+pub(crate) fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || {
@@ -180,7 +180,7 @@ pub(crate) fn report(summary: &Summary, out: &Path) {
     line(format_args!("fingerprint {}", summary.fingerprint));
 }
 
-fn parse_seeds(text: &str) -> Result<Vec<u64>, Failure> {
+pub(crate) fn parse_seeds(text: &str) -> Result<Vec<u64>, Failure> {
     lyceum_scenarios::seeds(text).ok_or_else(|| {
         Failure::input(format!(
             "--seeds {text}: expected a range such as 0..5 or a list such as 1,7,42"

@@ -38,6 +38,18 @@ pub(crate) fn run(
     sweep: &Sweep,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
+    let (planned, labelled) = collect(registry, arguments, process, sweep, stop)?;
+    tell(sweep, &planned, &labelled)
+}
+
+/// Runs every point with every seed; where they lie, and what came out.
+pub(crate) fn collect<'s>(
+    registry: &Registry,
+    arguments: &Run,
+    process: &ProcessSettings,
+    sweep: &'s Sweep,
+    stop: &Arc<AtomicBool>,
+) -> Result<(Planned<'s>, Vec<Labelled>), Failure> {
     let folders = process.folders(&arguments.data, &arguments.file);
     let planned = plan(arguments, process, sweep)?;
     for point in &sweep.points {
@@ -73,13 +85,13 @@ pub(crate) fn run(
     if left > 0 {
         return Err(paused(arguments, &planned, left));
     }
-    tell(sweep, &planned, &labelled)
+    Ok((planned, labelled))
 }
 
 /// What is run where.
-struct Planned<'s> {
+pub(crate) struct Planned<'s> {
     /// The sweep's folder; runs over seeds alone have none.
-    folder: Option<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
     runs: Vec<PlannedRun<'s>>,
 }
 
@@ -297,7 +309,7 @@ fn paused(arguments: &Run, planned: &Planned<'_>, left: usize) -> Failure {
 }
 
 /// Prints and writes what came out.
-fn tell(sweep: &Sweep, planned: &Planned<'_>, runs: &[Labelled]) -> Result<(), Failure> {
+pub(crate) fn tell(sweep: &Sweep, planned: &Planned<'_>, runs: &[Labelled]) -> Result<(), Failure> {
     let labels: Vec<&str> = sweep.points.iter().map(|p| p.label.as_str()).collect();
     let comparison = compare(runs, &baselines(&labels, sweep.baseline.as_deref()));
     match &planned.folder {

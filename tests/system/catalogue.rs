@@ -1,7 +1,10 @@
 //! Promise: every scenario of the catalogue can be read, and says what it shows.
 
 use lyceum_scenarios::{Scenario, Sweep};
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// The files of the catalogue.
 pub(crate) fn folder() -> PathBuf {
@@ -9,6 +12,16 @@ pub(crate) fn folder() -> PathBuf {
         env!("CARGO_MANIFEST_DIR"),
         "/../scenarios/catalogue"
     ))
+}
+
+/// All files in a folder and the folders in it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let files = |path: PathBuf| match path.is_dir() {
+        true => files(&path),
+        false => vec![path],
+    };
+    entries.flat_map(files).collect()
 }
 
 /// A scenario of the catalogue with overrides.
@@ -21,8 +34,7 @@ pub(crate) fn read(name: &str, overrides: &[&str]) -> Scenario {
 #[test]
 fn every_catalogue_file_is_a_valid_scenario_with_a_comment() {
     let mut seen = 0;
-    for entry in fs::read_dir(folder()).unwrap() {
-        let path = entry.unwrap().path();
+    for path in files(&folder()) {
         let text = fs::read_to_string(&path).unwrap();
         assert!(
             text.starts_with("# "),

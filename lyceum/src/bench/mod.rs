@@ -3,7 +3,6 @@
 //! Every figure comes from `lyceum run` in a process of its own, so that start-up and memory are those of a user's
 //! run. Rates are those of OpenBLAS on the same number of threads, measured in between.
 
-mod continual;
 mod openblas;
 mod table;
 mod workload;
@@ -15,10 +14,8 @@ use crate::{
     settings::ProcessSettings,
 };
 use clap::ValueEnum;
-use continual::{Method, Split, Tasks};
 use lyceum_scenarios::Registry;
 use openblas::OpenBlas;
-use std::time::Instant;
 use table::Row;
 use workload::{Sample, Variant};
 
@@ -29,11 +26,7 @@ const SHAPES: [[usize; 3]; 2] = [[32, 784, 200], [2048, 2048, 2048]];
 pub(crate) type Rates = Option<[f64; 2]>;
 
 /// Measures workloads one after another and prints a table, or a JSON object each.
-pub(crate) fn bench(
-    registry: &Registry,
-    arguments: &Bench,
-    started: Instant,
-) -> Result<(), Failure> {
+pub(crate) fn bench(registry: &Registry, arguments: &Bench) -> Result<(), Failure> {
     let settings = ProcessSettings::read()?;
     let threads = settings.threads(arguments.threads)?;
     if registry.engine(&arguments.engine).is_none() {
@@ -53,7 +46,7 @@ pub(crate) fn bench(
     };
     let mut rows = Vec::new();
     for &workload in workloads {
-        for row in measure(registry, workload, arguments, threads, started, &rates)? {
+        for row in measure(registry, workload, arguments, threads, &rates)? {
             if arguments.json {
                 line(format_args!("{}", row.json()));
             }
@@ -71,12 +64,10 @@ fn measure(
     workload: Workload,
     arguments: &Bench,
     threads: usize,
-    started: Instant,
     rates: &dyn Fn() -> Rates,
 ) -> Result<Vec<Row>, Failure> {
-    if workload == Workload::W5 {
-        return continual(registry, arguments, started);
-    }
+    // One learner is one thread's work.
+    let threads = if workload == Workload::W5 { 1 } else { threads };
     let variants = workload::variants(workload);
     // Variants take turns, so that a machine that slows down slows all of them down.
     let mut samples: Vec<Vec<Sample>> = variants.iter().map(|_| Vec::new()).collect();
@@ -89,30 +80,7 @@ fn measure(
     }
     let row = |(variant, samples): (&Variant, Vec<Sample>)| {
         let flops = workload::flops(registry, variant)?;
-        Ok(Row::of_rounds(variant.label, &samples, flops, &limits))
+        Ok(Row::of_rounds(variant, &samples, flops, &limits))
     };
     variants.iter().zip(samples).map(row).collect()
-}
-
-/// W5 runs in this process and on one thread; where it is the only workload, the first step counts from the
-/// start of the process.
-fn continual(
-    registry: &Registry,
-    arguments: &Bench,
-    started: Instant,
-) -> Result<Vec<Row>, Failure> {
-    let alone = arguments.workloads == [Workload::W5];
-    let started = if alone { started } else { Instant::now() };
-    let [data] = &workload::variants(Workload::W1)[..] else {
-        return Err(Failure::other("W1 is one workload"));
-    };
-    let split = Split::read(registry, data, arguments)?;
-    let ready = started.elapsed();
-    let mut rows = Vec::new();
-    for method in [Method::Naive, Method::Replay, Method::Ewc] {
-        let runs = (0..arguments.runs).map(|_| split.run(method, ready));
-        let runs: Vec<Tasks> = runs.collect::<Result<_, _>>()?;
-        rows.push(Row::of_tasks(&runs, &arguments.engine));
-    }
-    Ok(rows)
 }

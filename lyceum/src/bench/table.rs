@@ -2,10 +2,8 @@
 
 use super::{
     Rates,
-    continual::{Method, Tasks},
-    workload::Sample,
+    workload::{Sample, Variant},
 };
-use lyceum_metrics::peak_rss_mib;
 use serde_json::{Value, json};
 
 /// One line of the table.
@@ -44,7 +42,12 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 impl Row {
-    pub(super) fn of_rounds(label: &str, samples: &[Sample], flops: u64, rates: &[Rates]) -> Self {
+    pub(super) fn of_rounds(
+        variant: &Variant,
+        samples: &[Sample],
+        flops: u64,
+        rates: &[Rates],
+    ) -> Self {
         let of = |value: fn(&Sample) -> f64| median(samples.iter().map(value));
         let seconds = of(|s| median(s.rounds.iter().copied()));
         let last = &samples[samples.len() - 1];
@@ -56,8 +59,8 @@ impl Row {
         let in_training = of(|s| s.summary.latency.client_update.mean * 1e3);
         let clients = summary.rounds as f64 * cohort;
         Self {
-            label: label.into(),
-            method: None,
+            label: variant.label.into(),
+            method: variant.method,
             engine: summary.engine.clone(),
             threads: summary.threads,
             rounds: summary.rounds as usize,
@@ -66,7 +69,10 @@ impl Row {
                 .iter()
                 .flat_map(|s| s.rounds.iter().copied())
                 .fold(f64::INFINITY, f64::min),
-            first: of(|s| s.summary.seconds_to_first_round),
+            first: match variant.method {
+                None => of(|s| s.summary.seconds_to_first_round),
+                Some(_) => of(|s| s.before_first_step),
+            },
             samples_per_second: trained / seconds,
             flops: (!idle).then(|| trained * flops as f64 / seconds),
             rates: rates
@@ -79,35 +85,6 @@ impl Row {
             ),
             cpu: idle.then(|| of(|s| s.summary.cpu_seconds) * 1e6 / clients),
             accuracy: summary.final_accuracy.unwrap_or(f64::NAN),
-        }
-    }
-
-    pub(super) fn of_tasks(runs: &[Tasks], engine: &str) -> Self {
-        let seconds = median(runs.iter().map(|r| median(r.seconds.iter().copied())));
-        let last = &runs[runs.len() - 1];
-        Self {
-            label: "W5".into(),
-            method: Some(match last.method {
-                Method::Naive => "naive",
-                Method::Replay => "replay",
-                Method::Ewc => "ewc",
-            }),
-            engine: engine.into(),
-            threads: 1,
-            rounds: last.seconds.len(),
-            seconds,
-            least: runs
-                .iter()
-                .flat_map(|r| r.seconds.iter().copied())
-                .fold(f64::INFINITY, f64::min),
-            first: runs[0].first_step,
-            samples_per_second: 12_000.0 / seconds,
-            flops: None,
-            rates: None,
-            peak_mib: peak_rss_mib(),
-            overhead: None,
-            cpu: None,
-            accuracy: last.accuracy,
         }
     }
 

@@ -17,6 +17,8 @@ use std::{
 /// One row of the table: a workload, with what makes it differ from its scenario.
 pub(super) struct Variant {
     pub(super) label: &'static str,
+    /// Where rounds are tasks: how those that are over are held on to.
+    pub(super) method: Option<&'static str>,
     pub(super) text: &'static str,
     pub(super) set: &'static [&'static str],
     /// Shape of a sample, and classes; what the arithmetic is counted from.
@@ -28,25 +30,43 @@ const W1: &str = include_str!("../../../scenarios/catalogue/w1.toml");
 const W2: &str = include_str!("../../../scenarios/catalogue/w2.toml");
 const W3: &str = include_str!("../../../scenarios/catalogue/w3.toml");
 const W4: &str = include_str!("../../../scenarios/catalogue/w4.toml");
+const W5: &str = include_str!("../../../scenarios/catalogue/w5.toml");
 const MILLION: &str = include_str!("../../../scenarios/catalogue/million.toml");
 
 fn variant(label: &'static str, text: &'static str) -> Variant {
     Variant {
         label,
+        method: None,
         text,
         set: &[],
         input: IMAGE,
     }
 }
 
-/// The rows of a workload that is a scenario; W5 is none yet.
+/// The rows of a workload.
 pub(super) fn variants(workload: Workload) -> Vec<Variant> {
     match workload {
         Workload::W1 => vec![variant("W1", W1)],
         Workload::W2 => vec![variant("W2", W2)],
         Workload::W3 => vec![variant("W3", W3)],
         Workload::W4 => vec![variant("W4", W4)],
-        Workload::W5 => Vec::new(),
+        Workload::W5 => {
+            let of = |method, set| Variant {
+                method: Some(method),
+                set,
+                ..variant("W5", W5)
+            };
+            vec![
+                of("naive", &["scenario.class_incremental.method=naive"]),
+                of("replay", &[]),
+                of(
+                    "ewc",
+                    &[
+                        "scenario.class_incremental.method={ ewc = { lambda = 100.0, fisher = \"batched\" } }",
+                    ],
+                ),
+            ]
+        }
         Workload::W6 => {
             let of = |label, set| Variant {
                 label,
@@ -88,6 +108,8 @@ pub(super) struct Sample {
     /// Samples that one round trained on, and clients that took part.
     pub(super) trained: u64,
     pub(super) cohort: u64,
+    /// Seconds from the start of the process to the first step.
+    pub(super) before_first_step: f64,
 }
 
 /// Runs a workload once, as `lyceum run` in a folder of its own.
@@ -136,13 +158,24 @@ fn sample(out: &Path) -> Result<Sample, Failure> {
         rounds: Vec::new(),
         trained: 0,
         cohort: 0,
+        before_first_step: 0.0,
     };
     for line in log
         .lines()
         .filter(|line| !line.starts_with("{\"event\":\"client\""))
     {
         match serde_json::from_str(line) {
-            Ok(Event::Timing { seconds, .. }) => sample.rounds.push(seconds),
+            Ok(Event::Timing {
+                seconds,
+                evaluation_seconds,
+                ..
+            }) => {
+                if sample.rounds.is_empty() {
+                    let first = sample.summary.seconds_to_first_round;
+                    sample.before_first_step = first - seconds - evaluation_seconds;
+                }
+                sample.rounds.push(seconds);
+            }
             Ok(Event::RoundClosed {
                 trained, cohort, ..
             }) => {

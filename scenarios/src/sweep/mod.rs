@@ -97,6 +97,22 @@ impl Sweep {
         fault.map_or(Ok(sweep), |fault| Err(refuse(vec![fault])))
     }
 
+    /// A sweep over different scenarios, each a point under its own name.
+    pub fn of(name: &str, scenarios: Vec<Scenario>, seeds: Vec<u64>) -> Self {
+        let point = |scenario: Scenario| Point {
+            label: scenario.run.name.clone(),
+            settings: Vec::new(),
+            scenario,
+        };
+        Self {
+            name: name.into(),
+            has_table: true,
+            seeds,
+            points: scenarios.into_iter().map(point).collect(),
+            baseline: None,
+        }
+    }
+
     fn without_table(scenario: Scenario, seeds: Option<Vec<u64>>) -> Self {
         let name = scenario.run.name.clone();
         Self {
