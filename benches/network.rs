@@ -260,6 +260,9 @@ fn machine(clients: u64, values: usize, rounds: u64) -> RoundMachine {
         closing: None,
         stream: None,
         judges_ahead: true,
+        judges_before: false,
+        attendance: Default::default(),
+        phases: Vec::new(),
     };
     let strategy: Arc<dyn AnyStrategy> = Arc::new(FedAvg::default());
     let selector: Arc<dyn AnySelector> = Arc::new(All {});

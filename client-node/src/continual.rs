@@ -83,6 +83,8 @@ pub(crate) struct Spare {
     pub(crate) features: Vec<f32>,
     /// Learning rate of the step, or of the first.
     rate: f32,
+    /// The round of the call.
+    round: Round,
 }
 
 impl Worker {
@@ -119,8 +121,13 @@ impl Worker {
             epochs: None,
         };
         self.load(&post.assignment.global);
-        let training = &self.node.training;
-        self.spare.rate = training.rate_at(0, post.assignment.round, self.node.rounds) as f32;
+        let round = post.assignment.round;
+        let rate = self
+            .node
+            .training(round)
+            .rate_at(0, round, self.node.rounds);
+        self.spare.rate = rate as f32;
+        self.spare.round = round;
         self.cross_boundary(&mut methods, post, &sight);
         self.open_sets(post.stream, &post.task);
         let mut lessons = Lessons::default();
@@ -196,8 +203,8 @@ impl Worker {
             .pulls
             .extend(own.map(|(strength, anchor)| (ResolvedStrength::Each(strength), &anchor[..])));
         let node = self.node.clone();
-        let training = &node.training;
         let assignment = post.assignment;
+        let training = node.training(assignment.round);
         let optimizer = training.optimizer.rule();
         let momentum = training.optimizer.momentum();
         let mut rng = node.seed.stream(
@@ -371,7 +378,11 @@ impl Methods {
         rng: &mut Stream,
     ) -> Course {
         match self.epochs {
-            Some(epochs) => Course::epochs(samples.len(), worker.node.training.batch.get(), epochs),
+            Some(epochs) => Course::epochs(
+                samples.len(),
+                worker.node.training(assignment.round).batch.get(),
+                epochs,
+            ),
             None => worker.course(scores, samples, assignment, rng),
         }
     }
@@ -395,7 +406,7 @@ fn site<'a>(
         spare,
         ..
     } = worker;
-    let training = &node.training;
+    let training = node.training(spare.round);
     Site {
         learner: &mut **learner,
         network: &node.network,

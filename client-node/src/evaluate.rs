@@ -7,9 +7,8 @@ use crate::{
     scores::{CHUNK, mean},
 };
 use lyceum_core::{
-    Assignment, Batch, DataRef, MEANS, Payload, Probe, Shard, Tally, argmax,
+    Assignment, Batch, DataRef, MEANS, Payload, Probe, Round, Shard, Tally, TaskId, argmax,
 };
-
 use std::sync::Arc;
 
 /// How answers are found.
@@ -60,10 +59,30 @@ impl Worker {
         let shard = self
             .probe_part(probe, start, end)
             .ok_or(NodeError::Data("probe samples"))?;
-        let judge = self.judge(probe, assignment)?;
+        let judge = self.judge(probe, assignment.round, &assignment.global)?;
         self.load(&assignment.global);
+        let tally = self.tally(&shard, &judge);
+        Ok(Payload::Evaluated { probe, tally })
+    }
+
+    /// Share of hits of the model that the learner holds on the whole probe of a task.
+    pub(crate) fn accuracy_on(&mut self, task: TaskId, round: Round) -> Result<f64, NodeError> {
+        let probe = Probe::Task(task);
+        let stream = self.node.stream.as_ref();
+        let end = stream
+            .and_then(|s| s.tasks().get(task.0 as usize))
+            .map_or(0, |t| t.probe.len());
+        let shard = self
+            .probe_part(probe, 0, end as u32)
+            .ok_or(NodeError::Data("probe samples"))?;
+        let params = self.learner.params().to_vec();
+        let judge = self.judge(probe, round, &params)?;
+        Ok(self.tally(&shard, &judge).accuracy())
+    }
+
+    fn tally(&mut self, shard: &Shard, judge: &Judge) -> Tally {
         let mut tally = Tally::new(self.node.network.classes());
-        let positions: Vec<u32> = (0..end - start).collect();
+        let positions: Vec<u32> = (0..shard.len() as u32).collect();
         for chunk in positions.chunks(CHUNK) {
             shard.pack(chunk, &mut self.batch);
             self.learner.logits(&self.batch, &mut self.logits);
@@ -80,7 +99,7 @@ impl Worker {
                 tally.add(label, argmax(row) == label as usize, loss);
             }
         }
-        Ok(Payload::Evaluated { probe, tally })
+        tally
     }
 
     fn probe_part(&self, probe: Probe, start: u32, end: u32) -> Option<Shard> {
@@ -94,11 +113,11 @@ impl Worker {
     }
 
     /// How answers to a probe are found.
-    fn judge(&self, probe: Probe, assignment: &Assignment) -> Result<Judge, NodeError> {
+    fn judge(&self, probe: Probe, round: Round, params: &[f32]) -> Result<Judge, NodeError> {
         let classes = self.node.network.classes();
         let answers = match (probe, &self.node.stream) {
             (Probe::Task(task), Some(stream)) => {
-                stream.answers(task, self.node.federation.clients(), assignment.round)
+                stream.answers(task, self.node.federation.clients(), round)
             }
             _ => None,
         };
@@ -112,7 +131,7 @@ impl Worker {
             true => {
                 let entry = self.node.network.layout().find(MEANS);
                 let entry = entry.ok_or(NodeError::Data("means of classes in the model"))?;
-                Some(Means::read(&assignment.global[entry.range()], classes))
+                Some(Means::read(&params[entry.range()], classes))
             }
         };
         Ok(Judge { open, means })

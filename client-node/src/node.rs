@@ -6,7 +6,7 @@ use lyceum_core::{
     Federation, Lane, Learner, Moments, Needs, Network, Params, Payload, Round, Seed, Shard,
     SumError, TaskStream, Trained, Upload, Work,
 };
-use lyceum_scenarios::{Expert, Scenario, Training};
+use lyceum_scenarios::{Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
@@ -38,18 +38,22 @@ pub struct Node {
     pub(crate) network: Network,
     pub(crate) seed: Seed,
     pub(crate) rounds: u64,
-    pub(crate) training: Training,
+    training: Training,
     pub(crate) ordering: Option<Ordering>,
     pub(crate) expert: Expert,
     pub(crate) rule: Arc<dyn ClientRule>,
     /// What the expert makes of each sample, by its index in the pool.
     pub(crate) expert_scores: Option<ExpertScores>,
     engine: Engine,
+    /// What changes when.
+    phases: Vec<Phase>,
     /// What clients see when, where there is a stream.
     pub(crate) stream: Option<Arc<TaskStream>>,
     /// How clients hold on to what they learned.
     pub(crate) methods: Vec<Arc<dyn AnyMethod>>,
     needs: Needs,
+    /// Clients' own models are judged.
+    pub(crate) judges_local: bool,
     /// It is one real client.
     pub(crate) alone: bool,
 }
@@ -65,6 +69,21 @@ impl Node {
     pub fn in_stream(mut self, stream: Option<Arc<TaskStream>>) -> Self {
         self.stream = stream;
         self
+    }
+
+    /// With a training that changes from phase to phase.
+    pub fn in_phases(mut self, phases: Vec<Phase>) -> Self {
+        self.phases = phases;
+        self
+    }
+
+    /// How parameters follow their gradients in a round.
+    pub(crate) fn training(&self, round: Round) -> &Training {
+        let begun = self.phases.partition_point(|phase| phase.from <= round);
+        match begun.checked_sub(1) {
+            Some(last) => &self.phases[last].training,
+            None => &self.training,
+        }
     }
 
     /// What a client sees of its samples in a round; `None` before its first task has come.
@@ -107,8 +126,10 @@ impl Node {
             expert_scores,
             engine,
             stream: None,
+            phases: Vec::new(),
             methods: scenario.methods().collect(),
             needs: scenario.needs(),
+            judges_local: scenario.evaluation.local,
             alone: false,
             federation,
         }

@@ -134,6 +134,9 @@ impl Worker {
             }
         };
         trace.fill(&mut report);
+        if let Some(task) = task.filter(|_| self.node.judges_local) {
+            report.local_accuracy = Some(self.accuracy_on(task, assignment.round)?);
+        }
         let delta = self.learner.delta(&assignment.global);
         let settled = rule.settle(&LocalWork {
             client,
@@ -171,11 +174,12 @@ impl Worker {
         rng: &mut Stream,
     ) -> Course {
         let (batch, epochs) = (
-            self.node.training.batch.get(),
-            self.node.training.epochs.get(),
+            self.node.training(assignment.round).batch.get(),
+            self.node.training(assignment.round).epochs.get(),
         );
+        let steps = self.node.training(assignment.round).steps();
         let Some(ordering) = &self.node.ordering else {
-            return Course::epochs(shard.len(), batch, epochs).within(self.node.training.steps());
+            return Course::epochs(shard.len(), batch, epochs).within(steps);
         };
         let labels: Vec<u32> = (0..shard.len()).map(|p| shard.label(p)).collect();
         Course::paced(
@@ -185,7 +189,7 @@ impl Worker {
             batch,
             epochs,
         )
-        .within(self.node.training.steps())
+        .within(steps)
     }
 
     fn walk(
@@ -205,7 +209,7 @@ impl Worker {
             batch,
             ..
         } = self;
-        let training = &node.training;
+        let training = node.training(assignment.round);
         let optimizer = training.optimizer.rule();
         let momentum = training.optimizer.momentum();
         let has_dropout = node.network.has_dropout();

@@ -70,7 +70,11 @@ impl Workshop {
                 .federate(scenario, losses)
                 .map_err(|e| e.to_string())?
         };
-        let node = Node::new(scenario, engine, network, federation, expert).in_stream(stream);
+        let node = Node::new(scenario, engine, network, federation, expert);
+        let timetable = scenario
+            .timetable(stream.as_deref())
+            .map_err(|e| e.to_string())?;
+        let node = node.in_stream(stream).in_phases(timetable.phases);
         Ok((prepared(scenario, Some(data), None), Arc::new(node)))
     }
 }

@@ -22,5 +22,5 @@ mod tests;
 pub use machine::RoundMachine;
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
-pub use plan::{Closing, Input, InputError, Output, Plan};
+pub use plan::{Closing, Input, InputError, Output, Plan, SelectionPhase};
 pub use snapshot::{Best, Snapshot};

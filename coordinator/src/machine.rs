@@ -1,14 +1,14 @@
 //! Assign, collect, close: one round after the other.
 
 use crate::{
-    plan::{Closing, Input, InputError, Output, Plan},
+    plan::{Closing, Input, InputError, Output, Plan, SelectionPhase},
     round::{Collected, Stage},
     snapshot::{Best, Snapshot},
 };
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Folded, Job,
     Outcome, Params, Probe, Purpose, Roster, Round, SelectorRun, StrategyRun, Tally, TaskId,
-    Ticket, Time, UnitId, Upload, Work, codec,
+    TaskStream, Ticket, Time, UnitId, Upload, Work, codec,
 };
 use rand::RngExt;
 use std::{
@@ -86,6 +86,9 @@ impl RoundMachine {
             )));
         }
         self.strategy.restore(&snapshot.strategy)?;
+        let past = |phase: &&SelectionPhase| phase.from.0 < snapshot.rounds;
+        let phases: Vec<_> = self.plan.phases.iter().filter(past).cloned().collect();
+        phases.into_iter().for_each(|phase| self.enter(phase));
         self.selector.restore(&snapshot.selector)?;
         self.global = snapshot.global;
         self.clients = snapshot.clients;
@@ -220,6 +223,28 @@ impl RoundMachine {
         }
         let round = Round(self.done);
         self.flight.restart(round);
+        if self.plan.judges_before && self.done == 0 {
+            self.flight.before = true;
+            self.assign_evaluation();
+            return Ok(());
+        }
+        self.begin_training();
+        Ok(())
+    }
+
+    /// From now on cohorts are found in another way.
+    fn enter(&mut self, phase: SelectionPhase) {
+        self.plan.dropout = phase.dropout;
+        if let Some(selector) = phase.selector {
+            self.selector = selector.start(self.roster.clone(), self.plan.rounds);
+        }
+    }
+
+    fn begin_training(&mut self) {
+        let round = self.flight.round;
+        let now = |phase: &&SelectionPhase| phase.from == round;
+        let phases: Vec<_> = self.plan.phases.iter().filter(now).cloned().collect();
+        phases.into_iter().for_each(|phase| self.enter(phase));
         self.vectors = self.strategy.broadcast();
         let mut rng = self
             .plan
@@ -234,7 +259,6 @@ impl RoundMachine {
             false => self.assign_scoring(&wanted),
             true => self.select(),
         }
-        Ok(())
     }
 
     fn absorb(&mut self, upload: Upload) -> Result<(), InputError> {
@@ -367,7 +391,8 @@ impl RoundMachine {
     /// Whether a client's first task has come.
     fn is_present(&self, round: Round, client: ClientId) -> bool {
         let stream = self.plan.stream.as_ref();
-        stream.is_none_or(|stream| stream.calendar().at(client, round).is_some())
+        let has_task = |stream: &Arc<TaskStream>| stream.calendar().at(client, round).is_some();
+        self.plan.attendance.is_present(client, round) && stream.is_none_or(has_task)
     }
 
     fn drops_out(&self, round: Round, client: ClientId) -> bool {
@@ -375,7 +400,8 @@ impl RoundMachine {
             .plan
             .seed
             .stream(Purpose::AVAILABILITY, Ticket(round.0), Some(client));
-        self.plan.dropout > 0.0 && rng.random::<f64>() < self.plan.dropout
+        self.plan.attendance.is_silent(client, round)
+            || self.plan.dropout > 0.0 && rng.random::<f64>() < self.plan.dropout
     }
 
     fn close_round(&mut self) {
@@ -545,7 +571,25 @@ impl RoundMachine {
         Some(merged)
     }
 
+    /// What the initial model is worth; the first round goes on behind it.
+    fn close_evaluation_before(&mut self) {
+        self.flight.before = false;
+        for (probe, tally) in self.flight.take_tallies(self.plan.classes) {
+            self.outputs
+                .push_back(Output::Event(Event::EvaluatedBefore {
+                    probe,
+                    accuracy: tally.accuracy(),
+                    loss: tally.mean_loss(),
+                    samples: tally.samples(),
+                }));
+        }
+        self.begin_training();
+    }
+
     fn close_evaluation(&mut self) {
+        if self.flight.before {
+            return self.close_evaluation_before();
+        }
         let round = self.flight.round;
         let mut chain = self.fingerprint.extend();
         let mut tallies = self.flight.tallies(self.plan.classes);

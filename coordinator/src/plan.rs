@@ -1,7 +1,8 @@
 //! What the round machine is told, and what it tells.
 
 use lyceum_core::{
-    Assignment, ClientId, Event, Lane, Params, Probe, Round, Seed, TaskStream, Upload,
+    AnySelector, Assignment, Attendance, ClientId, Event, Lane, Params, Probe, Round, Seed,
+    TaskStream, Upload,
 };
 use std::sync::Arc;
 
@@ -30,6 +31,32 @@ pub struct Plan {
     pub stream: Option<Arc<TaskStream>>,
     /// Whether tasks are judged before any client has begun them.
     pub judges_ahead: bool,
+    /// Who is there when.
+    pub attendance: Attendance,
+    /// Selectors and dropouts of later rounds, in the order of time.
+    pub phases: Vec<SelectionPhase>,
+    /// Whether the initial model is judged.
+    pub judges_before: bool,
+}
+
+/// How cohorts are found from a round on.
+#[derive(Clone)]
+pub struct SelectionPhase {
+    /// First round.
+    pub from: Round,
+    /// Who takes part; `None` goes on as before.
+    pub selector: Option<Arc<dyn AnySelector>>,
+    /// Probability that a selected client never answers.
+    pub dropout: f64,
+}
+
+impl std::fmt::Debug for SelectionPhase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SelectionPhase")
+            .field("from", &self.from)
+            .field("dropout", &self.dropout)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The window in which a round closes without everybody. Times are microseconds since the cohort's work went out.

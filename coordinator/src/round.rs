@@ -36,6 +36,8 @@ pub(crate) struct Collected {
     pub(crate) scores: Vec<(ClientId, f32)>,
     pub(crate) scored_samples: u64,
     pub(crate) scoring_bytes: u64,
+    /// It is the initial model that is judged.
+    pub(crate) before: bool,
     tallies: BTreeMap<(Probe, UnitId), Tally>,
 }
 
@@ -54,6 +56,7 @@ impl Collected {
             scores: Vec::new(),
             scored_samples: 0,
             scoring_bytes: 0,
+            before: false,
             tallies: BTreeMap::new(),
         }
     }
@@ -158,6 +161,13 @@ impl Collected {
             _ => false,
         };
         known && fits
+    }
+
+    /// As [`tallies`](Self::tallies), and forgets them.
+    pub(crate) fn take_tallies(&mut self, classes: usize) -> BTreeMap<Probe, Tally> {
+        let merged = self.tallies(classes);
+        self.tallies.clear();
+        merged
     }
 
     /// The tally of each probe, its units merged in ascending order.

@@ -36,6 +36,9 @@ fn machine_with(selector: Arc<dyn AnySelector>, rounds: u64, dropout: f64) -> Ro
         closing: None,
         stream: None,
         judges_ahead: true,
+        judges_before: false,
+        attendance: Default::default(),
+        phases: Vec::new(),
     };
     let global = Params::from(vec![0.0, 0.0]);
     let roster: Arc<dyn Roster> = Arc::new(Clients(3));

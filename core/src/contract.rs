@@ -254,6 +254,9 @@ pub struct ClientReport {
     /// The task that it was at, where there is a stream.
     #[serde(default)]
     pub task: Option<TaskId>,
+    /// Share of hits of its own model on that task's probe before aggregation, where the scenario asks for it.
+    #[serde(default)]
+    pub local_accuracy: Option<f64>,
 }
 
 impl ClientReport {
@@ -273,6 +276,7 @@ impl ClientReport {
             bytes_down,
             bytes_up: 0,
             task: None,
+            local_accuracy: None,
         }
     }
 

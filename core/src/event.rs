@@ -1,7 +1,7 @@
 //! Everything that happened, in order. Files, progress and reports are fed by it; nothing in it
 //! depends on wall time except [`Event::Timing`].
 
-use crate::{ClientId, ClientReport, Fingerprint, Probe, Round};
+use crate::{ClientId, ClientReport, Fingerprint, Probe, Round, Visit};
 use serde::{Deserialize, Serialize};
 
 /// One thing that happened. Written as one JSON object a line, `{"event": "<kind>", ...}`.
@@ -29,6 +29,24 @@ pub enum Event {
         samples: u64,
         /// Mean loss of the expert on them, in nats.
         mean_loss: f64,
+    },
+    /// A stream of tasks begins. Second line of the log of a run that has one.
+    StreamStarted {
+        /// In the order of their definition.
+        tasks: Vec<TaskInfo>,
+        /// The order that tables follow, and when its tasks begin.
+        order: Vec<Visit>,
+    },
+    /// A probe was evaluated with the initial parameters.
+    EvaluatedBefore {
+        /// Which samples.
+        probe: Probe,
+        /// Share of hits.
+        accuracy: f64,
+        /// Mean of the scenario's loss in nats.
+        loss: f64,
+        /// Samples.
+        samples: u64,
     },
     /// Clients were scored for the selector.
     ClientsScored {
@@ -138,4 +156,15 @@ pub enum Event {
         /// Last link of the chain.
         fingerprint: Fingerprint,
     },
+}
+
+/// What a log says of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskInfo {
+    /// For tables.
+    pub name: String,
+    /// Labels that it shows, ascending.
+    pub classes: Vec<u32>,
+    /// Samples of its probe.
+    pub probe: u64,
 }

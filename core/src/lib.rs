@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod aims;
+mod attendance;
 mod continual;
 mod contract;
 mod event;
@@ -30,14 +31,15 @@ pub mod codec;
 pub mod units;
 
 pub use aims::{ALL_CLASSES, Aims, Match, MatchKind};
+pub use attendance::{Absence, Attendance, Who};
 pub use continual::{
     AnyMethod, ContinualMethod, Draft, Lessons, MEANS, MethodRun, Needs, Site, Step, sets,
 };
 pub use contract::{
-    Addend, Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Memory, Outcome, Payload,
-    Tally, Trained, Upload, Work,
+    Addend, Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Memory, Outcome,
+    Payload, Tally, Trained, Upload, Work,
 };
-pub use event::Event;
+pub use event::{Event, TaskInfo};
 pub use fingerprint::{Chain, Fingerprint};
 pub use ids::{ClientId, Round, TaskId, Ticket, UnitId};
 pub use learner::{

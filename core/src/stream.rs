@@ -150,6 +150,8 @@ pub struct TaskStream {
     calendar: Calendar,
     /// The order that tables follow, and when each of its tasks begins.
     reference: Arc<[Visit]>,
+    /// The same, before a timeline touched it.
+    planned: Arc<[Visit]>,
     rules: StreamRules,
     seed: Seed,
 }
@@ -196,10 +198,28 @@ impl TaskStream {
             tasks,
             lenses,
             calendar,
+            planned: reference.clone(),
             reference,
             rules,
             seed,
         }
+    }
+
+    /// The same stream with other times.
+    pub fn retimed(mut self, change: impl Fn(&[Visit]) -> Vec<Visit>) -> Self {
+        self.reference = change(&self.reference).into();
+        self.calendar = match &self.calendar {
+            Calendar::Same(visits) => Calendar::Same(change(visits).into()),
+            Calendar::Each(all) => {
+                Calendar::Each(all.iter().map(|visits| change(visits).into()).collect())
+            }
+        };
+        self
+    }
+
+    /// The order that tables follow, before a timeline touched it.
+    pub fn planned(&self) -> &[Visit] {
+        &self.planned
     }
 
     /// The tasks.

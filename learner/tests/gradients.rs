@@ -1,5 +1,6 @@
 //! Every engine against a slow reference in `f64`, against the other engines and against itself.
 
+mod aims;
 mod allocation;
 mod reference;
 

@@ -13,7 +13,7 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Run a scenario
+    /// Run a scenario, or a sweep of many
     Run(Run),
     /// Read a scenario and its data, and say whether it could run
     Check(Check),
@@ -23,6 +23,8 @@ pub(crate) enum Command {
     List,
     /// Compare runs: mean and 95 % interval per name, and differences paired by seed
     Compare(Compare),
+    /// Measures of continual learning: from an accuracy matrix, a lifetime's logs, or a run
+    Metrics(Box<crate::metrics::Options>),
     /// Run a scenario on nodes that connect over the network; a run that is there already goes on
     Coordinator(Coordinator),
     /// Work for a coordinator: simulate clients, or be one real client
@@ -88,18 +90,21 @@ pub(crate) struct Run {
     /// Worker threads [default: one per core]
     #[arg(long)]
     pub(crate) threads: Option<usize>,
-    /// The run's folder [default: runs/<name>-seed<seed>]
+    /// The run's folder [default: runs/<name>-seed<seed>; of a sweep: runs/<name>]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Where data sets are looked for; may be repeated [default: data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Vec<PathBuf>,
-    /// Go on from the run's last checkpoint
+    /// Go on from the run's last checkpoint; of a sweep, with every run that is not finished
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Run one seed after another and print mean and interval: 0..5 is 0 to 4, or a list such as 1,7,42
+    /// Run several seeds and print mean and interval: 0..5 is 0 to 4, or a list such as 1,7,42. Stands in for sweep.seeds
     #[arg(long, value_name = "SEEDS")]
     pub(crate) seeds: Option<String>,
+    /// Runs of a sweep at a time, which share the threads [default: as many as threads; with --nodes one]
+    #[arg(long, value_name = "N", conflicts_with = "nodes", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) jobs: Option<u16>,
     /// Least seconds between checkpoints; 0 saves after every round [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) checkpoint_every: Option<f64>,
@@ -342,10 +347,16 @@ pub(crate) struct Check {
 
 #[derive(Args)]
 pub(crate) struct Compare {
-    /// Folders of runs; the first name among them is the baseline
+    /// Folders of runs, or of sweeps
     #[arg(required = true)]
     pub(crate) runs: Vec<PathBuf>,
+    /// What the others are compared with: a name, or parts of names such as strategy=fed_avg [default: the first name]
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) baseline: Option<String>,
     /// Print Markdown
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     pub(crate) markdown: bool,
+    /// Print comma-separated values, with every number in full
+    #[arg(long)]
+    pub(crate) csv: bool,
 }

@@ -2,14 +2,33 @@
 
 use crate::output::line;
 use crate::{arguments::Check, failure::Failure, settings::ProcessSettings};
-use lyceum_scenarios::{Loaded, Registry, Scenario};
-use std::path::Path;
+use lyceum_scenarios::{Loaded, Registry, Scenario, Sweep};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// Reads a scenario file with its overrides.
 pub(crate) fn read(registry: &Registry, path: &Path, set: &[String]) -> Result<Scenario, Failure> {
     let name = path.display().to_string();
+    Ok(Scenario::read(registry, &name, &text(path)?, set)?)
+}
+
+/// Reads a scenario file with everything that it sweeps over.
+pub(crate) fn read_sweep(
+    registry: &Registry,
+    path: &Path,
+    set: &[String],
+    seeds: Option<Vec<u64>>,
+) -> Result<Sweep, Failure> {
+    let name = path.display().to_string();
+    Ok(Sweep::read(registry, &name, &text(path)?, set, seeds)?)
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    let name = path.display();
     let bytes = std::fs::read(path).map_err(|e| Failure::input(format!("{name}: {e}")))?;
-    let text = String::from_utf8(bytes).map_err(|e| {
+    String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
         let column = at
@@ -21,31 +40,73 @@ pub(crate) fn read(registry: &Registry, path: &Path, set: &[String]) -> Result<S
         Failure::Input(format!(
             "error: this is not a text file\n --> {name}:{line}:{column}: expected TOML in UTF-8\n"
         ))
-    })?;
-    Ok(Scenario::read(registry, &name, &text, set)?)
+    })
 }
 
 /// Reads a scenario and its data, builds its model, and prints what would run.
 pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failure> {
-    let scenario = read(registry, &arguments.file, &arguments.set)?;
+    let sweep = read_sweep(registry, &arguments.file, &arguments.set, None)?;
     let folders = ProcessSettings::read()?.folders(&arguments.data, &arguments.file);
-    let loaded = Loaded::read(&scenario, &folders)?;
-    let network = loaded.network(&scenario)?;
+    let parameters = feasible(registry, &sweep, &folders)?;
+    if sweep.has_table {
+        let (points, seeds) = (sweep.points.len(), sweep.seeds.len());
+        let runs = points * seeds;
+        line(format_args!(
+            "{}: {points} points x {seeds} seeds = {runs} runs",
+            sweep.name
+        ));
+    }
+    for (point, parameters) in sweep.points.iter().zip(parameters) {
+        let scenario = point.scenario(sweep.seeds[0]);
+        line(format_args!(
+            "{}: {} rounds of {} on {}, {} clients, {parameters} parameters",
+            point.label,
+            scenario.run.rounds.get(),
+            scenario.strategy.name,
+            scenario.data_set.name,
+            scenario.data.clients.get(),
+        ));
+    }
+    Ok(())
+}
+
+/// Reads the data of every point and builds its model, once for all that share them. Returns the number of parameters
+/// of each.
+pub(crate) fn feasible(
+    registry: &Registry,
+    sweep: &Sweep,
+    folders: &[PathBuf],
+) -> Result<Vec<usize>, Failure> {
+    let mut seen = BTreeMap::new();
+    let mut found = Vec::new();
+    for point in &sweep.points {
+        let scenario = point.scenario(sweep.seeds[0]);
+        let mut ground = scenario.resolved();
+        ground.retain(|table, _| ["data", "model", "scenario"].contains(&table));
+        let key = (ground.to_string(), scenario.training.engine.clone());
+        let parameters = match seen.get(&key) {
+            Some(&parameters) => parameters,
+            None => parameters(registry, &scenario, folders)?,
+        };
+        seen.insert(key, parameters);
+        found.push(parameters);
+    }
+    Ok(found)
+}
+
+fn parameters(
+    registry: &Registry,
+    scenario: &Scenario,
+    folders: &[PathBuf],
+) -> Result<usize, Failure> {
+    let loaded = Loaded::read(scenario, folders)?;
+    let network = loaded.network(scenario)?;
     if let Some(engine) = registry.engine(&scenario.training.engine) {
         (engine.build)(&network)
             .map_err(|e| scenario.fault("training.engine", e, "cannot be used here"))?;
     }
-    let parameters = network.layout().len();
     if !scenario.needs_expert() {
-        loaded.federate(&scenario, None)?;
+        loaded.federate(scenario, None)?;
     }
-    line(format_args!(
-        "{}: {} rounds of {} on {}, {} clients, {parameters} parameters",
-        scenario.run.name,
-        scenario.run.rounds.get(),
-        scenario.strategy.name,
-        scenario.data_set.name,
-        scenario.data.clients.get(),
-    ));
-    Ok(())
+    Ok(network.layout().len())
 }

@@ -3,28 +3,60 @@
 use crate::output::line;
 use crate::{arguments::Compare, failure::Failure};
 use lyceum_metrics::{Labelled, Summary, compare as table};
-use std::path::Path;
+use lyceum_scenarios::baselines;
+use std::path::{Path, PathBuf};
 
 /// Reads the summaries of runs and prints them side by side.
 pub(crate) fn compare(arguments: &Compare) -> Result<(), Failure> {
-    let runs = arguments
-        .runs
-        .iter()
-        .map(|path| read(path))
+    let folders = arguments.runs.iter().flat_map(|path| runs_in(path));
+    let runs = folders
+        .map(|folder| read(&folder))
         .collect::<Result<Vec<_>, _>>()?;
-    let table = table(&runs);
-    if arguments.markdown {
-        line(format_args!("{}", table.to_markdown()))
+    let mut labels: Vec<&str> = Vec::new();
+    for run in &runs {
+        if !labels.contains(&run.label.as_str()) {
+            labels.push(&run.label);
+        }
+    }
+    let baselines = baselines(&labels, arguments.baseline.as_deref());
+    if let Some(wanted) = arguments
+        .baseline
+        .as_deref()
+        .filter(|_| baselines.is_empty())
+    {
+        let labels = labels.join(", ");
+        return Err(Failure::input(format!(
+            "--baseline {wanted}: expected a name among these runs, or parts of one: {labels}"
+        )));
+    }
+    let table = table(&runs, &baselines);
+    if arguments.csv {
+        let text = table.to_csv().map_err(Failure::other)?;
+        line(format_args!("{}", text.trim_end()));
+    } else if arguments.markdown {
+        line(format_args!("{}", table.to_markdown()));
     } else {
-        line(format_args!("{table}"))
+        line(format_args!("{table}"));
     }
     Ok(())
 }
 
+/// The folder of a run, or the folders of runs in that of a sweep.
+fn runs_in(path: &Path) -> Vec<PathBuf> {
+    let summary = |folder: &Path| folder.join("summary.json").is_file();
+    let inside = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = inside
+        .map(|entry| entry.path())
+        .filter(|folder| summary(folder))
+        .collect();
+    folders.sort();
+    match summary(path) || folders.is_empty() {
+        true => vec![path.to_path_buf()],
+        false => folders,
+    }
+}
+
 fn read(folder: &Path) -> Result<Labelled, Failure> {
     let summary = Summary::read(&folder.join("summary.json")).map_err(Failure::input)?;
-    Ok(Labelled {
-        label: summary.name.clone(),
-        summary,
-    })
+    Ok(Labelled::named(summary))
 }

@@ -24,6 +24,13 @@ impl Failure {
         Self::Other(format!("error: {message}\n"))
     }
 
+    /// The message alone, without what introduces an error.
+    pub(crate) fn sentence(self) -> String {
+        let (Self::Input(text) | Self::Other(text)) = self;
+        let text = text.trim();
+        text.strip_prefix("error: ").unwrap_or(text).to_string()
+    }
+
     /// Prints the message and says how to exit.
     pub(crate) fn report(self) -> ExitCode {
         match self {

@@ -3,16 +3,41 @@
 use crate::failure::Failure;
 use std::path::{Path, PathBuf};
 
-/// The folder for a run: `wanted`, or `<runs>/<name>-seed<seed>` with the first number behind it that
-/// is free (or, to resume, the last that is not).
+/// The folder for a run: `wanted`, or `<runs>/<stem>` with the first number behind it that is free (or, to resume, the
+/// last that is not).
 pub(crate) fn choose(
     wanted: Option<&Path>,
     runs: &Path,
-    name: &str,
-    seed: u64,
+    stem: &str,
     resume: bool,
 ) -> Result<PathBuf, Failure> {
-    let used = |path: &Path| path.join("events.jsonl").exists();
+    unused(wanted, runs, stem, resume, &has_run)
+}
+
+/// The folder for a sweep, chosen in the same way.
+pub(crate) fn choose_for_sweep(
+    wanted: Option<&Path>,
+    runs: &Path,
+    stem: &str,
+    resume: bool,
+) -> Result<PathBuf, Failure> {
+    unused(wanted, runs, stem, resume, &|path| {
+        let inside = std::fs::read_dir(path).into_iter().flatten().flatten();
+        has_run(path) || inside.map(|entry| entry.path()).any(|path| has_run(&path))
+    })
+}
+
+fn has_run(path: &Path) -> bool {
+    path.join("events.jsonl").exists()
+}
+
+fn unused(
+    wanted: Option<&Path>,
+    runs: &Path,
+    stem: &str,
+    resume: bool,
+    used: &dyn Fn(&Path) -> bool,
+) -> Result<PathBuf, Failure> {
     if let Some(path) = wanted {
         if used(path) && !resume {
             let shown = path.display();
@@ -23,8 +48,8 @@ pub(crate) fn choose(
         return Ok(path.to_path_buf());
     }
     let numbered = |n: u32| match n {
-        1 => runs.join(format!("{name}-seed{seed}")),
-        n => runs.join(format!("{name}-seed{seed}-{n}")),
+        1 => runs.join(stem),
+        n => runs.join(format!("{stem}-{n}")),
     };
     let free = (1..).find(|&n| !used(&numbered(n))).unwrap_or(1);
     Ok(numbered(if resume {
@@ -42,13 +67,26 @@ mod tests {
     fn a_used_folder_is_never_written_to_without_resume() {
         let root = tempfile::tempdir().unwrap();
         let runs = root.path();
-        let chosen = |resume| choose(None, runs, "a", 7, resume).ok().unwrap();
+        let chosen = |resume| choose(None, runs, "a-seed7", resume).ok().unwrap();
         assert_eq!(chosen(false), runs.join("a-seed7"));
         assert_eq!(chosen(true), runs.join("a-seed7"));
         std::fs::create_dir(runs.join("a-seed7")).unwrap();
         std::fs::write(runs.join("a-seed7/events.jsonl"), "").unwrap();
         assert_eq!(chosen(false), runs.join("a-seed7-2"));
         assert_eq!(chosen(true), runs.join("a-seed7"));
-        assert!(choose(Some(&runs.join("a-seed7")), runs, "a", 7, false).is_err());
+        assert!(choose(Some(&runs.join("a-seed7")), runs, "a", false).is_err());
+    }
+
+    #[test]
+    fn a_sweep_uses_a_folder_by_the_runs_in_it() {
+        let root = tempfile::tempdir().unwrap();
+        let runs = root.path();
+        let chosen = |resume| choose_for_sweep(None, runs, "a", resume).ok().unwrap();
+        std::fs::create_dir_all(runs.join("a/rate=1-seed0")).unwrap();
+        assert_eq!(chosen(false), runs.join("a"));
+        std::fs::write(runs.join("a/rate=1-seed0/events.jsonl"), "").unwrap();
+        assert_eq!(chosen(false), runs.join("a-2"));
+        assert_eq!(chosen(true), runs.join("a"));
+        assert!(choose_for_sweep(Some(&runs.join("a")), runs, "a", false).is_err());
     }
 }

@@ -14,19 +14,23 @@ mod bench;
 mod check;
 mod compare;
 mod coordinator;
+mod experts;
 mod failure;
 mod folder;
 mod identity;
 mod list;
 mod local;
+mod metrics;
 mod network;
 mod node;
 mod output;
 mod progress;
+mod queue;
 mod run;
 mod settings;
 mod simulate;
 mod status;
+mod sweep;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -54,6 +58,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Schema => list::schema(&registry),
         Command::List => list::list(&registry),
         Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Metrics(options) => metrics::metrics(&registry, &options),
         Command::Coordinator(arguments) => coordinator::coordinator(&registry, &arguments, started),
         Command::Node(arguments) => node::node(registry, &arguments),
         Command::Identity(arguments) => identity::identity(&arguments.command),

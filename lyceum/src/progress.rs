@@ -24,13 +24,9 @@ enum Shown {
 }
 
 impl Progress {
-    /// Chooses the form by where standard error goes.
+    /// Shows nothing yet.
     pub(crate) fn new(quiet: bool) -> Self {
-        let shown = match (quiet, std::io::stderr().is_terminal()) {
-            (true, _) => Shown::Nothing,
-            (false, true) => Shown::Bar(bar()),
-            (false, false) => Shown::Lines,
-        };
+        let shown = Shown::new(quiet, "{bar:30} round {pos}/{len} {msg} {eta} left");
         Self {
             shown,
             rounds: 0,
@@ -89,7 +85,9 @@ impl Progress {
             } => self.accuracy = Some(*accuracy),
             Event::Timing { round, .. } => self.step(round.0 + 1),
             Event::Paused { .. } | Event::Stalled { .. } | Event::RunFinished { .. } => self.end(),
-            Event::ClientsScored { .. }
+            Event::StreamStarted { .. }
+            | Event::EvaluatedBefore { .. }
+            | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }
             | Event::Evaluated { .. }
             | Event::ClientAccuracy { .. } => {}
@@ -122,16 +120,35 @@ impl Progress {
     }
 
     fn say(&self, line: &str) {
-        match &self.shown {
-            Shown::Bar(bar) => bar.println(line),
+        self.shown.say(line);
+    }
+
+    fn end(&self) {
+        self.shown.end();
+    }
+}
+
+impl Shown {
+    /// Chooses the form by where standard error goes.
+    fn new(quiet: bool, template: &str) -> Self {
+        match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Self::Nothing,
+            (false, true) => Self::Bar(bar(template)),
+            (false, false) => Self::Lines,
+        }
+    }
+
+    fn say(&self, line: &str) {
+        match self {
+            Self::Bar(bar) => bar.println(line),
             // A closed pipe is no reason to stop a run.
-            Shown::Lines => drop(writeln!(std::io::stderr(), "{line}")),
-            Shown::Nothing => {}
+            Self::Lines => drop(writeln!(std::io::stderr(), "{line}")),
+            Self::Nothing => {}
         }
     }
 
     fn end(&self) {
-        if let Shown::Bar(bar) = &self.shown {
+        if let Self::Bar(bar) = self {
             bar.abandon();
             // The bar leaves the cursor behind itself.
             drop(writeln!(std::io::stderr()));
@@ -139,9 +156,65 @@ impl Progress {
     }
 }
 
-fn bar() -> ProgressBar {
+/// One bar for all runs of a sweep, and a line for each that is over.
+pub(crate) struct SweepProgress {
+    shown: Shown,
+    /// Rounds done, by run.
+    rounds: Vec<u64>,
+    over: usize,
+}
+
+impl SweepProgress {
+    /// For this many runs with so many rounds together.
+    pub(crate) fn new(quiet: bool, runs: usize, rounds: u64) -> Self {
+        let shown = Shown::new(quiet, "{bar:30} {msg} {eta} left");
+        if let Shown::Bar(bar) = &shown {
+            bar.set_length(rounds);
+        }
+        let progress = Self {
+            shown,
+            rounds: vec![0; runs],
+            over: 0,
+        };
+        progress.draw();
+        progress
+    }
+
+    /// So many rounds of a run are done.
+    pub(crate) fn round(&mut self, run: usize, done: u64) {
+        self.rounds[run] = done;
+        self.draw();
+    }
+
+    /// A run has ended, and how; nothing is left of its rounds.
+    pub(crate) fn over(&mut self, run: usize, rounds: u64, name: &str, how: &str) {
+        self.rounds[run] = rounds;
+        self.over += 1;
+        self.say(&format!("{}/{} {name} {how}", self.over, self.rounds.len()));
+        self.draw();
+    }
+
+    /// Shows a line.
+    pub(crate) fn say(&self, line: &str) {
+        self.shown.say(line);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn end(&mut self) {
+        self.shown.end();
+    }
+
+    fn draw(&self) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_position(self.rounds.iter().sum());
+            bar.set_message(format!("{} of {} runs", self.over, self.rounds.len()));
+        }
+    }
+}
+
+fn bar(template: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{bar:30} round {pos}/{len} {msg} {eta} left");
+    let style = ProgressStyle::with_template(template);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }

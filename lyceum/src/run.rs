@@ -2,11 +2,11 @@
 
 use crate::output::line;
 use crate::{
-    arguments::Run, check::read, coordinator::Job, failure::Failure, folder, local,
-    progress::Progress, settings::ProcessSettings,
+    arguments::Run, check::read_sweep, coordinator::Job, failure::Failure, folder, local,
+    progress::Progress, settings::ProcessSettings, sweep,
 };
 use lyceum_core::Event;
-use lyceum_metrics::{Labelled, Status, Summary, compare};
+use lyceum_metrics::{Status, Summary};
 use lyceum_scenarios::{Registry, Scenario};
 use lyceum_simulation::{Settings, run as simulate};
 use std::{
@@ -18,76 +18,69 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Runs a scenario, or one run per seed.
+/// Runs a scenario, or all runs of a sweep.
 pub(crate) fn run(registry: &Registry, arguments: &Run, started: Instant) -> Result<(), Failure> {
-    let settings = ProcessSettings::read()?;
+    let process = ProcessSettings::read()?;
     let stop = stop_on_signal()?;
-    let Some(seeds) = &arguments.seeds else {
-        let summary = one(
-            registry,
-            arguments,
-            &settings,
-            &arguments.set,
-            started,
-            &stop,
-        )?;
-        return paused(&summary).map_or(Ok(()), Err);
-    };
-    let mut runs = Vec::new();
-    for (index, seed) in parse_seeds(seeds)?.into_iter().enumerate() {
-        let mut set = arguments.set.clone();
-        set.push(format!("run.seed={seed}"));
-        let started = if index == 0 { started } else { Instant::now() };
-        let summary = one(registry, arguments, &settings, &set, started, &stop)?;
-        if let Some(failure) = paused(&summary) {
-            return Err(failure);
-        }
-        runs.push(Labelled {
-            label: summary.name.clone(),
-            summary,
-        });
+    let seeds = arguments.seeds.as_deref().map(parse_seeds).transpose()?;
+    let sweep = read_sweep(registry, &arguments.file, &arguments.set, seeds)?;
+    if sweep.has_table || arguments.seeds.is_some() {
+        return sweep::run(registry, arguments, &process, &sweep, &stop);
     }
-    line(format_args!("{}", compare(&runs)));
-    Ok(())
+    if arguments.jobs.is_some() {
+        return Err(Failure::input(
+            "--jobs: this is one run; add --seeds, or a table [sweep] to the file",
+        ));
+    }
+    let scenario = sweep.points[0].scenario(sweep.seeds[0]);
+    let summary = one(registry, arguments, &process, &scenario, started, &stop)?;
+    paused(&summary).map_or(Ok(()), Err)
 }
 
 fn one(
     registry: &Registry,
     arguments: &Run,
     process: &ProcessSettings,
-    set: &[String],
+    scenario: &Scenario,
     started: Instant,
     stop: &Arc<AtomicBool>,
 ) -> Result<Summary, Failure> {
-    let scenario = read(registry, &arguments.file, set)?;
-    let settings = settings(arguments, process, &scenario, started)?;
+    let settings = settings(arguments, process, scenario, started)?;
     let mut progress = Progress::new(arguments.quiet);
     let mut observe = |event: &Event| progress.observe(event);
-    let summary = match arguments.nodes {
-        None => simulate(&scenario, registry, &settings, stop, &mut observe)?,
-        Some(nodes) => {
-            let job = Job {
-                scenario: &scenario,
-                registry,
-                settings: &settings,
-                process,
-            };
-            local::run(job, nodes.into(), stop, &mut observe)?
-        }
-    };
+    let what = (scenario, &settings);
+    let summary = execute(registry, process, arguments.nodes, what, stop, &mut observe)?;
     report(&summary, &settings.out);
     if summary.status == Status::Paused {
-        let out = arguments.seeds.is_none().then_some(settings.out.as_path());
-        line(format_args!(
-            "resume    {}",
-            resume_command(std::env::args(), out)
-        ));
+        let command = resume_command(std::env::args(), Some(&settings.out));
+        line(format_args!("resume    {command}"));
     }
     Ok(summary)
 }
 
-/// The command that was typed, with what resumes it: `--resume` and, for a single run, its folder.
-fn resume_command(typed: impl Iterator<Item = String>, out: Option<&Path>) -> String {
+/// Runs one scenario in this process, or on local nodes.
+pub(crate) fn execute(
+    registry: &Registry,
+    process: &ProcessSettings,
+    nodes: Option<u16>,
+    (scenario, settings): (&Scenario, &Settings),
+    stop: &Arc<AtomicBool>,
+    observe: &mut dyn FnMut(&Event),
+) -> Result<Summary, Failure> {
+    let Some(nodes) = nodes else {
+        return Ok(simulate(scenario, registry, settings, stop, observe)?);
+    };
+    let job = Job {
+        scenario,
+        registry,
+        settings,
+        process,
+    };
+    local::run(job, nodes.into(), stop, observe)
+}
+
+/// The command that was typed, with what resumes it: `--resume` and, where it is known, the folder.
+pub(crate) fn resume_command(typed: impl Iterator<Item = String>, out: Option<&Path>) -> String {
     let mut words = Vec::new();
     let mut typed = typed;
     while let Some(word) = typed.next() {
@@ -122,27 +115,30 @@ fn settings(
     started: Instant,
 ) -> Result<Settings, Failure> {
     let runs = process.runs.clone().unwrap_or_else(|| "runs".into());
-    let (name, seed) = (&scenario.run.name, scenario.run.seed);
-    let wanted = arguments.out.as_ref().map(|out| match arguments.seeds {
-        Some(_) => out.join(format!("{name}-seed{seed}")),
-        None => out.clone(),
-    });
+    let stem = format!("{}-seed{}", scenario.run.name, scenario.run.seed);
+    let wanted = arguments.out.as_deref();
+    Ok(Settings {
+        threads: process.threads(arguments.threads)?,
+        out: folder::choose(wanted, &runs, &stem, arguments.resume)?,
+        folders: process.folders(&arguments.data, &arguments.file),
+        resume: arguments.resume,
+        checkpoint_every: checkpoint_every(arguments, process)?,
+        started,
+    })
+}
+
+pub(crate) fn checkpoint_every(
+    arguments: &Run,
+    process: &ProcessSettings,
+) -> Result<Duration, Failure> {
     let seconds = arguments
         .checkpoint_every
         .or(process.checkpoint_every)
         .unwrap_or(10.0);
-    let checkpoint_every = Duration::try_from_secs_f64(seconds).map_err(|_| {
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
         Failure::input(format!(
             "--checkpoint-every {seconds}: expected seconds, 0 or above"
         ))
-    })?;
-    Ok(Settings {
-        threads: process.threads(arguments.threads)?,
-        out: folder::choose(wanted.as_deref(), &runs, name, seed, arguments.resume)?,
-        folders: process.folders(&arguments.data, &arguments.file),
-        resume: arguments.resume,
-        checkpoint_every,
-        started,
     })
 }
 
@@ -184,24 +180,12 @@ pub(crate) fn report(summary: &Summary, out: &Path) {
     line(format_args!("fingerprint {}", summary.fingerprint));
 }
 
-/// `0..5` is 0, 1, 2, 3, 4; `1,7,42` is a list.
 fn parse_seeds(text: &str) -> Result<Vec<u64>, Failure> {
-    let wrong = || {
+    lyceum_scenarios::seeds(text).ok_or_else(|| {
         Failure::input(format!(
             "--seeds {text}: expected a range such as 0..5 or a list such as 1,7,42"
         ))
-    };
-    let number = |t: &str| t.trim().parse::<u64>().map_err(|_| wrong());
-    let seeds: Vec<u64> = match text.split_once("..") {
-        Some((from, to)) => (number(from)?..number(to)?).collect(),
-        None => text.split(',').map(number).collect::<Result<_, _>>()?,
-    };
-    let distinct: std::collections::BTreeSet<_> = seeds.iter().collect();
-    if seeds.is_empty() || seeds.len() > 10_000 || distinct.len() < seeds.len() {
-        Err(wrong())
-    } else {
-        Ok(seeds)
-    }
+    })
 }
 
 #[cfg(test)]
@@ -238,14 +222,5 @@ mod tests {
             resume_command(seeds, None),
             "lyceum run a.toml --seeds 0..3 --resume"
         );
-    }
-
-    #[test]
-    fn seeds_are_a_range_or_a_list() {
-        assert_eq!(parse_seeds("0..3").ok(), Some(vec![0, 1, 2]));
-        assert_eq!(parse_seeds("1,7, 42").ok(), Some(vec![1, 7, 42]));
-        for bad in ["", "3..3", "a", "1..b", "0..99999999", "1,2,1"] {
-            assert!(parse_seeds(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -1,27 +1,40 @@
 //! Groups of runs side by side.
 
+use crate::measure::{Measure, Unit};
+use crate::replacement::Replacement;
+use crate::rows::{Cell, Kind};
+use crate::run_table::{Columns, SettingColumns, real};
 use crate::statistics::{Interval, interval, paired};
 use crate::summary::{Status, Summary};
+use crate::tables::{TableError, csv_text, write_both};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Write};
+use std::path::Path;
 
 /// A run and the group that it belongs to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Labelled {
     /// Name of the group; the runs of a group differ in their seeds.
     pub label: String,
-    /// The run.
-    pub summary: Summary,
+    /// Root of all randomness.
+    pub seed: u64,
+    /// What sets the group apart: dotted keys with their values, in the order of columns.
+    pub settings: Vec<(String, String)>,
+    /// The run, or why it failed.
+    pub outcome: Result<Summary, String>,
 }
 
-/// The test accuracies of a group, or differences of them, as shares.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Measures {
-    /// Of the last evaluation.
-    pub final_accuracy: Option<Interval>,
-    /// Mean of the last 10 evaluations.
-    pub mean_last_10_accuracy: Option<Interval>,
-    /// Largest of a run.
-    pub best_accuracy: Option<Interval>,
+impl Labelled {
+    /// A run that is labelled by its name.
+    pub fn named(summary: Summary) -> Self {
+        Self {
+            label: summary.name.clone(),
+            seed: summary.seed,
+            settings: Vec::new(),
+            outcome: Ok(summary),
+        }
+    }
 }
 
 /// A group of runs.
@@ -29,219 +42,358 @@ pub struct Measures {
 pub struct Row {
     /// Name of the group.
     pub label: String,
-    /// Runs in it.
+    /// What sets it apart.
+    pub settings: Vec<(String, String)>,
+    /// Runs in it that did not fail.
     pub runs: usize,
-    /// Over its runs that have the measure.
-    pub accuracy: Measures,
-    /// Its runs minus the first group's runs of the same seeds; `None` for the first group.
-    pub difference: Option<Measures>,
+    /// A cell for each measure of the comparison, over the runs that have it.
+    pub values: Vec<Option<Interval>>,
+    /// The group that this one is compared with.
+    pub baseline: Option<String>,
+    /// A cell for each measure: its runs minus the baseline's runs of the same seeds.
+    pub differences: Vec<Option<Interval>>,
 }
 
-/// Groups of runs side by side; as text by [`fmt::Display`], as Markdown by
-/// [`Comparison::to_markdown`]. Both show percent, `mean ± half width` of the 95 % interval of
-/// Student's t over the seeds, and the bare number where there is one run.
+/// Groups of runs side by side; as text by [`fmt::Display`], as Markdown by [`Comparison::to_markdown`], as files by
+/// [`Comparison::write`]. People see `mean ± half width` of the 95 % interval of Student's t over the seeds, and the
+/// bare mean where there is one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
+    /// What is compared: every measure that any run has.
+    pub measures: Vec<Measure>,
     /// One a group, in the order in which the groups came.
     pub rows: Vec<Row>,
     /// What a reader of the numbers has to know.
     pub notes: Vec<String>,
 }
 
-type Measure = fn(&Summary) -> Option<f64>;
-
-const FINAL: Measure = |summary| summary.final_accuracy;
-const MEAN_LAST_10: Measure = |summary| summary.mean_last_10_accuracy;
-const BEST: Measure = |summary| summary.best_accuracy;
-
-const HEADER: [&str; 8] = [
-    "group",
-    "runs",
-    "final %",
-    "mean last 10 %",
-    "best %",
-    "Δ final",
-    "Δ mean last 10",
-    "Δ best",
-];
-
-/// Aggregates runs by label, and pairs each group with the first by seed.
-pub fn compare(runs: &[Labelled]) -> Comparison {
+/// Aggregates runs by label. `baselines` names, for each label, the one that it is paired with by seed; a label that it
+/// does not name, or names as its own, has no difference.
+pub fn compare(runs: &[Labelled], baselines: &BTreeMap<String, String>) -> Comparison {
     let groups = grouped(runs);
     let mut notes: Vec<_> = runs.iter().filter_map(unfinished).collect();
-    for (label, group) in &groups {
-        notes.extend(repeated(label, group));
+    for group in &groups {
+        notes.extend(group.repeated());
     }
-    let first = groups.first().map(|(_, group)| group.clone());
-    let rows = groups.iter().enumerate().map(|(i, (label, group))| Row {
-        label: (*label).to_owned(),
-        runs: group.len(),
-        accuracy: measures(|measure| over(group, measure)),
-        difference: first.as_ref().filter(|_| i > 0).map(|first| {
-            notes.extend(unpaired(label, group, groups[0].0, first));
-            measures(|measure| difference(group, first, measure))
-        }),
+    let measures = measures(&groups);
+    let rows = groups.iter().map(|group| {
+        let baseline = baselines
+            .get(group.label)
+            .and_then(|label| groups.iter().find(|other| other.label == label))
+            .filter(|other| other.label != group.label);
+        notes.extend(baseline.and_then(|other| group.unpaired(other)));
+        let cell = |measure: &Measure| baseline.and_then(|other| group.minus(other, &measure.key));
+        Row {
+            label: group.label.to_owned(),
+            settings: group.settings.to_vec(),
+            runs: group.runs.len(),
+            values: measures.iter().map(|m| group.over(&m.key)).collect(),
+            baseline: baseline.map(|other| other.label.to_owned()),
+            differences: measures.iter().map(cell).collect(),
+        }
     });
+    let rows = rows.collect();
     Comparison {
-        rows: rows.collect(),
+        measures,
+        rows,
         notes,
     }
 }
 
+/// The runs of one label.
+struct Group<'a> {
+    label: &'a str,
+    settings: &'a [(String, String)],
+    runs: Vec<Measured>,
+}
+
+/// A run by its measures.
+struct Measured {
+    seed: u64,
+    values: Vec<(Measure, f64)>,
+}
+
+impl Measured {
+    fn value(&self, key: &str) -> Option<f64> {
+        let mut values = self.values.iter();
+        Some(values.find(|(measure, _)| measure.key == key)?.1)
+    }
+}
+
 /// Groups in the order of their first runs.
-fn grouped(runs: &[Labelled]) -> Vec<(&str, Vec<&Summary>)> {
-    let mut groups: Vec<(&str, Vec<&Summary>)> = Vec::new();
+fn grouped(runs: &[Labelled]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut places = BTreeMap::new();
     for run in runs {
-        match groups.iter_mut().find(|(label, _)| *label == run.label) {
-            Some((_, group)) => group.push(&run.summary),
-            None => groups.push((&run.label, vec![&run.summary])),
+        let place = *places.entry(run.label.as_str()).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Group {
+                label: &run.label,
+                settings: &run.settings,
+                runs: Vec::new(),
+            });
+        }
+        if let Ok(summary) = &run.outcome {
+            groups[place].runs.push(Measured {
+                seed: run.seed,
+                values: summary.measured(),
+            });
         }
     }
     groups
 }
 
-fn measures(of: impl Fn(Measure) -> Option<Interval>) -> Measures {
-    Measures {
-        final_accuracy: of(FINAL),
-        mean_last_10_accuracy: of(MEAN_LAST_10),
-        best_accuracy: of(BEST),
+/// Every measure that any run has, in the order in which they are met.
+fn measures(groups: &[Group<'_>]) -> Vec<Measure> {
+    let mut found: Vec<Measure> = Vec::new();
+    let runs = groups.iter().flat_map(|group| &group.runs);
+    for (measure, _) in runs.flat_map(|run| &run.values) {
+        if !found.iter().any(|known| known.key == measure.key) {
+            found.push(measure.clone());
+        }
     }
+    found
 }
 
-fn over(group: &[&Summary], measure: Measure) -> Option<Interval> {
-    let values: Vec<_> = group.iter().filter_map(|run| measure(run)).collect();
-    interval(&values)
-}
+impl Group<'_> {
+    fn over(&self, key: &str) -> Option<Interval> {
+        let values: Vec<_> = self.runs.iter().filter_map(|run| run.value(key)).collect();
+        interval(&values)
+    }
 
-fn difference(group: &[&Summary], first: &[&Summary], measure: Measure) -> Option<Interval> {
-    let (ours, theirs): (Vec<_>, Vec<_>) = seeds(group)
-        .into_iter()
-        .filter_map(|seed| {
-            let ours = measure(of_seed(group, seed)?)?;
-            Some((ours, measure(of_seed(first, seed)?)?))
+    fn minus(&self, other: &Self, key: &str) -> Option<Interval> {
+        let (ours, theirs): (Vec<_>, Vec<_>) = self
+            .seeds()
+            .into_iter()
+            .filter_map(|seed| {
+                let ours = self.of_seed(seed)?.value(key)?;
+                Some((ours, other.of_seed(seed)?.value(key)?))
+            })
+            .unzip();
+        paired(&ours, &theirs)
+    }
+
+    fn of_seed(&self, seed: u64) -> Option<&Measured> {
+        self.runs.iter().find(|run| run.seed == seed)
+    }
+
+    /// The seeds of the group, each once, in order.
+    fn seeds(&self) -> Vec<u64> {
+        let mut seeds: Vec<_> = self.runs.iter().map(|run| run.seed).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        seeds
+    }
+
+    fn repeated(&self) -> Option<String> {
+        let label = self.label;
+        (self.seeds().len() < self.runs.len())
+            .then(|| format!("{label}: a seed occurs more than once; its first run is paired"))
+    }
+
+    fn unpaired(&self, other: &Self) -> Option<String> {
+        let alone = |a: &Self, b: &Self| -> Vec<u64> {
+            let seeds = a.seeds().into_iter();
+            seeds.filter(|&seed| b.of_seed(seed).is_none()).collect()
+        };
+        let mut seeds = [alone(self, other), alone(other, self)].concat();
+        seeds.sort_unstable();
+        let list: Vec<_> = seeds.iter().map(u64::to_string).collect();
+        let noun = if seeds.len() == 1 { "seed" } else { "seeds" };
+        (!seeds.is_empty()).then(|| {
+            format!(
+                "{}: not paired with {}: {noun} {}",
+                self.label,
+                other.label,
+                list.join(", ")
+            )
         })
-        .unzip();
-    paired(&ours, &theirs)
-}
-
-fn of_seed<'a>(group: &[&'a Summary], seed: u64) -> Option<&'a Summary> {
-    group.iter().copied().find(|run| run.seed == seed)
-}
-
-/// The seeds of a group, each once, in order.
-fn seeds(group: &[&Summary]) -> Vec<u64> {
-    let mut seeds: Vec<_> = group.iter().map(|run| run.seed).collect();
-    seeds.sort_unstable();
-    seeds.dedup();
-    seeds
+    }
 }
 
 fn unfinished(run: &Labelled) -> Option<String> {
-    let Labelled { label, summary } = run;
-    (summary.status != Status::Finished).then(|| {
-        format!(
-            "{label}, seed {}: {} after {} of {} rounds",
-            summary.seed, summary.status, summary.rounds, summary.rounds_planned
-        )
-    })
-}
-
-fn repeated(label: &str, group: &[&Summary]) -> Option<String> {
-    (seeds(group).len() < group.len())
-        .then(|| format!("{label}: a seed occurs more than once; its first run is paired"))
-}
-
-fn unpaired(label: &str, group: &[&Summary], against: &str, first: &[&Summary]) -> Option<String> {
-    let mut alone = seeds(group);
-    alone.retain(|&seed| of_seed(first, seed).is_none());
-    let theirs = seeds(first).into_iter();
-    alone.extend(theirs.filter(|&seed| of_seed(group, seed).is_none()));
-    alone.sort_unstable();
-    let list: Vec<_> = alone.iter().map(u64::to_string).collect();
-    (!alone.is_empty()).then(|| {
-        let noun = if alone.len() == 1 { "seed" } else { "seeds" };
-        format!(
-            "{label}: not paired with {against}: {noun} {}",
-            list.join(", ")
-        )
-    })
-}
-
-impl Measures {
-    fn list(&self) -> [Option<Interval>; 3] {
-        [
-            self.final_accuracy,
-            self.mean_last_10_accuracy,
-            self.best_accuracy,
-        ]
+    let Labelled { label, seed, .. } = run;
+    match &run.outcome {
+        Err(reason) => Some(format!("{label}, seed {seed}: failed: {reason}")),
+        Ok(summary) => (summary.status != Status::Finished).then(|| {
+            format!(
+                "{label}, seed {seed}: {} after {} of {} rounds",
+                summary.status, summary.rounds, summary.rounds_planned
+            )
+        }),
     }
 }
 
-impl Row {
-    fn cells(&self) -> [String; 8] {
-        let [last, mean, best] = self.accuracy.list().map(|i| percent(i, false));
-        let difference = self.difference.unwrap_or_default();
-        let [dlast, dmean, dbest] = difference.list().map(|i| percent(i, true));
-        let (label, runs) = (self.label.clone(), self.runs.to_string());
-        [label, runs, last, mean, best, dlast, dmean, dbest]
-    }
-}
-
-fn percent(interval: Option<Interval>, signed: bool) -> String {
+fn shown(interval: Option<Interval>, unit: Unit, signed: bool) -> String {
     let Some(Interval {
         mean, half_width, ..
     }) = interval
     else {
         return "-".to_owned();
     };
-    let mean = 100.0 * mean;
-    let mean = if signed {
-        format!("{mean:+.2}")
-    } else {
-        format!("{mean:.2}")
-    };
+    let mean = unit.show(mean, signed);
     match half_width {
-        Some(half) => format!("{mean} ± {:.2}", 100.0 * half),
+        Some(half) => format!("{mean} ± {}", unit.show(half, false)),
         None => mean,
     }
 }
 
 impl Comparison {
+    /// Whether any group is compared with another.
+    fn differs(&self) -> bool {
+        self.rows.iter().any(|row| row.baseline.is_some())
+    }
+
+    /// The group that all others are compared with, if it is one.
+    fn one_baseline(&self) -> Option<&str> {
+        let mut baselines = self.rows.iter().filter_map(|row| row.baseline.as_deref());
+        let first = baselines.next()?;
+        baselines.all(|other| other == first).then_some(first)
+    }
+
+    fn header(&self) -> Vec<String> {
+        let mut cells = vec!["group".to_owned(), "runs".to_owned()];
+        cells.extend(self.measures.iter().map(Measure::head));
+        if self.differs() {
+            let deltas = self.measures.iter().map(|m| format!("Δ {}", m.title));
+            cells.extend(deltas);
+            if self.one_baseline().is_none() {
+                cells.push("against".to_owned());
+            }
+        }
+        cells
+    }
+
+    fn cells(&self, row: &Row) -> Vec<String> {
+        let of = |cells: &[Option<Interval>], signed| -> Vec<String> {
+            let cells = cells.iter().zip(&self.measures);
+            cells.map(|(&c, m)| shown(c, m.unit, signed)).collect()
+        };
+        let mut line = vec![row.label.clone(), row.runs.to_string()];
+        line.extend(of(&row.values, false));
+        if self.differs() {
+            line.extend(of(&row.differences, true));
+            if self.one_baseline().is_none() {
+                line.push(row.baseline.clone().unwrap_or_else(|| "-".to_owned()));
+            }
+        }
+        line
+    }
+
+    /// What the columns are, then the notes.
+    fn remarks(&self) -> Vec<String> {
+        let against = self
+            .one_baseline()
+            .unwrap_or("the group in the last column");
+        let legend = format!("Δ: difference from {against}, paired by seed");
+        let legend = self.differs().then_some(legend);
+        let several = self.rows.iter().any(|row| row.runs > 1);
+        let interval = several.then(|| "±: half of the 95 % interval".to_owned());
+        let legends = legend.into_iter().chain(interval);
+        legends.chain(self.notes.iter().cloned()).collect()
+    }
+
     /// The table and its notes as Markdown.
     pub fn to_markdown(&self) -> String {
+        let header = self.header();
         let mut lines = vec![
-            format!("| {} |", HEADER.join(" | ")),
-            format!("| --- |{}", " ---: |".repeat(HEADER.len() - 1)),
+            format!("| {} |", header.join(" | ")),
+            format!("| --- |{}", " ---: |".repeat(header.len() - 1)),
         ];
         for row in &self.rows {
-            let cells = row.cells().map(|cell| cell.replace('|', "\\|"));
+            let cells = self.cells(row).into_iter();
+            let cells: Vec<_> = cells.map(|cell| cell.replace('|', "\\|")).collect();
             lines.push(format!("| {} |", cells.join(" | ")));
         }
-        if !self.notes.is_empty() {
+        let remarks = self.remarks();
+        if !remarks.is_empty() {
             lines.push(String::new());
         }
-        lines.extend(self.notes.iter().map(|note| format!("* {note}")));
+        lines.extend(remarks.iter().map(|remark| format!("* {remark}")));
         lines.join("\n") + "\n"
     }
+
+    /// The table as comma-separated text with a line of names: means, half widths of intervals, and the same of the
+    /// differences. Shares are shares, not percent.
+    pub fn to_csv(&self) -> Result<String, TableError> {
+        let (columns, rows) = self.in_full();
+        csv_text(&columns.list(), &rows)
+    }
+
+    /// Writes the table as `<stem>.csv`, `<stem>.parquet` and `<stem>.md`.
+    pub fn write(&self, folder: &Path, stem: &str) -> Result<(), TableError> {
+        let (columns, rows) = self.in_full();
+        write_both(folder, stem, &columns.list(), rows)?;
+        let path = folder.join(format!("{stem}.md"));
+        let written = write_text(&path, &self.to_markdown());
+        written.map_err(|e| TableError::Csv {
+            path,
+            source: e.into(),
+        })
+    }
+
+    /// Columns and rows for programs.
+    fn in_full(&self) -> (Columns, Vec<Vec<Cell>>) {
+        let settings = SettingColumns::of(self.rows.iter().map(|row| row.settings.as_slice()));
+        let mut columns = Columns::default();
+        columns.always("label", Kind::Text);
+        settings.add_to(&mut columns);
+        columns.always("runs", Kind::Count);
+        columns.sometimes("baseline", Kind::Text);
+        for key in self.measures.iter().map(|measure| &measure.key) {
+            for end in ["", "_half_width", "_difference", "_difference_half_width"] {
+                columns.sometimes(format!("{key}{end}"), Kind::Real);
+            }
+        }
+        let rows = self.rows.iter().map(|row| {
+            let mut cells = vec![Cell::Text(row.label.clone())];
+            cells.extend(settings.cells(&row.settings));
+            cells.push(Cell::Count(row.runs as u64));
+            cells.push(row.baseline.clone().map_or(Cell::Empty, Cell::Text));
+            let pairs = row.values.iter().zip(&row.differences);
+            cells.extend(pairs.flat_map(|(&value, &difference)| {
+                let [mean, half] = numbers(value);
+                let [by, by_half] = numbers(difference);
+                [mean, half, by, by_half]
+            }));
+            cells
+        });
+        let rows = rows.collect();
+        (columns, rows)
+    }
+}
+
+fn numbers(interval: Option<Interval>) -> [Cell; 2] {
+    let half_width = interval.and_then(|i| i.half_width);
+    [interval.map(|i| i.mean), half_width].map(real)
+}
+
+fn write_text(path: &Path, text: &str) -> io::Result<()> {
+    let (replacement, mut file) = Replacement::begin(path)?;
+    file.write_all(text.as_bytes())?;
+    replacement.commit(file)
 }
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines = vec![HEADER.map(str::to_owned)];
-        lines.extend(self.rows.iter().map(Row::cells));
+        let mut lines = vec![self.header()];
+        lines.extend(self.rows.iter().map(|row| self.cells(row)));
         let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-        let widths: Vec<_> = (0..HEADER.len()).filter_map(width).collect();
-        for [label, numbers @ ..] in &lines {
-            write!(f, "{label:<width$}", width = widths[0])?;
-            for (cell, width) in numbers.iter().zip(&widths[1..]) {
+        let widths: Vec<_> = (0..lines[0].len()).filter_map(width).collect();
+        for line in &lines {
+            write!(f, "{:<width$}", line[0], width = widths[0])?;
+            for (cell, width) in line.iter().zip(&widths).skip(1) {
                 write!(f, "  {cell:>width$}")?;
             }
             writeln!(f)?;
         }
-        if !self.notes.is_empty() {
+        let remarks = self.remarks();
+        if !remarks.is_empty() {
             writeln!(f)?;
         }
-        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
+        remarks
+            .iter()
+            .try_for_each(|remark| writeln!(f, "{remark}"))
     }
 }
 
@@ -261,22 +413,30 @@ mod tests {
         };
         Labelled {
             label: label.to_owned(),
-            summary,
+            ..Labelled::named(summary)
         }
+    }
+
+    fn against(baseline: &str, runs: &[Labelled]) -> Comparison {
+        let pair = |run: &Labelled| (run.label.clone(), baseline.to_owned());
+        compare(runs, &runs.iter().map(pair).collect())
     }
 
     fn three_groups() -> Comparison {
         let mut paused = run("prox", 4, 0.9);
-        paused.summary.status = Status::Paused;
-        (paused.summary.rounds, paused.summary.rounds_planned) = (5, 9);
-        compare(&[
+        if let Ok(summary) = &mut paused.outcome {
+            summary.status = Status::Paused;
+            (summary.rounds, summary.rounds_planned) = (5, 9);
+        }
+        let runs = [
             run("avg", 1, 0.50),
             run("avg", 2, 0.60),
             run("prox", 2, 0.63),
             run("prox", 1, 0.51),
             paused,
             run("one|run", 1, 0.25),
-        ])
+        ];
+        against("avg", &runs)
     }
 
     #[test]
@@ -285,23 +445,26 @@ mod tests {
         let [avg, prox, one] = &comparison.rows[..] else {
             panic!("three groups");
         };
-        assert_eq!((avg.runs, avg.difference), (2, None));
-        assert_eq!(avg.accuracy.final_accuracy, interval(&[0.5, 0.6]));
-        assert_eq!(prox.accuracy.final_accuracy, interval(&[0.63, 0.51, 0.9]));
-        let difference = prox.difference.unwrap().final_accuracy;
-        assert_eq!(difference, paired(&[0.51, 0.63], &[0.5, 0.6]));
-        assert_eq!(one.difference.unwrap().final_accuracy.unwrap().n, 1);
-        assert_eq!(one.accuracy.best_accuracy, None);
+        assert_eq!((avg.runs, &avg.baseline), (2, &None));
+        assert_eq!(avg.differences, [None, None]);
+        assert_eq!(avg.values[0], interval(&[0.5, 0.6]));
+        assert_eq!(prox.values[0], interval(&[0.63, 0.51, 0.9]));
+        assert_eq!(prox.baseline.as_deref(), Some("avg"));
+        assert_eq!(prox.differences[0], paired(&[0.51, 0.63], &[0.5, 0.6]));
+        assert_eq!(one.differences[0].unwrap().n, 1);
+        assert_eq!(comparison.measures.len(), 2, "nobody has a best accuracy");
     }
 
     #[test]
     fn the_text_is_aligned() {
         let expected = "\
-group    runs        final %  mean last 10 %  best %        Δ final  Δ mean last 10  Δ best
-avg         2  55.00 ± 63.53   54.00 ± 63.53       -              -               -       -
-prox        3  68.00 ± 49.62   67.00 ± 49.62       -  +2.00 ± 12.71   +2.00 ± 12.71       -
-one|run     1          25.00           24.00       -         -25.00          -25.00       -
+group    runs        final %  mean last 10 %        Δ final  Δ mean last 10
+avg         2  55.00 ± 63.53   54.00 ± 63.53              -               -
+prox        3  68.00 ± 49.62   67.00 ± 49.62  +2.00 ± 12.71   +2.00 ± 12.71
+one|run     1          25.00           24.00         -25.00          -25.00
 
+Δ: difference from avg, paired by seed
+±: half of the 95 % interval
 prox, seed 4: paused after 5 of 9 rounds
 prox: not paired with avg: seed 4
 one|run: not paired with avg: seed 2
@@ -313,25 +476,95 @@ one|run: not paired with avg: seed 2
     fn markdown_has_the_same_cells() {
         let text = three_groups().to_markdown();
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(
-            lines[1],
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-        );
+        assert_eq!(lines[1], "| --- | ---: | ---: | ---: | ---: | ---: |");
         assert_eq!(
             lines[4],
-            "| one\\|run | 1 | 25.00 | 24.00 | - | -25.00 | -25.00 | - |"
+            "| one\\|run | 1 | 25.00 | 24.00 | -25.00 | -25.00 |"
         );
-        assert_eq!(lines[6], "* prox, seed 4: paused after 5 of 9 rounds");
-        assert_eq!(lines.len(), 9);
+        assert_eq!(lines[8], "* prox, seed 4: paused after 5 of 9 rounds");
+        assert_eq!(lines.len(), 11);
+    }
+
+    #[test]
+    fn files_hold_every_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut runs = [run("a", 1, 0.5), run("b", 1, 0.75)];
+        runs[1].settings = vec![("training.rate".to_owned(), "0.1".to_owned())];
+        let comparison = against("a", &runs);
+        comparison.write(folder.path(), "sweep").unwrap();
+        let text = std::fs::read_to_string(folder.path().join("sweep.csv")).unwrap();
+        assert_eq!(text, comparison.to_csv().unwrap());
+        let lines: Vec<_> = text.lines().collect();
+        assert!(
+            lines[0].starts_with(
+                "label,training.rate,runs,baseline,final_accuracy,final_accuracy_half_width,\
+                 final_accuracy_difference,final_accuracy_difference_half_width,mean_"
+            ),
+            "{text}"
+        );
+        assert!(lines[1].starts_with("a,,1,,0.5,,,,0.49,"), "{text}");
+        assert!(
+            lines[2].starts_with("b,0.1,1,a,0.75,,0.25,,0.74,"),
+            "{text}"
+        );
+        for end in ["parquet", "md"] {
+            assert!(folder.path().join(format!("sweep.{end}")).exists());
+        }
+    }
+
+    #[test]
+    fn each_group_may_have_a_baseline_of_its_own() {
+        let runs = [
+            run("rate=1,avg", 1, 0.5),
+            run("rate=2,avg", 1, 0.5),
+            run("rate=1,prox", 1, 0.6),
+            run("rate=2,prox", 1, 0.7),
+        ];
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let baselines = [
+            pair("rate=1,prox", "rate=1,avg"),
+            pair("rate=2,prox", "rate=2,avg"),
+        ];
+        let text = compare(&runs, &baselines.into()).to_string();
+        assert!(text.contains("against"), "{text}");
+        let last = text.lines().nth(4).unwrap();
+        assert!(last.contains("+20.00"), "{text}");
+        assert!(last.ends_with("rate=2,avg"), "{text}");
+    }
+
+    #[test]
+    fn further_measures_are_columns_where_any_run_has_them() {
+        let mut runs = [run("a", 1, 0.5), run("b", 1, 0.5)];
+        if let Ok(summary) = &mut runs[1].outcome {
+            summary.measures.insert("forgetting".to_owned(), 0.125);
+            summary.measures.insert("drift".to_owned(), 2.0);
+        }
+        let text = compare(&runs, &BTreeMap::new()).to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].ends_with("drift  forgetting %"), "{text}");
+        assert!(lines[1].ends_with("    -             -"), "{text}");
+        assert!(lines[2].ends_with("2.0000         12.50"), "{text}");
+    }
+
+    #[test]
+    fn a_failed_run_is_told_and_not_counted() {
+        let mut runs = [run("a", 1, 0.5), run("a", 2, 0.7)];
+        runs[1].outcome = Err("it stopped in round 3".to_owned());
+        let comparison = compare(&runs, &BTreeMap::new());
+        assert_eq!(comparison.rows[0].runs, 1);
+        assert_eq!(
+            comparison.notes,
+            ["a, seed 2: failed: it stopped in round 3"]
+        );
     }
 
     #[test]
     fn a_repeated_seed_is_said() {
-        let comparison = compare(&[run("avg", 1, 0.5), run("avg", 1, 0.5)]);
+        let comparison = against("avg", &[run("avg", 1, 0.5), run("avg", 1, 0.5)]);
         assert_eq!(
             comparison.notes,
             ["avg: a seed occurs more than once; its first run is paired"]
         );
-        assert!(compare(&[]).rows.is_empty());
+        assert!(compare(&[], &BTreeMap::new()).rows.is_empty());
     }
 }

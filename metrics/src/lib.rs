@@ -3,31 +3,47 @@
 //! A run's only record is its event log, `events.jsonl` ([`EventLog`], [`EventReader`]). Tables
 //! ([`write_tables`]) and the summary ([`SummaryBuilder`]) are functions of it, apart from what only
 //! the driver can know ([`Conditions`], [`Latencies`] of single clients). Nothing here has a clock.
+//!
+//! [`continual`] holds the measures of continual learning as pure functions, [`l2log`] and
+//! [`read_matrices`] the files they are computed from, [`ranks`] statistics of rankings.
 
 #![forbid(unsafe_code)]
 
 mod compare;
+pub mod continual;
+pub mod l2log;
 mod latency;
 mod log;
+mod matrix_file;
+mod measure;
 mod memory;
 mod parquet_table;
+pub mod ranks;
 mod replacement;
 mod rows;
+mod run_table;
 mod span;
 mod statistics;
+mod stream_record;
 mod summary;
 mod summary_builder;
 mod tables;
+mod text_table;
 
 #[cfg(test)]
 mod small_run;
 
-pub use compare::{Comparison, Labelled, Measures, Row, compare};
+pub use compare::{Comparison, Labelled, Row, compare};
 pub use latency::{Latencies, LatencyKind, LatencyReport, Quantiles};
 pub use log::{EventLog, EventReader, LogError};
-pub use memory::{cpu_seconds, peak_rss_mib, rss_mib};
+pub use matrix_file::{Setup, read_matrices, read_task_values};
+pub use measure::{Measure, Unit};
+pub use memory::{available_mib, cpu_seconds, peak_rss_mib, rss_mib};
+pub use run_table::write_runs;
 pub use span::Latency;
 pub use statistics::{Interval, interval, mean, median, paired, t_quantile_95};
+pub use stream_record::{Curve, Learned, StreamRecord};
 pub use summary::{Status, Summary, SummaryError};
 pub use summary_builder::{Conditions, SummaryBuilder};
 pub use tables::{CLIENTS_PARQUET, EVENTS, ROUNDS_CSV, ROUNDS_PARQUET, TableError, write_tables};
+pub use text_table::InputError;

@@ -178,7 +178,7 @@ fn parse(line: &[u8]) -> Result<Event, serde_json::Error> {
 fn with_lost_loss(line: &[u8]) -> Option<Event> {
     let mut value: Value = serde_json::from_slice(line).ok()?;
     let key = match value.get("event")?.as_str()? {
-        "evaluated" => "loss",
+        "evaluated" | "evaluated_before" => "loss",
         "expert_trained" => "mean_loss",
         "client" => "rms_loss",
         _ => return None,
@@ -187,7 +187,7 @@ fn with_lost_loss(line: &[u8]) -> Option<Event> {
     *slot = Value::from(0.0);
     let mut event = serde_json::from_value(value).ok()?;
     match &mut event {
-        Event::Evaluated { loss, .. } => *loss = f64::NAN,
+        Event::Evaluated { loss, .. } | Event::EvaluatedBefore { loss, .. } => *loss = f64::NAN,
         Event::ExpertTrained { mean_loss, .. } => *mean_loss = f64::NAN,
         Event::Client { report, .. } => report.rms_loss = f32::NAN,
         _ => return None,

@@ -12,6 +12,13 @@ pub fn rss_mib() -> f64 {
     status_mib("VmRSS:")
 }
 
+/// Memory that new work may take without swapping, in MiB (`MemAvailable` of `/proc/meminfo`); `None` where the system
+/// does not say.
+pub fn available_mib() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    field_mib(&text, "MemAvailable:")
+}
+
 /// Processor time of this process over all threads, in seconds (`utime` and `stime` of `/proc/self/stat`, in ticks of
 /// 10 ms); 0 where the system is not Linux or does not say.
 pub fn cpu_seconds() -> f64 {
@@ -73,5 +80,6 @@ mod tests {
     fn this_process_has_memory() {
         assert!(rss_mib() > 0.0);
         assert!(peak_rss_mib() > 0.0);
+        assert!(available_mib().unwrap() > 0.0);
     }
 }

@@ -2,13 +2,12 @@
 
 use crate::replacement::Replacement;
 use crate::rows::{Cell, Column, Kind};
+use parquet::basic::{LogicalType, Repetition, Type as PhysicalType};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::Result;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
-use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::Type;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,7 +36,7 @@ enum Values {
 
 impl ParquetTable {
     /// Opens a table that will appear at `path`, in row groups of `group_rows` rows.
-    pub(crate) fn begin(path: &Path, columns: &[Column], group_rows: usize) -> Result<Self> {
+    pub(crate) fn begin(path: &Path, columns: &[Column<'_>], group_rows: usize) -> Result<Self> {
         let (replacement, file) = Replacement::begin(path)?;
         let properties = WriterProperties::builder()
             .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -95,7 +94,7 @@ impl ParquetTable {
 }
 
 impl Buffer {
-    fn new(column: &Column) -> Self {
+    fn new(column: &Column<'_>) -> Self {
         Self {
             values: match column.kind {
                 Kind::Count => Values::Count(Vec::new()),
@@ -147,23 +146,23 @@ impl Buffer {
     }
 }
 
-fn schema(columns: &[Column]) -> Result<Type> {
-    let mut message = "message lyceum {".to_owned();
-    for column in columns {
-        let name = column.name;
-        let repetition = if column.optional {
-            "OPTIONAL"
-        } else {
-            "REQUIRED"
-        };
+fn schema(columns: &[Column<'_>]) -> Result<Type> {
+    let fields = columns.iter().map(|column| {
         let (physical, logical) = match column.kind {
-            Kind::Count => ("INT64", " (INTEGER(64,false))"),
-            Kind::Real => ("DOUBLE", ""),
-            Kind::Text => ("BYTE_ARRAY", " (STRING)"),
+            Kind::Count => (PhysicalType::INT64, Some(LogicalType::integer(64, false))),
+            Kind::Real => (PhysicalType::DOUBLE, None),
+            Kind::Text => (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)),
         };
-        // Writing to a string cannot fail.
-        let _ = write!(message, " {repetition} {physical} {name}{logical};");
-    }
-    message.push('}');
-    parse_message_type(&message)
+        let repetition = match column.optional {
+            true => Repetition::OPTIONAL,
+            false => Repetition::REQUIRED,
+        };
+        let field = Type::primitive_type_builder(column.name, physical)
+            .with_repetition(repetition)
+            .with_logical_type(logical);
+        Ok(Arc::new(field.build()?))
+    });
+    Type::group_type_builder("lyceum")
+        .with_fields(fields.collect::<Result<_>>()?)
+        .build()
 }

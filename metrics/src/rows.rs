@@ -4,8 +4,8 @@ use lyceum_core::{ClientReport, Event, Outcome, Probe, Round};
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Column {
-    pub(crate) name: &'static str,
+pub(crate) struct Column<'n> {
+    pub(crate) name: &'n str,
     pub(crate) kind: Kind,
     /// Whether cells may be empty.
     pub(crate) optional: bool,
@@ -29,7 +29,7 @@ pub(crate) enum Cell {
 }
 
 /// Columns of the table of rounds.
-pub(crate) const ROUND_COLUMNS: [Column; 19] = [
+pub(crate) const ROUND_COLUMNS: [Column<'static>; 19] = [
     count("round"),
     count("cohort"),
     count("accepted"),
@@ -52,7 +52,7 @@ pub(crate) const ROUND_COLUMNS: [Column; 19] = [
 ];
 
 /// Columns of the table of clients.
-pub(crate) const CLIENT_COLUMNS: [Column; 13] = [
+pub(crate) const CLIENT_COLUMNS: [Column<'static>; 13] = [
     count("round"),
     count("client"),
     text("outcome", false),
@@ -219,19 +219,19 @@ impl RoundRow {
     }
 }
 
-const fn count(name: &'static str) -> Column {
+const fn count(name: &'static str) -> Column<'static> {
     column(name, Kind::Count, false)
 }
 
-const fn real(name: &'static str) -> Column {
+const fn real(name: &'static str) -> Column<'static> {
     column(name, Kind::Real, true)
 }
 
-const fn text(name: &'static str, optional: bool) -> Column {
+const fn text(name: &'static str, optional: bool) -> Column<'static> {
     column(name, Kind::Text, optional)
 }
 
-const fn column(name: &'static str, kind: Kind, optional: bool) -> Column {
+pub(crate) const fn column(name: &str, kind: Kind, optional: bool) -> Column<'_> {
     Column {
         name,
         kind,

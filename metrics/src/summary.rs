@@ -4,6 +4,7 @@ use crate::latency::LatencyReport;
 use crate::replacement::Replacement;
 use lyceum_core::Fingerprint;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,10 @@ pub struct Summary {
     pub best_accuracy: Option<f64>,
     /// Of the last evaluation of the test probe, where it is finite.
     pub final_loss: Option<f64>,
+    /// Measures beyond these, by name, such as `average accuracy` of a run over a stream of tasks. How they are
+    /// shown follows from the name ([`crate::Measure::named`]).
+    #[serde(default)]
+    pub measures: BTreeMap<String, f64>,
     /// First round after which the validation probe had its best accuracy.
     pub best_round: Option<u64>,
     /// Largest over the evaluations of the validation probe.

@@ -2,6 +2,7 @@
 
 use crate::latency::{Latencies, LatencyKind};
 use crate::log::{EventReader, LogError};
+use crate::stream_record::StreamRecord;
 use crate::summary::{Status, Summary};
 use lyceum_core::{Event, Fingerprint, Probe};
 use std::collections::VecDeque;
@@ -49,6 +50,7 @@ pub struct SummaryBuilder {
     refused: u64,
     dropped_out: u64,
     latencies: Latencies,
+    stream: StreamRecord,
 }
 
 impl SummaryBuilder {
@@ -68,6 +70,7 @@ impl SummaryBuilder {
 
     /// Takes the next event.
     pub fn observe(&mut self, event: &Event) {
+        self.stream.observe(event);
         match event {
             Event::RunStarted {
                 name,
@@ -99,6 +102,7 @@ impl SummaryBuilder {
             Event::Paused { .. } => self.status = Status::Paused,
             Event::Stalled { .. } => self.status = Status::Stalled,
             Event::RunFinished { .. } => self.status = Status::Finished,
+            Event::StreamStarted { .. } | Event::EvaluatedBefore { .. } => {}
             Event::ExpertTrained { .. }
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }
@@ -130,6 +134,7 @@ impl SummaryBuilder {
             mean_last_10_accuracy: (!self.last.is_empty()).then_some(last),
             best_accuracy: self.best_accuracy,
             final_loss: self.final_loss,
+            measures: self.stream.measures(),
             best_round: self.best_validation.map(|(round, _)| round),
             best_validation_accuracy: self.best_validation.map(|(_, accuracy)| accuracy),
             seconds_to_first_round: conditions.seconds_to_first_round,

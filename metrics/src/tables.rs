@@ -118,6 +118,46 @@ impl Tables {
     }
 }
 
+/// A small table as comma-separated text with a line of names.
+pub(crate) fn csv_text(columns: &[Column<'_>], rows: &[Vec<Cell>]) -> Result<String, TableError> {
+    let text = || -> csv::Result<Vec<u8>> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(columns.iter().map(|column| column.name))?;
+        for row in rows {
+            writer.write_record(row.iter().map(written))?;
+        }
+        Ok(writer
+            .into_inner()
+            .map_err(csv::IntoInnerError::into_error)?)
+    };
+    let bytes = text().map_err(|source| TableError::Csv {
+        path: PathBuf::from("-"),
+        source,
+    })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Writes a small table into a folder, as `<stem>.csv` and as `<stem>.parquet`.
+pub(crate) fn write_both(
+    folder: &Path,
+    stem: &str,
+    columns: &[Column<'_>],
+    rows: Vec<Vec<Cell>>,
+) -> Result<(), TableError> {
+    let path = folder.join(format!("{stem}.csv"));
+    let text = CsvTable::begin(&path, columns).and_then(|mut text| {
+        rows.iter().try_for_each(|row| text.push(row))?;
+        text.finish()
+    });
+    text.map_err(|source| TableError::Csv { path, source })?;
+    let path = folder.join(format!("{stem}.parquet"));
+    let table = ParquetTable::begin(&path, columns, GROUP_ROWS).and_then(|mut table| {
+        rows.into_iter().try_for_each(|row| table.push(row))?;
+        table.finish()
+    });
+    table.map_err(|source| TableError::Parquet { path, source })
+}
+
 fn push(table: &mut ParquetTable, row: Vec<Cell>) -> Result<(), TableError> {
     table.push(row).map_err(|source| TableError::Parquet {
         path: table.path().to_path_buf(),
@@ -132,7 +172,7 @@ struct CsvTable {
 }
 
 impl CsvTable {
-    fn begin(path: &Path, columns: &[Column]) -> csv::Result<Self> {
+    fn begin(path: &Path, columns: &[Column<'_>]) -> csv::Result<Self> {
         let (replacement, file) = Replacement::begin(path)?;
         let mut writer = csv::Writer::from_writer(file);
         writer.write_record(columns.iter().map(|column| column.name))?;

@@ -8,7 +8,7 @@ use toml::{
 };
 
 /// Tables that choose one of several variants: overriding one with another variant replaces it.
-const CHOICES: [&str; 9] = [
+pub(crate) const CHOICES: [&str; 9] = [
     "data.set",
     "data.partition",
     "model",
@@ -19,6 +19,11 @@ const CHOICES: [&str; 9] = [
     "training.optimizer",
     "training.schedule",
 ];
+
+/// Whether a dotted path is that of a table that chooses.
+pub(crate) fn is_choice(path: &str) -> bool {
+    CHOICES.contains(&path)
+}
 
 /// A parsed file with its overrides applied.
 pub(crate) struct Document<'t> {
@@ -39,6 +44,19 @@ impl Places {
             }
             path = &path[..path.rfind('.')?];
         }
+    }
+
+    /// The first place at or behind an offset of a key or of one in it.
+    pub(crate) fn behind(&self, path: &str, offset: usize) -> Option<Range<usize>> {
+        let inside = |key: &str| {
+            key.strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let keys = self.0.range(path.to_owned()..);
+        keys.take_while(|(key, _)| key.starts_with(path))
+            .filter(|(key, span)| inside(key) && span.start >= offset)
+            .map(|(_, span)| span.clone())
+            .next()
     }
 }
 
@@ -70,6 +88,11 @@ impl Texts {
             file: text.into(),
             overrides,
         }
+    }
+
+    /// Bytes of the file; what stands behind them is an override.
+    pub(crate) fn file_len(&self) -> usize {
+        self.file.len()
     }
 
     /// Reads all texts.
@@ -126,6 +149,19 @@ fn merge<'t>(into: &mut DeTable<'t>, from: DeTable<'t>, path: &str) {
 }
 
 impl<'t> Document<'t> {
+    /// The document with more tables laid over it, one after another, as overrides are.
+    pub(crate) fn with(&self, layers: impl Iterator<Item = DeTable<'t>>) -> Self {
+        let mut root = self.root.clone();
+        layers.for_each(|layer| merge(&mut root, layer, ""));
+        Self { root }
+    }
+
+    /// A text in a table of the root.
+    pub(crate) fn text(&self, table: &str, key: &str) -> Option<String> {
+        let value = self.root.get(table)?.get_ref().get(key)?;
+        value.get_ref().as_str().map(String::from)
+    }
+
     /// The places of all keys.
     pub(crate) fn places(&self) -> Places {
         let mut places = BTreeMap::new();
@@ -219,6 +255,16 @@ impl<'t> Node<'t> {
         self.value.span()
     }
 
+    /// What it holds.
+    pub(crate) fn value(&self) -> &DeValue<'t> {
+        self.value.get_ref()
+    }
+
+    /// What it holds, with its place.
+    pub(crate) fn into_value(self) -> Spanned<DeValue<'t>> {
+        self.value
+    }
+
     /// The reader for a typed value.
     pub(crate) fn reader(self) -> ValueDeserializer<'t> {
         ValueDeserializer::from(self.value)
@@ -298,7 +344,8 @@ impl<'t> Node<'t> {
     }
 }
 
-fn article(noun: &str) -> String {
+/// A noun with its article.
+pub(crate) fn article(noun: &str) -> String {
     let an = noun.starts_with(['a', 'e', 'i', 'o', 'u']);
     format!("{} {noun}", if an { "an" } else { "a" })
 }

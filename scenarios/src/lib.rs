@@ -18,7 +18,9 @@ mod federation;
 mod registry;
 mod scenario;
 mod schema;
+mod sweep;
 mod task_stream;
+mod timeline;
 mod training;
 
 pub use deadline::{Close, Deadline, Reassign, Wait};
@@ -27,7 +29,9 @@ pub use federation::Loaded;
 pub use registry::{Chosen, Config, Plugin, Plugins, Registry};
 pub use scenario::{Availability, Data, Evaluation, RealClient, Run, Scenario, TABLES};
 pub use schema::{schema, variants};
+pub use sweep::{Point, Sweep, baselines, seeds};
 pub use task_stream::StreamChoice;
+pub use timeline::{Moment, Part, Phase, Silence, Timetable};
 pub use training::{
     Adam, Constant, Cosine, Expert, OptimizerChoice, Schedule, Sgd, StepDecay, StepSchedule,
     Training,

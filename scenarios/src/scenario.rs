@@ -8,7 +8,9 @@ use crate::{
     models::Model,
     partition::Partition,
     registry::{Chosen, Registry, resolved},
+    sweep,
     task_stream::StreamChoice,
+    timeline::{Moment, Phase},
     training::{Expert, OptimizerChoice, Training},
 };
 use lyceum_core::{
@@ -21,8 +23,9 @@ use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 
 /// The tables of a scenario file.
-pub const TABLES: [&str; 12] = [
+pub const TABLES: [&str; 14] = [
     "run",
+    "sweep",
     "data",
     "model",
     "training",
@@ -33,6 +36,7 @@ pub const TABLES: [&str; 12] = [
     "deadline",
     "strategy",
     "scenario",
+    "timeline",
     "evaluation",
 ];
 
@@ -40,7 +44,7 @@ pub const TABLES: [&str; 12] = [
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
-    /// Name of the run and of its folder: letters, digits, `-`, `_` and `.`.
+    /// Name of the run and of its folder: letters, digits and `-_.=,+`.
     pub name: String,
     /// Root of all randomness; 0 by default.
     #[serde(default)]
@@ -119,6 +123,17 @@ pub struct Evaluation {
     /// In a stream, judge tasks also before any client has begun them; true by default.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub ahead: bool,
+    /// Judge the initial model as well; false by default. Forward transfer needs it.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub before: bool,
+    /// In a stream, judge each client's own model on the task that it is at; false by default. Spatial knowledge
+    /// retention needs it.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub local: bool,
+}
+
+fn is_no(value: &bool) -> bool {
+    !value
 }
 
 fn yes() -> bool {
@@ -139,6 +154,8 @@ impl Default for Evaluation {
             every: each_round(),
             clients_every: None,
             ahead: true,
+            before: false,
+            local: false,
         }
     }
 }
@@ -172,8 +189,12 @@ pub struct Scenario {
     pub strategy: Chosen<dyn AnyStrategy>,
     /// `[scenario]`; absent for plain federated learning.
     pub stream: Option<StreamChoice>,
+    /// `[[timeline]]`.
+    pub timeline: Vec<Moment>,
     /// `[evaluation]`.
     pub evaluation: Evaluation,
+    /// What entries of the timeline, by position, change.
+    pub(crate) phases: Vec<(usize, Phase)>,
     places: Places,
     sources: Sources,
 }
@@ -243,7 +264,25 @@ impl Scenario {
         overrides: &[String],
     ) -> Result<Self, Diagnostic> {
         let texts = Texts::new(name, text, overrides);
-        let document = texts.parse()?;
+        let mut document = texts.parse()?;
+        if let Some(sweep) = document.take("sweep") {
+            let label = "`lyceum run` and `lyceum check` take it; here it has to be left out";
+            let fault = Fault::new(
+                "a sweep is many scenarios, not one",
+                label,
+                Some(sweep.span()),
+            );
+            return Err(Diagnostic::new(vec![fault], &texts.sources));
+        }
+        Self::of(registry, document, &texts.sources)
+    }
+
+    /// Reads and checks a document without a sweep.
+    pub(crate) fn of(
+        registry: &Registry,
+        document: Document<'_>,
+        sources: &Sources,
+    ) -> Result<Self, Diagnostic> {
         let places = document.places();
         let mut reader = Reader {
             document,
@@ -251,7 +290,7 @@ impl Scenario {
             faults: Vec::new(),
             missing: Vec::new(),
         };
-        let scenario = parse(&mut reader, places, &texts.sources);
+        let scenario = parse(&mut reader, places, sources);
         let leftovers = reader.document.leftovers(&TABLES);
         reader.faults.extend(leftovers);
         let missing = reader.missing_fault();
@@ -260,12 +299,14 @@ impl Scenario {
             Some(scenario) if reader.faults.is_empty() => {
                 let faults = scenario.cross_faults(registry);
                 if faults.is_empty() {
+                    let mut scenario = scenario;
+                    scenario.resolve_phases(registry)?;
                     Ok(scenario)
                 } else {
-                    Err(Diagnostic::new(faults, &texts.sources))
+                    Err(Diagnostic::new(faults, sources))
                 }
             }
-            _ => Err(Diagnostic::new(reader.faults, &texts.sources)),
+            _ => Err(Diagnostic::new(reader.faults, sources)),
         }
     }
 
@@ -361,6 +402,10 @@ impl Scenario {
         if let Some(stream) = &self.stream {
             put("scenario", stream.resolved());
         }
+        if !self.timeline.is_empty() {
+            let entries = self.timeline.iter().map(|entry| plain(resolved(entry)));
+            put("timeline", toml::Value::Array(entries.collect()));
+        }
         put("evaluation", plain(resolved(&self.evaluation)));
         table
     }
@@ -380,13 +425,11 @@ impl Scenario {
             faults.push(Fault::new(message, label, self.places.find(path)));
         };
         let name = &self.run.name;
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-            let label = "letters, digits, `-`, `_` and `.`, not starting with a dot";
+        if !sweep::is_label(name) {
             refuse(
                 "run.name",
                 format!("`{name}` cannot name a run's folder"),
-                label.into(),
+                sweep::LABEL.into(),
             );
         }
         let names: std::collections::BTreeSet<_> =
@@ -456,6 +499,9 @@ impl Scenario {
                 message,
                 format!("expected one of {}", names.join(", ")),
             );
+        }
+        for (path, message, label) in self.timeline_faults() {
+            refuse(&path, message, label);
         }
         if let Some(stream) = &self.stream {
             for misfit in stream.misfits(self) {
@@ -541,6 +587,7 @@ fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Opti
         Some(node) => StreamChoice::read(node, registry, &mut reader.faults).map(Some),
         None => Some(None),
     };
+    let timeline = reader.optional("timeline");
     let evaluation = reader.optional("evaluation");
     let (data, data_set, partition) = data.flatten()?;
     Some(Scenario {
@@ -557,6 +604,8 @@ fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Opti
         deadline: deadline?,
         strategy: strategy?,
         stream: stream?,
+        timeline: timeline?,
+        phases: Vec::new(),
         evaluation: evaluation?,
         places,
         sources: sources.clone(),

@@ -4,6 +4,8 @@ use crate::{
     deadline::Deadline,
     registry::Registry,
     scenario::{Availability, Data, Evaluation, Run},
+    sweep,
+    timeline::Moment,
     training::{Expert, Training},
 };
 use lyceum_strategies::ordering::Ordering;
@@ -33,6 +35,7 @@ pub fn schema(registry: &Registry) -> Value {
         "required": ["run", "data", "model", "training", "selection", "strategy"],
         "properties": {
             "run": plain::<Run>(g),
+            "sweep": sweep::schema(),
             "data": data,
             "model": registry.models.schema(g),
             "training": training,
@@ -42,6 +45,7 @@ pub fn schema(registry: &Registry) -> Value {
             "availability": plain::<Availability>(g),
             "deadline": plain::<Deadline>(g),
             "strategy": registry.strategies.schema(g),
+            "timeline": { "type": "array", "items": plain::<Moment>(g) },
             "evaluation": plain::<Evaluation>(g),
         },
     })

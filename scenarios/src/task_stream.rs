@@ -6,6 +6,7 @@ use crate::{
     registry::{Chosen, Registry, resolved},
     scenario::Scenario,
     streams::{Arrival, Ground, HeadChoice, Labels, ScenarioPlugin, StreamError, TaskOrder},
+    timeline::Turn,
 };
 use lyceum_core::{
     AnyMethod, Lens, Network, Optimizer, Purpose, Samples, TaskStream, shuffle, units::Misfit,
@@ -205,7 +206,10 @@ impl StreamChoice {
         if let Some(head) = self.head {
             rules.head = head.head();
         }
-        Ok(TaskStream::new(tasks, calendar, reference, rules, seed))
+        let turns = scenario.turns(&reference)?;
+        let stream = TaskStream::new(tasks, calendar, reference, rules, seed);
+        let turn = |stream: TaskStream, turn: &Turn| stream.retimed(|visits| turn.applied(visits));
+        Ok(turns.iter().fold(stream, turn))
     }
 }
 

@@ -85,7 +85,8 @@ pub(crate) fn prepare(
         prepared.federation.clone(),
         prepared.expert.as_ref().map(|e| &*e.scores),
     )
-    .in_stream(prepared.stream.clone());
+    .in_stream(prepared.stream.clone())
+    .in_phases(prepared.timetable.phases.clone());
     Ok((prepared, Arc::new(node)))
 }
 

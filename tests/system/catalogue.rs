@@ -1,6 +1,6 @@
 //! Promise: every scenario of the catalogue can be read, and says what it shows.
 
-use lyceum_scenarios::Scenario;
+use lyceum_scenarios::{Scenario, Sweep};
 use std::{fs, path::PathBuf};
 
 /// The files of the catalogue.
@@ -30,12 +30,9 @@ fn every_catalogue_file_is_a_valid_scenario_with_a_comment() {
             path.display()
         );
         let name = path.display().to_string();
-        let scenario = Scenario::read(&lyceum::registry(), &name, &text, &[])
+        let sweep = Sweep::read(&lyceum::registry(), &name, &text, &[], None)
             .unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(
-            scenario.run.name,
-            path.file_stem().unwrap().to_string_lossy()
-        );
+        assert_eq!(sweep.name, path.file_stem().unwrap().to_string_lossy());
         seen += 1;
     }
     assert!(seen >= 9, "{seen}");

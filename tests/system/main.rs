@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod catalogue;
+mod continual_metrics;
 mod determinism;
 mod divergence;
 mod engines;
@@ -16,3 +17,5 @@ mod output;
 mod real_client;
 mod resume;
 mod security;
+mod streams;
+mod sweep;

@@ -467,6 +467,7 @@ fn client_report(report: &ClientReport) {
         bytes_down,
         bytes_up,
         task,
+        local_accuracy,
     } = report;
     match outcome {
         Outcome::Refused(reason) => fine(reason),
@@ -481,7 +482,7 @@ fn client_report(report: &ClientReport) {
     fine(steps);
     fine(bytes_down);
     fine(bytes_up);
-    let _: &Option<TaskId> = task;
+    let _: (&Option<TaskId>, &Option<f64>) = (task, local_accuracy);
 }
 
 #[test]

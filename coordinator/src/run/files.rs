@@ -11,7 +11,7 @@ use crate::{
     conductor::Archive,
     quic::{Durable, Syncing},
 };
-use lyceum_core::{ClientId, Event, Params, Probe, Round};
+use lyceum_core::{ClientId, Event, Params, Probe, Round, Task, TaskInfo};
 use lyceum_metrics::{
     Conditions, EVENTS, EventLog, Status, Summary, SummaryBuilder, cpu_seconds, peak_rss_mib,
     write_tables,
@@ -153,6 +153,17 @@ impl<'a> RunFiles<'a> {
             return (self.observe)(&started);
         }
         self.record(started);
+        if let Some(stream) = self.prepared.stream.clone() {
+            let info = |task: &Task| TaskInfo {
+                name: task.name.clone(),
+                classes: task.classes.to_vec(),
+                probe: task.probe.len() as u64,
+            };
+            self.record(Event::StreamStarted {
+                tasks: stream.tasks().iter().map(info).collect(),
+                order: stream.reference().to_vec(),
+            });
+        }
         if let Some(expert) = &self.prepared.expert {
             let losses = &expert.scores.losses;
             let samples = losses.len() as u64;

@@ -4,12 +4,12 @@ use super::{
     RunError, Storage, checkpoint,
     model_file::{from_safetensors, to_safetensors},
 };
-use crate::{Closing, Plan, RoundMachine};
+use crate::{Closing, Plan, RoundMachine, SelectionPhase};
 use lyceum_core::{
     Assignment, ClientId, DataRef, ExpertScores, Federation, Fingerprint, Job, Layout, Network,
     Params, Payload, Probe, Role, Roster, Round, TaskStream, Ticket, UnitId, Upload, Work,
 };
-use lyceum_scenarios::{Deadline, Loaded, Scenario};
+use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -38,6 +38,8 @@ pub struct Prepared {
     pub federation: Arc<dyn Federation>,
     /// What clients see when, where there is a stream of tasks.
     pub stream: Option<Arc<TaskStream>>,
+    /// Who is there when, and what changes when.
+    pub timetable: Timetable,
     /// What the expert's training found, if there was any.
     pub expert: Option<Expert>,
     /// The model's parameters before the first round.
@@ -152,6 +154,7 @@ impl Groundwork {
     pub fn finish(self, scenario: &Scenario, expert: Option<Expert>) -> Result<Prepared, RunError> {
         let data = self.loaded.digest();
         let stream = self.loaded.stream(scenario)?;
+        let timetable = scenario.timetable(stream.as_deref())?;
         let losses = expert.as_ref().map(|e| e.scores.losses.as_slice());
         let federation = self.loaded.federate(scenario, losses)?;
         let clients = scenario.clients();
@@ -174,6 +177,7 @@ impl Groundwork {
             network: self.network,
             federation,
             stream,
+            timetable,
             expert,
             initial: self.initial,
         })
@@ -196,8 +200,11 @@ impl Prepared {
             lanes: scenario.strategy.plugin.client_half().lanes(),
             alone_from: ClientId(scenario.data.clients.get() as u64),
             closing: closing(scenario),
+            attendance: self.timetable.attendance.clone(),
+            phases: selection_phases(&self.timetable.phases),
             stream: self.stream.clone(),
             judges_ahead: scenario.evaluation.ahead,
+            judges_before: scenario.evaluation.before,
         };
         let roster: Arc<dyn Roster> = self.federation.clone();
         let strategy = scenario.strategy.plugin.clone().start(&self.initial);
@@ -233,6 +240,20 @@ impl Prepared {
         let bytes = to_safetensors(&storage.path(EXPERT), &layout, &values.into())?;
         checkpoint::replace(storage, EXPERT, &bytes)
     }
+}
+
+/// How cohorts are found in later phases; a selection that stays the same goes on as it is.
+fn selection_phases(phases: &[Phase]) -> Vec<SelectionPhase> {
+    let changed = |pair: &[Phase]| {
+        let (before, after) = (&pair[0].selection, &pair[1].selection);
+        (before.name, &before.resolved) != (after.name, &after.resolved)
+    };
+    let phase = |pair: &[Phase]| SelectionPhase {
+        from: pair[1].from,
+        selector: changed(pair).then(|| pair[1].selection.plugin.clone()),
+        dropout: pair[1].dropout,
+    };
+    phases.windows(2).map(phase).collect()
 }
 
 /// When a round closes without everybody, in microseconds.

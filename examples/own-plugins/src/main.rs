@@ -1,9 +1,11 @@
-//! The `lyceum` command with a model, a data set and a strategy of our own.
+//! The `lyceum` command with a model, a data set, a strategy, a stream of tasks and a continual method of our own.
 //!
 //! `cargo run --release -p own-plugins -- run examples/own-plugins/spirals.toml`
 
 mod bottleneck;
 mod capped_step;
+mod rings;
+mod slow_copy;
 mod spirals;
 
 use std::process::ExitCode;
@@ -17,5 +19,7 @@ fn main() -> ExitCode {
         "capped_step",
         "FedAvg whose step has a largest length",
     );
+    registry.stream::<rings::Rings>("rings", "tasks from the inside to the outside");
+    registry.method::<slow_copy::SlowCopy>("slow_copy", "mixes in a slowly moving copy");
     lyceum::main_with(registry)
 }

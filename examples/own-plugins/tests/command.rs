@@ -13,27 +13,35 @@ fn command(args: &[&str]) -> Output {
 fn own_plugins_are_listed_and_have_a_schema() {
     let list = String::from_utf8_lossy(&command(&["list"]).stdout).into_owned();
     let schema = String::from_utf8_lossy(&command(&["schema"]).stdout).into_owned();
-    for name in ["spirals", "bottleneck", "capped_step"] {
+    for name in ["spirals", "bottleneck", "capped_step", "rings", "slow_copy"] {
         assert!(list.contains(name) && schema.contains(name), "{name}");
     }
 }
 
 #[test]
 fn own_plugins_run_and_learn() {
+    assert!(accuracy("spirals.toml") > 60.0);
+}
+
+#[test]
+fn an_own_stream_and_method_run_and_learn() {
+    assert!(accuracy("spirals-in-rings.toml") > 50.0);
+}
+
+/// Final accuracy in percent of a scenario in this crate's folder.
+fn accuracy(name: &str) -> f64 {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("run");
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/spirals.toml");
-    let result = command(&["run", file, "--out", &out.to_string_lossy(), "--quiet"]);
+    let file = format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
+    let result = command(&["run", &file, "--out", &out.to_string_lossy(), "--quiet"]);
     let text = String::from_utf8_lossy(&result.stdout);
     assert!(
         result.status.success(),
         "{}",
         String::from_utf8_lossy(&result.stderr)
     );
-    let accuracy: f64 = text
-        .split_whitespace()
+    text.split_whitespace()
         .nth(1)
         .and_then(|v| v.parse().ok())
-        .expect("an accuracy");
-    assert!(accuracy > 60.0, "{text}");
+        .expect("an accuracy")
 }

@@ -1,0 +1,52 @@
+//! `lyceum metrics`: measures of continual learning from what was recorded.
+
+mod lifetime;
+mod matrix;
+mod options;
+mod recorded;
+mod table;
+
+pub(crate) use options::Options;
+
+use crate::failure::Failure;
+use crate::output::line;
+use lyceum_metrics::{continual::TaskValues, l2log, read_matrices};
+use lyceum_scenarios::Registry;
+use options::Format;
+use serde::Serialize;
+use table::Table;
+
+/// Reads what was recorded and prints its measures.
+pub(crate) fn metrics(registry: &Registry, options: &Options) -> Result<(), Failure> {
+    let path = options.file.as_path();
+    if path.join(l2log::LOGGER_INFO).is_file() {
+        options.refuse_those_of_matrices()?;
+        return lifetime::print(options);
+    }
+    options.refuse_those_of_lifetimes()?;
+    if path.is_dir() {
+        return recorded::print(registry, options);
+    }
+    options.refuse_those_of_runs()?;
+    let setups = read_matrices(path).map_err(Failure::input)?;
+    let known = vec![TaskValues::default(); setups.len()];
+    matrix::print(options, &setups, known)
+}
+
+/// Prints in the form that was asked for: `json` if it is JSON, otherwise the table below its title.
+fn show(
+    options: &Options,
+    title: &str,
+    table: &Table,
+    json: &impl Serialize,
+) -> Result<(), Failure> {
+    match options.format() {
+        Format::Json => {
+            let text = serde_json::to_string_pretty(json).map_err(Failure::other)?;
+            line(format_args!("{text}"));
+        }
+        Format::Markdown => line(format_args!("{}", table.to_markdown().trim_end())),
+        Format::Text => line(format_args!("{title}\n\n{}", table.to_string().trim_end())),
+    }
+    Ok(())
+}

@@ -1,0 +1,331 @@
+//! `lyceum run` on a file with `[sweep]`, or with `--seeds`: many runs, side by side where threads and memory allow.
+
+use crate::{
+    arguments::Run,
+    check::feasible,
+    failure::Failure,
+    folder,
+    output::line,
+    progress::SweepProgress,
+    queue::{Outcome, Queue},
+    run::{checkpoint_every, execute, report, resume_command},
+    settings::ProcessSettings,
+};
+use lyceum_core::Event;
+use lyceum_metrics::{Labelled, Status, Summary, compare, write_runs};
+use lyceum_scenarios::{Point, Registry, Scenario, Sweep, baselines};
+use lyceum_simulation::Settings;
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+/// Stack of a thread that drives a run, as large as that of a process's first thread.
+const STACK: usize = 8 << 20;
+
+/// Runs every point with every seed, and prints and writes the table over them.
+pub(crate) fn run(
+    registry: &Registry,
+    arguments: &Run,
+    process: &ProcessSettings,
+    sweep: &Sweep,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), Failure> {
+    let folders = process.folders(&arguments.data, &arguments.file);
+    let planned = plan(arguments, process, sweep)?;
+    for point in &sweep.points {
+        point.scenario(sweep.seeds[0]).without_real_clients()?;
+    }
+    if arguments.resume {
+        let mut runs = planned.runs.iter();
+        runs.try_for_each(|run| same_scenario(registry, run))?;
+    }
+    feasible(registry, sweep, &folders)?;
+    let rounds = planned.runs.iter().map(|run| run.rounds()).sum();
+    let progress = SweepProgress::new(arguments.quiet, planned.runs.len(), rounds);
+    let (jobs, threads) = shares(arguments, process, planned.runs.len())?;
+    let crew = Crew {
+        registry,
+        process,
+        nodes: arguments.nodes,
+        settings: Settings {
+            threads,
+            out: PathBuf::new(),
+            folders,
+            resume: arguments.resume,
+            checkpoint_every: checkpoint_every(arguments, process)?,
+            started: Instant::now(),
+        },
+        runs: &planned.runs,
+        queue: Queue::new(planned.runs.len()),
+        progress: Mutex::new(progress),
+        stop,
+    };
+    let outcomes = crew.work(jobs)?;
+    let (labelled, left) = settle(&planned.runs, outcomes);
+    if left > 0 {
+        return Err(paused(arguments, &planned, left));
+    }
+    tell(sweep, &planned, &labelled)
+}
+
+/// What is run where.
+struct Planned<'s> {
+    /// The sweep's folder; runs over seeds alone have none.
+    folder: Option<PathBuf>,
+    runs: Vec<PlannedRun<'s>>,
+}
+
+struct PlannedRun<'s> {
+    point: &'s Point,
+    seed: u64,
+    out: PathBuf,
+}
+
+impl PlannedRun<'_> {
+    fn name(&self) -> String {
+        format!("{}-seed{}", self.point.label, self.seed)
+    }
+
+    fn rounds(&self) -> u64 {
+        self.point.scenario(self.seed).run.rounds.get() as u64
+    }
+}
+
+fn plan<'s>(
+    arguments: &Run,
+    process: &ProcessSettings,
+    sweep: &'s Sweep,
+) -> Result<Planned<'s>, Failure> {
+    let runs = process.runs.clone().unwrap_or_else(|| "runs".into());
+    let (out, resume) = (arguments.out.as_deref(), arguments.resume);
+    let folder = match sweep.has_table {
+        true => Some(folder::choose_for_sweep(out, &runs, &sweep.name, resume)?),
+        false => None,
+    };
+    let mut planned = Vec::new();
+    for point in &sweep.points {
+        for &seed in &sweep.seeds {
+            let mut run = PlannedRun {
+                point,
+                seed,
+                out: PathBuf::new(),
+            };
+            let name = run.name();
+            run.out = match &folder {
+                Some(folder) => folder.join(name),
+                None => {
+                    let wanted = out.map(|out| out.join(&name));
+                    folder::choose(wanted.as_deref(), &runs, &name, resume)?
+                }
+            };
+            planned.push(run);
+        }
+    }
+    Ok(Planned {
+        folder,
+        runs: planned,
+    })
+}
+
+/// Refuses a folder in which another scenario was run.
+fn same_scenario(registry: &Registry, run: &PlannedRun<'_>) -> Result<(), Failure> {
+    let path = run.out.join("scenario.toml");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Failure::input(format!("{}: {e}", path.display()))),
+    };
+    let there = Scenario::read(registry, &path.display().to_string(), &text, &[]);
+    match there {
+        Ok(there) if there.digest() == run.point.scenario(run.seed).digest() => Ok(()),
+        _ => Err(Failure::input(format!(
+            "{} holds a run of another scenario: go on with the file and overrides that it began with, or choose another --out",
+            run.out.display()
+        ))),
+    }
+}
+
+/// Runs at a time, and threads of each.
+fn shares(
+    arguments: &Run,
+    process: &ProcessSettings,
+    runs: usize,
+) -> Result<(usize, usize), Failure> {
+    let threads = process.threads(arguments.threads)?;
+    // Nodes are processes of their own, whose memory nobody here can foresee.
+    let wanted = match arguments.nodes {
+        Some(_) => 1,
+        None => arguments.jobs.map_or(threads, usize::from),
+    };
+    let jobs = wanted.min(runs).max(1);
+    Ok((jobs, (threads / jobs).max(1)))
+}
+
+/// Everything that the threads share which drive the runs.
+struct Crew<'a> {
+    registry: &'a Registry,
+    process: &'a ProcessSettings,
+    nodes: Option<u16>,
+    /// Of every run but for its folder.
+    settings: Settings,
+    runs: &'a [PlannedRun<'a>],
+    queue: Queue,
+    progress: Mutex<SweepProgress>,
+    stop: &'a Arc<AtomicBool>,
+}
+
+impl Crew<'_> {
+    /// Runs everything, or what can be run before it is stopped.
+    fn work(self, jobs: usize) -> Result<Vec<Outcome>, Failure> {
+        thread::scope(|scope| {
+            for _ in 0..jobs {
+                let drive = || self.drive();
+                thread::Builder::new()
+                    .stack_size(STACK)
+                    .spawn_scoped(scope, drive)
+                    .map_err(|e| {
+                        self.stop.store(true, Ordering::Relaxed);
+                        Failure::other(format!("no thread for a run: {e}"))
+                    })?;
+            }
+            Ok::<(), Failure>(())
+        })?;
+        self.shown(SweepProgress::end);
+        Ok(self.queue.outcomes())
+    }
+
+    fn drive(&self) {
+        let held = |sentence: String| self.shown(|progress| progress.say(&sentence));
+        while let Some(index) = self.queue.next(self.stop, &held) {
+            let result = catch_unwind(AssertUnwindSafe(|| self.one(index)));
+            let outcome = match result {
+                Ok(Ok(summary)) => Outcome::Over(Box::new(summary)),
+                Ok(Err(failure)) => Outcome::Failed(failure.sentence()),
+                Err(_) => Outcome::Failed("it panicked".into()),
+            };
+            self.shown(|progress| {
+                let name = self.runs[index].name();
+                progress.over(index, self.runs[index].rounds(), &name, &said(&outcome));
+            });
+            self.queue.settle(index, outcome);
+        }
+    }
+
+    fn one(&self, index: usize) -> Result<Summary, Failure> {
+        let run = &self.runs[index];
+        let scenario = run.point.scenario(run.seed);
+        let settings = Settings {
+            out: run.out.clone(),
+            started: Instant::now(),
+            ..self.settings.clone()
+        };
+        let mut observe = |event: &Event| {
+            if let Event::Timing { round, .. } = event {
+                self.queue.grown(index);
+                self.shown(|progress| progress.round(index, round.0 + 1));
+            }
+        };
+        execute(
+            self.registry,
+            self.process,
+            self.nodes,
+            (&scenario, &settings),
+            self.stop,
+            &mut observe,
+        )
+    }
+
+    fn shown(&self, change: impl FnOnce(&mut SweepProgress)) {
+        change(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn said(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Over(summary) if summary.status == Status::Paused => "paused".into(),
+        Outcome::Over(summary) => {
+            let accuracy = summary.final_accuracy;
+            accuracy.map_or_else(|| "done".into(), |a| format!("accuracy {:.2} %", 100.0 * a))
+        }
+        Outcome::Failed(reason) => format!("failed: {reason}"),
+        Outcome::Waiting => "not begun".into(),
+    }
+}
+
+/// The runs for the table, and how many are left to be run.
+fn settle(runs: &[PlannedRun<'_>], outcomes: Vec<Outcome>) -> (Vec<Labelled>, usize) {
+    let mut labelled = Vec::new();
+    for (run, outcome) in runs.iter().zip(outcomes) {
+        let outcome = match outcome {
+            Outcome::Over(summary) if summary.status == Status::Paused => continue,
+            Outcome::Waiting => continue,
+            Outcome::Over(summary) => Ok(*summary),
+            Outcome::Failed(reason) => Err(reason),
+        };
+        labelled.push(Labelled {
+            label: run.point.label.clone(),
+            seed: run.seed,
+            settings: run.point.settings.clone(),
+            outcome,
+        });
+    }
+    let left = runs.len() - labelled.len();
+    (labelled, left)
+}
+
+/// Says how to go on.
+fn paused(arguments: &Run, planned: &Planned<'_>, left: usize) -> Failure {
+    let all = planned.runs.len();
+    line(format_args!(
+        "paused    {} of {all} runs are over",
+        all - left
+    ));
+    let out = planned.folder.as_deref().or(arguments.out.as_deref());
+    line(format_args!(
+        "resume    {}",
+        resume_command(std::env::args(), out)
+    ));
+    Failure::Other(String::new())
+}
+
+/// Prints and writes what came out.
+fn tell(sweep: &Sweep, planned: &Planned<'_>, runs: &[Labelled]) -> Result<(), Failure> {
+    let labels: Vec<&str> = sweep.points.iter().map(|p| p.label.as_str()).collect();
+    let comparison = compare(runs, &baselines(&labels, sweep.baseline.as_deref()));
+    match &planned.folder {
+        Some(folder) => {
+            comparison.write(folder, "sweep").map_err(Failure::other)?;
+            write_runs(folder, "runs", runs).map_err(Failure::other)?;
+        }
+        None => each(planned, runs),
+    }
+    line(format_args!("{comparison}"));
+    if let Some(folder) = &planned.folder {
+        line(format_args!("folder    {}", folder.display()));
+    }
+    let failed = runs.iter().filter(|run| run.outcome.is_err()).count();
+    match failed {
+        0 => Ok(()),
+        _ => Err(Failure::other(format!(
+            "{failed} of {} runs failed",
+            runs.len()
+        ))),
+    }
+}
+
+/// Reports every run by itself.
+fn each(planned: &Planned<'_>, runs: &[Labelled]) {
+    for (planned, run) in planned.runs.iter().zip(runs) {
+        if let Ok(summary) = &run.outcome {
+            report(summary, &planned.out);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! `[sweep]`: many runs in one file, as a grid over keys, as named points, or both, each over several seeds.
+//!
+//! A point is the file without its `[sweep]` table, with the point's values laid over it exactly as `--set` lays
+//! them. So its runs have the fingerprints of single runs, and a fault in a value is shown where the value stands in
+//! the table.
+
+mod label;
+mod plan;
+mod setting;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    diagnostic::{Diagnostic, Fault},
+    document::{Document, Texts},
+    registry::Registry,
+    scenario::Scenario,
+};
+use plan::{Draft, Plan, too_many};
+use serde_json::json;
+use setting::Setting;
+use std::{collections::BTreeSet, ops::Range};
+
+pub use label::baselines;
+pub(crate) use label::{LABEL, is_label};
+
+/// Runs of one sweep at most.
+const MOST_RUNS: usize = 10_000;
+
+/// A scenario file with all of its runs, checked.
+pub struct Sweep {
+    /// `run.name` of the file.
+    pub name: String,
+    /// Whether the file has a `[sweep]` table; without one there is a single point.
+    pub has_table: bool,
+    /// The seeds of each point.
+    pub seeds: Vec<u64>,
+    /// The points, the grid's first, its last key fastest.
+    pub points: Vec<Point>,
+    /// What the points are compared with: `sweep.baseline`.
+    pub baseline: Option<String>,
+}
+
+/// A point of a sweep.
+pub struct Point {
+    /// What it is called; the name of its runs.
+    pub label: String,
+    /// The keys that it sets, with their values as short texts.
+    pub settings: Vec<(String, String)>,
+    /// With the seed of the file.
+    scenario: Scenario,
+}
+
+impl Point {
+    /// The run of this point from one seed.
+    pub fn scenario(&self, seed: u64) -> Scenario {
+        let mut scenario = self.scenario.clone();
+        scenario.run.seed = seed;
+        scenario
+    }
+}
+
+impl Sweep {
+    /// Reads a file and checks every point. `overrides` have the form `path.to.key=value`; `seeds` stand in for those
+    /// of the file.
+    pub fn read(
+        registry: &Registry,
+        name: &str,
+        text: &str,
+        overrides: &[String],
+        seeds: Option<Vec<u64>>,
+    ) -> Result<Self, Diagnostic> {
+        let texts = Texts::new(name, text, overrides);
+        let mut document = texts.parse()?;
+        let Some(table) = document.take("sweep") else {
+            let scenario = Scenario::of(registry, document, &texts.sources)?;
+            return Ok(Self::without_table(scenario, seeds));
+        };
+        let refuse = |faults| Diagnostic::new(faults, &texts.sources);
+        let span = table.span();
+        let plan = Plan::read(table).map_err(refuse)?;
+        let faults = plan.overridden(&document, texts.file_len());
+        if !faults.is_empty() {
+            return Err(refuse(faults));
+        }
+        let drafts = plan.drafts(&span).map_err(refuse)?;
+        let points = points(registry, &document, &texts, drafts)?;
+        let own = points[0].scenario.run.seed;
+        let sweep = Self {
+            name: plan.name(&document),
+            has_table: true,
+            seeds: seeds.or(plan.seeds).unwrap_or_else(|| vec![own]),
+            points,
+            baseline: plan.baseline.as_ref().map(|(label, _)| label.clone()),
+        };
+        let fault = sweep.fault(&span, plan.baseline.map(|(_, span)| span));
+        fault.map_or(Ok(sweep), |fault| Err(refuse(vec![fault])))
+    }
+
+    fn without_table(scenario: Scenario, seeds: Option<Vec<u64>>) -> Self {
+        let name = scenario.run.name.clone();
+        Self {
+            name: name.clone(),
+            has_table: false,
+            seeds: seeds.unwrap_or_else(|| vec![scenario.run.seed]),
+            points: vec![Point {
+                label: name,
+                settings: Vec::new(),
+                scenario,
+            }],
+            baseline: None,
+        }
+    }
+
+    /// What is wrong with the sweep as a whole.
+    fn fault(&self, table: &Range<usize>, baseline: Option<Range<usize>>) -> Option<Fault> {
+        let runs = self.points.len().saturating_mul(self.seeds.len());
+        if runs > MOST_RUNS {
+            return Some(too_many(runs, table));
+        }
+        let labels: Vec<&str> = self.points.iter().map(|p| p.label.as_str()).collect();
+        let wanted = self.baseline.as_deref();
+        if labels.len() > 1 && baselines(&labels, wanted).is_empty() {
+            let some = labels.iter().take(5).copied().collect::<Vec<_>>();
+            let message = format!("no point is called `{}`", wanted.unwrap_or_default());
+            let label = format!("expected a label, or parts of one: {}", some.join(" "));
+            return Some(Fault::new(message, label, baseline));
+        }
+        None
+    }
+}
+
+/// The points of all drafts; the faults of all are reported at once, each once.
+fn points<'t>(
+    registry: &Registry,
+    document: &Document<'t>,
+    texts: &Texts,
+    drafts: Vec<Draft<'t>>,
+) -> Result<Vec<Point>, Diagnostic> {
+    let (mut points, mut faults) = (Vec::new(), Vec::<Fault>::new());
+    for draft in drafts {
+        let layers = draft.settings.iter().map(Setting::tree);
+        match Scenario::of(registry, document.with(layers), &texts.sources) {
+            Ok(mut scenario) => {
+                if !draft.label.is_empty() {
+                    scenario.run.name.clone_from(&draft.label);
+                }
+                points.push(Point {
+                    label: scenario.run.name.clone(),
+                    settings: draft.settings.iter().map(Setting::shown).collect(),
+                    scenario,
+                });
+            }
+            Err(diagnostic) => {
+                for fault in diagnostic.faults() {
+                    if !faults.contains(fault) {
+                        faults.push(fault.clone());
+                    }
+                }
+            }
+        }
+    }
+    match faults.is_empty() {
+        true => Ok(points),
+        false => Err(Diagnostic::new(faults, &texts.sources)),
+    }
+}
+
+/// Reads seeds: `0..5` is 0, 1, 2, 3, 4; `1,7,42` is a list. `None` if they are neither, none, too many, or not distinct.
+pub fn seeds(text: &str) -> Option<Vec<u64>> {
+    // What a scenario file can hold.
+    let number = |t: &str| {
+        let seed = t.trim().parse::<u64>().ok()?;
+        i64::try_from(seed).is_ok().then_some(seed)
+    };
+    let seeds: Vec<u64> = match text.split_once("..") {
+        Some((from, to)) => {
+            let range = number(from)?..number(to)?;
+            range.take(MOST_RUNS + 1).collect()
+        }
+        None => text.split(',').map(number).collect::<Option<_>>()?,
+    };
+    distinct(&seeds).then_some(seeds)
+}
+
+fn distinct(seeds: &[u64]) -> bool {
+    let set: BTreeSet<_> = seeds.iter().collect();
+    !seeds.is_empty() && seeds.len() <= MOST_RUNS && set.len() == seeds.len()
+}
+
+/// JSON Schema of the table.
+pub(crate) fn schema() -> serde_json::Value {
+    json!({
+        "type": "object",
+        "description": "Many runs in one file: every point with every seed.",
+        "additionalProperties": false,
+        "properties": {
+            "seeds": {
+                "description": "Seeds of each point: a list, or a range such as \"0..5\"; run.seed by default.",
+                "oneOf": [
+                    { "type": "array", "items": { "type": "integer", "minimum": 0 }, "minItems": 1 },
+                    { "type": "string" },
+                ],
+            },
+            "baseline": {
+                "type": "string",
+                "description": "What the points are compared with: a label, or parts of labels such as \"strategy=fed_avg\"; the first point by default.",
+            },
+            "over": {
+                "type": "object",
+                "description": "Dotted keys with lists of values; the points are all combinations.",
+                "additionalProperties": { "type": ["array", "object"] },
+            },
+            "point": {
+                "type": "array",
+                "description": "Points by name, beside those of `over`.",
+                "items": {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["label"],
+                    "properties": {
+                        "label": { "type": "string", "description": "Name of the point and of its runs." },
+                        "set": { "type": "object", "description": "Dotted keys with the point's values." },
+                    },
+                },
+            },
+        },
+    })
+}

@@ -1,0 +1,422 @@
+//! `[[timeline]]`: what happens to a run at given rounds or tasks.
+
+use crate::{
+    diagnostic::Diagnostic,
+    document::CHOICES,
+    registry::{Chosen, Registry},
+    scenario::Scenario,
+    training::Training,
+};
+use lyceum_core::{
+    Absence, AnySelector, Attendance, ClientId, Purpose, Round, TaskStream, Ticket, Visit, Who,
+    sample_distinct,
+    units::{Count, Fraction},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One entry of `[[timeline]]`: a time, and what happens then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Moment {
+    /// Round before which it happens, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<u64>,
+    /// Instead of a round: the task of the common order, from 0, with which it happens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<u64>,
+    /// Clients that leave for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_clients: Option<Part>,
+    /// Clients that come: the last ones of `data.clients` are not there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add_clients: Option<Count>,
+    /// Clients that are selected and do not answer, for a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Silence>,
+    /// The next task comes now, whenever it was to come, to everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_task: Option<bool>,
+    /// The stream stands still for so many rounds: no task comes, nothing drifts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_stream: Option<Count>,
+    /// Keys of `training`, `selection` or `availability` that change, dotted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, serde_json::Value>>")]
+    pub set: Option<toml::Table>,
+}
+
+/// Some of the clients; exactly one of both.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Each client with this probability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Fraction>,
+    /// So many, drawn from the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<Count>,
+}
+
+/// Clients that do not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Silence {
+    /// Each client with this probability.
+    pub share: Fraction,
+    /// For so many rounds.
+    pub rounds: Count,
+}
+
+/// What a run goes by from a round on.
+#[derive(Clone)]
+pub struct Phase {
+    /// First round.
+    pub from: Round,
+    /// How parameters follow their gradients.
+    pub training: Training,
+    /// Who takes part.
+    pub selection: Chosen<dyn AnySelector>,
+    /// Share of the selected clients that never answer.
+    pub dropout: f64,
+}
+
+/// What the timeline does to the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The next task comes at this round.
+    Next(Round),
+    /// From this round on everything is late by so many rounds.
+    Hold(Round, u64),
+}
+
+/// Sets the draws of a timeline apart from those of arrivals.
+const TICKETS: u64 = 3 << 32;
+
+impl Moment {
+    fn turns(&self, from: Round) -> impl Iterator<Item = Turn> {
+        let next = self.new_task.filter(|now| *now).map(|_| Turn::Next(from));
+        let hold = self.hold_stream.map(|n| Turn::Hold(from, n.get() as u64));
+        next.into_iter().chain(hold)
+    }
+
+    fn is_empty(&self) -> bool {
+        let times = Self {
+            round: self.round,
+            task: self.task,
+            ..NOTHING
+        };
+        *self == times
+    }
+}
+
+const NOTHING: Moment = Moment {
+    round: None,
+    task: None,
+    drop_clients: None,
+    add_clients: None,
+    silence: None,
+    new_task: None,
+    hold_stream: None,
+    set: None,
+};
+
+/// What a timeline comes to, once its times are known.
+#[derive(Clone)]
+pub struct Timetable {
+    /// Who is there when.
+    pub attendance: Attendance,
+    /// What the run goes by from which round on, beginning with round 0.
+    pub phases: Vec<Phase>,
+}
+
+impl Scenario {
+    /// When the entries of the timeline come. `reference` is the common order of the stream before the timeline
+    /// touches it.
+    pub(crate) fn times(&self, reference: Option<&[Visit]>) -> Result<Vec<Round>, Diagnostic> {
+        let mut times = Vec::new();
+        for moment in &self.timeline {
+            let time = match (moment.round, moment.task, reference) {
+                (Some(round), _, _) => Some(round),
+                (None, Some(task), Some(visits)) => visits.get(task as usize).map(|v| v.begins),
+                _ => None,
+            };
+            let Some(time) = time else {
+                let message = format!("the stream has no task {}", moment.task.unwrap_or(0));
+                return Err(self.fault("timeline", message, "a task of the stream, from 0"));
+            };
+            if times.last().is_some_and(|last: &Round| last.0 > time) {
+                let message = format!("round {time} comes behind a later one");
+                return Err(self.fault("timeline", message, "entries in the order of time"));
+            }
+            times.push(Round(time));
+        }
+        Ok(times)
+    }
+
+    /// What the timeline comes to.
+    pub fn timetable(&self, stream: Option<&TaskStream>) -> Result<Timetable, Diagnostic> {
+        let times = self.times(stream.map(|s| s.planned()))?;
+        let mut phases = vec![self.phase(Round(0))];
+        for (index, phase) in &self.phases {
+            let from = times[*index];
+            phases.push(Phase {
+                from,
+                ..phase.clone()
+            });
+        }
+        Ok(Timetable {
+            attendance: self.attendance(&times),
+            phases,
+        })
+    }
+
+    /// What is wrong with the timeline: key, message, what would be right.
+    pub(crate) fn timeline_faults(&self) -> Vec<(String, String, String)> {
+        let mut faults = Vec::new();
+        let mut added = 0;
+        for moment in &self.timeline {
+            let mut refuse = |message: &str, label: &str| {
+                faults.push(("timeline".into(), message.into(), label.into()));
+            };
+            if moment.round.is_some() == moment.task.is_some() {
+                refuse(
+                    "an entry without a time",
+                    "either `round = 20` or `task = 2`",
+                );
+            }
+            if moment.task.is_some() && self.stream.is_none() {
+                refuse(
+                    "a task without a stream",
+                    "`round`, or a table `[scenario.*]`",
+                );
+            }
+            if moment.is_empty() {
+                refuse(
+                    "an entry in which nothing happens",
+                    "such as `drop_clients = { share = 0.3 }`",
+                );
+            }
+            if moment
+                .drop_clients
+                .is_some_and(|p| p.share.is_some() == p.count.is_some())
+            {
+                refuse(
+                    "clients that leave are a share or a number",
+                    "one of `share` and `count`",
+                );
+            }
+            if moment.turns(Round(0)).next().is_some() && self.stream.is_none() {
+                refuse("there is no stream to turn", "a table `[scenario.*]`");
+            }
+            added += moment.add_clients.map_or(0, |n| n.get());
+        }
+        if added >= self.data.clients.get() && added > 0 {
+            let label = format!(
+                "fewer than data.clients = {} in all",
+                self.data.clients.get()
+            );
+            faults.push(("timeline".into(), "nobody is there at first".into(), label));
+        }
+        faults
+    }
+
+    fn attendance(&self, times: &[Round]) -> Attendance {
+        let clients = self.data.clients.get() as u64;
+        let mut attendance = Attendance::default();
+        let moments = || times.iter().copied().zip(&self.timeline);
+        let more = moments().filter_map(|(_, m)| m.add_clients);
+        let mut waiting: u64 = more.map(|n| n.get() as u64).sum();
+        for (index, (from, moment)) in (0..).zip(moments()) {
+            let ticket = Ticket(TICKETS | index);
+            if let Some(more) = moment.add_clients {
+                attendance.joins.push((ClientId(clients - waiting), from));
+                waiting -= more.get() as u64;
+            }
+            if let Some(part) = moment.drop_clients {
+                attendance.absences.push(Absence {
+                    from,
+                    to: None,
+                    who: self.some(part, ticket),
+                    silent: false,
+                });
+            }
+            if let Some(silence) = moment.silence {
+                let share = Part {
+                    share: Some(silence.share),
+                    count: None,
+                };
+                attendance.absences.push(Absence {
+                    from,
+                    to: Some(Round(from.0.saturating_add(silence.rounds.get() as u64))),
+                    who: self.some(share, ticket),
+                    silent: true,
+                });
+            }
+        }
+        attendance
+    }
+
+    fn some(&self, part: Part, ticket: Ticket) -> Who {
+        let seed = self.seed();
+        match (part.share, part.count) {
+            (Some(share), _) => Who::Share {
+                share: share.get(),
+                seed,
+                ticket,
+            },
+            (None, count) => {
+                let mut rng = seed.stream(Purpose::ARRIVAL, ticket, None);
+                let clients = self.data.clients.get() as u64;
+                let amount = count.map_or(0, |n| n.get());
+                let drawn = sample_distinct(clients, amount, &mut rng);
+                Who::These(drawn.into_iter().map(ClientId).collect())
+            }
+        }
+    }
+
+    /// What the timeline does to the stream, in the order of time.
+    pub(crate) fn turns(&self, planned: &[Visit]) -> Result<Vec<Turn>, Diagnostic> {
+        let times = self.times(Some(planned))?;
+        let moments = times.into_iter().zip(&self.timeline);
+        Ok(moments.flat_map(|(time, m)| m.turns(time)).collect())
+    }
+
+    /// Works out what changes, once the scenario is otherwise known to be good.
+    pub(crate) fn resolve_phases(&mut self, registry: &Registry) -> Result<(), Diagnostic> {
+        let mut table = self.resolved();
+        table.remove("timeline");
+        let mut phases = Vec::new();
+        for (index, moment) in self.timeline.iter().enumerate() {
+            let Some(changes) = &moment.set else { continue };
+            for (key, value) in flat("", changes) {
+                self.change(&mut table, &key, value)?;
+            }
+            let text = table.to_string();
+            let name = format!("the scenario from entry {index} of the timeline on");
+            let changed = Self::read(registry, &name, &text, &[])?;
+            phases.push((index, changed.phase(Round(0))));
+        }
+        self.phases = phases;
+        Ok(())
+    }
+
+    fn phase(&self, from: Round) -> Phase {
+        Phase {
+            from,
+            training: self.training.clone(),
+            selection: self.selection.clone(),
+            dropout: self.availability.dropout.get(),
+        }
+    }
+
+    fn change(
+        &self,
+        table: &mut toml::Table,
+        key: &str,
+        value: toml::Value,
+    ) -> Result<(), Diagnostic> {
+        let head = key.split('.').next().unwrap_or_default();
+        if !["training", "selection", "availability"].contains(&head) || key == "training.engine" {
+            let message = format!("`{key}` cannot change during a run");
+            let label = "keys of training (but its engine), selection and availability can";
+            return Err(self.fault("timeline", message, label));
+        }
+        let mut at = table;
+        let mut parts = key.split('.').peekable();
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                at.insert(part.into(), value);
+                return Ok(());
+            }
+            let inner = at
+                .entry(part)
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            match inner.as_table_mut() {
+                Some(inner) => at = inner,
+                None => {
+                    let message = format!("`{key}`: `{part}` is no table");
+                    return Err(self.fault("timeline", message, "a dotted key of the scenario"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Dotted keys and their values; tables that choose a variant are values.
+fn flat(path: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
+    let mut all = Vec::new();
+    for (key, value) in table {
+        let path = match path {
+            "" => key.clone(),
+            _ => format!("{path}.{key}"),
+        };
+        match value {
+            toml::Value::Table(inner) if !CHOICES.contains(&path.as_str()) => {
+                all.extend(flat(&path, inner));
+            }
+            _ => all.push((path, value.clone())),
+        }
+    }
+    all
+}
+
+impl Turn {
+    /// Visits as they come to be.
+    pub(crate) fn applied(self, visits: &[Visit]) -> Vec<Visit> {
+        let mut visits = visits.to_vec();
+        match self {
+            Self::Next(now) => {
+                let Some(next) = visits.iter().position(|v| v.begins > now.0) else {
+                    return visits;
+                };
+                let early = visits[next].begins - now.0;
+                visits[next..].iter_mut().for_each(|v| {
+                    v.begins -= early;
+                    v.ends -= early;
+                });
+                if let Some(last) = next.checked_sub(1) {
+                    visits[last].ends = now.0;
+                }
+            }
+            Self::Hold(now, rounds) => {
+                for visit in &mut visits {
+                    if visit.begins > now.0 {
+                        visit.begins += rounds;
+                    }
+                    if visit.ends > now.0 {
+                        visit.ends += rounds;
+                    }
+                }
+            }
+        }
+        visits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lyceum_core::TaskId;
+
+    fn spans(visits: &[Visit]) -> Vec<(u64, u64)> {
+        visits.iter().map(|v| (v.begins, v.ends)).collect()
+    }
+
+    #[test]
+    fn turns_move_what_is_still_to_come() {
+        let visit = |place: u32| Visit {
+            task: TaskId(place),
+            place,
+            begins: 10 * u64::from(place),
+            ends: 10 * u64::from(place) + 10,
+        };
+        let visits: Vec<Visit> = (0..3).map(visit).collect();
+        let next = Turn::Next(Round(4)).applied(&visits);
+        assert_eq!(spans(&next), [(0, 4), (4, 14), (14, 24)]);
+        let held = Turn::Hold(Round(12), 5).applied(&visits);
+        assert_eq!(spans(&held), [(0, 10), (10, 25), (25, 35)]);
+        assert_eq!(Turn::Next(Round(25)).applied(&visits), visits);
+    }
+}

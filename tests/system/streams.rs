@@ -1,0 +1,71 @@
+//! Promise: in a stream of tasks the result depends on the scenario alone, buffers included.
+
+use crate::{
+    catalogue::read,
+    determinism::{run_in, run_until, run_with_data},
+};
+use lyceum_core::Fingerprint;
+use lyceum_scenarios::Scenario;
+use std::path::{Path, PathBuf};
+
+/// 20 clients, each with its own order of tasks that come at times of its own, on the built-in digits.
+fn federated(overrides: &[&str]) -> Scenario {
+    let mut all = vec![
+        "run.rounds=20",
+        "scenario.class_incremental.arrival.sequence=own",
+    ];
+    all.extend(overrides);
+    read("federated-er", &all)
+}
+
+fn run(scenario: &Scenario, threads: usize) -> Fingerprint {
+    let folder = tempfile::tempdir().unwrap();
+    run_in(&folder.path().join("run"), scenario, threads, false).fingerprint
+}
+
+#[test]
+fn threads_do_not_change_a_stream() {
+    let scenario = federated(&[]);
+    let one = run(&scenario, 1);
+    assert_eq!([run(&scenario, 2), run(&scenario, 3)], [one; 2]);
+    let other = federated(&["scenario.class_incremental.method.er.memory=7"]);
+    assert_ne!(run(&other, 2), one, "the buffer is part of the fingerprint");
+}
+
+#[test]
+fn a_run_that_is_stopped_in_the_middle_of_a_task_goes_on_with_its_buffers() {
+    let scenario = federated(&[]);
+    let whole = run(&scenario, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut last = None;
+    for rounds in [3, 6, 7, 13, u64::MAX] {
+        let summary = run_until(&out, &scenario, 2, last.is_some(), rounds);
+        last = Some(summary.fingerprint);
+    }
+    assert_eq!(last, Some(whole));
+}
+
+fn shared_data() -> Option<PathBuf> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data"));
+    let found = folder.join("fashion-mnist").exists();
+    if !found {
+        println!("skipped: {} is not there", folder.display());
+    }
+    found.then(|| folder.to_path_buf())
+}
+
+#[test]
+fn fashion_mnist_with_asynchronous_tasks_gives_the_same_on_one_two_and_three_threads() {
+    let Some(data) = shared_data() else { return };
+    let scenario = federated(&[
+        "data.set=fashion-mnist",
+        "run.rounds=6",
+        "training.batch=32",
+    ]);
+    let fingerprints = [1, 2, 3].map(|threads| {
+        let folder = tempfile::tempdir().unwrap();
+        run_with_data(&folder.path().join("run"), &scenario, threads, &data).fingerprint
+    });
+    assert_eq!(fingerprints, [fingerprints[0]; 3]);
+}
