@@ -34,8 +34,8 @@ pub use continual::{
     AnyMethod, ContinualMethod, Draft, Lessons, MEANS, MethodRun, Needs, Site, Step, sets,
 };
 pub use contract::{
-    Addend, Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Memory, Outcome, Payload,
-    Tally, Trained, Upload, Work,
+    Addend, Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Memory, Outcome,
+    Payload, Tally, Trained, Upload, Work,
 };
 pub use event::Event;
 pub use fingerprint::{Chain, Fingerprint};
