@@ -6,9 +6,7 @@ use crate::{
     node::NodeError,
     scores::{CHUNK, mean},
 };
-use lyceum_core::{
-    Assignment, Batch, DataRef, MEANS, Payload, Probe, Shard, Tally, argmax,
-};
+use lyceum_core::{Assignment, Batch, DataRef, MEANS, Payload, Probe, Shard, Tally, argmax};
 
 use std::sync::Arc;
 

@@ -37,6 +37,7 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
     }
     let parameters = network.layout().len();
     if !scenario.needs_expert() {
+        loaded.stream(&scenario, None)?;
         loaded.federate(&scenario, None)?;
     }
     line(format_args!(
