@@ -4,8 +4,7 @@ use crate::{RunError, run};
 use lyceum_client_node::{Node, NodeError, Worker};
 use lyceum_coordinator::{RoundMachine, dispatch::Admission, run::Prepared};
 use lyceum_core::{
-    Addend, Assignment, DataRef, Fingerprint, Lane, Layout, Payload, Probe, Upload,
-    Work,
+    Addend, Assignment, DataRef, Fingerprint, Lane, Layout, Payload, Probe, Upload, Work,
 };
 use lyceum_scenarios::{Deadline, Registry, Scenario};
 use std::{
