@@ -65,7 +65,7 @@ impl Workshop {
                 .ok_or("an expert needs all samples in one place")?
         } else {
             let losses = expert.map(|e| e.losses.as_slice());
-            stream = loaded.stream(scenario).map_err(|e| e.to_string())?;
+            stream = loaded.stream(scenario, losses).map_err(|e| e.to_string())?;
             loaded
                 .federate(scenario, losses)
                 .map_err(|e| e.to_string())?

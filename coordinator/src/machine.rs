@@ -7,13 +7,13 @@ use crate::{
 };
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Folded, Job,
-    Outcome, Params, Probe, Purpose, Roster, Round, SelectorRun, StrategyRun, Tally, TaskId,
-    TaskStream, Ticket, Time, UnitId, Upload, Work, codec,
+    Outcome, Params, Probe, Purpose, Roster, Round, SelectorRun, StrategyRun, Stream, Tally,
+    TaskId, TaskStream, Ticket, Time, UnitId, Upload, Work, codec, sample_distinct,
 };
 use rand::RngExt;
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -329,7 +329,7 @@ impl RoundMachine {
             .seed
             .stream(Purpose::SELECTION, Ticket(2 * round.0 + 1), None);
         let mut cohort = self.selector.select(round, &self.flight.scores, &mut rng);
-        cohort.retain(|&client| self.is_present(round, client));
+        self.replace_absent(&mut cohort, &mut rng);
         self.flight.stage = Stage::Training;
         self.flight.cohort = cohort.len() as u64;
         self.outputs.push_back(Output::Event(Event::RoundStarted {
@@ -386,6 +386,23 @@ impl RoundMachine {
         units.push(unit);
         units.retain(|unit| !unit.is_empty());
         units
+    }
+
+    /// Clients whose first task has not come give their places to others, drawn uniformly.
+    fn replace_absent(&self, cohort: &mut Vec<ClientId>, rng: &mut Stream) {
+        let (round, wanted) = (self.flight.round, cohort.len());
+        cohort.retain(|&client| self.is_present(round, client));
+        let missing = wanted - cohort.len();
+        if missing == 0 {
+            return;
+        }
+        let picked: BTreeSet<ClientId> = cohort.iter().copied().collect();
+        let all = (0..self.roster.clients()).map(ClientId);
+        let others: Vec<ClientId> = all
+            .filter(|&client| self.is_present(round, client) && !picked.contains(&client))
+            .collect();
+        let drawn = sample_distinct(others.len() as u64, missing, rng);
+        cohort.extend(drawn.into_iter().map(|place| others[place as usize]));
     }
 
     /// Whether a client's first task has come.

@@ -37,6 +37,13 @@ pub enum Pixels {
         /// Added then.
         shift: f32,
     },
+    /// Value `i` becomes `factors[i] * value + shifts[i]`. As long as the sample.
+    Skewed {
+        /// Multiplied first.
+        factors: Arc<[f32]>,
+        /// Added then.
+        shifts: Arc<[f32]>,
+    },
 }
 
 impl Lens {
@@ -80,6 +87,10 @@ impl Lens {
                 }
                 Pixels::Scaled { factor, shift } => {
                     row.iter_mut().for_each(|v| *v = factor * *v + shift);
+                }
+                Pixels::Skewed { factors, shifts } => {
+                    let places = row.iter_mut().zip(factors.iter().zip(shifts.iter()));
+                    places.for_each(|(v, (factor, shift))| *v = factor * *v + shift);
                 }
             }
         }
@@ -196,6 +207,11 @@ mod tests {
             ),
             [1.0, 3.0]
         );
+        let skewed = Pixels::Skewed {
+            factors: [2.0, 0.5].into(),
+            shifts: [0.0, 1.0].into(),
+        };
+        assert_eq!(seen(skewed, &[1.0, 2.0]), [2.0, 2.0]);
         let lens = Lens {
             pixels: vec![],
             labels: Some([1, 0].into()),

@@ -83,6 +83,16 @@ ranged! {
     PositiveFraction, "a fraction above 0, up to 1", |v| v > 0.0 && v <= 1.0,
     { "type": "number", "exclusiveMinimum": 0, "maximum": 1 }
 }
+ranged! {
+    /// A percentage: from 0 to 100, both included.
+    Percentage, "a percentage from 0 to 100", |v| (0.0..=100.0).contains(&v),
+    { "type": "number", "minimum": 0, "maximum": 100 }
+}
+ranged! {
+    /// An angle in degrees: from -360 to 360, both included.
+    Angle, "an angle from -360 to 360 degrees", |v| (-360.0..=360.0).contains(&v),
+    { "type": "number", "minimum": -360, "maximum": 360 }
+}
 
 /// An integer from 1 up to 2^53.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -106,6 +106,8 @@ fn parameters(
             .map_err(|e| scenario.fault("training.engine", e, "cannot be used here"))?;
     }
     if !scenario.needs_expert() {
+        let stream = loaded.stream(scenario, None)?;
+        scenario.timetable(stream.as_deref())?;
         loaded.federate(scenario, None)?;
     }
     Ok(network.layout().len())

@@ -3,7 +3,11 @@
 use crate::failure::Failure;
 use crate::output::line;
 use lyceum_core::{Layer, Loss};
-use lyceum_scenarios::{Plugins, Registry, schema as scenario_schema, variants};
+use lyceum_scenarios::{
+    Plugins, Registry, schema as scenario_schema,
+    streams::{Shift, TaskOrder},
+    variants,
+};
 use lyceum_strategies::ordering;
 
 /// Prints every name a scenario can use with one line each.
@@ -22,6 +26,22 @@ pub(crate) fn list(registry: &Registry) -> Result<(), Failure> {
     plugins("models", "[model.NAME]", &registry.models);
     section("layers", "model.cnn.layers", variants::<Layer>());
     section("losses", "training.loss", variants::<Loss>());
+    plugins("streams", "[scenario.NAME]", &registry.streams);
+    section(
+        "shifts",
+        "[scenario.domain_incremental.shift.NAME]",
+        variants::<Shift>(),
+    );
+    section(
+        "task orders",
+        "[scenario.STREAM.order.NAME]",
+        variants::<TaskOrder>(),
+    );
+    plugins(
+        "methods",
+        "[scenario.STREAM.method.NAME]",
+        &registry.methods,
+    );
     section(
         "engines",
         "training.engine",

@@ -8,7 +8,7 @@ use toml::{
 };
 
 /// Tables that choose one of several variants: overriding one with another variant replaces it.
-pub(crate) const CHOICES: [&str; 9] = [
+const CHOICES: [&str; 9] = [
     "data.set",
     "data.partition",
     "model",
@@ -19,11 +19,6 @@ pub(crate) const CHOICES: [&str; 9] = [
     "training.optimizer",
     "training.schedule",
 ];
-
-/// Whether a dotted path is that of a table that chooses.
-pub(crate) fn is_choice(path: &str) -> bool {
-    CHOICES.contains(&path)
-}
 
 /// A parsed file with its overrides applied.
 pub(crate) struct Document<'t> {
@@ -121,6 +116,18 @@ impl Texts {
     }
 }
 
+/// Whether a table chooses one of several variants. What goes with a stream stands within its table.
+pub(crate) fn is_choice(path: &str) -> bool {
+    let beside = |key: &str| ["order", "shift"].contains(&key);
+    match path
+        .strip_prefix("scenario.")
+        .and_then(|p| p.split_once('.'))
+    {
+        Some((_, key)) => beside(key),
+        None => CHOICES.contains(&path),
+    }
+}
+
 fn merge<'t>(into: &mut DeTable<'t>, from: DeTable<'t>, path: &str) {
     for (key, value) in from {
         let path = if path.is_empty() {
@@ -133,7 +140,7 @@ fn merge<'t>(into: &mut DeTable<'t>, from: DeTable<'t>, path: &str) {
             value.get_ref(),
         ) {
             (Some(DeValue::Table(mine)), DeValue::Table(theirs))
-                if !CHOICES.contains(&path.as_str())
+                if !is_choice(&path)
                     || theirs.keys().all(|k| mine.contains_key(&**k.get_ref())) =>
             {
                 if let DeValue::Table(theirs) = value.into_inner() {
@@ -248,6 +255,18 @@ impl<'t> Node<'t> {
                 value: Spanned::new(span, other),
             }],
         }
+    }
+
+    /// A bare name as a table with that one key: a variant with its defaults.
+    pub(crate) fn widened(mut self) -> Self {
+        let span = self.value.span();
+        if let DeValue::String(name) = self.value.get_mut() {
+            let key = Spanned::new(span.clone(), std::mem::take(name));
+            let body = Spanned::new(span.clone(), DeValue::Table(DeTable::new()));
+            let table = DeTable::from_iter([(key, body)]);
+            self.value = Spanned::new(span, DeValue::Table(table));
+        }
+        self
     }
 
     /// Where it stands.

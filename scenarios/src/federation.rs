@@ -5,6 +5,7 @@ use crate::{
     diagnostic::Diagnostic,
     partition::Divide,
     scenario::Scenario,
+    task_stream::Material,
 };
 use lyceum_core::{
     ClientId, Features, Federation, Fingerprint, MEANS, Needs, Network, Probe, Purpose, Role,
@@ -104,8 +105,13 @@ impl Loaded {
             );
         }
         if scenario.needs_expert() {
+            let ordering = scenario.ordering.as_ref();
+            let path = match (&scenario.stream, ordering.is_some_and(|o| o.needs_expert())) {
+                (Some(stream), false) => format!("scenario.{}.order", stream.kind.name),
+                _ => "ordering.score".into(),
+            };
             return refuse(
-                "ordering.score",
+                &path,
                 "scores by an expert need a set that lies in one place".into(),
             );
         }
@@ -125,15 +131,30 @@ impl Loaded {
         })
     }
 
-    /// The scenario's stream of tasks, if it has one.
-    pub fn stream(&self, scenario: &Scenario) -> Result<Option<Arc<TaskStream>>, Diagnostic> {
+    /// The scenario's stream of tasks, if it has one. `difficulty` holds an expert's loss on each pooled sample, for the
+    /// orders that need it.
+    pub fn stream(
+        &self,
+        scenario: &Scenario,
+        difficulty: Option<&[f32]>,
+    ) -> Result<Option<Arc<TaskStream>>, Diagnostic> {
         let Some(choice) = &scenario.stream else {
             return Ok(None);
         };
-        let (train, test) = match &self.kind {
-            Kind::Pool(pool) => (Some(&*pool.train), &pool.test),
+        let material = match &self.kind {
+            Kind::Pool(pool) => Material {
+                train: Some(&pool.train),
+                test: &pool.test,
+                kept: &pool.kept,
+                losses: difficulty,
+            },
             Kind::OnDemand(federation) => match federation.probe(Probe::Test) {
-                Some(test) => (None, test),
+                Some(test) => Material {
+                    train: None,
+                    test,
+                    kept: &[],
+                    losses: None,
+                },
                 None => {
                     let label = "this set has no test samples";
                     return Err(scenario.fault("data.set", "a stream judges tasks by them", label));
@@ -141,7 +162,7 @@ impl Loaded {
             },
         };
         choice
-            .resolve(scenario, train, test)
+            .resolve(scenario, material)
             .map(|stream| Some(Arc::new(stream)))
     }
 

@@ -386,6 +386,24 @@ impl Registry {
             "class_incremental",
             "every task brings new classes, one head for all",
         );
+        self.stream::<TaskIncremental>(
+            "task_incremental",
+            "every task brings new classes, a head for each task",
+        );
+        self.stream::<DomainIncremental>(
+            "domain_incremental",
+            "every task shows the same classes in its own way",
+        );
+        self.stream::<Online>("online", "new classes with every task, in one pass");
+        self.stream::<Blurry>(
+            "blurry",
+            "new classes with every task, a share of them mixed into the others",
+        );
+        self.stream::<TaskFree>(
+            "task_free",
+            "classes in groups, without a word when one ends",
+        );
+        self.stream::<GradualDrift>("gradual_drift", "tasks that fade into each other");
     }
 
     fn add_methods(&mut self) {

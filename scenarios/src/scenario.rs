@@ -367,6 +367,7 @@ impl Scenario {
             .as_ref()
             .is_some_and(|p| p.plugin.needs_difficulty())
             || self.ordering.as_ref().is_some_and(Ordering::needs_expert)
+            || self.stream.as_ref().is_some_and(|s| s.order.needs_expert())
     }
 
     /// All keys with their values, defaults included, as a scenario file.

@@ -4,7 +4,9 @@ use crate::{
     deadline::Deadline,
     registry::Registry,
     scenario::{Availability, Data, Evaluation, Run},
+    streams::{Arrival, HeadChoice, Labels, TaskOrder},
     sweep,
+    task_stream::BESIDE,
     timeline::Moment,
     training::{Expert, Training},
 };
@@ -46,9 +48,53 @@ pub fn schema(registry: &Registry) -> Value {
             "deadline": plain::<Deadline>(g),
             "strategy": registry.strategies.schema(g),
             "timeline": { "type": "array", "items": plain::<Moment>(g) },
+            "scenario": streams(registry, g),
             "evaluation": plain::<Evaluation>(g),
         },
     })
+}
+
+/// A stream, with the keys that go with every kind.
+fn streams(registry: &Registry, g: &mut SchemaGenerator) -> Value {
+    let mut choice: Value = registry.streams.schema(g).into();
+    let beside = [
+        several(registry.methods.schema(g).into()),
+        plain::<Arrival>(g),
+        plain::<TaskOrder>(g),
+        plain::<Labels>(g),
+        plain::<HeadChoice>(g),
+    ];
+    let variants = choice["oneOf"].as_array_mut().into_iter().flatten();
+    for variant in variants {
+        let bodies = variant["properties"].as_object_mut().into_iter().flatten();
+        for (_, body) in bodies {
+            for (key, schema) in BESIDE.into_iter().zip(&beside) {
+                body["properties"][key] = schema.clone();
+            }
+        }
+    }
+    choice
+}
+
+/// Any number of the names of a choice, instead of one.
+fn several(choice: Value) -> Value {
+    let variants = choice["oneOf"].as_array().into_iter().flatten();
+    let names = variants.filter_map(|v| v["properties"].as_object());
+    let all: serde_json::Map<_, _> = names
+        .flatten()
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    let strings = variants_of_strings(&choice);
+    json!({ "oneOf": [
+        { "type": "object", "properties": all, "additionalProperties": false },
+        strings,
+    ] })
+}
+
+fn variants_of_strings(choice: &Value) -> Value {
+    let mut variants = choice["oneOf"].as_array().into_iter().flatten();
+    let strings = variants.find(|v| v["type"] == "string");
+    strings.cloned().unwrap_or_default()
 }
 
 fn plain<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {

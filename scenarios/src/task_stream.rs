@@ -5,17 +5,18 @@ use crate::{
     document::Node,
     registry::{Chosen, Registry, resolved},
     scenario::Scenario,
-    streams::{Arrival, Ground, HeadChoice, Labels, ScenarioPlugin, StreamError, TaskOrder},
+    streams::{Arrival, Ground, HeadChoice, Labels, ScenarioPlugin, Span, StreamError, TaskOrder},
     timeline::Turn,
 };
 use lyceum_core::{
-    AnyMethod, Lens, Loss, Network, Optimizer, Purpose, Samples, TaskStream, shuffle, units::Misfit,
+    AnyMethod, Head, Lens, Loss, Network, Optimizer, Purpose, Samples, TaskStream, shuffle,
+    units::Misfit,
 };
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// Keys that go with every kind of stream.
-const BESIDE: [&str; 5] = ["method", "arrival", "order", "labels", "head"];
+pub(crate) const BESIDE: [&str; 5] = ["method", "arrival", "order", "labels", "head"];
 
 /// `[scenario]`, read.
 #[derive(Clone)]
@@ -58,7 +59,7 @@ impl StreamChoice {
             }
         };
         let arrival = or_default(arrival, faults);
-        let order = or_default(order, faults);
+        let order = or_default(order.map(Node::widened), faults);
         let labels = or_default(labels, faults);
         let head = match head {
             None => Some(None),
@@ -132,6 +133,7 @@ impl StreamChoice {
                 });
             }
         }
+        misfits.extend(self.own_misfits(scenario));
         if !scenario.data.real.is_empty() {
             misfits.push(Misfit {
                 key: kind.into(),
@@ -161,13 +163,78 @@ impl StreamChoice {
         })
     }
 
-    /// The stream over these samples. `train` is there where all training samples lie in one place.
+    /// What does not go together, whatever the methods.
+    fn own_misfits(&self, scenario: &Scenario) -> Vec<Misfit> {
+        let kind = self.kind.name;
+        let rules = self.kind.plugin.rules();
+        let renames = self.kind.plugin.outputs().is_some();
+        let shuffled = self.labels == Labels::Shuffled;
+        let head = self.head.map(HeadChoice::head);
+        let refuse = |at: &str, wrong: bool, message: &str, expected: &str| {
+            wrong.then(|| Misfit {
+                key: format!("{kind}{at}"),
+                message: message.into(),
+                expected: expected.into(),
+            })
+        };
+        let order = self.order.misfit().map(|misfit| Misfit {
+            key: format!("{kind}.order.{}", misfit.key),
+            ..misfit
+        });
+        let all = [
+            order,
+            refuse(
+                "",
+                rules.once && scenario.training.epochs.get() != 1,
+                "each sample is shown once, but `training.epochs` is not 1",
+                "`epochs = 1` with it",
+            ),
+            refuse(
+                ".head",
+                !rules.signals && matches!(head, Some(Head::Seen | Head::Multi)),
+                "this stream does not tell of which task a sample is",
+                "`shared`, or `masked` for tests alone",
+            ),
+            refuse(
+                ".head",
+                rules.head == Head::Multi && matches!(head, Some(Head::Shared | Head::Seen)),
+                "in this stream a test says of which task a sample is",
+                "`multi-head` or `masked`",
+            ),
+            refuse(
+                ".labels",
+                renames && shuffled,
+                "this stream has labels of its own",
+                "leave it out",
+            ),
+            refuse(
+                "",
+                (renames || shuffled) && scenario.data.validation.get() > 0.0,
+                "validation samples keep the labels that this stream renames",
+                "leave out `data.validation`",
+            ),
+            refuse(
+                "",
+                renames && scenario.needs_expert(),
+                "an expert learns the labels that this stream renames",
+                "leave out what needs an expert",
+            ),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// The stream over these samples.
     pub(crate) fn resolve(
         &self,
         scenario: &Scenario,
-        train: Option<&Samples>,
-        test: &Samples,
+        material: Material<'_>,
     ) -> Result<TaskStream, Diagnostic> {
+        let Material {
+            train,
+            test,
+            kept,
+            losses,
+        } = material;
         let seed = scenario.seed();
         let kind = self.kind.name;
         let mut rng = seed.once(Purpose::STREAM);
@@ -179,18 +246,22 @@ impl StreamChoice {
         let ground = Ground {
             train,
             test,
+            kept,
+            losses,
             names: &names,
             rounds,
         };
-        let mut tasks = self.kind.plugin.tasks(&ground, &mut rng).map_err(|e| {
+        let refuse = |error: StreamError| {
             let StreamError {
                 key,
                 message,
                 expected,
-            } = e;
+            } = error;
             let path = format!("scenario.{kind}.{key}");
             scenario.fault(path.trim_end_matches('.'), message, expected)
-        })?;
+        };
+        let mut tasks = self.kind.plugin.tasks(&ground, &mut rng).map_err(refuse)?;
+        let order = self.order.of(&tasks, &ground, &mut rng).map_err(refuse)?;
         if self.labels == Labels::Shuffled {
             let names: Arc<[u32]> = names.into();
             for task in &mut tasks {
@@ -198,15 +269,12 @@ impl StreamChoice {
                 labels.get_or_insert_with(|| names.clone());
             }
         }
-        let order = self.order.of(tasks.len(), &mut rng).map_err(|message| {
-            scenario.fault(
-                &format!("scenario.{kind}.order"),
-                message,
-                "each task at least once",
-            )
-        })?;
-        let clients = scenario.data.clients.get() as u64;
-        let (calendar, reference) = self.arrival.calendar(&order, clients, rounds, seed);
+        let span = Span {
+            clients: scenario.data.clients.get() as u64,
+            rounds,
+            seed,
+        };
+        let (calendar, reference) = self.arrival.calendar(&order, span).map_err(refuse)?;
         let mut rules = self.kind.plugin.rules();
         rules.outputs = self.kind.plugin.outputs();
         if let Some(head) = self.head {
@@ -217,6 +285,18 @@ impl StreamChoice {
         let turn = |stream: TaskStream, turn: &Turn| stream.retimed(|visits| turn.applied(visits));
         Ok(turns.iter().fold(stream, turn))
     }
+}
+
+/// What a stream is resolved from.
+pub(crate) struct Material<'a> {
+    /// All training samples, where they lie in one place.
+    pub(crate) train: Option<&'a Samples>,
+    /// Test samples.
+    pub(crate) test: &'a Samples,
+    /// Places of the training samples that are not validation samples.
+    pub(crate) kept: &'a [u32],
+    /// An expert's loss on each of them.
+    pub(crate) losses: Option<&'a [f32]>,
 }
 
 fn keep<T>(result: Result<T, Fault>, faults: &mut Vec<Fault>) -> Option<T> {

@@ -2,7 +2,7 @@
 
 use crate::{
     diagnostic::Diagnostic,
-    document::CHOICES,
+    document::is_choice,
     registry::{Chosen, Registry},
     scenario::Scenario,
     training::Training,
@@ -353,7 +353,7 @@ fn flat(path: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
             _ => format!("{path}.{key}"),
         };
         match value {
-            toml::Value::Table(inner) if !CHOICES.contains(&path.as_str()) => {
+            toml::Value::Table(inner) if !is_choice(&path) => {
                 all.extend(flat(&path, inner));
             }
             _ => all.push((path, value.clone())),

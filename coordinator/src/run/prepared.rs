@@ -153,9 +153,9 @@ impl Groundwork {
     /// Divides the samples.
     pub fn finish(self, scenario: &Scenario, expert: Option<Expert>) -> Result<Prepared, RunError> {
         let data = self.loaded.digest();
-        let stream = self.loaded.stream(scenario)?;
-        let timetable = scenario.timetable(stream.as_deref())?;
         let losses = expert.as_ref().map(|e| e.scores.losses.as_slice());
+        let stream = self.loaded.stream(scenario, losses)?;
+        let timetable = scenario.timetable(stream.as_deref())?;
         let federation = self.loaded.federate(scenario, losses)?;
         let clients = scenario.clients();
         if federation.clients() < clients {

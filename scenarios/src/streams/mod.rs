@@ -1,13 +1,35 @@
 //! Streams of tasks: what clients see when. One file per kind of stream; when tasks come to clients (`arrival`) and
 //! in which order (`order`) goes with every kind.
 
-mod arrival;
-mod class_incremental;
-mod order;
+pub mod designer;
 
-pub use arrival::{Arrival, Sequence};
+mod arrival;
+mod blurry;
+mod class_incremental;
+mod domain_incremental;
+mod gradual_drift;
+mod groups;
+#[cfg(test)]
+mod laws;
+mod online;
+mod order;
+mod shift;
+mod task_free;
+mod task_incremental;
+
+pub(crate) use arrival::Span;
+pub use arrival::{Arrival, Joining, Repeated, Sequence, Stay};
+pub use blurry::Blurry;
 pub use class_incremental::ClassIncremental;
-pub use order::TaskOrder;
+pub use domain_incremental::DomainIncremental;
+pub use gradual_drift::GradualDrift;
+pub use online::Online;
+pub use order::{Defined, Designed, Difficulty, Ease, End, Given, Repeats, Seeded, TaskOrder};
+pub use shift::{
+    Brightness, FeatureSkew, Grain, LabelGroups, LabelShift, Noise, Permuted, Rotated, Shift,
+};
+pub use task_free::TaskFree;
+pub use task_incremental::TaskIncremental;
 
 use lyceum_core::{Bits, Head, Members, Samples, Stream, StreamRules, Task};
 use schemars::JsonSchema;
@@ -39,6 +61,10 @@ pub trait ScenarioPlugin: Send + Sync + 'static {
 pub struct Ground<'a> {
     /// Training samples, where they lie in one place.
     pub train: Option<&'a Samples>,
+    /// Places of the training samples that are not validation samples, ascending.
+    pub kept: &'a [u32],
+    /// An expert's loss on each of them, where one was trained.
+    pub losses: Option<&'a [f32]>,
     /// Test samples.
     pub test: &'a Samples,
     /// The label that stands for each class of the data.
@@ -74,6 +100,26 @@ impl Ground<'_> {
     /// Number of classes of the data.
     pub fn classes(&self) -> usize {
         self.test.classes
+    }
+
+    /// The training samples, for what can be said of each only where they lie in one place.
+    pub fn pool(&self, key: &str) -> Result<&Samples, StreamError> {
+        self.train.ok_or_else(|| {
+            let message = "the data set makes its clients on demand";
+            let label = "this needs a data set that lies in one place";
+            StreamError::new(key, message, label)
+        })
+    }
+
+    /// The labels, ascending, of the training samples at the places that a rule picks.
+    pub fn shown(&self, pool: &Samples, of: impl Fn(u32) -> bool) -> Arc<[u32]> {
+        let mut shown = vec![false; pool.classes];
+        let picked = (0..).zip(&pool.labels).filter(|(place, _)| of(*place));
+        picked.for_each(|(_, &label)| shown[label as usize] = true);
+        let classes = (0..).zip(shown).filter(|(_, shown)| *shown);
+        let mut labels: Vec<u32> = classes.map(|(c, _): (usize, _)| self.names[c]).collect();
+        labels.sort_unstable();
+        labels.into()
     }
 
     /// A task that shows all samples of some classes of the data.

@@ -1,0 +1,46 @@
+use super::{Ground, ScenarioPlugin, StreamError, groups::Groups};
+use lyceum_core::{Stream, StreamRules, Task, units::Count};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Task-free: groups of classes one after another, and nobody is told when one ends (Aljundi et al. 2019, task-free continual
+/// learning).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskFree {
+    /// Number of tasks, each with as many classes; the classes in equal parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<Count>,
+    /// Classes of each task, instead of a number of tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<Vec<u32>>>,
+    /// Deal the classes to the tasks in an order drawn from the seed; false by default.
+    #[serde(default)]
+    pub shuffled: bool,
+    /// Show each sample in one round of its task only; then `training.epochs` must be 1. False by default.
+    #[serde(default)]
+    pub once: bool,
+}
+
+impl TaskFree {
+    fn groups(&self) -> Groups<'_> {
+        Groups {
+            tasks: self.tasks,
+            classes: self.classes.as_deref(),
+            shuffled: self.shuffled,
+        }
+    }
+}
+
+impl ScenarioPlugin for TaskFree {
+    fn tasks(&self, ground: &Ground<'_>, rng: &mut Stream) -> Result<Vec<Task>, StreamError> {
+        self.groups().tasks(ground, rng)
+    }
+
+    fn rules(&self) -> StreamRules {
+        StreamRules {
+            once: self.once,
+            ..StreamRules::default()
+        }
+    }
+}
