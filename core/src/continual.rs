@@ -100,6 +100,8 @@ pub struct Needs {
     /// To answer by the nearest mean of features instead of the largest logit: it keeps the means in
     /// [`MEANS`] of the model.
     pub nearest_mean: bool,
+    /// Room for importances of all parameters in [`IMPORTANCES`] of the model, which the server averages.
+    pub importances: bool,
 }
 
 impl Needs {
@@ -120,6 +122,7 @@ impl Needs {
             sigmoid: self.sigmoid || other.sigmoid,
             features: self.features || other.features,
             nearest_mean: self.nearest_mean || other.nearest_mean,
+            importances: self.importances || other.importances,
         }
     }
 }
@@ -128,6 +131,9 @@ impl Needs {
 /// class: the mean of its normalised features, and 1 where the class has a mean. Averages of models then hold weighted
 /// averages of means: the mean times the share of clients that have one, and that share.
 pub const MEANS: &str = "means";
+
+/// Name of the tensor that holds, for a method with [`Needs::importances`], a value for each parameter of the layers.
+pub const IMPORTANCES: &str = "importances";
 
 /// What a training call goes through, where that is not the samples in sight.
 #[derive(Clone, Debug, Default, PartialEq)]

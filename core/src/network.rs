@@ -227,6 +227,15 @@ impl Network {
         Some(body)
     }
 
+    /// Number of parameters of the layers, without what was appended.
+    pub fn layers_len(&self) -> usize {
+        let tensors = self.layers.iter().zip(&self.shapes);
+        let tensors = tensors.flat_map(|(layer, input)| layer.tensors(input));
+        tensors
+            .map(|tensor| tensor.shape.iter().product::<usize>())
+            .sum()
+    }
+
     /// Appends a tensor that no layer reads, for what a method keeps in the model; starts at zero.
     pub fn append(&mut self, name: impl Into<String>, shape: Vec<usize>, role: Role) {
         self.layout.push(name, shape, role);

@@ -12,7 +12,7 @@ use crate::{
     settings::ProcessSettings,
 };
 use lyceum_core::Event;
-use lyceum_metrics::{Labelled, Status, Summary, compare, write_runs};
+use lyceum_metrics::{Labelled, Status, Summary, compare, effects, write_runs};
 use lyceum_scenarios::{Point, Registry, Scenario, Sweep, baselines};
 use lyceum_simulation::Settings;
 use std::{
@@ -311,7 +311,8 @@ fn paused(arguments: &Run, planned: &Planned<'_>, left: usize) -> Failure {
 /// Prints and writes what came out.
 pub(crate) fn tell(sweep: &Sweep, planned: &Planned<'_>, runs: &[Labelled]) -> Result<(), Failure> {
     let labels: Vec<&str> = sweep.points.iter().map(|p| p.label.as_str()).collect();
-    let comparison = compare(runs, &baselines(&labels, sweep.baseline.as_deref()));
+    let mut comparison = compare(runs, &baselines(&labels, sweep.baseline.as_deref()));
+    comparison.notes.extend(effects(runs));
     match &planned.folder {
         Some(folder) => {
             comparison.write(folder, "sweep").map_err(Failure::other)?;

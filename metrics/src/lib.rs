@@ -11,6 +11,7 @@
 
 mod compare;
 pub mod continual;
+mod effects;
 pub mod l2log;
 mod latency;
 mod log;
@@ -34,6 +35,7 @@ mod text_table;
 mod small_run;
 
 pub use compare::{Comparison, Labelled, Row, compare};
+pub use effects::effects;
 pub use latency::{Latencies, LatencyKind, LatencyReport, Quantiles};
 pub use log::{EventLog, EventReader, LogError};
 pub use matrix_file::{Setup, read_matrices, read_task_values};

@@ -8,8 +8,8 @@ use crate::{
     task_stream::Material,
 };
 use lyceum_core::{
-    ClientId, Features, Federation, Fingerprint, MEANS, Needs, Network, Probe, Purpose, Role,
-    Roster, Samples, Shard, TaskStream,
+    ClientId, Features, Federation, Fingerprint, IMPORTANCES, MEANS, Needs, Network, Probe,
+    Purpose, Role, Roster, Samples, Shard, TaskStream,
     units::{Fraction, Misfit},
 };
 use std::{path::PathBuf, sync::Arc};
@@ -193,7 +193,7 @@ impl Loaded {
                 message,
                 expected,
             }) => Err(scenario.fault(&format!("scenario.{key}"), message, expected)),
-            None => Ok(with_means(network, scenario.needs())),
+            None => Ok(with_room(network, scenario.needs())),
         }
     }
 
@@ -416,10 +416,14 @@ impl Federation for Pooled {
 }
 
 /// A network with room for what methods keep in the model.
-fn with_means(mut network: Network, needs: Needs) -> Network {
+fn with_room(mut network: Network, needs: Needs) -> Network {
     if let (true, Some(features)) = (needs.nearest_mean, network.features()) {
         let shape = vec![network.classes(), features + 1];
         network.append(MEANS, shape, Role::Statistic);
+    }
+    if needs.importances {
+        let parameters = network.layers_len();
+        network.append(IMPORTANCES, vec![parameters], Role::Statistic);
     }
     network
 }

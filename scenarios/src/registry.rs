@@ -420,6 +420,10 @@ impl Registry {
             "ewc",
             "elastic weight consolidation (Kirkpatrick et al. 2017; Schwarz et al. 2018)",
         );
+        self.method::<AveragedEwc>(
+            "averaged_ewc",
+            "EWC whose importances the server averages (after Shoham et al. 2019)",
+        );
         self.method::<Si>("si", "synaptic intelligence (Zenke et al. 2017)");
         self.method::<Mas>("mas", "memory aware synapses (Aljundi et al. 2018)");
         self.method::<Er>(

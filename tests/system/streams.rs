@@ -13,6 +13,7 @@ fn federated(overrides: &[&str]) -> Scenario {
     let mut all = vec![
         "run.rounds=20",
         "scenario.class_incremental.arrival.sequence=own",
+        "scenario.class_incremental.arrival.jitter=2",
     ];
     all.extend(overrides);
     read("federated-er", &all)
@@ -53,6 +54,42 @@ fn shared_data() -> Option<PathBuf> {
         println!("skipped: {} is not there", folder.display());
     }
     found.then(|| folder.to_path_buf())
+}
+
+#[test]
+fn a_timeline_gives_the_same_on_any_number_of_threads_and_after_a_stop() {
+    let scenario = read("timeline-digits", &[]);
+    let whole = run(&scenario, 1);
+    assert_eq!(run(&scenario, 3), whole);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    run_until(&out, &scenario, 2, false, 9);
+    let summary = run_in(&out, &scenario, 2, true);
+    assert_eq!(summary.fingerprint, whole);
+    let events = std::fs::read_to_string(out.join("events.jsonl")).unwrap();
+    let silent = events.lines().filter(|l| l.contains("dropped_out\""));
+    assert!(silent.count() > 0, "somebody is silent for a while");
+}
+
+#[test]
+fn importances_that_the_server_averages_hold_on_to_old_tasks() {
+    let method = |name: &str| format!("scenario.class_incremental.method={name}");
+    let accuracy = |name: &str| {
+        let scenario = federated(&[
+            &method(name),
+            "scenario.class_incremental.head=masked",
+            "scenario.class_incremental.arrival.sequence=same",
+            "run.rounds=40",
+        ]);
+        let folder = tempfile::tempdir().unwrap();
+        let summary = run_in(&folder.path().join("run"), &scenario, 2, false);
+        summary.measures["average_accuracy"]
+    };
+    let (naive, averaged) = (
+        accuracy("naive"),
+        accuracy("{averaged_ewc={lambda=1000.0}}"),
+    );
+    assert!(averaged > naive, "{averaged} {naive}");
 }
 
 #[test]

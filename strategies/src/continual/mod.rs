@@ -1,6 +1,7 @@
 //! Continual-learning methods: one file each.
 
 mod a_gem;
+mod averaged_ewc;
 mod cumulative;
 mod der;
 mod der_pp;
@@ -28,6 +29,7 @@ mod replay_testbed;
 mod testbed;
 
 pub use a_gem::AGem;
+pub use averaged_ewc::AveragedEwc;
 pub use cumulative::Cumulative;
 pub use der::Der;
 pub use der_pp::DerPp;
