@@ -9,7 +9,8 @@ use crate::{
     timeline::Turn,
 };
 use lyceum_core::{
-    AnyMethod, Lens, Network, Optimizer, Purpose, Samples, TaskStream, shuffle, units::Misfit,
+    AnyMethod, Lens, Network, Optimizer, Purpose, Reach, Samples, TaskStream, shuffle,
+    units::Misfit,
 };
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -203,6 +204,8 @@ impl StreamChoice {
         let (calendar, reference) = self.arrival.calendar(&order, clients, rounds, seed);
         let mut rules = self.kind.plugin.rules();
         rules.outputs = self.kind.plugin.outputs();
+        let reach = |method: &Chosen<dyn AnyMethod>| method.plugin.needs().reach;
+        rules.at_once = self.methods.iter().any(|m| reach(m) == Reach::Everything);
         if let Some(head) = self.head {
             rules.head = head.head();
         }
