@@ -55,7 +55,7 @@ fn methods_side_by_side_go_on_where_a_run_was_stopped_on_any_number_of_threads()
         "scenario.class_incremental.method.mas.lambda=0.001",
         "scenario.class_incremental.method.lwf.alpha=1.0",
         "scenario.class_incremental.method.lora.rank=2",
-        "scenario.class_incremental.method.freeze.names=[\"0.bias\"]",
+        "scenario.class_incremental.method.freeze.names=[\"1.bias\"]",
     ]);
     let whole = run(&scenario, 1);
     let folder = tempfile::tempdir().unwrap();
