@@ -169,6 +169,8 @@ pub struct StreamRules {
     pub fade: f64,
     /// Number of logits, where it is not the number of classes of the data.
     pub outputs: Option<usize>,
+    /// Whether clients train on all tasks from the start: then all have begun, and are one long task.
+    pub at_once: bool,
 }
 
 /// What a client knows of the task that it is at.
@@ -242,10 +244,10 @@ impl TaskStream {
         &self.reference
     }
 
-    /// What a client is at in a round. Where boundaries are hidden it is one long task.
+    /// What a client is at in a round. Where boundaries are hidden, or all tasks come at once, it is one long task.
     pub fn view(&self, client: ClientId, round: Round) -> Option<TaskView> {
         let visit = self.calendar.at(client, round)?;
-        if !self.rules.signals {
+        if !self.rules.signals || self.rules.at_once {
             return Some(TaskView {
                 task: TaskId(0),
                 place: 0,
@@ -404,6 +406,7 @@ impl TaskStream {
     /// Tasks that some client has begun by a round, in the reference order.
     pub fn begun(&self, clients: u64, round: Round) -> Vec<TaskId> {
         let begun: BTreeSet<TaskId> = match &self.calendar {
+            _ if self.rules.at_once => self.reference.iter().map(|v| v.task).collect(),
             Calendar::Same(visits) => begun(visits, round).collect(),
             Calendar::Each(all) => {
                 let all = all.iter().take(clients as usize);

@@ -9,7 +9,7 @@ use crate::{
     timeline::Turn,
 };
 use lyceum_core::{
-    AnyMethod, Head, Lens, Loss, Network, Optimizer, Purpose, Samples, TaskStream, shuffle,
+    AnyMethod, Head, Lens, Loss, Network, Optimizer, Purpose, Reach, Samples, TaskStream, shuffle,
     units::Misfit,
 };
 use serde::de::DeserializeOwned;
@@ -277,6 +277,8 @@ impl StreamChoice {
         let (calendar, reference) = self.arrival.calendar(&order, span).map_err(refuse)?;
         let mut rules = self.kind.plugin.rules();
         rules.outputs = self.kind.plugin.outputs();
+        let reach = |method: &Chosen<dyn AnyMethod>| method.plugin.needs().reach;
+        rules.at_once = self.methods.iter().any(|m| reach(m) == Reach::Everything);
         if let Some(head) = self.head {
             rules.head = head.head();
         }

@@ -47,6 +47,44 @@ fn a_run_that_is_stopped_in_the_middle_of_a_task_goes_on_with_its_buffers() {
     assert_eq!(last, Some(whole));
 }
 
+/// Every method that keeps something of a task that is over, and all their hooks in one call.
+#[test]
+fn methods_side_by_side_go_on_where_a_run_was_stopped_on_any_number_of_threads() {
+    let scenario = federated(&[
+        "scenario.class_incremental.method.ewc.lambda=1.0",
+        "scenario.class_incremental.method.si.c=0.1",
+        "scenario.class_incremental.method.mas.lambda=0.001",
+        "scenario.class_incremental.method.lwf.alpha=1.0",
+        "scenario.class_incremental.method.lora.rank=2",
+        "scenario.class_incremental.method.freeze.names=[\"1.bias\"]",
+    ]);
+    let whole = run(&scenario, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    run_until(&out, &scenario, 2, false, 7);
+    let resumed = run_until(&out, &scenario, 3, true, u64::MAX);
+    assert_eq!(resumed.fingerprint, whole);
+}
+
+/// One round, no task after the first, and yet every class is learned and judged.
+#[test]
+fn joint_training_is_judged_by_all_tasks_from_the_first_round() {
+    let scenario = federated(&["run.rounds=1", "scenario.class_incremental.method.joint={}"]);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    run_until(&out, &scenario, 2, false, u64::MAX);
+    let events = std::fs::read_to_string(out.join("events.jsonl")).unwrap();
+    let judged = events
+        .lines()
+        .find(|e| e.contains("\"probe\":\"test\""))
+        .unwrap();
+    let (_, counts) = judged.split_once("\"count\":").unwrap();
+    assert!(
+        !counts.contains("[0,") && !counts.contains(",0"),
+        "{judged}"
+    );
+}
+
 fn shared_data() -> Option<PathBuf> {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data"));
     let found = folder.join("fashion-mnist").exists();

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 /// Elastic weight consolidation: `lambda / 2 * sum_i F_i (w_i - anchor_i)^2` for the tasks that are over, with `F` the
 /// diagonal of the Fisher information at the end of a task (Kirkpatrick et al. 2017, equation 3).
 ///
-/// Code that adds `lambda * sum F (w - anchor)^2` has twice the pull: its 90 is 180 here.
+/// Code that adds `lambda * sum F (w - anchor)^2` has twice the pull: its 90 is 180 here. A step of SGD is stable where
+/// `rate * lambda * F` is below 2, and an exact or sampled Fisher information is the larger one: where the model is sure,
+/// an empirical one is the smaller by a factor of how sure it is, so a lambda for the one may be too much for the other.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ewc {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Memory aware synapses: `lambda * sum_i Omega_i (w_i - anchor_i)^2`, where `Omega_i` grows with each task by the mean
 /// over its samples of the absolute slope of the squared length of the logits (Aljundi et al. 2018, equations 2 to 4).
-/// It needs no labels.
+/// It needs no labels. A step of SGD is stable where `rate * 2 * lambda * Omega` is below 2; slopes of large logits are
+/// large.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mas {
