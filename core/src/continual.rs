@@ -380,9 +380,12 @@ impl Draft {
     }
 
     /// The label losses of the rows so far and of those behind them are to be divided by one number of rows: those of
-    /// the course and `more`.
+    /// the course and `more`. What matches count stays as it is.
     pub fn share_with(&mut self, more: usize) {
+        let before = self.divisor;
         self.divisor += more as f32;
+        let growth = self.divisor / before;
+        self.matches.iter_mut().for_each(|m| m.weight *= growth);
     }
 }
 

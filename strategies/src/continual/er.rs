@@ -147,6 +147,7 @@ impl ContinualMethod for Er {
 mod tests {
     use super::*;
     use crate::continual::replay_testbed::Bed;
+    use lyceum_core::{ALL_CLASSES, Match, MatchKind};
 
     fn bed() -> Bed {
         let points: Vec<_> = (0..40).map(|i| ([i as f32, 1.0], i / 10)).collect();
@@ -206,6 +207,30 @@ mod tests {
             (draft.rows(), draft.divisor, buffer.items().len()),
             (4, 4.0, 3)
         );
+    }
+
+    #[test]
+    fn what_another_method_matches_counts_the_same_beside_replay() {
+        let mut bed = bed();
+        let rule = Er {
+            fill: Fill::Steps,
+            balance: Balance::Rows,
+            ..rule()
+        };
+        let mut buffer = Buffer::default();
+        rule.begin_call(&mut buffer, &mut bed.site());
+        let mut first = bed.draft(&[0, 1, 2, 3]);
+        rule.rows(&mut buffer, &mut first, &mut bed.site());
+        let mut draft = bed.draft(&[4, 5]);
+        let aim = Match {
+            kind: MatchKind::Logits,
+            weight: draft.mean_of(2, 0.5),
+            open: ALL_CLASSES,
+        };
+        (0..2).for_each(|row| draft.matched(row, aim, &[0.0; 4]));
+        rule.rows(&mut buffer, &mut draft, &mut bed.site());
+        let count: f32 = draft.matches.iter().map(|m| m.weight).sum();
+        assert_eq!((draft.rows(), count / draft.divisor), (5, 0.5));
     }
 
     #[test]
