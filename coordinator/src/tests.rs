@@ -2,13 +2,14 @@
 
 use crate::{Input, InputError, Output, Plan, RoundMachine};
 use lyceum_core::{
-    Addend, AnySelector, AnyStrategy, Assignment, ClientId, ClientReport, DataRef, Event, ExactSum,
-    Fingerprint, Lane, Outcome, Params, Payload, Probe, Roster, Round, Seed, Tally, Ticket, Time,
-    Trained, UnitId, Upload, Work,
+    Addend, AnySelector, AnyStrategy, Assignment, Calendar, ClientId, ClientReport, DataRef, Event,
+    ExactSum, Fingerprint, Lane, Outcome, Params, Payload, Probe, Roster, Round, Seed, StreamRules,
+    Tally, Task, TaskId, TaskStream, Ticket, Time, Trained, UnitId, Upload, Visit, Work,
+    units::Count,
 };
 use lyceum_strategies::{
     aggregation::FedAvg,
-    selection::{All, Difficulty},
+    selection::{All, Difficulty, Uniform},
 };
 use std::sync::Arc;
 
@@ -24,6 +25,15 @@ impl Roster for Clients {
 }
 
 fn machine_with(selector: Arc<dyn AnySelector>, rounds: u64, dropout: f64) -> RoundMachine {
+    machine_in(None, selector, rounds, dropout)
+}
+
+fn machine_in(
+    stream: Option<Arc<TaskStream>>,
+    selector: Arc<dyn AnySelector>,
+    rounds: u64,
+    dropout: f64,
+) -> RoundMachine {
     let plan = Plan {
         rounds,
         seed: Seed(1),
@@ -34,7 +44,7 @@ fn machine_with(selector: Arc<dyn AnySelector>, rounds: u64, dropout: f64) -> Ro
         lanes: vec![Lane::INTEGER],
         alone_from: ClientId(u64::MAX),
         closing: None,
-        stream: None,
+        stream,
         judges_ahead: true,
         judges_before: false,
         attendance: Default::default(),
@@ -52,6 +62,27 @@ fn machine_with(selector: Arc<dyn AnySelector>, rounds: u64, dropout: f64) -> Ro
         global,
         Fingerprint::default(),
     )
+}
+
+/// One task, which comes to each client in the round of its number.
+fn late_comers(clients: u64) -> Arc<TaskStream> {
+    let visit = |begins| Visit {
+        task: TaskId(0),
+        place: 0,
+        begins,
+        ends: 100,
+    };
+    let task = Task {
+        name: "only".into(),
+        train: lyceum_core::Members::All,
+        probe: [0, 1, 2].into(),
+        classes: [0, 1].into(),
+        lens: Default::default(),
+    };
+    let calendar = Calendar::Each((0..clients).map(|c| [visit(c)].into()).collect());
+    let rules = StreamRules::default();
+    let stream = TaskStream::new(vec![task], calendar, [visit(0)].into(), rules, Seed(1));
+    Arc::new(stream)
 }
 
 fn machine(rounds: u64) -> RoundMachine {
@@ -111,10 +142,10 @@ fn answer(assignment: &Assignment, bad: &[u64]) -> Upload {
         Work::Evaluate => {
             let mut tally = Tally::new(2);
             tally.add(0, true, 0.5);
-            Payload::Evaluated {
-                probe: Probe::Test,
-                tally,
-            }
+            let DataRef::Probe { probe, .. } = assignment.jobs[0].data else {
+                panic!("{:?} is no probe", assignment.jobs[0].data);
+            };
+            Payload::Evaluated { probe, tally }
         }
         Work::Expert => panic!("the machine trains no expert"),
     };
@@ -404,4 +435,28 @@ fn a_restored_machine_goes_on_as_if_nothing_had_happened() {
     let mut busy = machine(1);
     busy.handle(Time(0), Input::NextRound).unwrap();
     assert!(busy.snapshot().is_none());
+}
+
+#[test]
+fn absent_clients_give_their_places_to_others_that_are_there() {
+    let per_round = Count::new(2).unwrap();
+    let uniform = Arc::new(Uniform { per_round });
+    let mut machine = machine_in(Some(late_comers(3)), uniform, 40, 0.0);
+    let mut seen = [0; 3];
+    for round in 0..40 {
+        let outputs = play(&mut machine, &[], false);
+        let units = assignments(&outputs).into_iter();
+        let train = units.filter(|a| a.work == Work::Train);
+        let cohort: Vec<u64> = train
+            .flat_map(|a| a.jobs)
+            .map(|job| match job.data {
+                DataRef::Shard(client) => client.0,
+                other => panic!("{other:?} has no client"),
+            })
+            .collect();
+        assert_eq!(cohort.len(), 2.min(round + 1), "round {round}");
+        assert!(cohort.iter().all(|&client| client <= round as u64));
+        cohort.iter().for_each(|&client| seen[client as usize] += 1);
+    }
+    assert!(seen.iter().all(|&n| n > 15), "{seen:?}");
 }

@@ -177,12 +177,13 @@ impl StreamChoice {
                 expected: expected.into(),
             })
         };
-        let order = self.order.misfit().map(|misfit| Misfit {
-            key: format!("{kind}.order.{}", misfit.key),
+        let at = |key: &str, misfit: Misfit| Misfit {
+            key: format!("{kind}.{key}.{}", misfit.key),
             ..misfit
-        });
+        };
         let all = [
-            order,
+            self.order.misfit().map(|misfit| at("order", misfit)),
+            self.arrival.misfit().map(|misfit| at("arrival", misfit)),
             refuse(
                 "",
                 rules.once && scenario.training.epochs.get() != 1,

@@ -59,6 +59,10 @@ fn a_resolved_scenario_reads_back_as_itself() {
         "w2",
         "million",
         "fed-adam-dropouts",
+        "stream-blurry",
+        "stream-gradual-drift",
+        "stream-joining",
+        "stream-questions",
     ] {
         let scenario = read(name, &[]);
         let text = scenario.resolved().to_string();

@@ -222,3 +222,25 @@ fn a_million_clients_fit_in_little_memory() {
     assert_eq!(summary.clients, 1_000_000);
     assert!(summary.peak_rss_mib < 300.0, "{}", summary.peak_rss_mib);
 }
+
+#[test]
+fn streams_of_tasks_are_deterministic() {
+    for name in [
+        "split-digits-er",
+        "stream-blurry",
+        "stream-domain-incremental",
+        "stream-gradual-drift",
+        "stream-joining",
+        "stream-online",
+        "stream-questions",
+        "stream-task-free",
+        "stream-task-incremental",
+    ] {
+        let scenario = read(name, &[]);
+        assert_eq!(
+            fingerprint(&scenario, 1),
+            fingerprint(&scenario, 3),
+            "{name}"
+        );
+    }
+}

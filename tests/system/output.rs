@@ -118,7 +118,10 @@ fn list_shows_everything_a_scenario_can_name() {
         linear quadratic root step exponential logarithmic cyclical \
         global-loss local-loss both-losses expert-loss global-error local-error both-errors expert-error \
         iid dirichlet dirichlet_equal labels_per_client quantity_skew by_client by_difficulty \
-        digits mixture synthetic mnist fashion-mnist idx cifar-binary csv softmax mlp cnn fused flex ndarray wgpu idle";
+        digits mixture synthetic mnist fashion-mnist idx cifar-binary csv softmax mlp cnn fused flex ndarray wgpu idle \
+        class_incremental task_incremental domain_incremental online blurry task_free gradual_drift \
+        permuted rotated noise brightness feature_skew label_shift groups \
+        defined seeded given difficulty designed naive er";
     for name in names.split_whitespace() {
         assert!(
             list.lines()

@@ -3,7 +3,7 @@
 use super::StreamError;
 use lyceum_core::{
     Calendar, ClientId, Purpose, Seed, Stream, TaskId, Ticket, Visit, sample_distinct, shuffle,
-    units::{Count, Decay, Fraction},
+    units::{Count, Decay, Fraction, Misfit},
 };
 use rand::RngExt;
 use schemars::JsonSchema;
@@ -117,6 +117,28 @@ impl Span {
 }
 
 impl Arrival {
+    /// Keys that are in range each, but do not go together.
+    pub fn misfit(&self) -> Option<Misfit> {
+        let idle = |key: &str, other: &str| Misfit {
+            key: key.into(),
+            message: format!("`{key}` says nothing without `{other}`"),
+            expected: format!("give `{other}`, too, or leave it out"),
+        };
+        match self {
+            Self {
+                repeated: Some(_),
+                repeats: None,
+                ..
+            } => Some(idle("repeated", "repeats")),
+            Self {
+                shared: Some(_),
+                tasks_per_client: None,
+                ..
+            } => Some(idle("shared", "tasks_per_client")),
+            _ => None,
+        }
+    }
+
     /// The calendar of all clients, and the order that tables follow. Errors name keys beside `arrival`.
     pub(crate) fn calendar(
         &self,

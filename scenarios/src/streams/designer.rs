@@ -265,6 +265,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stdout, reason = "a skipped test says why")]
     fn the_authors_scores_follow_from_their_distances() {
         let tables = (
             published("class_distances.json"),

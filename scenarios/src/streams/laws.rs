@@ -411,6 +411,11 @@ fn what_does_not_go_together_is_said_where_it_stands() {
         ),
         (
             PLAIN,
+            "class_incremental]\ntasks = 5\narrival = { shared = false }",
+            "`shared` says nothing without `tasks_per_client`",
+        ),
+        (
+            PLAIN,
             "class_incremental]\ntasks = 5\narrival = { tasks_per_client = 9 }",
             "there are 5 tasks",
         ),

@@ -21,9 +21,9 @@ pub enum TaskOrder {
     Seeded(Seeded),
     /// Listed by position in the stream's definition.
     Given(Given),
-    /// By how hard an expert finds their samples (Kumarappan et al. 2025, LeanAgent).
+    /// By how hard an expert finds their samples. Kumarappan et al. 2025, LeanAgent.
     Difficulty(Difficulty),
-    /// By how far they lie apart (Singh et al. 2023, the Curriculum Designer).
+    /// By how far they lie apart. Singh et al. 2023, the Curriculum Designer.
     Designed(Designed),
     /// Each several times in a row: A A B B.
     Blocked(Repeats),

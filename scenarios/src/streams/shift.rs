@@ -15,19 +15,20 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Shift {
-    /// Values in an order of the task's own, drawn from the seed (Goodfellow et al. 2013, permuted MNIST).
+    /// Values in an order of the task's own, drawn from the seed. Permuted MNIST: Goodfellow et al. 2013.
     Permuted(Permuted),
-    /// Pictures turned by an angle of the task's own (Lopez-Paz & Ranzato 2017, rotated MNIST).
+    /// Pictures turned by an angle of the task's own. Rotated MNIST: Lopez-Paz & Ranzato 2017.
     Rotated(Rotated),
-    /// Normal noise of the task's own deviation, the same on a sample every time (Hendrycks & Dietterich 2019).
+    /// Normal noise of the task's own deviation, the same on a sample every time. Hendrycks & Dietterich 2019.
     Noise(Noise),
-    /// Values times a factor of the task's own (Hendrycks & Dietterich 2019, brightness).
+    /// Values times a factor of the task's own. Hendrycks & Dietterich 2019, brightness.
     Brightness(Brightness),
-    /// Values scaled and shifted by draws of the task's own (Li et al. 2022, feature distribution skew).
+    /// Values scaled and shifted by draws of the task's own. Li et al. 2022, feature distribution skew.
     FeatureSkew(FeatureSkew),
-    /// Each task shows more of some classes than of others (Li et al. 2022, label distribution skew).
+    /// Each task shows more of some classes than of others. Li et al. 2022, label distribution skew.
     LabelShift(LabelShift),
-    /// Other classes in each task under the same few labels, such as one binary question after another (Lu et al. 2023).
+    /// Other classes in each task under the same few labels, such as one binary question after another. Lu et al. 2023,
+    /// IBCL.
     Groups(LabelGroups),
 }
 
