@@ -196,8 +196,8 @@ impl StreamRecord {
         let mut put = |name: &str, value: Option<f64>| {
             value.map(|value| found.insert(name.to_owned(), value));
         };
+        put("average_accuracy", self.average_accuracy());
         if let Some(matrix) = self.curve().matrix() {
-            put("average_accuracy", final_average_accuracy(&matrix));
             put("mean_curve_accuracy", mean_of_curve(&matrix));
             put("learning_accuracy", learning_accuracy(&matrix));
             put("forgetting", forgetting_max(&matrix));
@@ -225,6 +225,16 @@ impl StreamRecord {
             mean_spatial_knowledge_retention(&self.local_and_global()),
         );
         found
+    }
+
+    /// Mean over the tasks of the common order at the last evaluation, whenever they came.
+    fn average_accuracy(&self) -> Option<f64> {
+        let (_, last) = self.judged.last_key_value()?;
+        let tasks = self.curve().tasks;
+        let values = tasks
+            .iter()
+            .map(|t| last.get(t.0 as usize).copied().flatten());
+        crate::mean(&values.collect::<Option<Vec<f64>>>()?)
     }
 
     /// The run as a lifetime, in percent: a learning block per visit of the common order, with an experience per
