@@ -2,7 +2,7 @@
 
 use crate::continual::{AccuracyMatrix, TaskValues};
 use crate::text_table::{InputError, Row, TextTable};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The matrix of one setup.
@@ -22,7 +22,6 @@ struct Entry {
     after: Option<String>,
     task: String,
     value: f64,
-    line: u64,
 }
 
 /// Reads matrices from a CSV file with the columns `after_task`, `task`, `value`, and perhaps `setup`.
@@ -38,24 +37,26 @@ pub fn read_matrices(path: &Path) -> Result<Vec<Setup>, InputError> {
     let columns = ["after_task", "task", "value"].map(|column| table.required(column));
     let [after, task, value] = columns;
     let (after, task, value, setup) = (after?, task?, value?, table.optional("setup"));
-    let mut setups: Vec<(Option<String>, Vec<Entry>)> = Vec::new();
+    let mut setups: Vec<(Option<String>, Entries)> = Vec::new();
     table.each(|row| {
         let name = setup.map(|setup| row.text(setup).to_owned());
         let at = setups.iter().position(|(known, _)| *known == name);
         let at = at.unwrap_or_else(|| {
-            setups.push((name, Vec::new()));
+            setups.push((name, Entries::default()));
             setups.len() - 1
         });
-        setups[at].1.extend(entry(&row, after, task, value)?);
-        check_twice(&row, &setups[at].1, value)
+        match entry(&row, after, task, value)? {
+            Some(entry) => setups[at].1.add(entry, &row, value),
+            None => Ok(()),
+        }
     })?;
-    if setups.iter().all(|(_, entries)| entries.is_empty()) {
+    if setups.iter().all(|(_, entries)| entries.list.is_empty()) {
         let expected = "a row such as 1,1,0.93 is right";
         return Err(InputError::content(path, "there is no value", expected));
     }
     Ok(setups
         .into_iter()
-        .map(|(name, e)| setup_of(name, e))
+        .map(|(name, entries)| setup_of(name, &entries.list))
         .collect())
 }
 
@@ -77,35 +78,34 @@ fn entry(
         after: Some(row.text(after).to_owned()).filter(|after| after != "0"),
         task: row.text(task).to_owned(),
         value,
-        line: row.line,
     }))
 }
 
-/// Refuses an entry that an earlier line has too.
-fn check_twice(row: &Row<'_>, entries: &[Entry], value: usize) -> Result<(), InputError> {
-    let Some((last, earlier)) = entries.split_last() else {
-        return Ok(());
-    };
-    let twin = earlier
-        .iter()
-        .find(|entry| (&entry.after, &entry.task) == (&last.after, &last.task));
-    match twin {
-        Some(twin) if last.line == row.line => {
-            let fault = format!(
-                "is a second value of the same entry, after line {}",
-                twin.line
-            );
-            Err(row.fault(value, &fault, "one row for each pair of tasks is right"))
+/// The entries of a setup, and the lines they stand on.
+#[derive(Default)]
+struct Entries {
+    list: Vec<Entry>,
+    lines: BTreeMap<(Option<String>, String), u64>,
+}
+
+impl Entries {
+    /// Adds an entry, unless an earlier line has it too.
+    fn add(&mut self, entry: Entry, row: &Row<'_>, value: usize) -> Result<(), InputError> {
+        let key = (entry.after.clone(), entry.task.clone());
+        if let Some(earlier) = self.lines.insert(key, row.line) {
+            let fault = format!("is a second value of the same entry, after line {earlier}");
+            return Err(row.fault(value, &fault, "one row for each pair of tasks is right"));
         }
-        _ => Ok(()),
+        self.list.push(entry);
+        Ok(())
     }
 }
 
-fn setup_of(name: Option<String>, entries: Vec<Entry>) -> Setup {
-    let tasks = order(&entries);
+fn setup_of(name: Option<String>, entries: &[Entry]) -> Setup {
+    let tasks = order(entries);
     let places: BTreeMap<&str, usize> = tasks.iter().map(String::as_str).zip(0..).collect();
     let mut matrix = AccuracyMatrix::new(tasks.len());
-    for entry in &entries {
+    for entry in entries {
         let task = places[entry.task.as_str()];
         match &entry.after {
             Some(after) => matrix.set(places[after.as_str()], task, entry.value),
@@ -124,12 +124,8 @@ fn setup_of(name: Option<String>, entries: Vec<Entry>) -> Setup {
 fn order(entries: &[Entry]) -> Vec<String> {
     let learned = entries.iter().filter_map(|entry| entry.after.as_ref());
     let named = learned.chain(entries.iter().map(|entry| &entry.task));
-    let mut tasks: Vec<String> = Vec::new();
-    for task in named {
-        if !tasks.contains(task) {
-            tasks.push(task.clone());
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let mut tasks: Vec<String> = named.filter(|task| seen.insert(*task)).cloned().collect();
     let numbers: Option<Vec<u64>> = tasks.iter().map(|task| task.parse().ok()).collect();
     if numbers.is_some() {
         tasks.sort_by_key(|task| task.parse::<u64>().ok());

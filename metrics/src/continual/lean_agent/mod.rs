@@ -74,6 +74,63 @@ fn incremental_plasticity(validation: &[Option<f64>]) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::continual::measures::tests::{close, three_tasks};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Both forms again, by loops over tasks that count from 1.
+        #[test]
+        fn a_transcription_of_the_formulas_agrees(
+            values in proptest::collection::vec(0.1..1.0_f64, 36), window in 2..6_usize
+        ) {
+            let n = 6;
+            let rows = values.chunks(n).map(|row| row.iter().copied().map(Some).collect());
+            let matrix = AccuracyMatrix::from_rows(rows.collect()).unwrap();
+            let r = |i: usize, j: usize| values[n * (i - 1) + j - 1];
+            let a = |i: usize| (1..=i).map(|j| r(i, j)).sum::<f64>() / i as f64;
+            let (mut wf, mut wp) = (0.0_f64, 0.0);
+            for i in 1..=n {
+                wp += (a(i) - a(i.saturating_sub(window).max(1))).max(0.0) / n as f64;
+                for back in 1..=window {
+                    if i > window {
+                        wf = wf.max(a(i - back) - a(i));
+                    }
+                }
+            }
+            let (mut fm, mut published_ebwt, mut ebwt, mut pairs) = (0.0, 0.0, 0.0, 0.0);
+            for i in 2..=n {
+                let best = (1..i).map(|j| r(i - 1, j)).fold(0.0, f64::max);
+                fm += (best - r(n, i - 1)) / (n - 1) as f64;
+                for j in 1..i {
+                    published_ebwt += r(i - 1, j) - r(j, j);
+                    ebwt += r(i, j) - r(j, j);
+                    pairs += 1.0;
+                }
+            }
+            let (mut drop, mut rise) = (0.0, 0.0);
+            for j in 1..=n {
+                let (mut most, mut least) = (0.0_f64, 0.0_f64);
+                for later in 1..=n {
+                    for earlier in 1..later {
+                        if later - earlier < window {
+                            most = most.max(r(earlier, j) - r(later, j));
+                            least = least.min(r(earlier, j) - r(later, j));
+                        }
+                    }
+                }
+                drop += most / n as f64;
+                rise -= least / n as f64;
+            }
+            let found = published(&matrix, &[], window);
+            close(found.wf, wf);
+            close(found.wp, wp);
+            close(found.fm, fm);
+            close(found.ebwt, published_ebwt / pairs);
+            let found = standard(&matrix, &[], window);
+            close(found.wf, drop);
+            close(found.wp, rise);
+            close(found.ebwt, ebwt / pairs);
+        }
+    }
 
     const VALIDATION: [Option<f64>; 3] = [Some(0.5), Some(0.9), Some(0.7)];
 
