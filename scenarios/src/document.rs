@@ -235,12 +235,12 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// A choice of several variants as one choice of each.
+    /// A choice of any number of variants as one choice of each.
     pub(crate) fn entries(self) -> Vec<Node<'t>> {
         let path = self.path;
         let span = self.value.span();
         match self.value.into_inner() {
-            DeValue::Table(table) if table.len() > 1 => table
+            DeValue::Table(table) => table
                 .into_iter()
                 .map(|(key, value)| Node {
                     path: path.clone(),
