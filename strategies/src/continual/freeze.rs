@@ -166,7 +166,10 @@ mod tests {
         let network = Network::new(&[3], 2, layers, Init::Zero).unwrap();
         assert_eq!(freeze(&[1], &[]).ranges(&network), [8..12, 12..14]);
         assert_eq!(freeze(&[], &["0"]).ranges(&network), [0..6, 6..8]);
-        assert_eq!(freeze(&[], &["2.bias"]).ranges(&network), [12..14]);
+        assert_eq!(
+            freeze(&[], &["2.bias", "0.bias"]).ranges(&network),
+            [6..8, 12..14]
+        );
         assert_eq!(freeze(&[1], &["0"]).unfit(&network), None);
         assert_eq!(freeze(&[2], &[]).unfit(&network).unwrap().key, "layers");
         assert_eq!(freeze(&[0], &["1"]).unfit(&network).unwrap().key, "names");
