@@ -17,6 +17,16 @@ struct Remembered {
     last: Option<Last>,
     /// The state of each method, in the order of the scenario.
     methods: Vec<Vec<u8>>,
+    /// The optimizer, where it goes on from call to call.
+    optimizer: Option<Carried>,
+}
+
+/// An optimizer between two calls.
+#[derive(Debug, Serialize, Deserialize)]
+struct Carried {
+    first: Vec<f32>,
+    second: Vec<f32>,
+    steps: u64,
 }
 
 /// Where a client trained last.
@@ -48,6 +58,7 @@ pub(crate) struct Methods {
     pulls: Vec<(Params, Params)>,
     pub(crate) afresh: bool,
     epochs: Option<usize>,
+    optimizer: Option<Carried>,
 }
 
 /// How the steps of a call change parameters.
@@ -119,6 +130,7 @@ impl Worker {
             pulls: Vec::new(),
             afresh: false,
             epochs: None,
+            optimizer: remembered.optimizer,
         };
         self.load(&post.assignment.global);
         let round = post.assignment.round;
@@ -196,6 +208,11 @@ impl Worker {
         objective: &Resolved<'_>,
     ) -> Trace {
         self.moments.reset();
+        if let Some(carried) = methods.optimizer.take() {
+            self.moments.first = carried.first;
+            self.moments.second = carried.second;
+            self.moments.steps = carried.steps;
+        }
         let pulls = std::mem::take(&mut methods.pulls);
         let mut objective = objective.clone();
         let own = pulls.iter();
@@ -359,7 +376,14 @@ impl Worker {
             let mut site = site(self, &mut methods.rng, samples, &post.task, post.stream);
             run.end_call(&mut site);
         }
+        let carries = self.node.training(post.assignment.round).carry;
+        let optimizer = carries.then(|| Carried {
+            first: self.moments.first.clone(),
+            second: self.moments.second.clone(),
+            steps: self.moments.steps,
+        });
         let remembered = Remembered {
+            optimizer,
             last: methods.last,
             methods: methods.runs.iter().map(|run| run.save()).collect(),
         };

@@ -504,6 +504,13 @@ impl Scenario {
         for (path, message, label) in self.timeline_faults() {
             refuse(&path, message, label);
         }
+        if self.training.carry && self.stream.is_none() {
+            refuse(
+                "training.carry",
+                "only clients in a stream of tasks keep their optimizers".into(),
+                "leave it out, or add a table `[scenario.*]`".into(),
+            );
+        }
         if let Some(stream) = &self.stream {
             for misfit in stream.misfits(self) {
                 refuse(

@@ -29,6 +29,10 @@ pub struct Training {
     /// The update rule; plain SGD by default.
     #[serde(default)]
     pub optimizer: OptimizerChoice,
+    /// In a stream of tasks: a client's optimizer goes on where its last call left it, instead of from rest; false by
+    /// default.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub carry: bool,
     /// Times the parameter, added to the gradient; 0 by default.
     #[serde(default = "zero")]
     pub weight_decay: NonNegative,
@@ -232,6 +236,9 @@ impl Schedule {
     }
 }
 
+fn is_false(value: &bool) -> bool {
+    !value
+}
 fn one() -> Count {
     Count::new(1).expect("1 is in range")
 }
