@@ -66,7 +66,8 @@ fn streams(registry: &Registry, g: &mut SchemaGenerator) -> Value {
     ];
     let variants = choice["oneOf"].as_array_mut().into_iter().flatten();
     for variant in variants {
-        let bodies = variant["properties"].as_object_mut().into_iter().flatten();
+        let bodies = variant.get_mut("properties").and_then(Value::as_object_mut);
+        let bodies = bodies.into_iter().flatten();
         for (_, body) in bodies {
             for (key, schema) in BESIDE.into_iter().zip(&beside) {
                 body["properties"][key] = schema.clone();
