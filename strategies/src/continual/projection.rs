@@ -155,11 +155,11 @@ mod tests {
             let gram = gram(&rows);
             let along: Vec<f64> = rows.iter().map(|r| dot(&grad, r)).collect();
             let shares = shares(&gram, &along, margin);
-            for i in 0..rows.len() {
-                let slope = along[i] + gram[i].iter().zip(&shares).map(|(g, v)| g * v).sum::<f64>();
-                prop_assert!(shares[i] >= margin);
+            for ((row, &share), along) in gram.iter().zip(&shares).zip(along) {
+                let slope = along + row.iter().zip(&shares).map(|(g, v)| g * v).sum::<f64>();
+                prop_assert!(share >= margin);
                 prop_assert!(slope > -1e-6, "slope {}", slope);
-                prop_assert!(slope < 1e-6 || shares[i] - margin < 1e-9);
+                prop_assert!(slope < 1e-6 || share - margin < 1e-9);
             }
         }
 

@@ -65,8 +65,8 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     let rest = a_blocks.remainder().iter().zip(b_blocks.remainder());
     let rest: f32 = rest.map(|(a, b)| a * b).sum();
     for (a, b) in a_blocks.zip(b_blocks) {
-        for lane in 0..LANES {
-            lanes[lane] += a[lane] * b[lane];
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * b;
         }
     }
     lanes.iter().sum::<f32>() + rest
