@@ -224,7 +224,7 @@ mod tests {
         let bytes = frame(&assign);
         assert_eq!(
             bytes.len(),
-            5 + 4 + 4 * 8 + 4 + 40 + 8 + 8 + (4 + 8 + 1 + 40 + 1)
+            5 + 4 + 4 * 8 + 4 + 40 + 8 + 8 + (4 + 8 + 1 + 40 + 1 + 1)
         );
         assert_eq!(
             open::<ToNodeWire, FROM_COORDINATOR>(&bytes[4..]).unwrap(),
