@@ -25,7 +25,8 @@ fn own_plugins_run_and_learn() {
 
 #[test]
 fn an_own_stream_and_method_run_and_learn() {
-    assert!(accuracy("spirals-in-rings.toml") > 50.0);
+    // Three classes, and the last ring to remember the first by.
+    assert!(accuracy("spirals-in-rings.toml") > 40.0);
 }
 
 /// Final accuracy in percent of a scenario in this crate's folder.
