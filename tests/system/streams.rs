@@ -118,7 +118,12 @@ fn importances_that_the_server_averages_hold_on_to_old_tasks() {
         );
         let scenario = read(
             "federated-er",
-            &[&seed, &method, "scenario.class_incremental.head=masked"],
+            &[
+                &seed,
+                &method,
+                "scenario.class_incremental.head=masked",
+                "scenario.class_incremental.arrival.jitter=2",
+            ],
         );
         let folder = tempfile::tempdir().unwrap();
         let summary = run_in(&folder.path().join("run"), &scenario, 2, false);
