@@ -110,3 +110,37 @@ impl ContinualMethod for AveragedEwc {
         own.zip(news).for_each(|(i, n)| *i += n);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testbed::Bed, *};
+    use lyceum_core::Role;
+
+    /// At zero every slope is 1/2, and x is 2: the Fisher information is 1 for weights and 1/4 for biases.
+    #[test]
+    fn news_count_at_once_and_go_into_the_model_that_the_server_averages() {
+        let mut bed = Bed::new(1, 2, &[(&[2.0], 0)]);
+        bed.network.append(IMPORTANCES, vec![4], Role::Statistic);
+        bed.learner.weights = vec![0.0; 8];
+        let method = AveragedEwc {
+            lambda: NonNegative::new(2.0).unwrap(),
+            fisher: Fisher::Empirical,
+            samples: None,
+        };
+        let mut kept = Boundary::default();
+        method.begin_call(&mut kept, &mut bed.site());
+        assert!(method.pulls(&kept).is_empty(), "no task is over yet");
+        method.end_task(&mut kept, &mut bed.site());
+        method.begin_call(&mut kept, &mut bed.site());
+        let strength = |kept: &Boundary| method.pulls(kept)[0].0.to_vec();
+        assert_eq!(strength(&kept), [2.0, 2.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0]);
+        method.end_call(&mut kept, &mut bed.site());
+        assert_eq!(bed.learner.weights[4..], [1.0, 1.0, 0.25, 0.25]);
+        // The server averages it with a client that had no news.
+        bed.learner.weights[4..].iter_mut().for_each(|i| *i /= 2.0);
+        method.begin_call(&mut kept, &mut bed.site());
+        assert_eq!(strength(&kept)[..4], [1.0, 1.0, 0.25, 0.25]);
+        method.end_call(&mut kept, &mut bed.site());
+        assert_eq!(bed.learner.weights[4], 0.5, "news are handed in once");
+    }
+}
