@@ -239,7 +239,7 @@ impl Site<'_> {
 /// Rows of one forward pass. Fixed, so that no result depends on the machine.
 const PART: usize = 256;
 
-/// Positions of sets of classes that every draft has, in [`Draft::sets`].
+/// Positions of sets of classes that every draft has, in [`Aims::sets`](crate::Aims::sets).
 pub mod sets {
     /// Labels of the task that the client is at.
     pub const CURRENT: u32 = 0;
