@@ -11,8 +11,8 @@ use lyceum_coordinator::{
     },
 };
 use lyceum_core::{
-    ClientId, ClientReport, ClientState, ExactSum, Fingerprint, Lane, Layout, Memory, Outcome, Payload,
-    Probe, Tally, Ticket, Trained, UnitId, codec,
+    ClientId, ClientReport, ClientState, ExactSum, Fingerprint, Lane, Layout, Memory, Outcome,
+    Payload, Probe, Tally, Ticket, Trained, UnitId, codec,
 };
 use lyceum_protocol::{
     body,
