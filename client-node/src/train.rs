@@ -69,7 +69,11 @@ impl Worker {
                 shard: &whole,
             })
         });
-        let task = post.as_ref().map(|p| p.task.task);
+        // Of the log alone: where boundaries are hidden, the client itself is not told.
+        let visit = stream
+            .as_deref()
+            .and_then(|stream| stream.calendar().at(client, assignment.round));
+        let task = visit.map(|visit| visit.task);
         let taken = match (&post, self.node.sight(client, assignment.round, &whole)) {
             (Some(post), Some(sight)) => {
                 let memory = job.state.memory.as_ref();

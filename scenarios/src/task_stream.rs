@@ -191,6 +191,12 @@ impl StreamChoice {
                 "`epochs = 1` with it",
             ),
             refuse(
+                "",
+                rules.once && scenario.training.steps.is_some(),
+                "each sample is shown once, but `training.steps` may go through it again",
+                "leave out `training.steps`",
+            ),
+            refuse(
                 ".head",
                 !rules.signals && matches!(head, Some(Head::Seen | Head::Multi)),
                 "this stream does not tell of which task a sample is",

@@ -317,9 +317,11 @@ impl Scenario {
         value: toml::Value,
     ) -> Result<(), Diagnostic> {
         let head = key.split('.').next().unwrap_or_default();
-        if !["training", "selection", "availability"].contains(&head) || key == "training.engine" {
+        let fixed = ["training.engine", "training.loss"].contains(&key);
+        if !["training", "selection", "availability"].contains(&head) || fixed {
             let message = format!("`{key}` cannot change during a run");
-            let label = "keys of training (but its engine), selection and availability can";
+            let label =
+                "keys of training (but its engine and loss), selection and availability can";
             return Err(self.fault("timeline", message, label));
         }
         let mut at = table;

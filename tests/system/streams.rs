@@ -136,3 +136,39 @@ fn fashion_mnist_with_asynchronous_tasks_gives_the_same_on_one_two_and_three_thr
     });
     assert_eq!(fingerprints, [fingerprints[0]; 3]);
 }
+
+/// What is said of a catalogue file with something wrong in it.
+fn refused(name: &str, extra: &str, overrides: &[&str]) -> String {
+    let path = crate::catalogue::folder().join(format!("{name}.toml"));
+    let text = std::fs::read_to_string(path).unwrap() + extra;
+    let overrides: Vec<String> = overrides.iter().map(|s| s.to_string()).collect();
+    match Scenario::read(&lyceum::registry(), name, &text, &overrides) {
+        Ok(_) => panic!("{name} {overrides:?} is taken"),
+        Err(diagnostic) => diagnostic.to_string(),
+    }
+}
+
+#[test]
+fn what_would_show_a_sample_twice_or_would_not_be_heeded_is_refused() {
+    let twice = refused("stream-online", "", &["training.steps=500"]);
+    assert!(twice.contains("training.steps"), "{twice}");
+    let loss = "\n[[timeline]]\nround = 3\nset = { \"training.loss\" = \"sigmoid\" }\n";
+    let unheeded = refused("federated-er", loss, &[]);
+    assert!(
+        unheeded.contains("cannot change during a run"),
+        "{unheeded}"
+    );
+}
+
+#[test]
+fn the_log_says_which_task_a_client_is_at_also_where_the_client_is_not_told() {
+    let scenario = read("stream-gradual-drift", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    run_in(&out, &scenario, 2, false);
+    let events = std::fs::read_to_string(out.join("events.jsonl")).unwrap();
+    for task in 0..4 {
+        let said = format!("\"task\":{task},\"local");
+        assert!(events.contains(&said), "nobody was at task {task}");
+    }
+}
