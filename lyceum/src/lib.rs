@@ -17,6 +17,7 @@ mod coordinator;
 mod experts;
 mod failure;
 mod folder;
+mod grid;
 mod identity;
 mod list;
 mod local;

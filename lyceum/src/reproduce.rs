@@ -5,6 +5,7 @@ mod expected;
 use crate::{
     arguments::{Reproduce, Run},
     failure::Failure,
+    grid::Grid,
     output::line,
     run::{parse_seeds, stop_on_signal},
     settings::ProcessSettings,
@@ -102,25 +103,26 @@ impl<'a> Found<'a> {
     }
 
     fn table(&self, markdown: bool) -> String {
-        let mut lines = vec![
-            [
-                "experiment",
-                "published %",
-                "authors' code, run again %",
-                "accepted %",
-                "ours %",
-                "verdict",
-            ]
-            .map(String::from),
+        let head = [
+            "experiment",
+            "published %",
+            "authors' code, run again %",
+            "accepted %",
+            "ours %",
+            "verdict",
         ];
-        lines.extend(
-            self.rows
-                .iter()
-                .map(|(row, found)| cells(row, found.as_ref())),
-        );
+        let rows = self
+            .rows
+            .iter()
+            .map(|(row, found)| cells(row, found.as_ref()));
+        let lines = std::iter::once(head.map(String::from)).chain(rows);
+        let grid = Grid {
+            lines: lines.map(Vec::from).collect(),
+            words: &[0, 5],
+        };
         let mut text = match markdown {
-            true => as_markdown(&lines),
-            false => as_text(&lines),
+            true => grid.markdown(),
+            false => grid.text(),
         };
         let orders = self.orders.iter().filter_map(|(order, holds)| {
             let holds = if (*holds)? { "holds" } else { "DOES NOT HOLD" };
@@ -180,36 +182,4 @@ fn cells(row: &Row, found: Option<&Interval>) -> [String; 6] {
         ours,
         verdict.into(),
     ]
-}
-
-fn as_markdown(lines: &[[String; 6]]) -> String {
-    let mut text: Vec<String> = lines
-        .iter()
-        .map(|l| format!("| {} |", l.join(" | ")))
-        .collect();
-    text.insert(1, "| --- | ---: | ---: | ---: | ---: | --- |".into());
-    text.join("\n")
-}
-
-fn as_text(lines: &[[String; 6]]) -> String {
-    let width = |c: usize| {
-        lines
-            .iter()
-            .map(|l| l[c].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    let row = |line: &[String; 6]| {
-        let cells = line
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(c, (cell, width))| match c {
-                0 | 5 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    lines.iter().map(row).collect::<Vec<_>>().join("\n")
 }

@@ -1,5 +1,6 @@
 //! A table of numbers with names.
 
+use crate::grid::Grid;
 use std::fmt;
 
 /// Columns of numbers, a row per measure.
@@ -18,38 +19,26 @@ impl Table {
 
     /// As Markdown.
     pub(super) fn to_markdown(&self) -> String {
-        let rule = std::iter::repeat_n("---:", self.columns.len()).collect::<Vec<_>>();
-        let mut text = format!("| measure | {} |\n", self.columns.join(" | "));
-        text += &format!("|---|{}|\n", rule.join("|"));
-        for (name, values) in &self.rows {
-            let cells: Vec<String> = values.iter().copied().map(cell).collect();
-            text += &format!("| {name} | {} |\n", cells.join(" | "));
+        self.grid().markdown() + "\n"
+    }
+
+    fn grid(&self) -> Grid {
+        let head = std::iter::once("measure".to_owned()).chain(self.columns.iter().cloned());
+        let row = |(name, values): &(String, Vec<Option<f64>>)| {
+            let cells = values.iter().copied().map(cell);
+            std::iter::once(name.clone()).chain(cells).collect()
+        };
+        let rows = self.rows.iter().map(row);
+        Grid {
+            lines: std::iter::once(head.collect()).chain(rows).collect(),
+            words: &[0],
         }
-        text
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.rows.iter().map(|(name, _)| name.chars().count());
-        let first = names.max().unwrap_or(0).max("measure".len());
-        let width = |column: usize| {
-            let cells = self.rows.iter().map(|(_, values)| cell(values[column]));
-            let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
-            widest.max(self.columns[column].chars().count())
-        };
-        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
-        write!(f, "{:first$}", "measure")?;
-        for (column, width) in self.columns.iter().zip(&widths) {
-            write!(f, "  {column:>width$}")?;
-        }
-        for (name, values) in &self.rows {
-            write!(f, "\n{name:first$}")?;
-            for (value, width) in values.iter().zip(&widths) {
-                write!(f, "  {:>width$}", cell(*value))?;
-            }
-        }
-        Ok(())
+        f.write_str(&self.grid().text())
     }
 }
 
