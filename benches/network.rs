@@ -2,9 +2,10 @@
 //! quinn streams, and the seconds of a round with very many connections.
 //!
 //!     cargo bench --workspace --bench network                       # all of it
-//!     cargo bench --workspace --bench network -- memory              # throughput, many or memory
+//!     cargo bench --workspace --bench network -- memory              # throughput, many, memory or updates
 //!
-//! `memory` runs the clients in a process of their own, so that what is told is the coordinator's alone.
+//! `memory` (a strategy that needs sums) and `updates` (one that needs each update) run the clients in a process of
+//! their own, so that what is told is the coordinator's alone.
 
 use lyceum_client_node::{
     Node,
@@ -17,11 +18,11 @@ use lyceum_coordinator::{
     conductor::{Archive, Parts, Saving},
     dispatch::{Admission, Dispatch, Pace},
     quic::{Durable, Network, Service, Syncing},
-    run::{Folder, Groundwork, RunError, Storage},
+    run::{Folder, Groundwork, RunError, SpillFile, Storage},
 };
 use lyceum_core::{
-    Addend, AnySelector, AnyStrategy, Assignment, ClientId, ClientReport, DataRef, Event,
-    Fingerprint, Lane, Outcome, Params, Payload, Roster, Round, Seed, Trained, Upload,
+    Addend, AnySelector, AnyStrategy, Assignment, ClientId, ClientReport, ClientTerm, DataRef,
+    Event, Fingerprint, Outcome, Params, Payload, Reduction, Roster, Round, Seed, Trained, Upload,
 };
 use lyceum_protocol::{
     identity::{Authority, Identity, Revocations, Role, quinn_client, quinn_server},
@@ -29,7 +30,7 @@ use lyceum_protocol::{
     quic::{Transport, bind, configure_client, configure_server},
 };
 use lyceum_scenarios::{Registry, Scenario};
-use lyceum_strategies::{aggregation::FedAvg, selection::All};
+use lyceum_strategies::{aggregation::FedAvg, robust::Median, selection::All};
 use quinn::{ClientConfig, Connection, Endpoint};
 use std::{
     net::SocketAddr,
@@ -65,10 +66,11 @@ fn main() {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        if let [_, word, folder, address] = &arguments[..]
+        if let [_, word, load, folder, address] = &arguments[..]
             && word == "clients"
         {
-            return clients_of_memory(folder, address).await;
+            let load = [SUMS, UPDATES].into_iter().find(|l| l.name == load);
+            return clients_of_memory(load.expect("a load"), folder, address).await;
         }
         let named = arguments.iter().skip(1).find(|a| !a.starts_with('-'));
         let asked = |part: &str| named.is_none_or(|a| a == part);
@@ -78,15 +80,18 @@ fn main() {
         if asked("many") {
             many().await;
         }
-        if asked("memory") {
-            memory().await;
+        if asked(SUMS.name) {
+            memory(SUMS).await;
+        }
+        if asked(UPDATES.name) {
+            memory(UPDATES).await;
         }
     });
 }
 
 async fn throughput() {
-    let (clients, values) = (50, 1_625_000);
-    let ours = rounds(clients, values, 4).await;
+    let (clients, values) = (50, SUMS.values);
+    let ours = rounds(SUMS.of(clients, values), 4).await;
     let plain = plain(clients, 4 * values, ours.up / clients, 3).await;
     let rate = |bytes: usize, seconds: f64| bytes as f64 / seconds / 1e6;
     let ours_rate = rate(ours.up + ours.down, ours.seconds);
@@ -100,7 +105,7 @@ async fn throughput() {
 }
 
 async fn many() {
-    let many = rounds(1000, 7850, 8).await;
+    let many = rounds(SUMS.of(1000, 7850), 8).await;
     show(format_args!(
         "1000 clients, 31 KB model: {:.3} s a round ({:.0} MiB at most)",
         many.seconds,
@@ -120,37 +125,80 @@ struct Taken {
     up: usize,
 }
 
-/// Clients of the memory bench, and values of their model.
-const MEMORY: (usize, usize) = (1000, 1_625_000);
+/// What a coordinator has to bear.
+#[derive(Clone, Copy)]
+struct Load {
+    name: &'static str,
+    clients: usize,
+    values: usize,
+    reduction: Reduction,
+}
 
-/// A coordinator with very many clients of a large model, whose own memory is measured.
-async fn memory() {
-    let (clients, values) = MEMORY;
+/// Very many clients of a large model, whose updates are summed.
+const SUMS: Load = Load {
+    name: "memory",
+    clients: 1000,
+    values: 1_625_000,
+    reduction: Reduction::Sum,
+};
+
+/// Updates of 1.3 GB in all, of each of which the strategy sees each value.
+const UPDATES: Load = Load {
+    name: "updates",
+    clients: 200,
+    reduction: Reduction::EachUpdate,
+    ..SUMS
+};
+
+/// Bytes of updates that are kept in memory.
+const BUDGET: u64 = 64 << 20;
+
+impl Load {
+    fn of(self, clients: usize, values: usize) -> Self {
+        Self {
+            clients,
+            values,
+            ..self
+        }
+    }
+
+    fn strategy(self) -> Arc<dyn AnyStrategy> {
+        match self.reduction {
+            Reduction::Sum => Arc::new(FedAvg::default()),
+            Reduction::EachUpdate => Arc::new(Median::default()),
+        }
+    }
+}
+
+/// A coordinator whose own memory is measured.
+async fn memory(load: Load) {
     let folder = tempfile::tempdir().expect("a folder");
     let authority = Authority::create(&folder.path().join("authority")).expect("an authority");
     let (endpoint, address) = server(&authority);
     let program = std::env::current_exe().expect("this program");
     let mut child = std::process::Command::new(program)
         .arg("clients")
+        .arg(load.name)
         .arg(folder.path().join("authority"))
         .arg(address.to_string())
         .spawn()
         .expect("a process");
-    let taken = coordinate(endpoint, clients, values, 2).await;
+    let taken = coordinate(endpoint, load, 2).await;
     // The clients end when the run does.
     child.wait().expect("it ends");
     show(format_args!(
-        "{clients} clients, {:.1} MB model: {taken:.1} s a round, coordinator {:.0} MiB at most",
-        4e-6 * values as f64,
+        "{} clients, {:.1} MB model, {:?}: {taken:.1} s a round, coordinator {:.0} MiB at most",
+        load.clients,
+        4e-6 * load.values as f64,
+        load.reduction,
         lyceum_metrics::peak_rss_mib()
     ));
 }
 
-async fn clients_of_memory(folder: &str, address: &str) {
+async fn clients_of_memory(load: Load, folder: &str, address: &str) {
     let authority = Authority::open(folder.as_ref()).expect("an authority");
     let address = address.parse().expect("an address");
-    let (clients, values) = MEMORY;
-    let mut nodes = start_clients(&authority, clients, values, address);
+    let mut nodes = start_clients(&authority, load, address);
     while nodes.join_next().await.is_some() {}
 }
 
@@ -174,24 +222,25 @@ fn loopback() -> SocketAddr {
 }
 
 /// A coordinator and its clients.
-async fn rounds(clients: usize, values: usize, rounds: u64) -> Taken {
+async fn rounds(load: Load, rounds: u64) -> Taken {
     let authority = Authority::ephemeral().expect("an authority");
     let (endpoint, address) = server(&authority);
-    let mut nodes = start_clients(&authority, clients, values, address);
-    let seconds = coordinate(endpoint, clients, values, rounds).await;
+    let mut nodes = start_clients(&authority, load, address);
+    let seconds = coordinate(endpoint, load, rounds).await;
     while nodes.join_next().await.is_some() {}
     Taken {
         seconds,
-        down: 4 * values * clients,
-        up: clients * result_bytes(values),
+        down: 4 * load.values * load.clients,
+        up: load.clients * result_bytes(load.values),
     }
 }
 
 /// Median seconds of all rounds but the first.
-async fn coordinate(endpoint: Endpoint, clients: usize, values: usize, rounds: u64) -> f64 {
+async fn coordinate(endpoint: Endpoint, load: Load, rounds: u64) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     let times = Arc::new(Mutex::new(Vec::new()));
-    let lanes = vec![Lane::INTEGER];
+    let contribution = load.strategy().contribution();
+    let lanes = contribution.lanes.clone();
     let network = Network {
         endpoint,
         revocations: Arc::new(Revocations::none()),
@@ -199,10 +248,12 @@ async fn coordinate(endpoint: Endpoint, clients: usize, values: usize, rounds: u
         pace: Pace::default(),
         metrics: None,
     };
-    let mut service = Service::open(network, "bench", rounds, lanes.clone(), values);
+    let mut service = Service::open(network, "bench", rounds, lanes.clone(), load.values);
+    let mut machine = machine(load, rounds);
+    machine.spill_to(BUDGET, Box::new(SpillFile::new(folder.path())));
     let parts = Parts {
-        machine: machine(clients as u64, values, rounds),
-        dispatch: Dispatch::new(Pace::default(), admission(clients), lanes.clone(), 1),
+        machine,
+        dispatch: Dispatch::new(Pace::default(), admission(load.clients), contribution, 1),
         archive: Shelf {
             storage: Folder::new(folder.path()),
             times: times.clone(),
@@ -245,9 +296,13 @@ fn client(authority: &Authority, number: usize) -> ClientConfig {
     config
 }
 
-fn machine(clients: u64, values: usize, rounds: u64) -> RoundMachine {
-    let roster: Arc<dyn Roster> = Arc::new(Clients(clients));
-    let global = Params::from((0..values).map(|i| (i as f32).sin()).collect::<Vec<_>>());
+fn machine(load: Load, rounds: u64) -> RoundMachine {
+    let roster: Arc<dyn Roster> = Arc::new(Clients(load.clients as u64));
+    let global = Params::from(
+        (0..load.values)
+            .map(|i| (i as f32).sin())
+            .collect::<Vec<_>>(),
+    );
     let plan = Plan {
         rounds,
         seed: Seed(1),
@@ -255,7 +310,7 @@ fn machine(clients: u64, values: usize, rounds: u64) -> RoundMachine {
         evaluate_every: u64::MAX,
         probes: Vec::new(),
         classes: 10,
-        lanes: vec![Lane::INTEGER],
+        contribution: load.strategy().contribution(),
         alone_from: ClientId(0),
         closing: None,
         stream: None,
@@ -264,7 +319,7 @@ fn machine(clients: u64, values: usize, rounds: u64) -> RoundMachine {
         attendance: Default::default(),
         phases: Vec::new(),
     };
-    let strategy: Arc<dyn AnyStrategy> = Arc::new(FedAvg::default());
+    let strategy = load.strategy();
     let selector: Arc<dyn AnySelector> = Arc::new(All {});
     let selector = selector.start(roster.clone(), rounds);
     let strategy = strategy.start(&global);
@@ -303,17 +358,12 @@ fn admission(clients: usize) -> Admission {
     }
 }
 
-fn start_clients(
-    authority: &Authority,
-    clients: usize,
-    values: usize,
-    address: SocketAddr,
-) -> JoinSet<()> {
+fn start_clients(authority: &Authority, load: Load, address: SocketAddr) -> JoinSet<()> {
     let endpoint = bind(loopback(), None, None, &Transport::default()).expect("a socket");
     let node = node();
-    let delta = delta(values);
+    let delta = delta(load.values);
     let mut nodes = JoinSet::new();
-    for number in 0..clients {
+    for number in 0..load.clients {
         let (node, delta) = (node.clone(), delta.clone());
         let prepare: Prepare = Arc::new(move |_| {
             let prepared = Prepared {
@@ -328,6 +378,7 @@ fn start_clients(
         let hire: Hire = Arc::new(move |_, listener| {
             Ok(Box::new(Echo {
                 delta: delta.clone(),
+                reduction: load.reduction,
                 listener,
             }) as Box<dyn Crew>)
         });
@@ -379,6 +430,7 @@ fn node() -> Arc<Node> {
 /// Answers at once, with the same update every time.
 struct Echo {
     delta: Params,
+    reduction: Reduction,
     listener: Listener,
 }
 
@@ -392,9 +444,18 @@ impl Crew for Echo {
             DataRef::Shard(client) => Some(report(client)),
             DataRef::Probe { .. } | DataRef::Pool => None,
         });
+        let reports: Vec<ClientReport> = clients.collect();
+        let lanes = vec![(100.0, self.delta.clone())];
+        let sum = match (self.reduction, &reports[..]) {
+            (Reduction::EachUpdate, [ClientReport { client, .. }]) => {
+                let client = *client;
+                Addend::Each(vec![ClientTerm { client, lanes }])
+            }
+            _ => Addend::Single(lanes),
+        };
         let payload = Payload::Trained(Trained {
-            sum: Addend::Single(vec![(100.0, self.delta.clone())]),
-            reports: clients.collect(),
+            sum,
+            reports,
             states: Vec::new(),
         });
         let upload = Upload {

@@ -55,6 +55,8 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     listener: Listener,
+    /// Units of training go into one sum.
+    sums: bool,
 }
 
 #[derive(Default)]
@@ -76,6 +78,7 @@ impl Threads {
             state: Mutex::default(),
             changed: Condvar::new(),
             listener,
+            sums: node.sums_units(),
         });
         let workers = (0..threads.max(1))
             .map(|_| Worker::new(node.clone()))
@@ -138,6 +141,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the result of a unit is part of a sum.
+    fn is_summed(&self, unit: &Assignment) -> bool {
+        self.sums && unit.work == Work::Train
+    }
+
     fn say(&self, event: CrewEvent) {
         (self.listener)(event);
     }
@@ -150,7 +158,7 @@ impl Shared {
                 return None;
             }
             if let Some((generation, unit)) = state.queue.pop_front() {
-                state.holding += usize::from(unit.work == Work::Train);
+                state.holding += usize::from(self.is_summed(&unit));
                 return Some((generation, unit));
             }
             state = self.wait(state);
@@ -222,7 +230,7 @@ fn merged(mut into: Upload, other: Upload) -> Result<Upload, String> {
 
 fn run(mut worker: Worker, shared: &Shared) {
     while let Some((generation, first)) = shared.first() {
-        let train = first.work == Work::Train;
+        let summed = shared.is_summed(&first);
         let mut last = (first.unit, first.jobs.len() as u64);
         let more = || {
             let (unit, clients) = last;
@@ -237,7 +245,7 @@ fn run(mut worker: Worker, shared: &Shared) {
         };
         let result = catch_unwind(AssertUnwindSafe(|| worker.execute_with(&first, more)));
         match result {
-            Ok(Ok(upload)) if train => shared.hand_in(generation, upload),
+            Ok(Ok(upload)) if summed => shared.hand_in(generation, upload),
             Ok(Ok(upload)) => shared.say(CrewEvent::Finished { generation, upload }),
             Ok(Err(error)) => shared.say(CrewEvent::Failed(error.to_string())),
             Err(panic) => {

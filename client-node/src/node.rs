@@ -2,9 +2,9 @@
 
 use crate::continual::Spare;
 use lyceum_core::{
-    Addend, AnyMethod, Assignment, Batch, ClientId, ClientRule, Engine, ExactSum, ExpertScores,
-    Federation, Lane, Learner, Moments, Needs, Network, Params, Payload, Round, Seed, Shard,
-    SumError, TaskStream, Trained, Upload, Work,
+    Addend, AnyMethod, Assignment, Batch, ClientId, ClientRule, ClientTerm, DataRef, Engine,
+    ExactSum, ExpertScores, Federation, Learner, Moments, Needs, Network, Params, Payload,
+    Reduction, Round, Seed, Shard, SumError, TaskStream, Trained, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
@@ -42,6 +42,7 @@ pub struct Node {
     pub(crate) ordering: Option<Ordering>,
     pub(crate) expert: Expert,
     pub(crate) rule: Arc<dyn ClientRule>,
+    reduction: Reduction,
     /// What the expert makes of each sample, by its index in the pool.
     pub(crate) expert_scores: Option<ExpertScores>,
     engine: Engine,
@@ -123,6 +124,7 @@ impl Node {
             ordering: scenario.ordering.clone(),
             expert: scenario.expert.clone(),
             rule: scenario.strategy.plugin.client_half(),
+            reduction: scenario.strategy.plugin.contribution().reduction,
             expert_scores,
             engine,
             stream: None,
@@ -135,9 +137,10 @@ impl Node {
         }
     }
 
-    /// Lanes of the sums that this node sends.
-    pub fn lanes(&self) -> Vec<Lane> {
-        self.rule.lanes()
+    /// Whether units go into one sum. The unit of a real client, and one whose updates are asked for one by one, is
+    /// answered by itself.
+    pub(crate) fn sums_units(&self) -> bool {
+        !self.alone && self.reduction == Reduction::Sum
     }
 
     /// The clients and their samples.
@@ -196,8 +199,8 @@ impl Worker {
         self.execute_with(assignment, || None)
     }
 
-    /// Works on one unit and, if it is one of training, on every further one of its ticket that `more` hands out. The
-    /// clients of all of them go into one sum, so that nobody has to merge theirs.
+    /// Works on one unit and, if it is one of training whose clients are summed, on every further one of its ticket that
+    /// `more` hands out. The clients of all of them go into one sum, so that nobody has to merge theirs.
     pub fn execute_with(
         &mut self,
         first: &Assignment,
@@ -231,6 +234,8 @@ impl Worker {
         let (mut reports, mut states) = (Vec::new(), Vec::new());
         let (mut units, mut micros) = (Vec::new(), Vec::new());
         let mut terms = Vec::with_capacity(ExactSum::FOLD);
+        let mut each = Vec::new();
+        let singly = self.node.reduction == Reduction::EachUpdate;
         let mut next = Some(Cow::Borrowed(first));
         while let Some(unit) = next {
             if (unit.ticket, unit.work) != (first.ticket, Work::Train) {
@@ -241,7 +246,13 @@ impl Worker {
                 let (report, update) = self.train_client(&unit, job, &sum)?;
                 reports.push(report);
                 if let Some((term, state)) = update {
-                    terms.push(term);
+                    match (singly, job.data) {
+                        (true, DataRef::Shard(client)) => each.push(ClientTerm {
+                            client,
+                            lanes: term.into_parts(),
+                        }),
+                        _ => terms.push(term),
+                    }
                     states.extend(state);
                 }
                 if terms.len() == ExactSum::FOLD {
@@ -251,13 +262,13 @@ impl Worker {
                 micros.push(start.elapsed().as_micros() as u64);
             }
             units.push(unit.unit);
-            // A real client has one unit, and nobody to be summed with.
-            next = match self.node.alone {
-                true => None,
-                false => more().map(Cow::Owned),
+            next = match self.node.sums_units() {
+                true => more().map(Cow::Owned),
+                false => None,
             };
         }
         let sum = match (self.node.alone, terms.len()) {
+            _ if singly => Addend::Each(each),
             (true, 1) => Addend::Single(terms.remove(0).into_parts()),
             _ => {
                 sum.fold(&terms).map_err(NodeError::Sum)?;

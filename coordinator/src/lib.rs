@@ -18,9 +18,11 @@ pub mod run;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod updates;
 
 pub use machine::RoundMachine;
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
 pub use plan::{Closing, Input, InputError, Output, Plan, SelectionPhase};
 pub use snapshot::{Best, Snapshot};
+pub use updates::Spill;

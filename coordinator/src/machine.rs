@@ -6,6 +6,7 @@ use crate::{
     plan::{Closing, Input, InputError, Output, Plan, SelectionPhase},
     round::{Collected, Stage},
     snapshot::{Best, Snapshot},
+    updates::Spill,
 };
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Folded, Job,
@@ -57,7 +58,7 @@ impl RoundMachine {
         origin: Fingerprint,
     ) -> Self {
         let fingerprint = origin.extend().add(global.bytes()).link();
-        let flight = Collected::new(Round(0), &plan.lanes, global.len());
+        let flight = Collected::new(Round(0), &plan, global.len());
         Self {
             plan,
             roster,
@@ -75,6 +76,11 @@ impl RoundMachine {
             #[cfg(feature = "mutants")]
             mutant: crate::Mutant::None,
         }
+    }
+
+    /// Keeps at most `budget` bytes of single updates in memory, where the strategy asks for them.
+    pub fn spill_to(&mut self, budget: u64, spill: Box<dyn Spill>) {
+        self.flight.updates.spill_to(budget, spill);
     }
 
     /// Takes back a saved state. The machine must be as [`RoundMachine::new`] made it.
@@ -222,7 +228,7 @@ impl RoundMachine {
             return Ok(());
         }
         let round = Round(self.done);
-        self.flight.restart(round);
+        self.flight.restart(round)?;
         if self.plan.judges_before && self.done == 0 {
             self.flight.before = true;
             self.assign_evaluation();
@@ -273,15 +279,10 @@ impl RoundMachine {
         if upload.ticket.0 != flight.round.0 || !flight.expects(&upload) {
             return Ok(());
         }
-        let (unit, round) = (upload.units[0].0, flight.round.0);
-        flight.absorb(upload).map_err(|e| InputError::Sum {
-            unit,
-            round,
-            reason: e.to_string(),
-        })?;
+        flight.absorb(upload)?;
         #[cfg(feature = "mutants")]
         if mutant == crate::Mutant::ArrivalOrder {
-            flight.round_sum(&self.plan.lanes, len);
+            flight.round_sum(&self.plan.contribution.lanes, len);
         }
         if flight.pending.is_empty() {
             match flight.stage {
@@ -460,8 +461,10 @@ impl RoundMachine {
 
     fn aggregate(&mut self) -> Result<(), String> {
         let mut next = self.global.clone();
+        self.flight.updates.sort();
         let folded = Folded {
             sum: &self.flight.sum,
+            updates: &self.flight.updates,
             population: self.roster.clients(),
         };
         self.strategy

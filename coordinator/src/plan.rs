@@ -1,7 +1,7 @@
 //! What the round machine is told, and what it tells.
 
 use lyceum_core::{
-    AnySelector, Assignment, Attendance, ClientId, Event, Lane, Params, Probe, Round, Seed,
+    AnySelector, Assignment, Attendance, ClientId, Contribution, Event, Params, Probe, Round, Seed,
     TaskStream, Upload,
 };
 use std::sync::Arc;
@@ -21,8 +21,8 @@ pub struct Plan {
     pub probes: Vec<(Probe, u32)>,
     /// Classes of the data.
     pub classes: usize,
-    /// Lanes of the strategy's client half.
-    pub lanes: Vec<Lane>,
+    /// What clients add to a round.
+    pub contribution: Contribution,
     /// First of the clients that must have a unit of their own, because they are real.
     pub alone_from: ClientId,
     /// When a round closes without everybody; `None` waits.
@@ -118,4 +118,7 @@ pub enum InputError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Updates do not fit into memory, and could not be put elsewhere.
+    #[error("updates that do not fit into memory cannot be kept: {0}")]
+    Spill(String),
 }

@@ -1,8 +1,9 @@
 //! What is known of the round in flight.
 
+use crate::{InputError, plan::Plan, updates::UpdateStore};
 use lyceum_core::{
-    ClientId, ClientReport, ClientState, DataRef, ExactSum, Job, Lane, Payload, Probe, Round,
-    SumError, Tally, UnitId, Upload,
+    Addend, ClientId, ClientReport, ClientState, DataRef, ExactSum, Job, Payload, Probe, Reduction,
+    Round, SumError, Tally, UnitId, Upload,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,8 @@ pub(crate) struct Collected {
     clients: BTreeMap<UnitId, Vec<ClientId>>,
     next_unit: u64,
     pub(crate) sum: ExactSum,
+    /// Single updates, where the strategy asks for them.
+    pub(crate) updates: UpdateStore,
     pub(crate) reports: Vec<ClientReport>,
     pub(crate) states: Vec<(ClientId, ClientState)>,
     pub(crate) scores: Vec<(ClientId, f32)>,
@@ -42,7 +45,11 @@ pub(crate) struct Collected {
 }
 
 impl Collected {
-    pub(crate) fn new(round: Round, lanes: &[Lane], parameters: usize) -> Self {
+    pub(crate) fn new(round: Round, plan: &Plan, parameters: usize) -> Self {
+        let summed = match plan.contribution.reduction {
+            Reduction::Sum => parameters,
+            Reduction::EachUpdate => 0,
+        };
         Self {
             round,
             stage: Stage::Between,
@@ -50,7 +57,8 @@ impl Collected {
             pending: BTreeSet::new(),
             clients: BTreeMap::new(),
             next_unit: 0,
-            sum: ExactSum::new(lanes, parameters),
+            sum: ExactSum::new(&plan.contribution.lanes, summed),
+            updates: UpdateStore::default(),
             reports: Vec::new(),
             states: Vec::new(),
             scores: Vec::new(),
@@ -62,9 +70,12 @@ impl Collected {
     }
 
     /// Empty again for the next round, keeping the memory of the sum.
-    pub(crate) fn restart(&mut self, round: Round) {
+    pub(crate) fn restart(&mut self, round: Round) -> Result<(), InputError> {
         self.round = round;
         self.sum.clear();
+        self.updates
+            .clear()
+            .map_err(|e| InputError::Spill(e.to_string()))?;
         self.reports.clear();
         self.states.clear();
         self.scores.clear();
@@ -77,6 +88,7 @@ impl Collected {
             self.scored_samples,
             self.scoring_bytes,
         ) = (0, 0, 0, 0);
+        Ok(())
     }
 
     /// A unit of its own, waited for from now on.
@@ -106,10 +118,22 @@ impl Collected {
     }
 
     /// Takes a unit's result. The unit must be pending and the payload of the stage's kind.
-    pub(crate) fn absorb(&mut self, upload: Upload) -> Result<(), SumError> {
+    pub(crate) fn absorb(&mut self, upload: Upload) -> Result<(), InputError> {
         match upload.payload {
             Payload::Trained(trained) => {
-                trained.sum.add_to(&mut self.sum)?;
+                let (round, unit) = (self.round.0, upload.units[0].0);
+                let refused = |e: SumError| InputError::Sum {
+                    unit,
+                    round,
+                    reason: e.to_string(),
+                };
+                match trained.sum {
+                    Addend::Each(terms) => terms
+                        .into_iter()
+                        .try_for_each(|term| self.updates.put(term))
+                        .map_err(|e| InputError::Spill(e.to_string()))?,
+                    sum => sum.add_to(&mut self.sum).map_err(refused)?,
+                }
                 self.reports.extend(trained.reports);
                 self.states.extend(trained.states);
             }
@@ -193,7 +217,7 @@ impl Collected {
     }
 
     /// Rounds the sum to single precision.
-    pub(crate) fn round_sum(&mut self, lanes: &[Lane], len: usize) {
+    pub(crate) fn round_sum(&mut self, lanes: &[lyceum_core::Lane], len: usize) {
         let mut rounded = ExactSum::new(lanes, len);
         for lane in 0..lanes.len() {
             let weight = self.sum.weight(lane);

@@ -2,10 +2,10 @@
 
 use crate::{Input, InputError, Output, Plan, RoundMachine};
 use lyceum_core::{
-    Addend, AnySelector, AnyStrategy, Assignment, Calendar, ClientId, ClientReport, DataRef, Event,
-    ExactSum, Fingerprint, Lane, Outcome, Params, Payload, Probe, Roster, Round, Seed, StreamRules,
-    Tally, Task, TaskId, TaskStream, Ticket, Time, Trained, UnitId, Upload, Visit, Work,
-    units::Count,
+    Addend, AnySelector, AnyStrategy, Assignment, Calendar, ClientId, ClientReport, Contribution,
+    DataRef, Event, ExactSum, Fingerprint, Lane, Outcome, Params, Payload, Probe, Roster, Round,
+    Seed, StreamRules, Tally, Task, TaskId, TaskStream, Ticket, Time, Trained, UnitId, Upload,
+    Visit, Work, units::Count,
 };
 use lyceum_strategies::{
     aggregation::FedAvg,
@@ -41,7 +41,10 @@ fn machine_in(
         evaluate_every: 2,
         probes: vec![(Probe::Test, 3)],
         classes: 2,
-        lanes: vec![Lane::INTEGER],
+        contribution: Contribution {
+            lanes: vec![Lane::INTEGER],
+            ..Contribution::default()
+        },
         alone_from: ClientId(u64::MAX),
         closing: None,
         stream,

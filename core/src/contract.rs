@@ -1,6 +1,8 @@
 //! The whole contract between coordinator and node: an assignment goes out, an upload comes back.
 
-use crate::{ClientId, ExactSum, Params, Probe, Round, SumError, TaskId, Ticket, UnitId};
+use crate::{
+    ClientId, ClientTerm, ExactSum, Params, Probe, Round, SumError, TaskId, Ticket, UnitId,
+};
 use serde::{Deserialize, Serialize};
 
 /// One work unit: a fixed list of jobs that is never split. Repeating it gives the same upload.
@@ -180,17 +182,21 @@ pub enum Addend {
     Sum(ExactSum),
     /// Of one client: weight and values per lane. Half the size of its sum.
     Single(Vec<(f64, Params)>),
+    /// Each client's by itself, where the strategy asks for that.
+    Each(Vec<ClientTerm>),
 }
 
 impl Addend {
     /// Adds to a sum with the same lanes.
     pub fn add_to(self, sum: &mut ExactSum) -> Result<(), SumError> {
+        let single = |sum: &mut ExactSum, parts| {
+            let term = sum.admit(parts)?;
+            sum.fold(&[term])
+        };
         match self {
             Self::Sum(other) => sum.merge(&other),
-            Self::Single(parts) => {
-                let term = sum.admit(parts)?;
-                sum.fold(&[term])
-            }
+            Self::Single(parts) => single(sum, parts),
+            Self::Each(terms) => terms.into_iter().try_for_each(|t| single(sum, t.lanes)),
         }
     }
 }

@@ -25,6 +25,7 @@ mod strategy;
 mod stream;
 mod sum;
 mod time;
+mod updates;
 mod wide;
 
 pub mod codec;
@@ -64,4 +65,5 @@ pub use stream::{
 };
 pub use sum::{ExactSum, Lane, SumBytesError, SumError, Term};
 pub use time::Time;
+pub use updates::{ClientTerm, Contribution, Reduction, Updates};
 pub use wide::wide;

@@ -3,7 +3,7 @@
 //! A strategy is an immutable rule beside a serialisable state, so that checkpoints and resuming
 //! come free. Authors implement [`Strategy`]; holders see its erased twin [`AnyStrategy`].
 
-use crate::{ClientId, ExactSum, Lane, Objective, Params, codec};
+use crate::{ClientId, Contribution, ExactSum, Lane, Objective, Params, Reduction, Updates, codec};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
@@ -21,7 +21,12 @@ pub trait Strategy: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Turns the round's sums into the next global model.
+    /// What [`close`](Self::close) must see of the clients' work.
+    fn reduction(&self) -> Reduction {
+        Reduction::Sum
+    }
+
+    /// Turns what came of the round into the next global model.
     fn close(
         &self,
         state: &mut Self::State,
@@ -40,11 +45,13 @@ pub trait Strategy: Send + Sync + 'static {
 #[error("{0}")]
 pub struct Stall(pub String);
 
-/// The sums of a round.
+/// What came of a round.
 #[derive(Clone, Copy, Debug)]
 pub struct Folded<'a> {
-    /// Lanes as the client half named them.
+    /// Lanes as the client half named them; all empty where the strategy asks for each update.
     pub sum: &'a ExactSum,
+    /// Each update, where the strategy asks for them; none otherwise.
+    pub updates: &'a dyn Updates,
     /// Number of clients in the federation, idle ones included.
     pub population: u64,
 }
@@ -126,6 +133,8 @@ pub trait AnyStrategy: Send + Sync {
     fn start(self: Arc<Self>, global: &Params) -> Box<dyn StrategyRun>;
     /// What happens on the client's side.
     fn client_half(&self) -> Arc<dyn ClientRule>;
+    /// What clients add to a round.
+    fn contribution(&self) -> Contribution;
 }
 
 /// A strategy in the middle of a run.
@@ -153,6 +162,13 @@ impl<S: Strategy> AnyStrategy for S {
 
     fn client_half(&self) -> Arc<dyn ClientRule> {
         Strategy::client_half(self)
+    }
+
+    fn contribution(&self) -> Contribution {
+        Contribution {
+            lanes: Strategy::client_half(self).lanes(),
+            reduction: self.reduction(),
+        }
     }
 }
 

@@ -84,6 +84,11 @@ ranged! {
     { "type": "number", "exclusiveMinimum": 0, "maximum": 1 }
 }
 ranged! {
+    /// A minority: from 0 up to but not including 0.5.
+    Minority, "a fraction from 0 up to but not including 0.5", |v| (0.0..0.5).contains(&v),
+    { "type": "number", "minimum": 0, "exclusiveMaximum": 0.5 }
+}
+ranged! {
     /// A percentage: from 0 to 100, both included.
     Percentage, "a percentage from 0 to 100", |v| (0.0..=100.0).contains(&v),
     { "type": "number", "minimum": 0, "maximum": 100 }

@@ -61,6 +61,7 @@ pub(crate) fn coordinator(
                 "--checkpoint-every {seconds}: expected seconds, 0 or above"
             ))
         })?,
+        updates_bytes: process.updates_bytes(),
         started,
     };
     let doors = Doors {

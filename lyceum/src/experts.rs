@@ -93,6 +93,7 @@ fn reference(
         resume: out.exists(),
         out: out.clone(),
         checkpoint_every: Duration::from_secs(10),
+        updates_bytes: bench.process.updates_bytes(),
         started: Instant::now(),
     };
     (bench.say)(&format!("{name}: {rounds} rounds"));

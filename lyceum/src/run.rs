@@ -123,6 +123,7 @@ fn settings(
         folders: process.folders(&arguments.data, &arguments.file),
         resume: arguments.resume,
         checkpoint_every: checkpoint_every(arguments, process)?,
+        updates_bytes: process.updates_bytes(),
         started,
     })
 }

@@ -28,6 +28,9 @@ pub(crate) struct ProcessSettings {
     pub(crate) lease_s: Option<f64>,
     /// MiB of models and states that a node keeps between rounds, 512 by default; `LYCEUM__CACHE_MIB`.
     pub(crate) cache_mib: Option<u64>,
+    /// MiB of clients' updates that a run keeps in memory where the strategy asks for each of them, 256 by default; more
+    /// go to a file of the run; `LYCEUM__UPDATES_MIB`.
+    pub(crate) updates_mib: Option<u64>,
     /// Connections; `LYCEUM__TRANSPORT__STREAM_WINDOW` and so on.
     pub(crate) transport: Transport,
     /// The OpenBLAS library that `lyceum bench` measures itself by; `LYCEUM__OPENBLAS`.
@@ -48,6 +51,11 @@ impl ProcessSettings {
             .build()
             .and_then(Config::try_deserialize)
             .map_err(|e| Failure::input(format!("process settings (lyceum.toml, LYCEUM__*): {e}")))
+    }
+
+    /// Bytes of single updates that a run keeps in memory.
+    pub(crate) fn updates_bytes(&self) -> u64 {
+        self.updates_mib.unwrap_or(256).saturating_mul(1 << 20)
     }
 
     /// Settings of connections, once their ranges are checked.

@@ -73,6 +73,7 @@ pub(crate) fn collect<'s>(
             folders,
             resume: arguments.resume,
             checkpoint_every: checkpoint_every(arguments, process)?,
+            updates_bytes: process.updates_bytes(),
             started: Instant::now(),
         },
         runs: &planned.runs,

@@ -5,8 +5,8 @@
 //! text, whose length a decoder believes, and no sum that was not checked comes in by another's door.
 
 use lyceum_core::{
-    Addend, ClientId, ClientReport, ClientState, ExactSum, ExpertScores, Lane, Memory, Params,
-    Payload, SumBytesError, Ticket, Trained, UnitId, Upload,
+    Addend, ClientId, ClientReport, ClientState, ClientTerm, ExactSum, ExpertScores, Lane, Memory,
+    Params, Payload, SumBytesError, Ticket, Trained, UnitId, Upload,
     codec::{self, CodecError},
 };
 
@@ -19,6 +19,7 @@ const SCORED: u8 = 1;
 const EXPERT: u8 = 2;
 const EVALUATED: u8 = 3;
 const SINGLE: u8 = 9;
+const EACH: u8 = 10;
 /// Stands for the length of a vector that is not there.
 const NONE: u64 = u64::MAX;
 
@@ -50,6 +51,7 @@ pub fn encode(payload: &Payload, micros: &[u64]) -> Vec<u8> {
             out.push(match &trained.sum {
                 Addend::Sum(_) => TRAINED,
                 Addend::Single(_) => SINGLE,
+                Addend::Each(_) => EACH,
             });
             put_micros(micros, &mut out);
             put(trained.reports.len() as u64, &mut out);
@@ -109,6 +111,7 @@ pub fn decode(
     let payload = match kind {
         TRAINED => Payload::Trained(rest.trained(|rest| rest.sum(lanes, len))?),
         SINGLE => Payload::Trained(rest.trained(|rest| rest.single(lanes))?),
+        EACH => Payload::Trained(rest.trained(|rest| rest.each(lanes))?),
         SCORED => {
             let (scores, samples) = codec::decode_within::<_, OTHER>(rest.all())?;
             Payload::Scored { scores, samples }
@@ -152,14 +155,24 @@ fn put_addend(addend: &Addend, out: &mut Vec<u8>) {
             let len = (out.len() - start - 8) as u64;
             out[start..start + 8].copy_from_slice(&len.to_le_bytes());
         }
-        Addend::Single(parts) => {
-            let bytes: usize = parts.iter().map(|(_, values)| 16 + 4 * values.len()).sum();
-            out.reserve(bytes);
-            for (weight, values) in parts {
-                out.extend(weight.to_le_bytes());
-                put_vector(Some(values), out);
+        Addend::Single(parts) => put_parts(parts, out),
+        Addend::Each(terms) => {
+            put(terms.len() as u64, out);
+            for term in terms {
+                put(term.client.0, out);
+                put_parts(&term.lanes, out);
             }
         }
+    }
+}
+
+/// One client's weights and values.
+fn put_parts(parts: &[(f64, Params)], out: &mut Vec<u8>) {
+    let bytes: usize = parts.iter().map(|(_, values)| 16 + 4 * values.len()).sum();
+    out.reserve(bytes);
+    for (weight, values) in parts {
+        out.extend(weight.to_le_bytes());
+        put_vector(Some(values), out);
     }
 }
 
@@ -227,13 +240,28 @@ impl<'a> Rest<'a> {
 
     /// One client's weights and values; the lengths are the sender's, and are looked at by who adds them.
     fn single(&mut self, lanes: &[Lane]) -> Result<Addend, BodyError> {
+        self.parts(lanes).map(Addend::Single)
+    }
+
+    fn each(&mut self, lanes: &[Lane]) -> Result<Addend, BodyError> {
+        // An update takes more than 8 bytes.
+        let count = self.length(8)?;
+        let term = |_| {
+            let client = ClientId(self.number()?);
+            let lanes = self.parts(lanes)?;
+            Ok(ClientTerm { client, lanes })
+        };
+        let terms: Result<_, BodyError> = (0..count).map(term).collect();
+        Ok(Addend::Each(terms?))
+    }
+
+    fn parts(&mut self, lanes: &[Lane]) -> Result<Vec<(f64, Params)>, BodyError> {
         let part = |_| {
             let weight = f64::from_bits(self.number()?);
             let values = self.vector()?.ok_or(BodyError::Short)?;
             Ok((weight, values))
         };
-        let parts: Result<_, BodyError> = (0..lanes.len()).map(part).collect();
-        Ok(Addend::Single(parts?))
+        (0..lanes.len()).map(part).collect()
     }
 
     fn report(&mut self) -> Result<ClientReport, BodyError> {
@@ -315,9 +343,18 @@ mod tests {
             sum: Addend::Single(vec![(5.0, vec![1.0, -2.0, 0.5].into())]),
             ..one
         };
+        let term = |client| ClientTerm {
+            client: ClientId(client),
+            lanes: vec![(client as f64, vec![0.25, -1.5, 2.0].into())],
+        };
+        let each = Trained {
+            sum: Addend::Each(vec![term(4), term(2)]),
+            ..one.clone()
+        };
         let payloads = [
             trained(),
             Payload::Trained(one),
+            Payload::Trained(each),
             Payload::Scored {
                 scores: vec![(ClientId(1), 0.5)],
                 samples: 3,

@@ -12,7 +12,7 @@ use crate::{
 use lyceum_core::{
     AnyMethod, AnySelector, AnyStrategy, ClientSelector, ContinualMethod, Engine, Strategy,
 };
-use lyceum_strategies::{aggregation, continual, selection};
+use lyceum_strategies::{aggregation, continual, robust, selection};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -280,6 +280,7 @@ impl Registry {
 
     fn add_strategies(&mut self) {
         use aggregation::*;
+        use robust::*;
         self.strategy::<FedAvg>(
             "fed_avg",
             "weighted mean of the updates (McMahan et al. 2017)",
@@ -301,6 +302,19 @@ impl Registry {
             "updates normalised by local work (Wang et al. 2020)",
         );
         self.strategy::<FedDyn>("fed_dyn", "dynamic regularisation (Acar et al. 2021)");
+        self.strategy::<Median>("median", "median of each coordinate (Yin et al. 2018)");
+        self.strategy::<TrimmedMean>(
+            "trimmed_mean",
+            "mean of each coordinate without its extremes (Yin et al. 2018)",
+        );
+        self.strategy::<Krum>(
+            "krum",
+            "the update that most others are close to (Blanchard et al. 2017)",
+        );
+        self.strategy::<GeometricMedian>(
+            "geometric_median",
+            "the point with the least sum of distances (Pillutla et al. 2022)",
+        );
     }
 
     fn add_selectors(&mut self) {

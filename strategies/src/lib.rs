@@ -1,4 +1,4 @@
-//! Aggregation, client selection, local ordering and continual learning: one file per algorithm.
+//! Aggregation, robust aggregation, client selection, local ordering and continual learning: one file per algorithm.
 //!
 //! Pure like the core: no input or output, no clock, no thread, no tensor library. **The type of an
 //! algorithm is its configuration**: what a scenario file says is read straight into the value that
@@ -10,6 +10,7 @@
 pub mod aggregation;
 pub mod continual;
 pub mod ordering;
+pub mod robust;
 pub mod sampling;
 pub mod selection;
 

@@ -1,6 +1,6 @@
 //! What holds for the configuration of every algorithm.
 
-use crate::{aggregation::*, continual::*, ordering::*, selection::*};
+use crate::{aggregation::*, continual::*, ordering::*, robust::*, selection::*};
 use schemars::{JsonSchema, Schema, json_schema, schema_for};
 use serde::de::DeserializeOwned;
 
@@ -49,6 +49,10 @@ fn every_key_of_every_algorithm_is_described() {
     check_keys::<Scaffold>();
     check_keys::<FedNova>();
     check_keys::<FedDyn>();
+    check_keys::<Median>();
+    check_keys::<TrimmedMean>();
+    check_keys::<Krum>();
+    check_keys::<GeometricMedian>();
     check_keys::<Uniform>();
     check_keys::<Passes>();
     check_keys::<All>();
@@ -98,6 +102,13 @@ fn missing_keys_take_the_documented_defaults() {
     assert_eq!(read::<Scaffold>(nothing()), Ok(Scaffold::default()));
     assert_eq!(read::<FedNova>(nothing()), Ok(FedNova::default()));
     assert_eq!(read::<FedDyn>(nothing()), Ok(FedDyn::default()));
+    assert_eq!(read::<Median>(nothing()), Ok(Median::default()));
+    assert_eq!(read::<TrimmedMean>(nothing()), Ok(TrimmedMean::default()));
+    assert_eq!(read::<Krum>(nothing()), Ok(Krum::default()));
+    assert_eq!(
+        read::<GeometricMedian>(nothing()),
+        Ok(GeometricMedian::default())
+    );
     assert_eq!(read::<Ordering>(nothing()), Ok(Ordering::default()));
     let difficulty: Difficulty = read(json_schema!({ "per_round": 10 })).unwrap();
     assert_eq!(difficulty.order, ClientOrder::Curriculum);

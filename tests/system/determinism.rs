@@ -44,6 +44,8 @@ fn settings(folder: &Path, threads: usize, resume: bool) -> Settings {
         folders: vec![],
         resume,
         checkpoint_every: Duration::ZERO,
+        // Less than one update, so that all of them are spilt.
+        updates_bytes: 1000,
         started: Instant::now(),
     }
 }
@@ -130,6 +132,10 @@ fn every_strategy_selector_and_score_is_deterministic() {
         "fed_adagrad={}",
         "fed_nova={}",
         "fed_dyn={alpha=0.1}",
+        "median={}",
+        "trimmed_mean={trim=0.25}",
+        "krum={byzantine=0,keep=2}",
+        "geometric_median={}",
     ];
     let selections = [
         "uniform={per_round=4}",

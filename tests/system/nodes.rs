@@ -56,6 +56,19 @@ fn one_two_and_five_nodes_give_the_fingerprint_of_one_process() {
     }
 }
 
+/// Updates go to a file here where a run in one process keeps them in memory, and the other way round.
+#[test]
+fn strategies_that_see_each_update_give_the_fingerprint_of_one_process() {
+    for strategy in ["strategy.median={}", "strategy.krum={byzantine=0,keep=2}"] {
+        let set = [strategy, "selection.uniform={per_round=4}"];
+        let alone = fingerprint(&read("quickstart", &[&SHORT[..], &set].concat()), 2);
+        for nodes in [1, 3] {
+            let summary = on_nodes(&set, nodes);
+            assert_eq!(summary.fingerprint, alone, "{strategy} on {nodes} nodes");
+        }
+    }
+}
+
 #[test]
 fn experts_local_models_and_silent_clients_cross_the_network() {
     for set in [

@@ -113,6 +113,7 @@ fn command(args: &[&str]) -> String {
 fn list_shows_everything_a_scenario_can_name() {
     let list = command(&["list"]);
     let names = "fed_avg fed_prox fed_avg_m fed_adam fed_yogi fed_adagrad scaffold fed_nova fed_dyn \
+        median trimmed_mean krum geometric_median \
         uniform passes all difficulty power_of_choice oort \
         curriculum anti-curriculum random vanilla blocked interleaved \
         linear quadratic root step exponential logarithmic cyclical \

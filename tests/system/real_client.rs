@@ -7,8 +7,9 @@ use crate::{
     nodes::{Federation, kill},
 };
 use lyceum_core::{
-    Addend, ClientId, ClientReport, ClientState, DataRef, ExactSum, ExpertScores, Fingerprint,
-    Memory, Outcome, Params, Payload, Probe, Round, Tally, TaskId, Ticket, Trained, UnitId, Work,
+    Addend, ClientId, ClientReport, ClientState, ClientTerm, DataRef, ExactSum, ExpertScores,
+    Fingerprint, Memory, Outcome, Params, Payload, Probe, Round, Tally, TaskId, Ticket, Trained,
+    UnitId, Work,
 };
 use lyceum_metrics::Status;
 use lyceum_protocol::{
@@ -410,6 +411,12 @@ fn result(payload: &Payload) {
                 }
                 Addend::Single(lanes) => {
                     let _: &Vec<(f64, Params)> = lanes;
+                }
+                Addend::Each(terms) => {
+                    for ClientTerm { client, lanes } in terms {
+                        fine(client);
+                        let _: &Vec<(f64, Params)> = lanes;
+                    }
                 }
             }
             reports.iter().for_each(client_report);

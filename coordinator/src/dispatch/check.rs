@@ -1,8 +1,8 @@
 //! Whether an upload is an answer to what was asked.
 
 use lyceum_core::{
-    Addend, Assignment, ClientId, DataRef, Lane, Params, Payload, Probe, Tally, Trained, Upload,
-    Work,
+    Addend, Assignment, ClientId, ClientTerm, Contribution, DataRef, Lane, Params, Payload, Probe,
+    Reduction, Tally, Trained, Upload, Work,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) fn answers(
     upload: &Upload,
     assignments: &[&Assignment],
-    lanes: &[Lane],
+    contribution: &Contribution,
 ) -> Result<(), String> {
     let Some(first) = assignments.first() else {
         return Err("it answers nothing".into());
@@ -25,7 +25,7 @@ pub(super) fn answers(
     }
     let kind = match (&upload.payload, first.work) {
         (Payload::Trained(trained), Work::Train) => {
-            return trained_answers(trained, assignments, lanes);
+            return trained_answers(trained, assignments, contribution);
         }
         (Payload::Scored { scores, .. }, Work::Score) => {
             let clients = scores.iter().map(|(client, _)| *client);
@@ -65,18 +65,17 @@ fn evaluated_answers(probe: Probe, tally: &Tally, asked: &Assignment) -> Result<
 fn trained_answers(
     trained: &Trained,
     assignments: &[&Assignment],
-    lanes: &[Lane],
+    contribution: &Contribution,
 ) -> Result<(), String> {
     let len = assignments.first().map_or(0, |a| a.global.len());
     same_clients(trained.reports.iter().map(|r| r.client), assignments)?;
-    let clients = trained.reports.iter().filter(|r| r.accepted()).count();
-    addend_fits(&trained.sum, clients, lanes, len)?;
     let accepted: BTreeSet<ClientId> = trained
         .reports
         .iter()
         .filter(|r| r.accepted())
         .map(|r| r.client)
         .collect();
+    addend_fits(&trained.sum, &accepted, contribution, len)?;
     let sent = sent_rules(assignments);
     for (client, state) in &trained.states {
         if !accepted.contains(client) {
@@ -100,27 +99,54 @@ fn trained_answers(
     Ok(())
 }
 
-fn addend_fits(addend: &Addend, clients: usize, lanes: &[Lane], len: usize) -> Result<(), String> {
+fn addend_fits(
+    addend: &Addend,
+    accepted: &BTreeSet<ClientId>,
+    contribution: &Contribution,
+    len: usize,
+) -> Result<(), String> {
+    let (lanes, clients) = (&contribution.lanes, accepted.len());
     let shape = || {
         format!(
             "its sum is not one of {} lanes over {len} values",
             lanes.len()
         )
     };
-    match addend {
-        Addend::Sum(sum) if !sum.has_shape(lanes, len) => Err(shape()),
+    match (addend, contribution.reduction) {
+        (Addend::Each(terms), Reduction::EachUpdate) => {
+            let theirs: BTreeSet<ClientId> = terms.iter().map(|term| term.client).collect();
+            if terms.len() != clients || theirs != *accepted {
+                return Err("it does not bring the update of each client once".into());
+            }
+            let fits = |term: &ClientTerm| parts_fit(&term.lanes, lanes, len);
+            terms.iter().try_for_each(fits)
+        }
+        (_, Reduction::EachUpdate) => Err("it brings a sum where single updates are asked".into()),
+        (Addend::Each(_), Reduction::Sum) => {
+            Err("it brings single updates where a sum is asked".into())
+        }
+        (Addend::Sum(sum), _) if !sum.has_shape(lanes, len) => Err(shape()),
         // A sum that holds more than its clients can add would fill the round's, which has no way back.
-        Addend::Sum(sum) if !sum.is_within(clients as u64) => Err(format!(
+        (Addend::Sum(sum), _) if !sum.is_within(clients as u64) => Err(format!(
             "its sum holds more than {clients} clients can add to it"
         )),
-        Addend::Sum(_) => Ok(()),
-        Addend::Single(parts) if clients != 1 || parts.len() != lanes.len() => Err(shape()),
-        Addend::Single(parts) => lanes
-            .iter()
-            .zip(parts)
-            .try_for_each(|(lane, (weight, values))| lane.takes(*weight, values, len))
-            .map_err(|e| format!("its update cannot be added: {e}")),
+        (Addend::Sum(_), _) => Ok(()),
+        (Addend::Single(_), _) if clients != 1 => Err(shape()),
+        (Addend::Single(parts), _) => parts_fit(parts, lanes, len),
     }
+}
+
+/// Whether one client's weights and values are what the lanes take.
+fn parts_fit(parts: &[(f64, Params)], lanes: &[Lane], len: usize) -> Result<(), String> {
+    if parts.len() != lanes.len() {
+        let (got, want) = (parts.len(), lanes.len());
+        return Err(format!("its update has {got} lanes where {want} are asked"));
+    }
+    lanes
+        .iter()
+        .zip(parts)
+        .try_for_each(|(lane, (weight, values))| lane.takes(*weight, values, len))
+        .map_err(|e| format!("its update cannot be added: {e}"))
 }
 
 /// Lengths of the strategy's vectors that clients were sent.

@@ -18,7 +18,7 @@ pub use node::NodeStatus;
 pub use order::{Notice, Order};
 
 use giving::Waiting;
-use lyceum_core::{Assignment, ClientId, DataRef, Lane, Ticket, Time, UnitId, Upload};
+use lyceum_core::{Assignment, ClientId, Contribution, DataRef, Ticket, Time, UnitId, Upload};
 use lyceum_protocol::message::{NodeName, Report, ToCoordinator, ToNode};
 use node::Node;
 use std::collections::{BTreeMap, VecDeque};
@@ -79,7 +79,7 @@ struct Unit {
 pub struct Dispatch {
     pace: Pace,
     admission: Admission,
-    lanes: Vec<Lane>,
+    contribution: Contribution,
     nodes: BTreeMap<NodeName, Node>,
     peers: BTreeMap<Peer, NodeName>,
     ticket: Ticket,
@@ -97,11 +97,16 @@ pub struct Dispatch {
 
 impl Dispatch {
     /// Nothing to do and nobody there. `incarnation` counts the processes that have worked on this run, from 1.
-    pub fn new(pace: Pace, admission: Admission, lanes: Vec<Lane>, incarnation: u32) -> Self {
+    pub fn new(
+        pace: Pace,
+        admission: Admission,
+        contribution: Contribution,
+        incarnation: u32,
+    ) -> Self {
         Self {
             pace,
             admission,
-            lanes,
+            contribution,
             nodes: BTreeMap::new(),
             peers: BTreeMap::new(),
             ticket: Ticket(0),
@@ -476,7 +481,7 @@ impl Dispatch {
             .iter()
             .map(|id| &self.units[id].assignment)
             .collect();
-        if let Err(reason) = check::answers(&upload, &assignments, &self.lanes) {
+        if let Err(reason) = check::answers(&upload, &assignments, &self.contribution) {
             return self.refuse(name, reason);
         }
         node.answered += upload.units.len() as u64;

@@ -252,7 +252,8 @@ pub async fn conduct<'a>(
         settings,
         latest,
     } = work;
-    let lanes = scenario.strategy.plugin.client_half().lanes();
+    let contribution = scenario.strategy.plugin.contribution();
+    let lanes = contribution.lanes.clone();
     let len = groundwork.network.layout().len();
     let rounds = scenario.run.rounds.get() as u64;
     let mut storage = crate::run::Folder::new(&settings.out);
@@ -266,7 +267,7 @@ pub async fn conduct<'a>(
         .filter(|_| scenario.needs_expert());
     admission.expert = saved.as_ref().map(|e| e.scores.clone());
     let incarnation = incarnation(&mut storage)?;
-    let dispatch = Dispatch::new(pace, admission, lanes.clone(), incarnation);
+    let dispatch = Dispatch::new(pace, admission, contribution, incarnation);
     let mut service = Service::open(network, &scenario.run.name, rounds, lanes.clone(), len);
     ready(Box::new(service.stopper()));
     let (dispatch, expert) = match saved {

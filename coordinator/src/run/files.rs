@@ -4,6 +4,7 @@ use super::{
     RunError,
     checkpoint::{self, Latest},
     prepared::Prepared,
+    spill::SpillFile,
     storage::{Folder, Storage},
 };
 use crate::{
@@ -41,6 +42,8 @@ pub struct Settings {
     pub resume: bool,
     /// Least time between checkpoints; zero saves after every round.
     pub checkpoint_every: Duration,
+    /// Bytes of single updates that are kept in memory, where the strategy asks for them; more go to a file of the run.
+    pub updates_bytes: u64,
     /// When the process started.
     pub started: Instant,
 }
@@ -120,6 +123,10 @@ impl<'a> RunFiles<'a> {
         observe: &'a mut Observer<'a>,
     ) -> Result<Self, RunError> {
         let mut storage = Folder::new(&settings.out);
+        machine.spill_to(
+            settings.updates_bytes,
+            Box::new(SpillFile::new(&settings.out)),
+        );
         let (log, builder) = match latest {
             Some(latest) => go_on(latest, &prepared, &storage, machine, settings)?,
             None => begin(scenario, &prepared, &mut storage, settings)?,

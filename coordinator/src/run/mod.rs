@@ -6,9 +6,11 @@ mod files;
 pub mod journal;
 pub mod model_file;
 mod prepared;
+mod spill;
 mod storage;
 
 pub use error::RunError;
 pub use files::{Held, Observer, RunFiles, Settings, toml_text};
 pub use prepared::{EXPERT, Expert, Groundwork, Prepared};
+pub use spill::SpillFile;
 pub use storage::{Folder, Storage};

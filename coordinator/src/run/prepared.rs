@@ -197,7 +197,7 @@ impl Prepared {
             evaluate_every: scenario.evaluation.every.get() as u64,
             probes: probes.filter_map(size).collect(),
             classes: self.network.classes(),
-            lanes: scenario.strategy.plugin.client_half().lanes(),
+            contribution: scenario.strategy.plugin.contribution(),
             alone_from: ClientId(scenario.data.clients.get() as u64),
             closing: closing(scenario),
             attendance: self.timetable.attendance.clone(),

@@ -273,7 +273,8 @@ impl Processes {
             reassign: ground.reassign(),
             ..Pace::default()
         };
-        let lanes = ground.lanes();
+        let contribution = ground.contribution();
+        let lanes = contribution.lanes.clone();
         let network = Network {
             endpoint,
             revocations,
@@ -285,7 +286,7 @@ impl Processes {
         let mut service = Service::open(network, "world", ground.rounds(), lanes.clone(), len);
         let parts = Parts {
             machine,
-            dispatch: Dispatch::new(pace, ground.admission(), lanes.clone(), incarnation),
+            dispatch: Dispatch::new(pace, ground.admission(), contribution, incarnation),
             archive: SlowShelf {
                 shelf,
                 sync: micros(self.faults.sync_micros),

@@ -80,8 +80,9 @@ impl World<'_> {
             nodes: self.nodes.len(),
             ..Pace::default()
         };
-        let (admission, lanes) = (ground.admission(), ground.lanes());
-        let dispatch = Dispatch::new(pace, admission, lanes.clone(), incarnation);
+        let (admission, contribution) = (ground.admission(), ground.contribution());
+        let lanes = contribution.lanes.clone();
+        let dispatch = Dispatch::new(pace, admission, contribution, incarnation);
         #[cfg(feature = "mutants")]
         let dispatch = dispatch.mistaken(self.mutant);
         let parts = Parts {

@@ -4,7 +4,7 @@ use crate::{RunError, run};
 use lyceum_client_node::{Node, NodeError, Worker};
 use lyceum_coordinator::{RoundMachine, dispatch::Admission, run::Prepared};
 use lyceum_core::{
-    Addend, Assignment, DataRef, Fingerprint, Lane, Layout, Payload, Probe, Upload, Work,
+    Addend, Assignment, Contribution, DataRef, Fingerprint, Layout, Payload, Probe, Upload, Work,
 };
 use lyceum_scenarios::{Deadline, Registry, Scenario};
 use std::{
@@ -63,8 +63,8 @@ impl Ground {
         self.scenario.run.rounds.get() as u64
     }
 
-    pub(crate) fn lanes(&self) -> Vec<Lane> {
-        self.node.lanes()
+    pub(crate) fn contribution(&self) -> Contribution {
+        self.scenario.strategy.plugin.contribution()
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -145,11 +145,14 @@ impl Lab {
             else {
                 return Err(RunError::Worker("only training can be summed".into()));
             };
-            let Addend::Sum(sum) = &mut all.sum else {
-                return Err(RunError::Worker("a single update takes no other".into()));
-            };
-            let added = more.sum.clone().add_to(sum);
-            added.map_err(|e| failed(NodeError::Sum(e)))?;
+            match (&mut all.sum, &more.sum) {
+                (Addend::Each(all), Addend::Each(more)) => all.extend(more.iter().cloned()),
+                (Addend::Sum(sum), more) => {
+                    let added = more.clone().add_to(sum);
+                    added.map_err(|e| failed(NodeError::Sum(e)))?;
+                }
+                _ => return Err(RunError::Worker("a single update takes no other".into())),
+            }
             all.reports.extend(more.reports.iter().cloned());
             all.states.extend(more.states.iter().cloned());
             upload.units.push(unit.unit);

@@ -68,6 +68,7 @@ fn in_process(scenario: &Scenario) -> Fingerprint {
         folders: vec![],
         resume: false,
         checkpoint_every: std::time::Duration::from_secs(3600),
+        updates_bytes: 0,
         started: Instant::now(),
     };
     let mut last = Fingerprint::default();

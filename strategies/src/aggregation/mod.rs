@@ -41,14 +41,14 @@ fn mean_update(folded: &Folded<'_>) -> Result<Vec<f32>, Stall> {
 }
 
 /// `global += rate * direction`.
-fn advance(global: &mut Params, rate: f64, direction: &[f32]) {
+pub(crate) fn advance(global: &mut Params, rate: f64, direction: &[f32]) {
     for (w, d) in global.make_mut().iter_mut().zip(direction) {
         *w = (f64::from(*w) + rate * f64::from(*d)) as f32;
     }
 }
 
 /// A default written in this crate.
-fn positive(value: f64) -> Positive {
+pub(crate) fn positive(value: f64) -> Positive {
     Positive::new(value).expect("defaults are in range")
 }
 

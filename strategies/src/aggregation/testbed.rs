@@ -1,8 +1,8 @@
 //! A federation of three numbers: clients with quadratic losses, trained by plain gradient descent.
 
 use lyceum_core::{
-    AnyStrategy, ClientId, ClientRule, ExactSum, Folded, LocalWork, Params, Stall, StrategyRun,
-    Vectors,
+    AnyStrategy, ClientId, ClientRule, ClientTerm, ExactSum, Folded, LocalWork, Params, Stall,
+    StrategyRun, Vectors,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -75,6 +75,7 @@ impl Federation {
     pub(super) fn close(&mut self, works: &[Done]) -> Result<(), Stall> {
         let round = self.run.broadcast();
         let mut sum = ExactSum::new(&self.rule.lanes(), 3);
+        let mut updates = Vec::new();
         for done in works {
             let client = ClientId(done.client);
             let settled = self.rule.settle(&LocalWork {
@@ -89,12 +90,16 @@ impl Federation {
             for (lane, (weight, values)) in settled.lanes.iter().enumerate() {
                 sum.add(lane, *weight, values).unwrap();
             }
+            let lanes = settled.lanes;
+            updates.push(ClientTerm { client, lanes });
             if let Some(state) = settled.state {
                 self.states.insert(client, state);
             }
         }
+        updates.sort_by_key(|term| term.client);
         let folded = Folded {
             sum: &sum,
+            updates: &updates,
             population: self.population,
         };
         self.run.close(&mut self.global, &folded)

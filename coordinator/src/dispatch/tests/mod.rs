@@ -6,7 +6,8 @@ mod uploads;
 
 use super::*;
 use lyceum_core::{
-    ClientReport, ExactSum, Fingerprint, Job, Params, Payload, Probe, Round, Tally, Trained, Work,
+    Addend, ClientReport, ClientTerm, ExactSum, Fingerprint, Job, Lane, Outcome, Params, Payload,
+    Probe, Reduction, Round, Tally, Trained, Work,
 };
 use lyceum_protocol::message::{Hello, OwnData, PROTOCOL, Ready, SessionId};
 
@@ -33,12 +34,20 @@ fn admission() -> Admission {
 }
 
 fn dispatch(incarnation: u32) -> Dispatch {
+    dispatch_of(incarnation, Reduction::Sum)
+}
+
+fn dispatch_of(incarnation: u32, reduction: Reduction) -> Dispatch {
     let pace = Pace {
         reassign: Some(3_000_000),
         nodes: 3,
         ..Pace::default()
     };
-    Dispatch::new(pace, admission(), LANES.to_vec(), incarnation)
+    let contribution = Contribution {
+        lanes: LANES.to_vec(),
+        reduction,
+    };
+    Dispatch::new(pace, admission(), contribution, incarnation)
 }
 
 fn speaker(peer: u64, name: &str) -> Speaker {

@@ -82,6 +82,52 @@ fn an_upload_that_does_not_answer_what_was_asked_shuts_its_node_out() {
     }
 }
 
+/// The update of each of these clients, accepted, where `reported` are.
+fn each(reported: &[u64], clients: &[u64], values: &[f32]) -> Upload {
+    let mut upload = upload(reported);
+    if let Payload::Trained(trained) = &mut upload.payload {
+        trained
+            .reports
+            .iter_mut()
+            .for_each(|r| r.outcome = Outcome::Accepted);
+        let term = |&client: &u64| ClientTerm {
+            client: ClientId(client),
+            lanes: vec![(5.0, values.to_vec().into())],
+        };
+        trained.sum = Addend::Each(clients.iter().map(term).collect());
+    }
+    upload
+}
+
+#[test]
+fn where_each_update_is_asked_for_each_must_come_once() {
+    let offered = |reduction, upload: Upload| {
+        let mut dispatch = dispatch_of(1, reduction);
+        let a = join(&mut dispatch, 1, "a", 4);
+        dispatch.assign(NOW, units(2));
+        said(&mut dispatch);
+        dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload));
+        said(&mut dispatch)[0].clone()
+    };
+    let right = each(&[0, 1], &[1, 0], &[1.0, 2.0]);
+    assert_eq!(
+        offered(Reduction::EachUpdate, right.clone()),
+        "deliver [0, 1]"
+    );
+    assert_eq!(offered(Reduction::Sum, right), "a refused");
+    for wrong in [
+        upload(&[0, 1]),
+        each(&[0, 1], &[0], &[1.0, 2.0]),
+        each(&[0, 1], &[0, 0], &[1.0, 2.0]),
+        each(&[0, 1], &[0, 7], &[1.0, 2.0]),
+        each(&[0, 1], &[0, 1], &[1.0]),
+        each(&[0, 1], &[0, 1], &[1.0, f32::NAN]),
+    ] {
+        let said = offered(Reduction::EachUpdate, wrong.clone());
+        assert_eq!(said, "a refused", "{wrong:?}");
+    }
+}
+
 #[test]
 fn a_unit_that_a_node_was_not_given_is_not_its_to_answer() {
     let mut dispatch = dispatch(1);
