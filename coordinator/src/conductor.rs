@@ -20,7 +20,7 @@ use lyceum_core::{
     Assignment, Event, Fingerprint, Lane, Params, Round, Ticket, Time, UnitId, Upload,
 };
 use lyceum_protocol::{
-    body,
+    body::{self, Body},
     message::{ToCoordinator, ToNode},
 };
 use std::collections::VecDeque;
@@ -108,7 +108,7 @@ pub struct Conductor<A> {
     round_closed: Option<Time>,
     waiting: VecDeque<Unsafe>,
     /// The bytes of the result that is being heard, if it came as bytes.
-    body: Option<Vec<u8>>,
+    body: Option<Body>,
     /// Work of a stage that goes out once nothing waits.
     held_back: Vec<Assignment>,
     /// Records that were appended since the process began, to whichever journal.
@@ -292,7 +292,7 @@ impl<A: Archive> Conductor<A> {
         now: Time,
         from: &Speaker,
         offer: ToCoordinator,
-        body: Vec<u8>,
+        body: Body,
     ) -> Result<(), RunError> {
         self.body = Some(body);
         let result = self.hear(now, from, offer);

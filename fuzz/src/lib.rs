@@ -11,11 +11,12 @@ use lyceum_coordinator::{
     },
 };
 use lyceum_core::{
-    ClientId, ClientReport, ClientState, ExactSum, Fingerprint, Lane, Layout, Memory, Outcome,
-    Payload, Probe, Tally, Ticket, Trained, UnitId, codec,
+    Addend, ClientId, ClientReport, ClientState, ClientTerm, ExactSum, Fingerprint, Lane, Layout,
+    Memory, Outcome, Payload, Probe, Tally, Ticket, Trained, UnitId, codec,
 };
 use lyceum_protocol::{
-    body,
+    blob::BlobRef,
+    body::{self, Body},
     identity::{Authority, Credentials, Identity, Join, Revocations, peer},
     message::{Hello, PROTOCOL, Pulse, Ready, Report, SessionId},
     wire::{FROM_COORDINATOR, FROM_NODE, ResultWire, ToCoordinatorWire, ToNodeWire, frame, open},
@@ -45,10 +46,18 @@ pub fn frame_from_coordinator(bytes: &[u8]) {
 
 /// A result, of whichever kind.
 pub fn result(bytes: &[u8]) {
-    let read = |bytes: &[u8]| body::decode(bytes, Ticket(1), vec![UnitId(0)], &LANES, LEN);
+    let read = |bytes: &[u8]| {
+        body::decode(
+            &Body::of(bytes.to_vec()),
+            Ticket(1),
+            vec![UnitId(0)],
+            &LANES,
+            LEN,
+        )
+    };
     if let Ok(upload) = read(bytes) {
-        let again = body::encode(&upload.payload, &upload.micros);
-        let twice = read(&again).map(|u| body::encode(&u.payload, &u.micros));
+        let again = body::encode(&upload.payload, &upload.micros).bytes;
+        let twice = read(&again).map(|u| body::encode(&u.payload, &u.micros).bytes);
         assert_eq!(twice, Ok(again));
     }
 }
@@ -246,6 +255,7 @@ fn from_node() -> Vec<Vec<u8>> {
             ticket: Ticket(3),
             units: vec![UnitId(1)],
             result: ResultWire::Here(vec![1, 2, 3]),
+            vectors: vec![BlobRef::from_bytes([7; 40])],
         },
     ]
     .iter()
@@ -302,6 +312,14 @@ fn results() -> Vec<Vec<u8>> {
             reports: vec![accepted, refused],
             states: vec![(ClientId(1), state)],
         }),
+        Payload::Trained(Trained {
+            sum: Addend::Each(vec![ClientTerm {
+                client: ClientId(1),
+                lanes: vec![(2.0, vec![0.5, 1.5].into()), (1.0, vec![].into())],
+            }]),
+            reports: Vec::new(),
+            states: Vec::new(),
+        }),
         Payload::Scored {
             scores: vec![(ClientId(1), 0.5)],
             samples: 4,
@@ -316,7 +334,7 @@ fn results() -> Vec<Vec<u8>> {
         },
     ]
     .iter()
-    .map(|payload| body::encode(payload, &[7, 8]))
+    .map(|payload| body::encode(payload, &[7, 8]).bytes.to_vec())
     .collect()
 }
 
@@ -327,7 +345,10 @@ fn records() -> Vec<Vec<u8>> {
         Record::Upload {
             ticket: Ticket(3),
             units: vec![UnitId(1)],
-            body: vec![7; 40],
+            body: Body {
+                bytes: vec![7; 40].into(),
+                vectors: vec![vec![0.5, 1.5].into()],
+            },
         },
         Record::Close { ticket: Ticket(3) },
     ]

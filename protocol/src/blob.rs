@@ -14,6 +14,8 @@ use std::{
 
 /// Bytes of a chunk; the last one of a blob may be shorter.
 pub const CHUNK: usize = 1 << 20;
+/// Words that are taken at once for a blob whose first chunk arrives.
+const EAGER: usize = 4 << 20;
 /// Sets names of lists of chunks apart from names of chunks.
 const LIST: &str = "lyceum 2026 list of chunks";
 
@@ -128,13 +130,7 @@ impl Blob {
 
     /// Parameters as little-endian bytes, without a copy.
     pub fn of_params(params: &Params) -> Self {
-        struct Owner(Params);
-        impl AsRef<[u8]> for Owner {
-            fn as_ref(&self) -> &[u8] {
-                self.0.bytes()
-            }
-        }
-        Self::of(Bytes::from_owner(Owner(params.clone())))
+        Self::of(bytes_of(params.clone()))
     }
 
     /// The bytes of one chunk, without a copy.
@@ -172,7 +168,51 @@ pub struct Arriving {
     name: BlobRef,
     chunks: Vec<ChunkHash>,
     got: Vec<bool>,
-    bytes: Vec<u8>,
+    /// Its bytes, where numbers may lie: a vector is taken out as it is.
+    words: Vec<f32>,
+}
+
+/// A blob that has arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrived {
+    words: Params,
+    len: usize,
+}
+
+impl Arrived {
+    /// Number of bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Its bytes, without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        let len = self.len;
+        bytes_of(self.words).slice(..len)
+    }
+
+    /// Its numbers, without a copy.
+    pub fn into_params(self) -> Result<Params, BlobError> {
+        match self.len.is_multiple_of(4) {
+            true => Ok(self.words),
+            false => Err(BlobError::NotNumbers(self.len)),
+        }
+    }
+}
+
+fn bytes_of(params: Params) -> Bytes {
+    struct Owner(Params);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            self.0.bytes()
+        }
+    }
+    Bytes::from_owner(Owner(params))
 }
 
 impl Arriving {
@@ -190,7 +230,7 @@ impl Arriving {
             name,
             chunks,
             got: vec![false; name.chunks()],
-            bytes: Vec::new(),
+            words: Vec::new(),
         })
     }
 
@@ -222,16 +262,19 @@ impl Arriving {
     pub fn place(&mut self, index: usize) -> &mut [u8] {
         let start = index * CHUNK;
         let end = start + self.name.chunk_len(index);
-        if self.bytes.len() < end {
+        let words = end.div_ceil(4);
+        if self.words.len() < words {
             // Grows with what arrives: a name alone takes no memory.
-            if self.bytes.capacity() < end {
-                let doubled = 2 * self.bytes.capacity();
-                let wanted = doubled.clamp(end, (self.name.len as usize).max(end));
-                self.bytes.reserve_exact(wanted - self.bytes.len());
+            let all = (self.name.len as usize).div_ceil(4);
+            let wanted = (2 * self.words.len()).clamp(words.max(all.min(EAGER)), all.max(words));
+            if self.words.is_empty() {
+                self.words = vec![0.0; wanted];
+            } else {
+                self.words.reserve_exact(wanted - self.words.len());
+                self.words.resize(wanted, 0.0);
             }
-            self.bytes.resize(end, 0);
         }
-        &mut self.bytes[start..end]
+        &mut bytemuck::cast_slice_mut(&mut self.words)[start..end]
     }
 
     /// Compares what was written for a chunk with its hash.
@@ -245,18 +288,16 @@ impl Arriving {
     }
 
     /// The whole, once nothing is missing.
-    pub fn finish(self) -> Result<Bytes, Self> {
+    pub fn finish(self) -> Result<Arrived, Self> {
         if self.got.iter().all(|&got| got) {
-            Ok(self.bytes.into())
+            Ok(Arrived {
+                words: self.words.into(),
+                len: self.name.len as usize,
+            })
         } else {
             Err(self)
         }
     }
-}
-
-/// Numbers from a blob's bytes.
-pub fn params_of(bytes: &[u8]) -> Result<Params, BlobError> {
-    Params::from_bytes(bytes).ok_or(BlobError::NotNumbers(bytes.len()))
 }
 
 /// Blobs at hand, by name; the least recently used ones go when there are too many bytes.
@@ -366,7 +407,7 @@ mod tests {
             };
             assert_eq!(arriving.missing().len(), rest.len());
             receive(&blob, &mut arriving, rest);
-            assert_eq!(arriving.finish().unwrap(), blob.bytes);
+            assert_eq!(arriving.finish().unwrap().into_bytes(), blob.bytes);
         }
     }
 
@@ -411,7 +452,16 @@ mod tests {
         let params: Params = vec![1.0_f32, -2.5, 0.0].into();
         let blob = Blob::of_params(&params);
         assert_eq!(&blob.bytes[..4], &1.0_f32.to_le_bytes());
-        assert_eq!(params_of(&blob.bytes).unwrap(), params);
-        assert!(params_of(&blob.bytes[1..]).is_err());
+        for (blob, want) in [
+            (blob.clone(), Ok(params)),
+            (
+                Blob::of(blob.bytes.slice(1..)),
+                Err(BlobError::NotNumbers(11)),
+            ),
+        ] {
+            let mut arriving = Arriving::new(blob.name, 100).unwrap();
+            receive(&blob, &mut arriving, &[0]);
+            assert_eq!(arriving.finish().unwrap().into_params(), want);
+        }
     }
 }

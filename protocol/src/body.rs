@@ -1,9 +1,11 @@
 //! An upload's result as bytes, for a transfer and for the journal.
 //!
-//! Reports one by one, each within a limit of its own, then the sum as canonical bytes, then the vectors of client states
-//! as raw numbers: nothing is allocated because a length says so. Each kind is read as that kind and no other, so that no
+//! Reports one by one, each within a limit of its own, then the sum as canonical bytes or updates as raw numbers, then the
+//! vectors of client states: nothing is allocated because a length says so. A long vector stands beside the bytes, so that
+//! it is nowhere copied on its way. Each kind is read as that kind and no other, so that no
 //! text, whose length a decoder believes, and no sum that was not checked comes in by another's door.
 
+use bytes::Bytes;
 use lyceum_core::{
     Addend, ClientId, ClientReport, ClientState, ClientTerm, ExactSum, ExpertScores, Lane, Memory,
     Params, Payload, SumBytesError, Ticket, Trained, UnitId, Upload,
@@ -22,6 +24,36 @@ const SINGLE: u8 = 9;
 const EACH: u8 = 10;
 /// Stands for the length of a vector that is not there.
 const NONE: u64 = u64::MAX;
+/// Stands for the length of the next of the vectors beside.
+const BESIDE: u64 = u64::MAX - 1;
+/// Vectors of so many values stand beside the bytes.
+const LONG: usize = 16 << 10;
+
+/// A result as bytes, and the long vectors of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Body {
+    /// Everything else.
+    pub bytes: Bytes,
+    /// In the order in which the bytes speak of them.
+    pub vectors: Vec<Params>,
+}
+
+impl Body {
+    /// Without a long vector.
+    pub fn of(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            vectors: Vec::new(),
+        }
+    }
+}
+
+/// What has been written of a body.
+#[derive(Default)]
+struct Out {
+    bytes: Vec<u8>,
+    vectors: Vec<Params>,
+}
 
 /// Why bytes are no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +67,9 @@ pub enum BodyError {
     /// They begin with a kind that is not known.
     #[error("a result of the unknown kind {0}")]
     Kind(u8),
+    /// Vectors beside it that it does not speak of, or the other way round.
+    #[error("a result with {0} vectors beside it, which speaks of another number")]
+    Beside(usize),
     /// A part of it cannot be read.
     #[error("a result that cannot be read: {0}")]
     Codec(#[from] CodecError),
@@ -44,11 +79,11 @@ pub enum BodyError {
 }
 
 /// The bytes of an upload's result. Wall times go with it, ticket and units do not.
-pub fn encode(payload: &Payload, micros: &[u64]) -> Vec<u8> {
-    let mut out = Vec::new();
+pub fn encode(payload: &Payload, micros: &[u64]) -> Body {
+    let mut out = Out::default();
     match payload {
         Payload::Trained(trained) => {
-            out.push(match &trained.sum {
+            out.bytes.push(match &trained.sum {
                 Addend::Sum(_) => TRAINED,
                 Addend::Single(_) => SINGLE,
                 Addend::Each(_) => EACH,
@@ -56,7 +91,7 @@ pub fn encode(payload: &Payload, micros: &[u64]) -> Vec<u8> {
             put_micros(micros, &mut out);
             put(trained.reports.len() as u64, &mut out);
             for report in &trained.reports {
-                out.extend(codec::encode(&within_limit(report)));
+                out.bytes.extend(codec::encode(&within_limit(report)));
             }
             put_addend(&trained.sum, &mut out);
             put(trained.states.len() as u64, &mut out);
@@ -68,22 +103,25 @@ pub fn encode(payload: &Payload, micros: &[u64]) -> Vec<u8> {
             }
         }
         Payload::Expert { params, scores } => {
-            out.push(EXPERT);
+            out.bytes.push(EXPERT);
             put_micros(micros, &mut out);
-            out.extend(codec::encode(&(params, scores)));
+            out.bytes.extend(codec::encode(&(params, scores)));
         }
         Payload::Scored { scores, samples } => {
-            out.push(SCORED);
+            out.bytes.push(SCORED);
             put_micros(micros, &mut out);
-            out.extend(codec::encode(&(scores, samples)));
+            out.bytes.extend(codec::encode(&(scores, samples)));
         }
         Payload::Evaluated { probe, tally } => {
-            out.push(EVALUATED);
+            out.bytes.push(EVALUATED);
             put_micros(micros, &mut out);
-            out.extend(codec::encode(&(probe, tally)));
+            out.bytes.extend(codec::encode(&(probe, tally)));
         }
     }
-    out
+    Body {
+        bytes: out.bytes.into(),
+        vectors: out.vectors,
+    }
 }
 
 /// A report whose reason is short enough for its reader.
@@ -99,13 +137,13 @@ fn within_limit(report: &ClientReport) -> ClientReport {
 
 /// Reads [`encode`]'s bytes as the answer to these units. Lanes and length are those of the run.
 pub fn decode(
-    bytes: &[u8],
+    body: &Body,
     ticket: Ticket,
     units: Vec<UnitId>,
     lanes: &[Lane],
     len: usize,
 ) -> Result<Upload, BodyError> {
-    let mut rest = Rest(bytes);
+    let mut rest = Rest(&body.bytes, body.vectors.iter());
     let kind = rest.take(1)?[0];
     let micros = rest.micros()?;
     let payload = match kind {
@@ -129,6 +167,9 @@ pub fn decode(
     if !rest.0.is_empty() {
         return Err(BodyError::Long(rest.0.len()));
     }
+    if rest.1.len() > 0 {
+        return Err(BodyError::Beside(body.vectors.len()));
+    }
     Ok(Upload {
         ticket,
         units,
@@ -137,23 +178,23 @@ pub fn decode(
     })
 }
 
-fn put(number: u64, out: &mut Vec<u8>) {
-    out.extend(number.to_le_bytes());
+fn put(number: u64, out: &mut Out) {
+    out.bytes.extend(number.to_le_bytes());
 }
 
-fn put_micros(micros: &[u64], out: &mut Vec<u8>) {
+fn put_micros(micros: &[u64], out: &mut Out) {
     put(micros.len() as u64, out);
     micros.iter().for_each(|&m| put(m, out));
 }
 
-fn put_addend(addend: &Addend, out: &mut Vec<u8>) {
+fn put_addend(addend: &Addend, out: &mut Out) {
     match addend {
         Addend::Sum(sum) => {
-            let start = out.len();
+            let start = out.bytes.len();
             put(0, out);
-            sum.write_bytes(out);
-            let len = (out.len() - start - 8) as u64;
-            out[start..start + 8].copy_from_slice(&len.to_le_bytes());
+            sum.write_bytes(&mut out.bytes);
+            let len = (out.bytes.len() - start - 8) as u64;
+            out.bytes[start..start + 8].copy_from_slice(&len.to_le_bytes());
         }
         Addend::Single(parts) => put_parts(parts, out),
         Addend::Each(terms) => {
@@ -167,21 +208,28 @@ fn put_addend(addend: &Addend, out: &mut Vec<u8>) {
 }
 
 /// One client's weights and values.
-fn put_parts(parts: &[(f64, Params)], out: &mut Vec<u8>) {
-    let bytes: usize = parts.iter().map(|(_, values)| 16 + 4 * values.len()).sum();
-    out.reserve(bytes);
+fn put_parts(parts: &[(f64, Params)], out: &mut Out) {
     for (weight, values) in parts {
-        out.extend(weight.to_le_bytes());
+        out.bytes.extend(weight.to_le_bytes());
         put_vector(Some(values), out);
     }
 }
 
-fn put_vector(vector: Option<&Params>, out: &mut Vec<u8>) {
-    put(vector.map_or(NONE, |v| v.len() as u64), out);
-    out.extend(vector.map_or(&[][..], |v| v.bytes()));
+fn put_vector(vector: Option<&Params>, out: &mut Out) {
+    match vector {
+        None => put(NONE, out),
+        Some(long) if long.len() >= LONG => {
+            put(BESIDE, out);
+            out.vectors.push(long.clone());
+        }
+        Some(vector) => {
+            put(vector.len() as u64, out);
+            out.bytes.extend(vector.bytes());
+        }
+    }
 }
 
-struct Rest<'a>(&'a [u8]);
+struct Rest<'a>(&'a [u8], std::slice::Iter<'a, Params>);
 
 impl<'a> Rest<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], BodyError> {
@@ -288,6 +336,9 @@ impl<'a> Rest<'a> {
         if length == NONE {
             return Ok(None);
         }
+        if length == BESIDE {
+            return self.1.next().cloned().map(Some).ok_or(BodyError::Short);
+        }
         self.0 = before;
         let len = self.length(4)?;
         let bytes = self.take(4 * len)?;
@@ -323,13 +374,39 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Upload, BodyError> {
-        decode(
-            bytes,
-            Ticket(4),
-            vec![UnitId(1), UnitId(2)],
-            &[Lane::INTEGER],
-            3,
-        )
+        read_body(&Body::of(bytes.to_vec()))
+    }
+
+    fn read_body(body: &Body) -> Result<Upload, BodyError> {
+        let units = vec![UnitId(1), UnitId(2)];
+        decode(body, Ticket(4), units, &[Lane::INTEGER], 3)
+    }
+
+    #[test]
+    fn long_vectors_stand_beside_the_bytes_and_are_not_copied() {
+        let long = Params::from(vec![0.5; LONG]);
+        let Payload::Trained(one) = trained() else {
+            return;
+        };
+        let state = ClientState {
+            rule: Some(vec![1.0; LONG].into()),
+            ..ClientState::default()
+        };
+        let payload = Payload::Trained(Trained {
+            sum: Addend::Single(vec![(5.0, long.clone())]),
+            states: vec![(ClientId(2), state)],
+            ..one
+        });
+        let body = encode(&payload, &[7]);
+        assert!(body.bytes.len() < 1000 && body.vectors[0].is_same(&long));
+        assert_eq!(read_body(&body).unwrap().payload, payload);
+        for vectors in [
+            body.vectors[..1].to_vec(),
+            [&body.vectors[..], &[long]].concat(),
+        ] {
+            let bytes = body.bytes.clone();
+            assert!(read_body(&Body { bytes, vectors }).is_err());
+        }
     }
 
     #[test]
@@ -369,7 +446,7 @@ mod tests {
             },
         ];
         for payload in payloads {
-            let bytes = encode(&payload, &[7, 8]);
+            let bytes = encode(&payload, &[7, 8]).bytes;
             let upload = read(&bytes).unwrap();
             assert_eq!(
                 (&upload.payload, &upload.micros[..]),
@@ -401,7 +478,7 @@ mod tests {
             return;
         };
         trained.reports[0].outcome = Outcome::Refused("ä".repeat(REPORT));
-        assert!(read(&encode(&Payload::Trained(trained), &[])).is_ok());
+        assert!(read_body(&encode(&Payload::Trained(trained), &[])).is_ok());
         let mut huge = vec![TRAINED];
         huge.extend([0xff; 16]);
         assert_eq!(read(&huge), Err(BodyError::Short));
@@ -415,7 +492,7 @@ mod tests {
 
         #[test]
         fn a_flipped_bit_never_panics(at in 0_usize..10_000, bit in 0_u8..8) {
-            let mut bytes = encode(&trained(), &[1]);
+            let mut bytes = encode(&trained(), &[1]).bytes.to_vec();
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
             let _ = read(&bytes);

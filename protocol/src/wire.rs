@@ -11,7 +11,7 @@ use lyceum_core::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// First byte of every frame's content.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Bytes of a frame from a node, at most.
 pub const FROM_NODE: usize = 1 << 20;
 /// Bytes of a frame from the coordinator, at most: a unit of thousands of clients with states.
@@ -99,6 +99,8 @@ pub enum ToCoordinatorWire {
         units: Vec<UnitId>,
         /// The upload's result.
         result: ResultWire,
+        /// The long vectors of it.
+        vectors: Vec<BlobRef>,
     },
     /// See [`ToCoordinator::Goodbye`](crate::message::ToCoordinator::Goodbye).
     Goodbye {
@@ -107,7 +109,7 @@ pub enum ToCoordinatorWire {
     },
 }
 
-/// A result's bytes ([`body`](crate::body)).
+/// A result's bytes without its long vectors ([`body`](crate::body)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ResultWire {
     /// Here they are.
@@ -189,7 +191,7 @@ mod tests {
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             hex,
-            "390000000102000000\
+            "390000000202000000\
              0201000000000000\
              0300000000000000\
              0200000000000000\

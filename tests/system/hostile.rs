@@ -267,6 +267,7 @@ pub(crate) fn offer(
         ticket,
         units: vec![unit],
         result,
+        vectors: Vec::new(),
     }
 }
 
@@ -287,5 +288,5 @@ pub(crate) fn trained(clients: &[ClientId], sum: ExactSum) -> ResultWire {
         reports: clients.iter().map(claim).collect(),
         states: vec![],
     });
-    ResultWire::Here(body::encode(&payload, &[]))
+    ResultWire::Here(body::encode(&payload, &[]).bytes.to_vec())
 }

@@ -382,7 +382,9 @@ fn to_coordinator(message: &ToCoordinatorWire) {
             ticket,
             units,
             result,
+            vectors,
         } => {
+            vectors.iter().for_each(fine);
             fine(session);
             fine(ticket);
             fine(units);

@@ -2,7 +2,7 @@
 
 use lyceum_core::Params;
 use lyceum_protocol::{
-    blob::{Arriving, Blob, BlobRef, params_of},
+    blob::{Arriving, Blob, BlobRef},
     quic::{FetchError, fetch},
 };
 use quinn::Connection;
@@ -98,8 +98,8 @@ impl Cache {
         };
         let result = fetch(connection, &mut arriving).await;
         match (result, arriving.finish()) {
-            (Ok(()), Ok(bytes)) => {
-                let params = params_of(&bytes)?;
+            (Ok(()), Ok(arrived)) => {
+                let params = arrived.into_params()?;
                 *slot = Slot::Here(params.clone());
                 Ok(params)
             }
@@ -117,6 +117,6 @@ impl Cache {
 pub(super) async fn text(connection: &Connection, name: BlobRef) -> Result<String, FetchError> {
     let mut arriving = Arriving::new(name, 64 << 20)?;
     fetch(connection, &mut arriving).await?;
-    let bytes = arriving.finish().map_err(|_| FetchError::Unknown(name))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let arrived = arriving.finish().map_err(|_| FetchError::Unknown(name))?;
+    Ok(String::from_utf8_lossy(&arrived.into_bytes()).into_owned())
 }

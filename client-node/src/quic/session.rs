@@ -25,7 +25,8 @@ struct Offered {
     ticket: Ticket,
     units: Vec<UnitId>,
     result: ResultWire,
-    blob: Option<Blob>,
+    vectors: Vec<BlobRef>,
+    blobs: Vec<Blob>,
 }
 
 impl Offers {
@@ -42,27 +43,30 @@ impl Offers {
         });
     }
 
-    /// The result of an upload as it goes into a message; encoded once.
-    fn result(&self, upload: &lyceum_core::Upload) -> ResultWire {
+    /// The result of an upload as it goes into a message, and its long vectors; encoded once.
+    fn result(&self, upload: &lyceum_core::Upload) -> (ResultWire, Vec<BlobRef>) {
         let mut offers = self.lock();
         let same = |o: &&Offered| o.ticket == upload.ticket && o.units == upload.units;
         if let Some(known) = offers.iter().find(same) {
-            return known.result.clone();
+            return (known.result.clone(), known.vectors.clone());
         }
-        let bytes = body::encode(&upload.payload, &upload.micros);
-        let (result, blob) = if bytes.len() <= INLINE {
-            (ResultWire::Here(bytes), None)
+        let body = body::encode(&upload.payload, &upload.micros);
+        let mut blobs: Vec<Blob> = body.vectors.iter().map(Blob::of_params).collect();
+        let vectors: Vec<BlobRef> = blobs.iter().map(|blob| blob.name).collect();
+        let result = if body.bytes.len() <= INLINE {
+            ResultWire::Here(body.bytes.to_vec())
         } else {
-            let blob = Blob::of(bytes.into());
-            (ResultWire::Fetch(blob.name), Some(blob))
+            blobs.push(Blob::of(body.bytes));
+            ResultWire::Fetch(blobs[vectors.len()].name)
         };
         offers.push(Offered {
             ticket: upload.ticket,
             units: upload.units.clone(),
             result: result.clone(),
-            blob,
+            vectors: vectors.clone(),
+            blobs,
         });
-        result
+        (result, vectors)
     }
 
     /// A message as a frame.
@@ -72,12 +76,16 @@ impl Offers {
             ToCoordinator::Ready(ready) => ToCoordinatorWire::Ready(ready),
             ToCoordinator::Report(report) => ToCoordinatorWire::Report(report),
             ToCoordinator::Goodbye { session } => ToCoordinatorWire::Goodbye { session },
-            ToCoordinator::Offer { session, upload } => ToCoordinatorWire::Offer {
-                session,
-                ticket: upload.ticket,
-                result: self.result(&upload),
-                units: upload.units,
-            },
+            ToCoordinator::Offer { session, upload } => {
+                let (result, vectors) = self.result(&upload);
+                ToCoordinatorWire::Offer {
+                    session,
+                    ticket: upload.ticket,
+                    units: upload.units,
+                    result,
+                    vectors,
+                }
+            }
         })
     }
 }
@@ -85,7 +93,7 @@ impl Offers {
 impl Stock for Offers {
     fn find(&self, name: &BlobRef) -> Option<Blob> {
         let offers = self.lock();
-        let mut blobs = offers.iter().filter_map(|o| o.blob.as_ref());
+        let mut blobs = offers.iter().flat_map(|o| &o.blobs);
         blobs.find(|blob| blob.name == *name).cloned()
     }
 }

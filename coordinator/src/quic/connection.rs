@@ -1,13 +1,18 @@
 //! One node's connection: its control stream, the transfers that it asks for, the results that are fetched from it.
 
-use super::{catalogue::Catalogue, hub::Input, metering::Meters};
+use super::{
+    catalogue::Catalogue,
+    hub::Input,
+    incoming::{Incoming, name_of},
+    metering::Meters,
+};
 use crate::dispatch::Speaker;
 use lyceum_core::{Lane, Ticket};
 use lyceum_protocol::{
-    blob::{Arriving, BlobRef},
-    body,
+    blob::BlobRef,
+    body::{self, Body},
     message::ToCoordinator,
-    quic::{FetchError, ReadError, Transport, fetch, read_frame, serve},
+    quic::{FetchError, ReadError, Transport, read_frame, serve},
     wire::{FROM_NODE, ResultWire, ToCoordinatorWire},
 };
 use quinn::{Connection, RecvStream, SendStream, VarInt};
@@ -183,19 +188,22 @@ struct Talk {
     connection: Connection,
     from: Speaker,
     shared: Arc<Shared>,
-    /// Results that are being fetched or were fetched, by name; `None` once they are here.
-    partial: Arc<Mutex<BTreeMap<(Ticket, BlobRef), Fetching>>>,
+    /// Results that are being fetched or were fetched.
+    partial: Arc<Mutex<BTreeMap<ResultKey, Fetching>>>,
     fetches: Arc<Semaphore>,
     /// Whether it has asked for something that is not here; told once.
     asked_in_vain: Arc<AtomicBool>,
 }
+
+/// Ticket and name of a result.
+type ResultKey = (Ticket, [u8; 32]);
 
 /// How far the fetching of a result is.
 enum Fetching {
     /// A task is at it.
     Busy,
     /// It broke off here.
-    Broken(Box<Arriving>),
+    Broken(Incoming),
     /// It was handed on.
     Done,
 }
@@ -252,6 +260,7 @@ impl Talk {
                 ticket,
                 units,
                 result,
+                vectors,
             } => {
                 let offer = Offer {
                     session,
@@ -259,8 +268,10 @@ impl Talk {
                     units,
                 };
                 match result {
-                    ResultWire::Here(bytes) => return self.take(offer, bytes).await,
-                    ResultWire::Fetch(name) => self.begin_fetch(offer, name),
+                    ResultWire::Here(bytes) if vectors.is_empty() => {
+                        return self.take(offer, Body::of(bytes)).await;
+                    }
+                    result => self.begin_fetch(offer, result, vectors),
                 }
                 return Ok(());
             }
@@ -287,15 +298,16 @@ impl Talk {
         room.map_err(|_| ())
     }
 
-    async fn take(&self, offer: Offer, bytes: Vec<u8>) -> Result<(), ()> {
+    async fn take(&self, offer: Offer, body: Body) -> Result<(), ()> {
         let Shape { lanes, len } = &self.shared.shape;
-        match body::decode(&bytes, offer.ticket, offer.units, lanes, *len) {
+        match body::decode(&body, offer.ticket, offer.units, lanes, *len) {
             Ok(upload) => {
                 let session = offer.session;
-                // Numbers take about twice as much in memory, beside the bytes.
-                let room = self.room(3 * bytes.len()).await?;
+                // The numbers of a sum take about twice as much in memory, beside the bytes.
+                let long: usize = body.vectors.iter().map(|v| v.bytes().len()).sum();
+                let room = self.room(3 * body.bytes.len() + long).await?;
                 let offer = ToCoordinator::Offer { session, upload };
-                let input = Input::Offered(self.from.clone(), offer, bytes, room);
+                let input = Input::Offered(self.from.clone(), offer, body, room);
                 self.shared.hub.send(input).await.map_err(|_| ())
             }
             Err(error) => {
@@ -306,14 +318,14 @@ impl Talk {
     }
 
     /// Fetches a result in a task of its own, unless one is at it or it was fetched before.
-    fn begin_fetch(&self, offer: Offer, name: BlobRef) {
+    fn begin_fetch(&self, offer: Offer, result: ResultWire, vectors: Vec<BlobRef>) {
         let most = self
             .shared
             .transport
             .receiving_bytes
             .max(64 * self.shared.shape.len as u64 + (64 << 20));
         let mut partial = self.partial();
-        let key = (offer.ticket, name);
+        let key = (offer.ticket, name_of(&result, &vectors));
         if matches!(partial.get(&key), Some(Fetching::Busy | Fetching::Done)) {
             return;
         }
@@ -321,29 +333,27 @@ impl Talk {
         if partial.values().filter(busy).count() >= WAITING_FETCHES {
             return;
         }
-        let arriving = match partial.insert(key, Fetching::Busy) {
-            Some(Fetching::Broken(arriving)) => Ok(*arriving),
-            _ => Arriving::new(name, most),
+        let incoming = match partial.insert(key, Fetching::Busy) {
+            Some(Fetching::Broken(incoming)) => Ok(incoming),
+            _ => Incoming::new(result, &vectors, most),
         };
         // Results of earlier rounds are not asked for again.
         if partial.len() > 256 {
             partial.retain(|_, fetching| !matches!(fetching, Fetching::Done));
         }
         drop(partial);
-        match arriving {
-            Ok(arriving) => drop(tokio::spawn(self.clone().fetch(offer, arriving))),
+        match incoming {
+            Ok(incoming) => drop(tokio::spawn(self.clone().fetch(offer, key, incoming))),
             Err(error) => drop(self.refused(error)),
         }
     }
 
-    fn partial(&self) -> MutexGuard<'_, BTreeMap<(Ticket, BlobRef), Fetching>> {
+    fn partial(&self) -> MutexGuard<'_, BTreeMap<ResultKey, Fetching>> {
         self.partial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn fetch(self, offer: Offer, mut arriving: Arriving) {
-        let (name, ticket) = (arriving.name(), offer.ticket);
-        // Its bytes, and the numbers that they become.
-        let kib = (2 * name.len()).div_ceil(1024).max(1);
+    async fn fetch(self, offer: Offer, key: ResultKey, mut incoming: Incoming) {
+        let kib = incoming.memory().div_ceil(1024).max(1);
         let most = self.shared.transport.receiving_bytes.div_ceil(1024).max(1);
         // The semaphores are never closed.
         let (Ok(_mine), Ok(_all)) = (
@@ -356,29 +366,31 @@ impl Talk {
             return;
         };
         let began = tokio::time::Instant::now();
-        let result = fetch(&self.connection, &mut arriving).await;
-        match (result, arriving.finish()) {
-            (Ok(()), Ok(bytes)) => {
-                self.note((ticket, name), Fetching::Done);
+        match incoming.fetch(&self.connection).await {
+            Ok(()) => {
+                self.note(key, Fetching::Done);
+                let bytes = incoming.len();
                 self.shared
                     .meters
-                    .uploaded(self.from.peer, name.len(), began.elapsed());
-                // A hub that is gone needs no word.
-                let _ = self.take(offer, bytes.into()).await;
+                    .uploaded(self.from.peer, bytes, began.elapsed());
+                match incoming.finish() {
+                    // A hub that is gone needs no word.
+                    Ok(body) => drop(self.take(offer, body).await),
+                    Err(error) => drop(self.refused(error)),
+                }
             }
-            (Err(FetchError::Blob(error)), _) => drop(self.refused(error)),
-            (result, Err(arriving)) => {
-                tracing::debug!(node = %self.from.name, ?result, "a result did not arrive");
+            Err(FetchError::Blob(error)) => drop(self.refused(error)),
+            Err(error) => {
+                tracing::debug!(node = %self.from.name, %error, "a result did not arrive");
                 // It goes on with the node's next offer, which is repeated with every heartbeat.
-                self.note((ticket, name), Fetching::Broken(Box::new(arriving)));
+                self.note(key, Fetching::Broken(incoming));
             }
-            (Err(_), Ok(_)) => self.note((ticket, name), Fetching::Done),
         }
     }
 
-    fn note(&self, result: (Ticket, BlobRef), state: Fetching) {
+    fn note(&self, result: ResultKey, state: Fetching) {
         let mut partial = self.partial();
-        let broken = |(key, fetching): (&(Ticket, BlobRef), &Fetching)| {
+        let broken = |(key, fetching): (&ResultKey, &Fetching)| {
             matches!(fetching, Fetching::Broken(_)).then_some(*key)
         };
         let kept: Vec<_> = partial.iter().filter_map(broken).collect();

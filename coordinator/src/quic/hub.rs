@@ -11,7 +11,7 @@ use crate::{
     run::RunError,
 };
 use lyceum_core::{Assignment, Time, Upload};
-use lyceum_protocol::message::ToCoordinator;
+use lyceum_protocol::{body::Body, message::ToCoordinator};
 use std::{collections::BTreeMap, io, pin::Pin, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -28,7 +28,7 @@ pub(super) enum Input {
     /// A node said something, which takes up room until it is heard.
     Heard(Speaker, ToCoordinator, OwnedSemaphorePermit),
     /// A node offered a result, which came as these bytes, and takes up room as well.
-    Offered(Speaker, ToCoordinator, Vec<u8>, OwnedSemaphorePermit),
+    Offered(Speaker, ToCoordinator, Body, OwnedSemaphorePermit),
     /// A connection ended, for this reason.
     Gone(Peer, String),
     /// A connection's certificate was revoked or has run out.
@@ -47,7 +47,7 @@ pub(super) trait Mind {
         now: Time,
         from: &Speaker,
         offer: ToCoordinator,
-        body: Vec<u8>,
+        body: Body,
     ) -> Result<(), RunError>;
     fn gone(&mut self, peer: Peer);
     fn banish(&mut self, now: Time, peer: Peer) -> Result<(), RunError>;
@@ -84,7 +84,7 @@ impl<A: Durable> Mind for Conductor<A> {
         now: Time,
         from: &Speaker,
         offer: ToCoordinator,
-        body: Vec<u8>,
+        body: Body,
     ) -> Result<(), RunError> {
         Self::hear_offer(self, now, from, offer, body)
     }
@@ -179,7 +179,7 @@ impl Mind for Prelude {
         now: Time,
         from: &Speaker,
         offer: ToCoordinator,
-        _: Vec<u8>,
+        _: Body,
     ) -> Result<(), RunError> {
         self.hear(now, from, offer)
     }

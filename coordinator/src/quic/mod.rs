@@ -5,6 +5,7 @@ mod catalogue;
 mod connection;
 mod http;
 mod hub;
+mod incoming;
 mod metering;
 mod service;
 mod status;

@@ -4,7 +4,8 @@
 //! follow; a log that follows another one is void. A torn end is what a crash leaves, and is cut off.
 
 use super::{RunError, Storage, checkpoint::replace};
-use lyceum_core::{Fingerprint, Ticket, UnitId, codec};
+use lyceum_core::{Fingerprint, Params, Ticket, UnitId, codec};
+use lyceum_protocol::body::Body;
 use serde::{Deserialize, Serialize};
 
 /// Name of the file.
@@ -13,7 +14,7 @@ pub const JOURNAL: &str = "journal.wal";
 const HEAD: usize = 12;
 
 /// One thing that the machine was told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     /// First record: what the log belongs to.
     Begin {
@@ -29,7 +30,7 @@ pub enum Record {
         /// Its units.
         units: Vec<UnitId>,
         /// Its result, as it crosses the wire.
-        body: Vec<u8>,
+        body: Body,
     },
     /// The round was closed without everybody.
     Close {
@@ -86,7 +87,7 @@ impl Journal {
     /// Adds a record. Safe only after a sync of the file that begins later.
     pub fn append(&mut self, storage: &mut dyn Storage, record: &Record) -> Result<(), RunError> {
         let (head, body) = parts(record);
-        for bytes in [&head[..], body] {
+        for bytes in [&head[..]].into_iter().chain(body) {
             if bytes.is_empty() {
                 continue;
             }
@@ -105,32 +106,50 @@ impl Journal {
     }
 }
 
-/// What stands before a body, which follows as it is.
+/// What stands before a body, which follows as it is: its bytes, then its vectors.
 #[derive(Serialize, Deserialize)]
 enum Head {
-    Begin { run: Fingerprint, rounds: u64 },
-    Upload { ticket: Ticket, units: Vec<UnitId> },
-    Close { ticket: Ticket },
+    Begin {
+        run: Fingerprint,
+        rounds: u64,
+    },
+    Upload {
+        ticket: Ticket,
+        units: Vec<UnitId>,
+        /// Values of the body's vectors.
+        vectors: Vec<u64>,
+    },
+    Close {
+        ticket: Ticket,
+    },
 }
 
-/// Length, checksum and head of a record, and the body behind them.
-fn parts(record: &Record) -> (Vec<u8>, &[u8]) {
-    let (head, body): (Head, &[u8]) = match record {
-        &Record::Begin { run, rounds } => (Head::Begin { run, rounds }, &[]),
+/// Length, checksum and head of a record, and the pieces of the body behind them.
+fn parts(record: &Record) -> (Vec<u8>, Vec<&[u8]>) {
+    let (head, body) = match record {
+        &Record::Begin { run, rounds } => (Head::Begin { run, rounds }, Vec::new()),
         Record::Upload {
             ticket,
             units,
             body,
         } => {
-            let (ticket, units) = (*ticket, units.clone());
-            (Head::Upload { ticket, units }, body)
+            let head = Head::Upload {
+                ticket: *ticket,
+                units: units.clone(),
+                vectors: body.vectors.iter().map(|v| v.len() as u64).collect(),
+            };
+            let vectors = body.vectors.iter().map(|v| v.bytes());
+            (head, [&body.bytes[..]].into_iter().chain(vectors).collect())
         }
-        &Record::Close { ticket } => (Head::Close { ticket }, &[]),
+        &Record::Close { ticket } => (Head::Close { ticket }, Vec::new()),
     };
     let head = codec::encode(&head);
+    let len = head.len() + body.iter().map(|piece| piece.len()).sum::<usize>();
     let mut bytes = Vec::with_capacity(HEAD + head.len());
-    bytes.extend(((head.len() + body.len()) as u64).to_le_bytes());
-    bytes.extend(checksum(&[&head, body]));
+    bytes.extend((len as u64).to_le_bytes());
+    bytes.extend(checksum(
+        [&head[..]].into_iter().chain(body.iter().copied()),
+    ));
     bytes.extend(head);
     (bytes, body)
 }
@@ -138,12 +157,12 @@ fn parts(record: &Record) -> (Vec<u8>, &[u8]) {
 /// A record as it stands in the log.
 pub fn framed(record: &Record) -> Vec<u8> {
     let (head, body) = parts(record);
-    [&head[..], body].concat()
+    [head, body.concat()].concat()
 }
 
-fn checksum(pieces: &[&[u8]]) -> [u8; 4] {
+fn checksum<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> [u8; 4] {
     let mut hasher = blake3::Hasher::new();
-    pieces.iter().for_each(|piece| {
+    pieces.into_iter().for_each(|piece| {
         hasher.update(piece);
     });
     let mut sum = [0; 4];
@@ -165,22 +184,42 @@ fn first(bytes: &[u8]) -> Option<(Record, usize)> {
     let (head, rest) = bytes.split_at_checked(HEAD)?;
     let len = usize::try_from(u64::from_le_bytes(head[..8].try_into().ok()?)).ok()?;
     let payload = rest.get(..len)?;
-    if checksum(&[payload]) != head[8..] {
+    if checksum([payload]) != head[8..] {
         return None;
     }
     let (head, used) = codec::decode_first::<Head, { codec::LIMIT }>(payload).ok()?;
     let body = &payload[used..];
     let record = match head {
-        Head::Upload { ticket, units } => Record::Upload {
+        Head::Upload {
             ticket,
             units,
-            body: body.to_vec(),
+            vectors,
+        } => Record::Upload {
+            ticket,
+            units,
+            body: body_of(body, &vectors)?,
         },
         Head::Begin { run, rounds } if body.is_empty() => Record::Begin { run, rounds },
         Head::Close { ticket } if body.is_empty() => Record::Close { ticket },
         Head::Begin { .. } | Head::Close { .. } => return None,
     };
     Some((record, HEAD + len))
+}
+
+/// A body from its pieces, of which the last ones are vectors of these lengths.
+fn body_of(pieces: &[u8], vectors: &[u64]) -> Option<Body> {
+    let values = vectors
+        .iter()
+        .try_fold(0_u64, |sum, &len| sum.checked_add(len))?;
+    let bytes = usize::try_from(values.checked_mul(4)?).ok()?;
+    let (bytes, mut rest) = pieces.split_at_checked(pieces.len().checked_sub(bytes)?)?;
+    let mut body = Body::of(bytes.to_vec());
+    for &len in vectors {
+        let (vector, behind) = rest.split_at(4 * len as usize);
+        body.vectors.push(Params::from_bytes(vector)?);
+        rest = behind;
+    }
+    Some(body)
 }
 
 #[cfg(test)]
@@ -192,7 +231,10 @@ mod tests {
         Record::Upload {
             ticket: Ticket(1),
             units: vec![UnitId(unit)],
-            body: vec![unit as u8; 100],
+            body: Body {
+                bytes: vec![unit as u8; 90].into(),
+                vectors: vec![vec![0.5].into(), vec![1.0, unit as f32].into()],
+            },
         }
     }
 
