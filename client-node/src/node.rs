@@ -139,7 +139,7 @@ impl Node {
 
     /// Whether units go into one sum. The unit of a real client, and one whose updates are asked for one by one, is
     /// answered by itself.
-    pub(crate) fn sums_units(&self) -> bool {
+    pub fn sums_units(&self) -> bool {
         !self.alone && self.reduction == Reduction::Sum
     }
 

@@ -4,9 +4,10 @@
 //! but its [`Archive`], and the same inputs give the same orders.
 //!
 //! **Invariant:** an upload is appended to the journal before it counts; its node may forget it only once that is safe. A
-//! round is closed without the late only once the decision is safe, because it depends on the order of things in time. Work
-//! of a stage goes out only once everything that it follows from is safe: no node ever works for a state that a crash takes
-//! back.
+//! round is closed without the late only once the decision is safe, because it depends on the order of things in time. Where
+//! rounds may close so, work of a stage goes out only once everything that it follows from is safe: who is late after a crash
+//! need not be who was late before. Elsewhere it goes out at once, since what a crash takes back happens again with the same
+//! bits.
 
 use crate::{
     Input, Output, RoundMachine, Snapshot,
@@ -109,7 +110,7 @@ pub struct Conductor<A> {
     waiting: VecDeque<Unsafe>,
     /// The bytes of the result that is being heard, if it came as bytes.
     body: Option<Body>,
-    /// Work of a stage that goes out once nothing waits.
+    /// Work of a stage that has not gone out.
     held_back: Vec<Assignment>,
     /// Records that were appended since the process began, to whichever journal.
     written: u64,
@@ -195,6 +196,9 @@ impl<A: Archive> Conductor<A> {
         let pending: std::collections::BTreeSet<UnitId> = conductor.machine.pending().collect();
         assignments.retain(|a| a.ticket == ticket && pending.contains(&a.unit));
         conductor.dispatch.assign(now, assignments);
+        conductor
+            .dispatch
+            .has_opened(conductor.machine.units_opened());
         conductor.obey(now)?;
         Ok(conductor)
     }
@@ -336,7 +340,7 @@ impl<A: Archive> Conductor<A> {
             while let Some(order) = self.dispatch.poll() {
                 self.obey_order(now, order)?;
             }
-            let waits = !self.waiting.is_empty();
+            let waits = !self.waiting.is_empty() && self.machine.may_close_early();
             #[cfg(feature = "mutants")]
             let waits = waits && self.mutant != crate::Mutant::HurryStages;
             if self.held_back.is_empty() || waits {

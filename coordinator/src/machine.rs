@@ -163,6 +163,11 @@ impl RoundMachine {
         })
     }
 
+    /// Whether rounds may close without everybody.
+    pub fn may_close_early(&self) -> bool {
+        self.plan.closing.is_some()
+    }
+
     fn closing(&self) -> Option<Closing> {
         self.plan
             .closing
@@ -212,6 +217,11 @@ impl RoundMachine {
     /// Units of the round in flight that are not answered.
     pub fn pending(&self) -> impl Iterator<Item = UnitId> + '_ {
         self.flight.pending.iter().copied()
+    }
+
+    /// Units that the stages of the round in flight were cut into so far.
+    pub fn units_opened(&self) -> u64 {
+        self.flight.units_opened()
     }
 
     /// The round in flight.

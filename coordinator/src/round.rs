@@ -105,6 +105,11 @@ impl Collected {
         unit
     }
 
+    /// Units so far.
+    pub(crate) fn units_opened(&self) -> u64 {
+        self.next_unit
+    }
+
     /// Waits for no unit any more; the clients that were waited for.
     pub(crate) fn give_up_pending(&mut self) -> Vec<ClientId> {
         let pending = std::mem::take(&mut self.pending);

@@ -15,7 +15,7 @@ use lyceum_core::{
     Memory, Outcome, Payload, Probe, Tally, Ticket, Trained, UnitId, codec,
 };
 use lyceum_protocol::{
-    blob::BlobRef,
+    blob::{Blob, BlobRef, Vector},
     body::{self, Body},
     identity::{Authority, Credentials, Identity, Join, Revocations, peer},
     message::{Hello, PROTOCOL, Pulse, Ready, Report, SessionId},
@@ -56,8 +56,8 @@ pub fn result(bytes: &[u8]) {
         )
     };
     if let Ok(upload) = read(bytes) {
-        let again = body::encode(&upload.payload, &upload.micros).bytes;
-        let twice = read(&again).map(|u| body::encode(&u.payload, &u.micros).bytes);
+        let again = body::encode(&upload.payload, &upload.micros).bytes.bytes;
+        let twice = read(&again).map(|u| body::encode(&u.payload, &u.micros).bytes.bytes);
         assert_eq!(twice, Ok(again));
     }
 }
@@ -82,7 +82,7 @@ pub fn journal(bytes: &[u8]) {
     let (_, whole) = journal::read(bytes);
     assert!(whole <= bytes.len());
     let mut framed = (bytes.len() as u64).to_le_bytes().to_vec();
-    framed.extend(&blake3::hash(bytes).as_bytes()[..4]);
+    framed.extend(journal::checksum(bytes, &Body::of(Vec::new())));
     framed.extend(bytes);
     let (records, whole) = journal::read(&framed);
     assert!(records.is_empty() || whole == framed.len());
@@ -334,7 +334,7 @@ fn results() -> Vec<Vec<u8>> {
         },
     ]
     .iter()
-    .map(|payload| body::encode(payload, &[7, 8]).bytes.to_vec())
+    .map(|payload| body::encode(payload, &[7, 8]).bytes.bytes.to_vec())
     .collect()
 }
 
@@ -346,8 +346,8 @@ fn records() -> Vec<Vec<u8>> {
             ticket: Ticket(3),
             units: vec![UnitId(1)],
             body: Body {
-                bytes: vec![7; 40].into(),
-                vectors: vec![vec![0.5, 1.5].into()],
+                bytes: Blob::of(vec![7; 40].into()),
+                vectors: vec![Vector::of(vec![0.5, 1.5].into())],
             },
         },
         Record::Close { ticket: Ticket(3) },

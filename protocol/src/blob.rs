@@ -173,35 +173,80 @@ pub struct Arriving {
 }
 
 /// A blob that has arrived.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Arrived {
+    name: BlobRef,
+    chunks: Vec<ChunkHash>,
     words: Params,
-    len: usize,
+}
+
+/// Numbers and their name, which was looked up once.
+#[derive(Clone, Debug)]
+pub struct Vector {
+    /// As a blob.
+    pub blob: Blob,
+    /// As numbers; the same memory.
+    pub params: Params,
+}
+
+impl Vector {
+    /// Names numbers.
+    pub fn of(params: Params) -> Self {
+        let blob = Blob::of_params(&params);
+        Self { blob, params }
+    }
+}
+
+impl PartialEq for Blob {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl PartialEq for Vector {
+    fn eq(&self, other: &Self) -> bool {
+        self.blob.name == other.blob.name
+    }
 }
 
 impl Arrived {
     /// Number of bytes.
-    pub fn len(&self) -> usize {
-        self.len
+    pub fn len(&self) -> u64 {
+        self.name.len()
     }
 
     /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.name.is_empty()
     }
 
     /// Its bytes, without a copy.
     pub fn into_bytes(self) -> Bytes {
-        let len = self.len;
-        bytes_of(self.words).slice(..len)
+        self.into_blob().bytes
     }
 
     /// Its numbers, without a copy.
     pub fn into_params(self) -> Result<Params, BlobError> {
-        match self.len.is_multiple_of(4) {
-            true => Ok(self.words),
-            false => Err(BlobError::NotNumbers(self.len)),
+        self.into_vector().map(|vector| vector.params)
+    }
+
+    /// With its name, without a copy.
+    pub fn into_blob(self) -> Blob {
+        Blob {
+            name: self.name,
+            chunks: self.chunks.into(),
+            bytes: bytes_of(self.words).slice(..self.name.len as usize),
         }
+    }
+
+    /// Its numbers with their name, without a copy.
+    pub fn into_vector(self) -> Result<Vector, BlobError> {
+        if !self.name.len.is_multiple_of(4) {
+            return Err(BlobError::NotNumbers(self.name.len as usize));
+        }
+        let params = self.words.clone();
+        let blob = self.into_blob();
+        Ok(Vector { blob, params })
     }
 }
 
@@ -291,8 +336,9 @@ impl Arriving {
     pub fn finish(self) -> Result<Arrived, Self> {
         if self.got.iter().all(|&got| got) {
             Ok(Arrived {
+                name: self.name,
+                chunks: self.chunks,
                 words: self.words.into(),
-                len: self.name.len as usize,
             })
         } else {
             Err(self)

@@ -5,6 +5,7 @@
 //! it is nowhere copied on its way. Each kind is read as that kind and no other, so that no
 //! text, whose length a decoder believes, and no sum that was not checked comes in by another's door.
 
+use crate::blob::{Blob, Vector};
 use bytes::Bytes;
 use lyceum_core::{
     Addend, ClientId, ClientReport, ClientState, ClientTerm, ExactSum, ExpertScores, Lane, Memory,
@@ -30,19 +31,19 @@ const BESIDE: u64 = u64::MAX - 1;
 const LONG: usize = 16 << 10;
 
 /// A result as bytes, and the long vectors of it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Body {
     /// Everything else.
-    pub bytes: Bytes,
+    pub bytes: Blob,
     /// In the order in which the bytes speak of them.
-    pub vectors: Vec<Params>,
+    pub vectors: Vec<Vector>,
 }
 
 impl Body {
     /// Without a long vector.
     pub fn of(bytes: impl Into<Bytes>) -> Self {
         Self {
-            bytes: bytes.into(),
+            bytes: Blob::of(bytes.into()),
             vectors: Vec::new(),
         }
     }
@@ -52,7 +53,7 @@ impl Body {
 #[derive(Default)]
 struct Out {
     bytes: Vec<u8>,
-    vectors: Vec<Params>,
+    vectors: Vec<Vector>,
 }
 
 /// Why bytes are no result.
@@ -119,7 +120,7 @@ pub fn encode(payload: &Payload, micros: &[u64]) -> Body {
         }
     }
     Body {
-        bytes: out.bytes.into(),
+        bytes: Blob::of(out.bytes.into()),
         vectors: out.vectors,
     }
 }
@@ -143,7 +144,7 @@ pub fn decode(
     lanes: &[Lane],
     len: usize,
 ) -> Result<Upload, BodyError> {
-    let mut rest = Rest(&body.bytes, body.vectors.iter());
+    let mut rest = Rest(&body.bytes.bytes, body.vectors.iter());
     let kind = rest.take(1)?[0];
     let micros = rest.micros()?;
     let payload = match kind {
@@ -220,7 +221,7 @@ fn put_vector(vector: Option<&Params>, out: &mut Out) {
         None => put(NONE, out),
         Some(long) if long.len() >= LONG => {
             put(BESIDE, out);
-            out.vectors.push(long.clone());
+            out.vectors.push(Vector::of(long.clone()));
         }
         Some(vector) => {
             put(vector.len() as u64, out);
@@ -229,7 +230,7 @@ fn put_vector(vector: Option<&Params>, out: &mut Out) {
     }
 }
 
-struct Rest<'a>(&'a [u8], std::slice::Iter<'a, Params>);
+struct Rest<'a>(&'a [u8], std::slice::Iter<'a, Vector>);
 
 impl<'a> Rest<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], BodyError> {
@@ -337,7 +338,8 @@ impl<'a> Rest<'a> {
             return Ok(None);
         }
         if length == BESIDE {
-            return self.1.next().cloned().map(Some).ok_or(BodyError::Short);
+            let vector = self.1.next().ok_or(BodyError::Short)?;
+            return Ok(Some(vector.params.clone()));
         }
         self.0 = before;
         let len = self.length(4)?;
@@ -398,11 +400,11 @@ mod tests {
             ..one
         });
         let body = encode(&payload, &[7]);
-        assert!(body.bytes.len() < 1000 && body.vectors[0].is_same(&long));
+        assert!(body.bytes.name.len() < 1000 && body.vectors[0].params.is_same(&long));
         assert_eq!(read_body(&body).unwrap().payload, payload);
         for vectors in [
             body.vectors[..1].to_vec(),
-            [&body.vectors[..], &[long]].concat(),
+            [&body.vectors[..], &[Vector::of(long)]].concat(),
         ] {
             let bytes = body.bytes.clone();
             assert!(read_body(&Body { bytes, vectors }).is_err());
@@ -446,7 +448,7 @@ mod tests {
             },
         ];
         for payload in payloads {
-            let bytes = encode(&payload, &[7, 8]).bytes;
+            let bytes = encode(&payload, &[7, 8]).bytes.bytes;
             let upload = read(&bytes).unwrap();
             assert_eq!(
                 (&upload.payload, &upload.micros[..]),
@@ -492,7 +494,7 @@ mod tests {
 
         #[test]
         fn a_flipped_bit_never_panics(at in 0_usize..10_000, bit in 0_u8..8) {
-            let mut bytes = encode(&trained(), &[1]).bytes.to_vec();
+            let mut bytes = encode(&trained(), &[1]).bytes.bytes.to_vec();
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
             let _ = read(&bytes);

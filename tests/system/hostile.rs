@@ -288,5 +288,5 @@ pub(crate) fn trained(clients: &[ClientId], sum: ExactSum) -> ResultWire {
         reports: clients.iter().map(claim).collect(),
         states: vec![],
     });
-    ResultWire::Here(body::encode(&payload, &[]).bytes.to_vec())
+    ResultWire::Here(body::encode(&payload, &[]).bytes.bytes.to_vec())
 }

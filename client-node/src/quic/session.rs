@@ -51,13 +51,14 @@ impl Offers {
             return (known.result.clone(), known.vectors.clone());
         }
         let body = body::encode(&upload.payload, &upload.micros);
-        let mut blobs: Vec<Blob> = body.vectors.iter().map(Blob::of_params).collect();
+        let mut blobs: Vec<Blob> = body.vectors.into_iter().map(|v| v.blob).collect();
         let vectors: Vec<BlobRef> = blobs.iter().map(|blob| blob.name).collect();
-        let result = if body.bytes.len() <= INLINE {
-            ResultWire::Here(body.bytes.to_vec())
+        let result = if body.bytes.name.len() <= INLINE as u64 {
+            ResultWire::Here(body.bytes.bytes.to_vec())
         } else {
-            blobs.push(Blob::of(body.bytes));
-            ResultWire::Fetch(blobs[vectors.len()].name)
+            let name = body.bytes.name;
+            blobs.push(body.bytes);
+            ResultWire::Fetch(name)
         };
         offers.push(Offered {
             ticket: upload.ticket,

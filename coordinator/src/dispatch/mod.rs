@@ -83,6 +83,8 @@ pub struct Dispatch {
     nodes: BTreeMap<NodeName, Node>,
     peers: BTreeMap<Peer, NodeName>,
     ticket: Ticket,
+    /// Units that the stages of the ticket were cut into so far.
+    opened: u64,
     units: BTreeMap<UnitId, Unit>,
     waiting: Waiting,
     /// Answered by whom, but not safe on disk yet.
@@ -110,6 +112,7 @@ impl Dispatch {
             nodes: BTreeMap::new(),
             peers: BTreeMap::new(),
             ticket: Ticket(0),
+            opened: 0,
             units: BTreeMap::new(),
             waiting: Waiting::default(),
             unsafe_yet: BTreeMap::new(),
@@ -145,10 +148,26 @@ impl Dispatch {
             }
             let owner = self.admission.owner(client(&assignment)).cloned();
             let (id, unit) = (assignment.unit, Unit::new(assignment, owner));
+            self.opened = self.opened.max(id.0 + 1);
+            // An earlier process may have been further than its journal, and have given it out already.
+            let claims = self.nodes.values_mut().filter(|n| n.claims.contains(&id));
+            claims.for_each(|node| {
+                node.given.insert(id);
+            });
             self.waiting.push(id, unit.owner.as_ref());
             self.units.insert(id, unit);
         }
         self.fill(now);
+    }
+
+    /// Stages of the ticket were cut into so many units so far, those included that are answered.
+    pub fn has_opened(&mut self, units: u64) {
+        self.opened = units;
+    }
+
+    /// Whether a stage to come is cut into this unit, if any: a process before this one was further.
+    fn is_ahead(&self, unit: UnitId) -> bool {
+        self.resumed && unit.0 >= self.opened
     }
 
     /// The run has ended for now: says so to every node.
@@ -176,6 +195,7 @@ impl Dispatch {
         self.void();
         self.unsafe_yet.clear();
         self.ticket = ticket;
+        self.opened = 0;
         self.nodes.values_mut().for_each(Node::forget_work);
     }
 
@@ -364,9 +384,12 @@ impl Dispatch {
             self.adopt(now, name, report);
             self.send_missing(now, name, report);
         }
+        let ahead = |id: &UnitId| report.ticket == self.ticket && self.is_ahead(*id);
+        let claims = report.held.iter().copied().filter(ahead).collect();
         let Some(node) = self.nodes.get_mut(name) else {
             return;
         };
+        node.claims = claims;
         node.steps = report.steps;
         node.open = if report.ticket == self.ticket {
             report.open as usize
@@ -380,7 +403,8 @@ impl Dispatch {
         node.open += self.units.values().filter(in_flight).count();
         self.fill(now);
         // Units are numbered anew for each ticket: those of another one go with it, and are not named.
-        let done = |id: &&UnitId| !self.units.contains_key(id) && !self.unsafe_yet.contains_key(id);
+        let open = |id: &UnitId| self.units.contains_key(id) || self.unsafe_yet.contains_key(id);
+        let done = |id: &&UnitId| !open(id) && !self.is_ahead(**id);
         let drop = if report.ticket == self.ticket {
             report.held.iter().filter(done).copied().collect()
         } else {
@@ -452,6 +476,11 @@ impl Dispatch {
             self.orders
                 .push_back(Order::Notice(Notice::Late { node, units }));
             return self.pulse(name, Vec::new());
+        }
+        // It is kept, and offered again when its stage has come.
+        let (resumed, opened) = (self.resumed, self.opened);
+        if resumed && upload.units.iter().any(|unit| unit.0 >= opened) {
+            return;
         }
         let stranger = |u: &&UnitId| self.units.contains_key(u) && !node.given.contains(u);
         if let Some(unit) = upload.units.iter().find(stranger) {

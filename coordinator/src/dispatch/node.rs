@@ -27,6 +27,8 @@ pub(super) struct Node {
     pub(super) heard: Time,
     /// Units of the ticket in flight that it was ever given.
     pub(super) given: BTreeSet<UnitId>,
+    /// Units of stages to come that it was given by an earlier process of the coordinator.
+    pub(super) claims: BTreeSet<UnitId>,
     /// Units that it has not worked through yet, as far as known.
     pub(super) open: usize,
     pub(super) steps: u64,
@@ -49,6 +51,7 @@ impl Node {
             unheard: false,
             heard: now,
             given: BTreeSet::new(),
+            claims: BTreeSet::new(),
             open: 0,
             steps: 0,
             answered: 0,
@@ -58,6 +61,7 @@ impl Node {
     /// Another ticket is in flight.
     pub(super) fn forget_work(&mut self) {
         self.given.clear();
+        self.claims.clear();
         self.flushes = false;
         self.open = 0;
     }

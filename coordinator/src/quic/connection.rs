@@ -304,8 +304,8 @@ impl Talk {
             Ok(upload) => {
                 let session = offer.session;
                 // The numbers of a sum take about twice as much in memory, beside the bytes.
-                let long: usize = body.vectors.iter().map(|v| v.bytes().len()).sum();
-                let room = self.room(3 * body.bytes.len() + long).await?;
+                let long: usize = body.vectors.iter().map(|v| v.blob.bytes.len()).sum();
+                let room = self.room(3 * body.bytes.bytes.len() + long).await?;
                 let offer = ToCoordinator::Offer { session, upload };
                 let input = Input::Offered(self.from.clone(), offer, body, room);
                 self.shared.hub.send(input).await.map_err(|_| ())

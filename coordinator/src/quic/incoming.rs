@@ -1,7 +1,7 @@
 //! A result on its way in: its bytes and its long vectors, each a blob of its own.
 
 use lyceum_protocol::{
-    blob::{Arrived, Arriving, BlobError, BlobRef},
+    blob::{Arrived, Arriving, Blob, BlobError, BlobRef},
     body::Body,
     quic::{FetchError, fetch},
     wire::ResultWire,
@@ -82,10 +82,10 @@ impl Incoming {
     /// The whole, once all of it is fetched.
     pub(super) fn finish(self) -> Result<Body, BlobError> {
         let bytes = match self.bytes {
-            Piece::Inside(bytes) => bytes.into(),
-            piece => piece.arrived()?.into_bytes(),
+            Piece::Inside(bytes) => Blob::of(bytes.into()),
+            piece => piece.arrived()?.into_blob(),
         };
-        let vector = |piece: Piece| piece.arrived()?.into_params();
+        let vector = |piece: Piece| piece.arrived()?.into_vector();
         let vectors = self.vectors.into_iter().map(vector);
         Ok(Body {
             bytes,
@@ -99,7 +99,7 @@ impl Piece {
         match self {
             Self::Inside(bytes) => bytes.len() as u64,
             Self::Arriving(arriving) => arriving.name().len(),
-            Self::Here(arrived) => arrived.len() as u64,
+            Self::Here(arrived) => arrived.len(),
             Self::Taken => 0,
         }
     }

@@ -5,7 +5,7 @@
 
 use super::{RunError, Storage, checkpoint::replace};
 use lyceum_core::{Fingerprint, Params, Ticket, UnitId, codec};
-use lyceum_protocol::body::Body;
+use lyceum_protocol::{blob::Vector, body::Body};
 use serde::{Deserialize, Serialize};
 
 /// Name of the file.
@@ -126,32 +126,38 @@ enum Head {
 
 /// Length, checksum and head of a record, and the pieces of the body behind them.
 fn parts(record: &Record) -> (Vec<u8>, Vec<&[u8]>) {
+    let empty = Body::of(Vec::new());
     let (head, body) = match record {
-        &Record::Begin { run, rounds } => (Head::Begin { run, rounds }, Vec::new()),
+        &Record::Begin { run, rounds } => (Head::Begin { run, rounds }, None),
         Record::Upload {
             ticket,
             units,
             body,
         } => {
+            let values = |vector: &Vector| vector.params.len() as u64;
             let head = Head::Upload {
                 ticket: *ticket,
                 units: units.clone(),
-                vectors: body.vectors.iter().map(|v| v.len() as u64).collect(),
+                vectors: body.vectors.iter().map(values).collect(),
             };
-            let vectors = body.vectors.iter().map(|v| v.bytes());
-            (head, [&body.bytes[..]].into_iter().chain(vectors).collect())
+            (head, Some(body))
         }
-        &Record::Close { ticket } => (Head::Close { ticket }, Vec::new()),
+        &Record::Close { ticket } => (Head::Close { ticket }, None),
     };
     let head = codec::encode(&head);
-    let len = head.len() + body.iter().map(|piece| piece.len()).sum::<usize>();
+    let sum = checksum(&head, body.unwrap_or(&empty));
+    let vectors = body.into_iter().flat_map(|body| &body.vectors);
+    let pieces: Vec<&[u8]> = body
+        .map(|body| &body.bytes.bytes[..])
+        .into_iter()
+        .chain(vectors.map(|v| v.params.bytes()))
+        .collect();
+    let len = head.len() + pieces.iter().map(|piece| piece.len()).sum::<usize>();
     let mut bytes = Vec::with_capacity(HEAD + head.len());
     bytes.extend((len as u64).to_le_bytes());
-    bytes.extend(checksum(
-        [&head[..]].into_iter().chain(body.iter().copied()),
-    ));
+    bytes.extend(sum);
     bytes.extend(head);
-    (bytes, body)
+    (bytes, pieces)
 }
 
 /// A record as it stands in the log.
@@ -160,11 +166,13 @@ pub fn framed(record: &Record) -> Vec<u8> {
     [head, body.concat()].concat()
 }
 
-fn checksum<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> [u8; 4] {
+/// Stands for a record. The parts of a body stand in it by their names, which are hashes of all their bytes.
+pub fn checksum(head: &[u8], body: &Body) -> [u8; 4] {
     let mut hasher = blake3::Hasher::new();
-    pieces.into_iter().for_each(|piece| {
-        hasher.update(piece);
-    });
+    hasher.update(head).update(&body.bytes.name.to_bytes());
+    for vector in &body.vectors {
+        hasher.update(&vector.blob.name.to_bytes());
+    }
     let mut sum = [0; 4];
     sum.copy_from_slice(&hasher.finalize().as_bytes()[..4]);
     sum
@@ -181,26 +189,26 @@ pub fn read(bytes: &[u8]) -> (Vec<Record>, usize) {
 }
 
 fn first(bytes: &[u8]) -> Option<(Record, usize)> {
-    let (head, rest) = bytes.split_at_checked(HEAD)?;
-    let len = usize::try_from(u64::from_le_bytes(head[..8].try_into().ok()?)).ok()?;
+    let (before, rest) = bytes.split_at_checked(HEAD)?;
+    let len = usize::try_from(u64::from_le_bytes(before[..8].try_into().ok()?)).ok()?;
     let payload = rest.get(..len)?;
-    if checksum([payload]) != head[8..] {
+    let (head, used) = codec::decode_first::<Head, { codec::LIMIT }>(payload).ok()?;
+    let (head_bytes, pieces) = payload.split_at(used);
+    let body = match &head {
+        Head::Upload { vectors, .. } => body_of(pieces, vectors)?,
+        Head::Begin { .. } | Head::Close { .. } => Body::of(pieces.to_vec()),
+    };
+    if checksum(head_bytes, &body) != before[8..] {
         return None;
     }
-    let (head, used) = codec::decode_first::<Head, { codec::LIMIT }>(payload).ok()?;
-    let body = &payload[used..];
     let record = match head {
-        Head::Upload {
+        Head::Upload { ticket, units, .. } => Record::Upload {
             ticket,
             units,
-            vectors,
-        } => Record::Upload {
-            ticket,
-            units,
-            body: body_of(body, &vectors)?,
+            body,
         },
-        Head::Begin { run, rounds } if body.is_empty() => Record::Begin { run, rounds },
-        Head::Close { ticket } if body.is_empty() => Record::Close { ticket },
+        Head::Begin { run, rounds } if pieces.is_empty() => Record::Begin { run, rounds },
+        Head::Close { ticket } if pieces.is_empty() => Record::Close { ticket },
         Head::Begin { .. } | Head::Close { .. } => return None,
     };
     Some((record, HEAD + len))
@@ -216,7 +224,7 @@ fn body_of(pieces: &[u8], vectors: &[u64]) -> Option<Body> {
     let mut body = Body::of(bytes.to_vec());
     for &len in vectors {
         let (vector, behind) = rest.split_at(4 * len as usize);
-        body.vectors.push(Params::from_bytes(vector)?);
+        body.vectors.push(Vector::of(Params::from_bytes(vector)?));
         rest = behind;
     }
     Some(body)
@@ -226,14 +234,17 @@ fn body_of(pieces: &[u8], vectors: &[u64]) -> Option<Body> {
 mod tests {
     use super::*;
     use crate::run::Folder;
+    use lyceum_protocol::blob::Blob;
 
     fn upload(unit: u64) -> Record {
         Record::Upload {
             ticket: Ticket(1),
             units: vec![UnitId(unit)],
             body: Body {
-                bytes: vec![unit as u8; 90].into(),
-                vectors: vec![vec![0.5].into(), vec![1.0, unit as f32].into()],
+                bytes: Blob::of(vec![unit as u8; 90].into()),
+                vectors: [vec![0.5], vec![1.0, unit as f32]]
+                    .map(|values| Vector::of(values.into()))
+                    .to_vec(),
             },
         }
     }

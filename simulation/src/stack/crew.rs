@@ -27,6 +27,7 @@ impl SlowCrew {
         let (sender, orders) = mpsc::unbounded_channel();
         let bench = Bench {
             worker: Worker::new(node.clone())?,
+            sums: node.sums_units(),
             queue: VecDeque::new(),
             summed: Vec::new(),
             generation: 0,
@@ -59,6 +60,8 @@ impl Crew for SlowCrew {
 
 struct Bench {
     worker: Worker,
+    /// Units of training go into one sum.
+    sums: bool,
     queue: VecDeque<(u64, Assignment)>,
     /// Units whose time is over, to be summed together.
     summed: Vec<Assignment>,
@@ -112,7 +115,7 @@ impl Bench {
 
     fn done(&mut self, unit: Assignment) {
         let generation = self.generation;
-        if unit.work != Work::Train {
+        if unit.work != Work::Train || !self.sums {
             let result = self.worker.execute(&unit);
             return self.finish(result);
         }

@@ -192,7 +192,7 @@ impl Processes {
         let locate: Locate = Arc::new(|| Box::pin(async { Ok(coordinator_address()) }));
         let ground = self.ground.clone();
         let prepare: Prepare = Arc::new(move |_| {
-            let loaded = (prepared(&ground), ground.node());
+            let loaded = (prepared(&ground), ground.node().clone());
             Box::pin(async { Ok(loaded) })
         });
         let each = micros(self.faults.unit_micros);

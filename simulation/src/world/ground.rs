@@ -51,8 +51,8 @@ impl Ground {
         !matches!(self.scenario.deadline, Some(Deadline::Close(_)))
     }
 
-    pub(crate) fn node(&self) -> Arc<Node> {
-        self.node.clone()
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
     }
 
     pub(crate) fn machine(&self) -> RoundMachine {
@@ -145,14 +145,11 @@ impl Lab {
             else {
                 return Err(RunError::Worker("only training can be summed".into()));
             };
-            match (&mut all.sum, &more.sum) {
-                (Addend::Each(all), Addend::Each(more)) => all.extend(more.iter().cloned()),
-                (Addend::Sum(sum), more) => {
-                    let added = more.clone().add_to(sum);
-                    added.map_err(|e| failed(NodeError::Sum(e)))?;
-                }
-                _ => return Err(RunError::Worker("a single update takes no other".into())),
-            }
+            let Addend::Sum(sum) = &mut all.sum else {
+                return Err(RunError::Worker("a single update takes no other".into()));
+            };
+            let added = more.sum.clone().add_to(sum);
+            added.map_err(|e| failed(NodeError::Sum(e)))?;
             all.reports.extend(more.reports.iter().cloned());
             all.states.extend(more.states.iter().cloned());
             upload.units.push(unit.unit);

@@ -164,7 +164,7 @@ impl World<'_> {
         let process = &mut self.nodes[node];
         let counts = process.crew.end(&started);
         let (generation, unit) = (started.generation, started.assignment.unit);
-        if started.assignment.work == Work::Train {
+        if started.assignment.work == Work::Train && self.ground.node().sums_units() {
             process.machine.summed(time, generation, unit, steps);
             if counts {
                 process.crew.sum(started);

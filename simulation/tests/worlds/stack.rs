@@ -9,7 +9,11 @@ use std::sync::Arc;
 
 #[test]
 fn ten_worlds_of_the_whole_stack_end_with_the_fingerprint_of_one_process() {
-    for (overrides, seeds) in [(&[][..], 0..5), (&["strategy.scaffold={}"][..], 5..10)] {
+    for (overrides, seeds) in [
+        (&[][..], 0..4),
+        (&["strategy.scaffold={}"][..], 4..7),
+        (&["strategy.median={}"][..], 7..10),
+    ] {
         let scenario = read(overrides);
         let ground = Arc::new(Ground::new(&scenario, &registry(), &[]).unwrap());
         let wanted = Some(in_process(&scenario));

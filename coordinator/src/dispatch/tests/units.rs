@@ -100,3 +100,22 @@ fn a_banished_node_s_units_go_to_others_at_once() {
     assert_eq!(said[..2], ["1 close", "a lost 2"]);
     assert!(said.contains(&"2 unit 0".into()) && said.contains(&"2 unit 1".into()));
 }
+
+/// The process before was in the next stage already, and its journal was not.
+#[test]
+fn what_a_node_holds_of_a_stage_to_come_is_neither_dropped_nor_refused() {
+    let mut dispatch = dispatch(2);
+    dispatch.assign(NOW, units(1));
+    let a = join(&mut dispatch, 1, "a", 1);
+    said(&mut dispatch);
+    dispatch.hear(NOW, &speaker(1, "a"), report(a, &[5], 0));
+    assert_eq!(said(&mut dispatch), ["1 pulse flush []"]);
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[5])));
+    assert_eq!(said(&mut dispatch), [""; 0]);
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[0])));
+    assert_eq!(said(&mut dispatch), ["deliver [0]"]);
+    dispatch.assign(NOW, vec![unit(5, 5)]);
+    said(&mut dispatch);
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[5])));
+    assert_eq!(said(&mut dispatch), ["deliver [5]"]);
+}

@@ -177,6 +177,7 @@ fn several_units_of_evaluation_are_not_answered_as_one() {
 fn after_a_restart_nodes_keep_what_they_hold_and_may_answer_it() {
     let mut dispatch = dispatch(2);
     dispatch.assign(NOW, units(2));
+    dispatch.has_opened(6);
     let a = greet(&mut dispatch, 1, "a", hello(1));
     assert_eq!(a, SessionId((2 << 32) + 1));
     // Before it is known to be ready, nothing of it counts.
