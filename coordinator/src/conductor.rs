@@ -116,6 +116,8 @@ pub struct Conductor<A> {
     written: u64,
     /// The last record that a sync was ordered for.
     sync_ordered: u64,
+    /// That sync has not returned: what is written meanwhile waits for the next one.
+    syncing: bool,
     /// The record that says to close the round, until it is safe.
     closing: Option<u64>,
     /// Records of the journal are being told again; a save would begin another journal without the rest of them.
@@ -169,6 +171,7 @@ impl<A: Archive> Conductor<A> {
             held_back: Vec::new(),
             written: 0,
             sync_ordered: 0,
+            syncing: false,
             closing: None,
             replaying: true,
             stopping: false,
@@ -323,6 +326,7 @@ impl<A: Archive> Conductor<A> {
 
     /// The journal is safe up to this record.
     pub fn synced(&mut self, now: Time, record: u64) -> Result<(), RunError> {
+        self.syncing = false;
         while let Some(done) = self.waiting.pop_front_if(|w| w.record <= record) {
             self.dispatch.safe(done.ticket, &done.units);
         }
@@ -423,7 +427,8 @@ impl<A: Archive> Conductor<A> {
 
     fn order_sync(&mut self) {
         let wanted = !self.waiting.is_empty() || self.closing.is_some();
-        if wanted && self.written > self.sync_ordered {
+        if wanted && !self.syncing && self.written > self.sync_ordered {
+            self.syncing = true;
             self.sync_ordered = self.written;
             self.commands.push_back(Command::Sync(self.written));
         }

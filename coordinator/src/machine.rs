@@ -472,8 +472,9 @@ impl RoundMachine {
     fn aggregate(&mut self) -> Result<(), String> {
         let mut next = self.global.clone();
         self.flight.updates.sort();
+        self.flight.fold().map_err(|e| e.to_string())?;
         let folded = Folded {
-            sum: &self.flight.sum,
+            sum: self.flight.sum(),
             updates: &self.flight.updates,
             population: self.roster.clients(),
         };

@@ -3,9 +3,12 @@
 use crate::{InputError, plan::Plan, updates::UpdateStore};
 use lyceum_core::{
     Addend, ClientId, ClientReport, ClientState, DataRef, ExactSum, Job, Payload, Probe, Reduction,
-    Round, SumError, Tally, UnitId, Upload,
+    Round, SumError, Tally, Term, UnitId, Upload,
 };
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Updates of single clients that are added in one pass: each waits with the bytes of a model.
+const SINGLES: usize = 4;
 
 /// Which part of a round is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +34,9 @@ pub(crate) struct Collected {
     /// Clients of the pending units.
     clients: BTreeMap<UnitId, Vec<ClientId>>,
     next_unit: u64,
-    pub(crate) sum: ExactSum,
+    sum: ExactSum,
+    /// Admitted to the sum, which takes several in one pass.
+    singles: Vec<Term>,
     /// Single updates, where the strategy asks for them.
     pub(crate) updates: UpdateStore,
     pub(crate) reports: Vec<ClientReport>,
@@ -58,6 +63,7 @@ impl Collected {
             clients: BTreeMap::new(),
             next_unit: 0,
             sum: ExactSum::new(&plan.contribution.lanes, summed),
+            singles: Vec::new(),
             updates: UpdateStore::default(),
             reports: Vec::new(),
             states: Vec::new(),
@@ -73,6 +79,7 @@ impl Collected {
     pub(crate) fn restart(&mut self, round: Round) -> Result<(), InputError> {
         self.round = round;
         self.sum.clear();
+        self.singles.clear();
         self.updates
             .clear()
             .map_err(|e| InputError::Spill(e.to_string()))?;
@@ -137,6 +144,12 @@ impl Collected {
                         .into_iter()
                         .try_for_each(|term| self.updates.put(term))
                         .map_err(|e| InputError::Spill(e.to_string()))?,
+                    Addend::Single(parts) => {
+                        self.singles.push(self.sum.admit(parts).map_err(refused)?);
+                        if self.singles.len() >= SINGLES {
+                            self.fold().map_err(refused)?;
+                        }
+                    }
                     sum => sum.add_to(&mut self.sum).map_err(refused)?,
                 }
                 self.reports.extend(trained.reports);
@@ -157,6 +170,18 @@ impl Collected {
             self.pending.remove(unit);
         });
         Ok(())
+    }
+
+    /// Adds what waits.
+    pub(crate) fn fold(&mut self) -> Result<(), SumError> {
+        self.sum.fold(&self.singles)?;
+        self.singles.clear();
+        Ok(())
+    }
+
+    /// The sum of all that was added.
+    pub(crate) fn sum(&self) -> &ExactSum {
+        &self.sum
     }
 
     /// Puts reports into client order; a client that was scored for the selector reports that score, unless
@@ -223,6 +248,7 @@ impl Collected {
 
     /// Rounds the sum to single precision.
     pub(crate) fn round_sum(&mut self, lanes: &[lyceum_core::Lane], len: usize) {
+        self.fold().expect("few terms fit");
         let mut rounded = ExactSum::new(lanes, len);
         for lane in 0..lanes.len() {
             let weight = self.sum.weight(lane);

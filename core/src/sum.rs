@@ -22,6 +22,7 @@ const CARRY_EVERY: u32 = 4095;
 const HI_LIMIT: u64 = 1 << 62;
 /// Terms that are added in one pass over the accumulators.
 const FOLD: usize = 8;
+const HALF: usize = FOLD / 2;
 /// A carried `lo` is below 2^52, as large as two terms.
 const CARRIED: u32 = 2;
 
@@ -313,26 +314,29 @@ impl Accumulator {
             });
         }
         self.make_room(m.len() as u32)?;
-        let (hi, lo) = (&mut self.hi, &mut self.lo);
-        if let (Ok(m), Ok(values)) = (
-            <[f64; FOLD]>::try_from(m),
-            <[&[f32]; FOLD]>::try_from(values),
-        ) {
-            wide(
-                #[inline(always)]
-                || pass(hi, lo, m, values),
-            );
-        } else {
-            for (m, values) in m.iter().zip(values) {
-                wide(
-                    #[inline(always)]
-                    || pass(hi, lo, [*m], [values]),
-                );
-            }
+        let mut place = 0;
+        while place < m.len() {
+            place += match m.len() - place {
+                FOLD.. => self.pass::<FOLD>(&m[place..], &values[place..]),
+                HALF.. => self.pass::<HALF>(&m[place..], &values[place..]),
+                _ => self.pass::<1>(&m[place..], &values[place..]),
+            };
         }
         self.weight += m.iter().map(|&m| m as u64).sum::<u64>();
         self.terms += m.len() as u64;
         Ok(())
+    }
+
+    /// Adds the first `N` vectors times their weights in one pass; how many that were.
+    fn pass<const N: usize>(&mut self, m: &[f64], values: &[&[f32]]) -> usize {
+        let m: [f64; N] = std::array::from_fn(|k| m[k]);
+        let values: [&[f32]; N] = std::array::from_fn(|k| values[k]);
+        let (hi, lo) = (&mut self.hi, &mut self.lo);
+        wide(
+            #[inline(always)]
+            || pass(hi, lo, m, values),
+        );
+        N
     }
 
     fn merge(&mut self, other: &Self) -> Result<(), SumError> {
