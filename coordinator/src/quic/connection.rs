@@ -41,7 +41,7 @@ const UNREAD: Duration = Duration::from_secs(30);
 /// said last.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// KiB of messages that wait for the hub, over all connections.
-pub(super) const HEARING_KIB: usize = 24 << 10;
+pub(super) const HEARING_KIB: usize = 16 << 10;
 /// Results of one node that are fetched at a time.
 const FETCHES: usize = 4;
 /// Results of one node that wait to be fetched; more are not noted, and the node offers them again.

@@ -59,7 +59,7 @@ impl Default for Transport {
             connections_per_address: 4096,
             handshakes: 256,
             handshake_s: 10,
-            receiving_bytes: 48 << 20,
+            receiving_bytes: 32 << 20,
         }
     }
 }
