@@ -406,7 +406,7 @@ impl Federation for Pooled {
         match probe {
             Probe::Validation => self.pool.validation.as_ref(),
             Probe::Test => Some(&self.pool.test),
-            Probe::Task(_) => None,
+            Probe::Task(_) | Probe::Gate(_) => None,
         }
     }
 
