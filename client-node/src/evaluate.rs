@@ -40,7 +40,7 @@ impl Worker {
                 return Err(NodeError::Data("a probe to score"));
             };
             let whole = self.node.federation.shard(client);
-            let sight = self.node.sight(client, assignment.round, &whole);
+            let sight = self.sight(client, assignment.round, &whole);
             let shard = sight.unwrap_or_else(|| Shard::new(whole.pool.clone(), Arc::default()));
             let losses = self.sample_losses(&shard, false);
             scores.push((client, mean(&losses) as f32));
@@ -68,7 +68,7 @@ impl Worker {
     /// Share of hits of the model that the learner holds on the whole probe of a task.
     pub(crate) fn accuracy_on(&mut self, task: TaskId, round: Round) -> Result<f64, NodeError> {
         let probe = Probe::Task(task);
-        let stream = self.node.stream.as_ref();
+        let stream = self.stream.as_ref();
         let end = stream
             .and_then(|s| s.tasks().get(task.0 as usize))
             .map_or(0, |t| t.probe.len());
@@ -103,20 +103,24 @@ impl Worker {
     }
 
     fn probe_part(&self, probe: Probe, start: u32, end: u32) -> Option<Shard> {
-        let Probe::Task(task) = probe else {
-            let pool = self.node.federation.probe(probe)?;
-            let whole = start <= end && end as usize <= pool.len();
-            return whole.then(|| Shard::new(pool.clone(), (start..end).collect()));
+        let cut_from = match probe {
+            Probe::Validation | Probe::Test => {
+                let pool = self.node.federation.probe(probe)?;
+                let whole = start <= end && end as usize <= pool.len();
+                return whole.then(|| Shard::new(pool.clone(), (start..end).collect()));
+            }
+            Probe::Task(_) => Probe::Test,
+            Probe::Gate(_) => Probe::Validation,
         };
-        let test = self.node.federation.probe(Probe::Test)?;
-        self.node.stream.as_ref()?.probe(task, test, start, end)
+        let pool = self.node.federation.probe(cut_from)?;
+        self.stream.as_ref()?.probe(probe, pool, start, end)
     }
 
     /// How answers to a probe are found.
     fn judge(&self, probe: Probe, round: Round, params: &[f32]) -> Result<Judge, NodeError> {
         let classes = self.node.network.classes();
-        let answers = match (probe, &self.node.stream) {
-            (Probe::Task(task), Some(stream)) => {
+        let answers = match (probe, &self.stream) {
+            (Probe::Task(task) | Probe::Gate(task), Some(stream)) => {
                 stream.answers(task, self.node.federation.clients(), round)
             }
             _ => None,

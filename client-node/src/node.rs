@@ -87,14 +87,6 @@ impl Node {
         }
     }
 
-    /// What a client sees of its samples in a round; `None` before its first task has come.
-    pub(crate) fn sight(&self, client: ClientId, round: Round, shard: &Shard) -> Option<Shard> {
-        match &self.stream {
-            None => Some(shard.clone()),
-            Some(stream) => stream.sight(client, round, shard, self.needs().reach),
-        }
-    }
-
     /// What the methods ask for, together.
     pub(crate) fn needs(&self) -> Needs {
         self.needs
@@ -174,6 +166,8 @@ pub struct Worker {
     pub(crate) logits: Vec<f32>,
     pub(crate) losses: Vec<f32>,
     pub(crate) spare: Spare,
+    /// The node's stream in the stage of the unit at work.
+    pub(crate) stream: Option<Arc<TaskStream>>,
 }
 
 impl Worker {
@@ -190,6 +184,7 @@ impl Worker {
             logits: Vec::new(),
             losses: Vec::new(),
             spare: Spare::default(),
+            stream: None,
             node,
         })
     }
@@ -211,6 +206,8 @@ impl Worker {
             let got = first.global.len();
             return Err(NodeError::Model { got, want });
         }
+        let stream = self.node.stream.as_ref();
+        self.stream = stream.map(|stream| stream.staged(&first.begins));
         let mut upload = |payload| Upload {
             ticket: first.ticket,
             units: vec![first.unit],
@@ -285,6 +282,14 @@ impl Worker {
             }),
             micros,
         })
+    }
+
+    /// What a client sees of its samples in a round; `None` before its first task has come.
+    pub(crate) fn sight(&self, client: ClientId, round: Round, shard: &Shard) -> Option<Shard> {
+        match &self.stream {
+            None => Some(shard.clone()),
+            Some(stream) => stream.sight(client, round, shard, self.node.needs().reach),
+        }
     }
 
     /// Loads parameters into the learner.

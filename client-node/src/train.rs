@@ -59,7 +59,7 @@ impl Worker {
         let objective = own
             .resolve(vectors)
             .ok_or(NodeError::Data("a vector of the round"))?;
-        let stream = self.node.stream.clone();
+        let stream = self.stream.clone();
         let post = stream.as_deref().and_then(|stream| {
             Some(Post {
                 assignment,
@@ -74,7 +74,7 @@ impl Worker {
             .as_deref()
             .and_then(|stream| stream.calendar().at(client, assignment.round));
         let task = visit.map(|visit| visit.task);
-        let taken = match (&post, self.node.sight(client, assignment.round, &whole)) {
+        let taken = match (&post, self.sight(client, assignment.round, &whole)) {
             (Some(post), Some(sight)) => {
                 let memory = job.state.memory.as_ref();
                 let rng =

@@ -101,6 +101,7 @@ impl RoundMachine {
         self.fingerprint = snapshot.fingerprint;
         self.best = snapshot.best;
         self.done = snapshot.rounds;
+        self.stage(&snapshot.begins);
         Ok(())
     }
 
@@ -114,6 +115,7 @@ impl RoundMachine {
             clients: self.clients.clone(),
             fingerprint: self.fingerprint,
             best: self.best,
+            begins: self.begins(),
         })
     }
 
@@ -241,7 +243,7 @@ impl RoundMachine {
         self.flight.restart(round)?;
         if self.plan.judges_before && self.done == 0 {
             self.flight.before = true;
-            self.assign_evaluation();
+            self.assign_evaluation(&self.judged());
             return Ok(());
         }
         self.begin_training();
@@ -460,12 +462,9 @@ impl RoundMachine {
         self.done += 1;
         let closed = self.closing_event(accepted, refused);
         self.outputs.push_back(Output::Event(closed));
-        let due =
-            (round.0 + 1).is_multiple_of(self.plan.evaluate_every) || self.done == self.plan.rounds;
-        if due && !self.plan.probes.is_empty() {
-            self.assign_evaluation()
-        } else {
-            self.end_round()
+        match self.probes() {
+            probes if probes.is_empty() => self.end_round(),
+            probes => self.assign_evaluation(&probes),
         }
     }
 
@@ -588,6 +587,7 @@ impl RoundMachine {
             round: self.flight.round,
             unit: self.flight.open_unit(&jobs),
             work,
+            begins: self.begins(),
             global: self.global.clone(),
             vectors: if work == Work::Train {
                 self.vectors.clone()

@@ -107,13 +107,8 @@ pub struct Needs {
 impl Needs {
     /// What two methods ask for together.
     pub fn and(self, other: Self) -> Self {
-        let reach = match (self.reach, other.reach) {
-            (Reach::Everything, _) | (_, Reach::Everything) => Reach::Everything,
-            (Reach::UpToNow, _) | (_, Reach::UpToNow) => Reach::UpToNow,
-            (Reach::Task, Reach::Task) => Reach::Task,
-        };
         Self {
-            reach,
+            reach: self.reach.max(other.reach),
             boundaries: self.boundaries || other.boundaries,
             gradient: self.gradient || other.gradient,
             steps: self.steps || other.steps,

@@ -16,6 +16,8 @@ pub struct Assignment {
     pub unit: UnitId,
     /// What to do.
     pub work: Work,
+    /// Rounds in which the stages of a gated stream began; empty without a gate.
+    pub begins: Vec<Round>,
     /// The global model to start from.
     pub global: Params,
     /// Vectors that the strategy sends to every client of the round.

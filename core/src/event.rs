@@ -1,7 +1,7 @@
 //! Everything that happened, in order. Files, progress and reports are fed by it; nothing in it
 //! depends on wall time except [`Event::Timing`].
 
-use crate::{ClientId, ClientReport, Fingerprint, Probe, Round, Visit};
+use crate::{ClientId, ClientReport, Fingerprint, Opening, Probe, Round, Visit};
 use serde::{Deserialize, Serialize};
 
 /// One thing that happened. Written as one JSON object a line, `{"event": "<kind>", ...}`.
@@ -34,9 +34,12 @@ pub enum Event {
     StreamStarted {
         /// In the order of their definition.
         tasks: Vec<TaskInfo>,
-        /// The order that tables follow, and when its tasks begin.
+        /// The order that tables follow, and when its tasks begin. With a gate the first task alone: of the others
+        /// [`Event::TaskBegan`] tells.
         order: Vec<Visit>,
     },
+    /// A competence gate opened: the next task comes to everybody.
+    TaskBegan(Opening),
     /// A probe was evaluated with the initial parameters.
     EvaluatedBefore {
         /// Which samples.

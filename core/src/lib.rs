@@ -11,6 +11,7 @@ mod continual;
 mod contract;
 mod event;
 mod fingerprint;
+mod gate;
 mod ids;
 mod learner;
 mod lens;
@@ -43,6 +44,7 @@ pub use contract::{
 };
 pub use event::{Event, TaskInfo};
 pub use fingerprint::{Chain, Fingerprint};
+pub use gate::{Gate, Opening};
 pub use ids::{ClientId, Round, TaskId, Ticket, UnitId};
 pub use learner::{
     Engine, Learner, Moments, Optimizer, Update, argmax, clip_to_norm, normalised, step_by_gradient,

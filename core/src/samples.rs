@@ -309,6 +309,8 @@ pub enum Probe {
     Test,
     /// The test samples of one task of a stream, as the task shows them; no choice may be made by them.
     Task(TaskId),
+    /// The validation samples of one task of a stream, as the task shows them; its competence gate judges by them.
+    Gate(TaskId),
 }
 
 /// Samples of one step, converted, ready for an engine. Reused from step to step.

@@ -4,8 +4,8 @@
 //! strategies see a [`TaskView`]; probes belong to the judge.
 
 use crate::{
-    ClientId, Item, Lens, Purpose, Round, Samples, Seed, Shard, Showing, TaskId, Ticket, View,
-    shuffle,
+    ClientId, Gate, Item, Lens, Probe, Purpose, Round, Samples, Seed, Shard, Showing, TaskId,
+    Ticket, View, shuffle,
 };
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -130,22 +130,35 @@ pub enum Head {
     Multi,
 }
 
-/// Which tasks' samples a client may train on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which tasks' samples a client may train on; from little to much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
     /// The task that it is at.
     #[default]
     Task,
+    /// The tasks of so many visits, the one under way included.
+    Window(u32),
     /// Every task that has come to it so far.
     UpToNow,
     /// All tasks of the stream, from the start.
     Everything,
 }
 
+impl Reach {
+    /// The first place of a client's sequence that it reaches back to.
+    pub(crate) fn first(self, place: u32) -> u32 {
+        match self {
+            Self::Task => place,
+            Self::Window(visits) => (place + 1).saturating_sub(visits),
+            Self::UpToNow | Self::Everything => 0,
+        }
+    }
+}
+
 /// A stream, resolved.
 #[derive(Clone, Debug)]
 pub struct TaskStream {
-    tasks: Vec<Task>,
+    tasks: Arc<[Task]>,
     lenses: Arc<[Lens]>,
     calendar: Calendar,
     /// The order that tables follow, and when each of its tasks begins.
@@ -154,6 +167,8 @@ pub struct TaskStream {
     planned: Arc<[Visit]>,
     rules: StreamRules,
     seed: Seed,
+    /// What brings the next task, where that is not the calendar.
+    gate: Option<Arc<Gate>>,
 }
 
 /// How a stream deals with time, boundaries and logits.
@@ -197,14 +212,49 @@ impl TaskStream {
     ) -> Self {
         let lenses = tasks.iter().map(|t| t.lens.clone()).collect();
         Self {
-            tasks,
+            tasks: tasks.into(),
             lenses,
             calendar,
             planned: reference.clone(),
             reference,
             rules,
             seed,
+            gate: None,
         }
+    }
+
+    /// The same stream in the first stage of a gate, which is in the place of the calendar.
+    pub fn gated(mut self, gate: Gate) -> Self {
+        self.gate = Some(Arc::new(gate));
+        self.in_stages(&[Round(0)])
+    }
+
+    /// The gate, if there is one.
+    pub fn gate(&self) -> Option<&Gate> {
+        self.gate.as_deref()
+    }
+
+    /// Rounds in which the stages of a gate began; none without a gate.
+    pub fn begins(&self) -> Vec<Round> {
+        let gate = self.gate.iter();
+        gate.flat_map(|_| self.reference.iter().map(|visit| Round(visit.begins)))
+            .collect()
+    }
+
+    /// The stream once stages have begun in these rounds. Without a gate it is as it was.
+    pub fn staged(self: &Arc<Self>, begins: &[Round]) -> Arc<Self> {
+        match &self.gate {
+            None => self.clone(),
+            Some(_) => Arc::new(Self::clone(self).in_stages(begins)),
+        }
+    }
+
+    fn in_stages(mut self, begins: &[Round]) -> Self {
+        if let Some(gate) = &self.gate {
+            self.reference = gate.visits(begins);
+            self.calendar = Calendar::Same(self.reference.clone());
+        }
+        self
     }
 
     /// The same stream with other times.
@@ -285,9 +335,9 @@ impl TaskStream {
         let visits = self.calendar.of(client);
         let tasks: BTreeSet<TaskId> = match reach {
             Reach::Task => return Some(self.of_visit(client, round, shard, visit)),
-            Reach::UpToNow => visits
+            Reach::Window(_) | Reach::UpToNow => visits
                 .iter()
-                .filter(|v| v.place <= visit.place)
+                .filter(|v| (reach.first(visit.place)..=visit.place).contains(&v.place))
                 .map(|v| v.task)
                 .collect(),
             Reach::Everything => visits.iter().map(|v| v.task).collect(),
@@ -388,13 +438,18 @@ impl TaskStream {
         }
     }
 
-    /// Samples `start..end` of a task's probe; `None` beyond its end.
-    pub fn probe(&self, task: TaskId, test: &Arc<Samples>, start: u32, end: u32) -> Option<Shard> {
-        let places = &self.tasks.get(task.0 as usize)?.probe;
+    /// Samples `start..end` of a task's probe, out of the pool that it is cut from; `None` beyond its end, and for a probe
+    /// that is not a task's.
+    pub fn probe(&self, probe: Probe, pool: &Arc<Samples>, start: u32, end: u32) -> Option<Shard> {
+        let (task, places) = match probe {
+            Probe::Validation | Probe::Test => return None,
+            Probe::Task(task) => (task, &self.tasks.get(task.0 as usize)?.probe),
+            Probe::Gate(task) => (task, self.gate()?.probes.get(task.0 as usize)?),
+        };
         let places = places.get(start as usize..end as usize)?;
         let lenses = self.lenses.clone();
         Some(Shard {
-            pool: test.clone(),
+            pool: pool.clone(),
             indices: places.into(),
             view: Some(View {
                 lenses,

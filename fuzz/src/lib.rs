@@ -12,7 +12,7 @@ use lyceum_coordinator::{
 };
 use lyceum_core::{
     Addend, ClientId, ClientReport, ClientState, ClientTerm, ExactSum, Fingerprint, Lane, Layout,
-    Memory, Outcome, Payload, Probe, Tally, Ticket, Trained, UnitId, codec,
+    Memory, Outcome, Payload, Probe, Round, Tally, Ticket, Trained, UnitId, codec,
 };
 use lyceum_protocol::{
     blob::{Blob, BlobRef, Vector},
@@ -367,6 +367,7 @@ fn snapshots() -> Vec<Vec<u8>> {
         clients: [(ClientId(1), ClientState::default())].into(),
         fingerprint: Fingerprint::of(b"x"),
         best: None,
+        begins: vec![Round(0), Round(2)],
     };
     vec![codec::encode(&snapshot)]
 }

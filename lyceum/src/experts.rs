@@ -78,6 +78,10 @@ fn reference(
         )));
     };
     let kind = stream.kind.name;
+    let text = match stream.gate {
+        None => text,
+        Some(_) => ungated(&plain, kind),
+    };
     let mut set: Vec<String> = keys
         .iter()
         .map(|key| format!("scenario.{kind}.{key}"))
@@ -107,6 +111,16 @@ fn reference(
         )));
     }
     last_accuracies(&out.join(EVENTS))
+}
+
+/// A scenario without its gate: a reference has one task, or all, from its first round to its last.
+fn ungated(scenario: &Scenario, kind: &str) -> String {
+    let mut table = scenario.resolved();
+    let stream = table.get_mut("scenario").and_then(|s| s.get_mut(kind));
+    if let Some(stream) = stream.and_then(toml::Value::as_table_mut) {
+        stream.remove("gate");
+    }
+    table.to_string()
 }
 
 fn last_accuracies(events: &Path) -> Result<BTreeMap<TaskId, f64>, Failure> {

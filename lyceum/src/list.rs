@@ -5,7 +5,7 @@ use crate::output::line;
 use lyceum_core::{Layer, Loss};
 use lyceum_scenarios::{
     Plugins, Registry, schema as scenario_schema,
-    streams::{Shift, TaskOrder},
+    streams::{CompetenceGate, Shift, TaskOrder},
     variants,
 };
 use lyceum_strategies::ordering;
@@ -36,6 +36,11 @@ pub(crate) fn list(registry: &Registry) -> Result<(), Failure> {
         "task orders",
         "[scenario.STREAM.order.NAME]",
         variants::<TaskOrder>(),
+    );
+    section(
+        "competence gates",
+        "[scenario.STREAM.gate.NAME]",
+        variants::<CompetenceGate>(),
     );
     plugins(
         "methods",

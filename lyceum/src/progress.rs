@@ -1,7 +1,7 @@
 //! What a person sees while a run goes on.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lyceum_core::{Event, Probe};
+use lyceum_core::{Event, Opening, Probe};
 use std::{
     io::{IsTerminal, Write},
     time::Instant,
@@ -78,6 +78,7 @@ impl Progress {
                     ));
                 }
             }
+            Event::TaskBegan(opening) => self.task_began(opening),
             Event::Evaluated {
                 probe: Probe::Test,
                 accuracy,
@@ -99,6 +100,24 @@ impl Progress {
             bar.set_length(self.rounds);
         }
         self.say(line);
+    }
+
+    fn task_began(&self, opening: &Opening) {
+        let Opening {
+            round,
+            task,
+            accuracy,
+            competent,
+            ..
+        } = opening;
+        let why = match competent {
+            true => "",
+            false => ", patience is over",
+        };
+        self.say(&format!(
+            "round {}: task {task} comes, accuracy {accuracy:.4} on the one before{why}",
+            round.0 + 1
+        ));
     }
 
     fn step(&mut self, done: u64) {

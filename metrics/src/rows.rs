@@ -184,7 +184,7 @@ impl RoundRow {
                 match probe {
                     Probe::Validation => self.validation = pair,
                     Probe::Test => self.test = pair,
-                    Probe::Task(_) => {}
+                    Probe::Task(_) | Probe::Gate(_) => {}
                 }
             }
             Event::ClientAccuracy {

@@ -7,7 +7,7 @@ use crate::continual::{
     mean_of_curve, mean_online_accuracy, mean_over_clients, mean_spatial_knowledge_retention,
     mean_temporal_knowledge_retention,
 };
-use lyceum_core::{ClientId, ClientReport, Event, Probe, Round, TaskId, TaskInfo, Visit};
+use lyceum_core::{ClientId, ClientReport, Event, Opening, Probe, Round, TaskId, TaskInfo, Visit};
 use std::collections::BTreeMap;
 
 /// Collects, event by event, what continual measures are made from.
@@ -56,6 +56,7 @@ impl StreamRecord {
                 self.order.clone_from(order);
                 self.before = vec![None; tasks.len()];
             }
+            Event::TaskBegan(opening) => self.begun(opening),
             Event::EvaluatedBefore {
                 probe: Probe::Task(task),
                 accuracy,
@@ -84,6 +85,20 @@ impl StreamRecord {
             }
             _ => {}
         }
+    }
+
+    /// A gate opened: the visit before is over, and a new one lasts to the end of the run as far as is known.
+    fn begun(&mut self, opening: &Opening) {
+        let begins = opening.round.0;
+        let ends = self.order.last_mut().map_or(begins + 1, |before| {
+            std::mem::replace(&mut before.ends, begins)
+        });
+        self.order.push(Visit {
+            task: opening.task,
+            place: opening.place,
+            begins,
+            ends,
+        });
     }
 
     fn trained(&mut self, round: Round, task: TaskId, report: &ClientReport) {
@@ -452,6 +467,29 @@ mod tests {
         ];
         assert_eq!(blocks, want);
         assert_eq!(life.blocks[0].experiences[1].performance, 90.0);
+    }
+
+    /// The same run, where a gate opened with round 2.
+    #[test]
+    fn tasks_that_a_gate_brought_are_where_they_would_be_in_a_calendar() {
+        let planned = record();
+        let mut gated = StreamRecord {
+            order: vec![Visit {
+                ends: 4,
+                ..visit(1, 0, 0)
+            }],
+            ..planned.clone()
+        };
+        assert_eq!(gated.curve().tasks, [TaskId(1)], "the other has not come");
+        gated.observe(&Event::TaskBegan(Opening {
+            round: Round(2),
+            task: TaskId(0),
+            place: 1,
+            accuracy: 0.99,
+            mean: 0.99,
+            competent: true,
+        }));
+        assert_eq!(gated, planned);
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl SummaryBuilder {
             } => match probe {
                 Probe::Test => self.tested(*accuracy, *loss),
                 Probe::Validation => self.validated(round.0, *accuracy),
-                Probe::Task(_) => {}
+                Probe::Task(_) | Probe::Gate(_) => {}
             },
             Event::RoundClosed { .. } => self.closed(event),
             Event::Timing {
@@ -102,7 +102,7 @@ impl SummaryBuilder {
             Event::Paused { .. } => self.status = Status::Paused,
             Event::Stalled { .. } => self.status = Status::Stalled,
             Event::RunFinished { .. } => self.status = Status::Finished,
-            Event::StreamStarted { .. } | Event::EvaluatedBefore { .. } => {}
+            Event::StreamStarted { .. } | Event::TaskBegan(_) | Event::EvaluatedBefore { .. } => {}
             Event::ExpertTrained { .. }
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }

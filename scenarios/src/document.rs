@@ -118,7 +118,7 @@ impl Texts {
 
 /// Whether a table chooses one of several variants. What goes with a stream stands within its table.
 pub(crate) fn is_choice(path: &str) -> bool {
-    let beside = |key: &str| ["method", "order", "shift"].contains(&key);
+    let beside = |key: &str| ["method", "order", "shift", "gate"].contains(&key);
     match path
         .strip_prefix("scenario.")
         .and_then(|p| p.split_once('.'))

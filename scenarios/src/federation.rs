@@ -30,6 +30,8 @@ struct Pool {
     train: Arc<Samples>,
     /// Training samples that are not validation samples, ascending.
     kept: Arc<[u32]>,
+    /// The others, ascending.
+    held: Vec<u32>,
     validation: Option<Arc<Samples>>,
     test: Arc<Samples>,
     natural: Option<Vec<u32>>,
@@ -82,6 +84,7 @@ impl Loaded {
         let pool = Pool {
             train: Arc::new(train),
             kept: kept.into(),
+            held,
             validation,
             test: Arc::new(test),
             natural,
@@ -146,6 +149,7 @@ impl Loaded {
                 train: Some(&pool.train),
                 test: &pool.test,
                 kept: &pool.kept,
+                held: &pool.held,
                 losses: difficulty,
             },
             Kind::OnDemand(federation) => match federation.probe(Probe::Test) {
@@ -153,6 +157,7 @@ impl Loaded {
                     train: None,
                     test,
                     kept: &[],
+                    held: &[],
                     losses: None,
                 },
                 None => {
@@ -406,7 +411,7 @@ impl Federation for Pooled {
         match probe {
             Probe::Validation => self.pool.validation.as_ref(),
             Probe::Test => Some(&self.pool.test),
-            Probe::Task(_) => None,
+            Probe::Task(_) | Probe::Gate(_) => None,
         }
     }
 

@@ -355,10 +355,15 @@ impl Scenario {
         methods.map(|method| method.plugin.clone())
     }
 
-    /// What the methods ask for, together.
+    /// What the methods, and a gate, ask for together.
     pub fn needs(&self) -> Needs {
+        let gate = self.stream.iter().filter_map(|stream| stream.gate.as_ref());
+        let shown = gate.map(|gate| Needs {
+            reach: gate.shows(),
+            ..Needs::default()
+        });
         let all = self.methods().map(|m| m.needs());
-        all.fold(Needs::default(), Needs::and)
+        all.chain(shown).fold(Needs::default(), Needs::and)
     }
 
     /// Whether an expert must be trained before the first round.

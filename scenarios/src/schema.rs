@@ -4,7 +4,7 @@ use crate::{
     deadline::Deadline,
     registry::Registry,
     scenario::{Availability, Data, Evaluation, Run},
-    streams::{Arrival, HeadChoice, Labels, TaskOrder},
+    streams::{Arrival, CompetenceGate, HeadChoice, Labels, TaskOrder},
     sweep,
     task_stream::BESIDE,
     timeline::Moment,
@@ -63,6 +63,7 @@ fn streams(registry: &Registry, g: &mut SchemaGenerator) -> Value {
         plain::<TaskOrder>(g),
         plain::<Labels>(g),
         plain::<HeadChoice>(g),
+        plain::<CompetenceGate>(g),
     ];
     let variants = choice["oneOf"].as_array_mut().into_iter().flatten();
     for variant in variants {

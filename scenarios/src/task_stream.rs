@@ -5,7 +5,10 @@ use crate::{
     document::Node,
     registry::{Chosen, Registry, resolved},
     scenario::Scenario,
-    streams::{Arrival, Ground, HeadChoice, Labels, ScenarioPlugin, Span, StreamError, TaskOrder},
+    streams::{
+        Arrival, CompetenceGate, Ground, HeadChoice, Labels, ScenarioPlugin, Span, StreamError,
+        TaskOrder,
+    },
     timeline::Turn,
 };
 use lyceum_core::{
@@ -16,7 +19,7 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// Keys that go with every kind of stream.
-pub(crate) const BESIDE: [&str; 5] = ["method", "arrival", "order", "labels", "head"];
+pub(crate) const BESIDE: [&str; 6] = ["method", "arrival", "order", "labels", "head", "gate"];
 
 /// `[scenario]`, read.
 #[derive(Clone)]
@@ -33,6 +36,8 @@ pub struct StreamChoice {
     pub labels: Labels,
     /// Which logits count, where it is not what the kind of stream says.
     pub head: Option<HeadChoice>,
+    /// What brings the next task, where that is not the arrival.
+    pub gate: Option<CompetenceGate>,
 }
 
 impl StreamChoice {
@@ -49,7 +54,7 @@ impl StreamChoice {
                 return None;
             }
         };
-        let [method, arrival, order, labels, head] = <[_; 5]>::try_from(beside).ok()?;
+        let [method, arrival, order, labels, head, gate] = <[_; 6]>::try_from(beside).ok()?;
         let methods = match method.map(|node| registry.methods.choose_all(node)) {
             None => Some(Vec::new()),
             Some(Ok(methods)) => Some(methods),
@@ -61,10 +66,8 @@ impl StreamChoice {
         let arrival = or_default(arrival, faults);
         let order = or_default(order.map(Node::widened), faults);
         let labels = or_default(labels, faults);
-        let head = match head {
-            None => Some(None),
-            Some(node) => keep(node.read(), faults).map(Some),
-        };
+        let head = or_none(head, faults);
+        let gate = or_none(gate.map(Node::widened), faults);
         Some(Self {
             kind,
             methods: methods?,
@@ -72,6 +75,7 @@ impl StreamChoice {
             order: order?,
             labels: labels?,
             head: head?,
+            gate: gate?,
         })
     }
 
@@ -90,6 +94,9 @@ impl StreamChoice {
             body.insert("labels".into(), plain(resolved(&self.labels)));
             if let Some(head) = &self.head {
                 body.insert("head".into(), plain(resolved(head)));
+            }
+            if let Some(gate) = &self.gate {
+                body.insert("gate".into(), plain(resolved(gate)));
             }
         }
         toml::Value::Table(toml::Table::from_iter([(self.kind.name.into(), body)]))
@@ -134,6 +141,8 @@ impl StreamChoice {
             }
         }
         misfits.extend(self.own_misfits(scenario));
+        let gate = self.gate.iter();
+        misfits.extend(gate.flat_map(|gate| gate.misfits(self, scenario)));
         if !scenario.data.real.is_empty() {
             misfits.push(Misfit {
                 key: kind.into(),
@@ -240,6 +249,7 @@ impl StreamChoice {
             train,
             test,
             kept,
+            held,
             losses,
         } = material;
         let seed = scenario.seed();
@@ -270,7 +280,7 @@ impl StreamChoice {
         let mut tasks = self.kind.plugin.tasks(&ground, &mut rng).map_err(refuse)?;
         let order = self.order.of(&tasks, &ground, &mut rng).map_err(refuse)?;
         if self.labels == Labels::Shuffled {
-            let names: Arc<[u32]> = names.into();
+            let names: Arc<[u32]> = names.as_slice().into();
             for task in &mut tasks {
                 let Lens { labels, .. } = &mut task.lens;
                 labels.get_or_insert_with(|| names.clone());
@@ -289,6 +299,11 @@ impl StreamChoice {
         if let Some(head) = self.head {
             rules.head = head.head();
         }
+        if let Some(gate) = &self.gate {
+            let gate = gate.over(&tasks, &reference, &ground, held, scenario);
+            let gate = gate.map_err(refuse)?;
+            return Ok(TaskStream::new(tasks, calendar, reference, rules, seed).gated(gate));
+        }
         let turns = scenario.turns(&reference)?;
         let stream = TaskStream::new(tasks, calendar, reference, rules, seed);
         let turn = |stream: TaskStream, turn: &Turn| stream.retimed(|visits| turn.applied(visits));
@@ -304,12 +319,24 @@ pub(crate) struct Material<'a> {
     pub(crate) test: &'a Samples,
     /// Places of the training samples that are not validation samples.
     pub(crate) kept: &'a [u32],
+    /// Places of those that are.
+    pub(crate) held: &'a [u32],
     /// An expert's loss on each of them.
     pub(crate) losses: Option<&'a [f32]>,
 }
 
 fn keep<T>(result: Result<T, Fault>, faults: &mut Vec<Fault>) -> Option<T> {
     result.map_err(|fault| faults.push(fault)).ok()
+}
+
+fn or_none<T: DeserializeOwned>(
+    node: Option<Node<'_>>,
+    faults: &mut Vec<Fault>,
+) -> Option<Option<T>> {
+    match node {
+        None => Some(None),
+        Some(node) => keep(node.read(), faults).map(Some),
+    }
 }
 
 fn or_default<T: DeserializeOwned + Default>(

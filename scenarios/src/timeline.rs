@@ -206,8 +206,16 @@ impl Scenario {
                     "one of `share` and `count`",
                 );
             }
-            if moment.turns(Round(0)).next().is_some() && self.stream.is_none() {
+            let turns = moment.turns(Round(0)).next().is_some();
+            if turns && self.stream.is_none() {
                 refuse("there is no stream to turn", "a table `[scenario.*]`");
+            }
+            let gate = self.stream.as_ref().and_then(|stream| stream.gate.as_ref());
+            if gate.is_some() && (turns || moment.task.is_some()) {
+                refuse(
+                    "a gate says when tasks come",
+                    "entries with `round`, without `new_task` and `hold_stream`",
+                );
             }
             added += moment.add_clients.map_or(0, |n| n.get());
         }

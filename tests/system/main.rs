@@ -11,6 +11,7 @@ mod divergence;
 mod engines;
 mod evidence;
 mod floors;
+mod gate;
 mod hostile;
 mod nodes;
 mod output;

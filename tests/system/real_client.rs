@@ -310,6 +310,7 @@ fn to_node(message: &ToNodeWire) {
             round,
             unit,
             work,
+            begins,
             global,
             vectors,
             jobs,
@@ -319,6 +320,7 @@ fn to_node(message: &ToNodeWire) {
             fine(round);
             fine(unit);
             fine(work);
+            fine(begins);
             fine(global);
             fine(vectors);
             jobs.iter().for_each(job);

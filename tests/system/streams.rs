@@ -138,7 +138,7 @@ fn fashion_mnist_with_asynchronous_tasks_gives_the_same_on_one_two_and_three_thr
 }
 
 /// What is said of a catalogue file with something wrong in it.
-fn refused(name: &str, extra: &str, overrides: &[&str]) -> String {
+pub(crate) fn refused(name: &str, extra: &str, overrides: &[&str]) -> String {
     let path = crate::catalogue::folder().join(format!("{name}.toml"));
     let text = std::fs::read_to_string(path).unwrap() + extra;
     let overrides: Vec<String> = overrides.iter().map(|s| s.to_string()).collect();

@@ -2,16 +2,18 @@
 
 use super::RoundMachine;
 use crate::{plan::Output, round::Stage, snapshot::Best};
-use lyceum_core::{ClientState, DataRef, Event, Job, Probe, Tally, TaskId, Work};
+use lyceum_core::{
+    ClientState, DataRef, Event, Gate, Job, Opening, Probe, Round, Tally, TaskId, Work,
+};
 use std::collections::BTreeMap;
 
 /// Probe samples per unit.
 const PROBE_UNIT: u32 = 512;
 
 impl RoundMachine {
-    pub(super) fn assign_evaluation(&mut self) {
+    pub(super) fn assign_evaluation(&mut self, probes: &[(Probe, u32)]) {
         self.flight.stage = Stage::Evaluating;
-        for (probe, samples) in self.probes() {
+        for &(probe, samples) in probes {
             for start in (0..samples).step_by(PROBE_UNIT as usize) {
                 let data = DataRef::Probe {
                     probe,
@@ -29,8 +31,51 @@ impl RoundMachine {
         }
     }
 
-    /// What is judged after the round in flight. In a stream every task takes the place of the test set.
-    fn probes(&self) -> Vec<(Probe, u32)> {
+    /// Whether the scenario wants an evaluation after the round in flight.
+    fn is_judged(&self) -> bool {
+        let next = self.flight.round.0 + 1;
+        next.is_multiple_of(self.plan.evaluate_every) || next == self.plan.rounds
+    }
+
+    /// What must be judged after the round in flight.
+    pub(super) fn probes(&self) -> Vec<(Probe, u32)> {
+        let mut probes = match self.is_judged() && !self.plan.probes.is_empty() {
+            true => self.judged(),
+            false => Vec::new(),
+        };
+        if let Some(gate) = self.gate() {
+            let tasks = gate.judges(&self.begins(), self.flight.round);
+            let samples = |task: &TaskId| gate.probes[task.0 as usize].len() as u32;
+            probes.extend(tasks.iter().map(|task| (Probe::Gate(*task), samples(task))));
+        }
+        probes
+    }
+
+    fn gate(&self) -> Option<&Gate> {
+        self.plan.stream.as_ref()?.gate()
+    }
+
+    /// Rounds in which the stages of a gated stream began.
+    pub(super) fn begins(&self) -> Vec<Round> {
+        let stream = self.plan.stream.as_ref();
+        stream.map_or_else(Vec::new, |stream| stream.begins())
+    }
+
+    /// Takes the stream to where it is once stages have begun in these rounds.
+    pub(super) fn stage(&mut self, begins: &[Round]) {
+        let stream = self.plan.stream.as_ref();
+        self.plan.stream = stream.map(|stream| stream.staged(begins));
+    }
+
+    /// The stage that begins behind the round in flight.
+    fn opening(&self, tallies: &BTreeMap<Probe, Tally>) -> Option<Opening> {
+        let accuracy = |task| tallies.get(&Probe::Gate(task)).map_or(0.0, Tally::accuracy);
+        let begins = self.begins();
+        self.gate()?.opens(&begins, self.flight.round, accuracy)
+    }
+
+    /// Probes of an evaluation. In a stream every task takes the place of the test set.
+    pub(super) fn judged(&self) -> Vec<(Probe, u32)> {
         let mut probes = self.plan.probes.clone();
         let Some(stream) = &self.plan.stream else {
             return probes;
@@ -80,9 +125,10 @@ impl RoundMachine {
         let round = self.flight.round;
         let mut chain = self.fingerprint.extend();
         let mut tallies = self.flight.tallies(self.plan.classes);
-        if let Some(merged) = self.merged(&tallies) {
+        if let Some(merged) = self.merged(&tallies).filter(|_| self.is_judged()) {
             tallies.insert(Probe::Test, merged);
         }
+        let opening = self.opening(&tallies);
         for (probe, tally) in tallies {
             tally.correct.iter().chain(&tally.count).for_each(|&n| {
                 chain.number(n);
@@ -104,6 +150,13 @@ impl RoundMachine {
                 correct: tally.correct,
                 count: tally.count,
             }));
+        }
+        if let Some(opening) = opening {
+            chain.number(opening.round.0);
+            self.outputs
+                .push_back(Output::Event(Event::TaskBegan(opening)));
+            let begins = [self.begins(), vec![opening.round]].concat();
+            self.stage(&begins);
         }
         self.fingerprint = chain.link();
         self.end_round();

@@ -136,6 +136,7 @@ impl Packer {
             round: assignment.round,
             unit: assignment.unit,
             work: assignment.work,
+            begins: assignment.begins,
             global,
             vectors,
             jobs: assignment.jobs.iter().map(job).collect(),

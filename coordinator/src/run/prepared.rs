@@ -88,6 +88,7 @@ impl Groundwork {
             round: Round(0),
             unit: EXPERT_UNIT,
             work: Work::Expert,
+            begins: Vec::new(),
             global: self.network.initial(scenario.seed()).into(),
             vectors: Vec::new(),
             jobs: vec![Job {

@@ -173,11 +173,21 @@ impl Arrival {
 
     /// Whether all clients have one calendar.
     fn is_common(&self) -> bool {
-        self.sequence == Sequence::Same
-            && self.jitter.is_none()
-            && self.spread.is_none()
-            && self.tasks_per_client.is_none()
-            && self.joining.is_none()
+        self.apart().next().is_none()
+    }
+
+    /// Keys that set the calendars of clients apart.
+    pub(crate) fn apart(&self) -> impl Iterator<Item = &'static str> {
+        let keys = [
+            ("sequence", self.sequence == Sequence::Own),
+            ("jitter", self.jitter.is_some()),
+            ("spread", self.spread.is_some()),
+            ("tasks_per_client", self.tasks_per_client.is_some()),
+            ("joining", self.joining.is_some()),
+        ];
+        keys.into_iter()
+            .filter(|(_, given)| *given)
+            .map(|(key, _)| key)
     }
 
     fn repeats(&self) -> usize {

@@ -206,7 +206,10 @@ impl World {
         assert!(!Arc::ptr_eq(test, &self.train.pool));
         for (number, task) in (0..).map(lyceum_core::TaskId).zip(self.stream.tasks()) {
             let size = task.probe.len() as u32;
-            let probe = self.stream.probe(number, test, 0, size).unwrap();
+            let probe = self
+                .stream
+                .probe(Probe::Task(number), test, 0, size)
+                .unwrap();
             assert!(
                 size > 0
                     && probe
@@ -275,7 +278,7 @@ fn shuffled_labels_are_a_permutation_that_depends_on_the_seed() {
             let task = lyceum_core::TaskId(task);
             let whole = world.stream.whole_task(task, &world.train);
             let labels: BTreeSet<u32> = (0..whole.len()).map(|p| whole.label(p)).collect();
-            let probe = world.stream.probe(task, test, 0, 1).unwrap();
+            let probe = world.stream.probe(Probe::Task(task), test, 0, 1).unwrap();
             assert!(labels.contains(&probe.label(0)));
             assert!(
                 labels

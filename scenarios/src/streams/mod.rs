@@ -7,6 +7,7 @@ mod arrival;
 mod blurry;
 mod class_incremental;
 mod domain_incremental;
+mod gate;
 mod gradual_drift;
 mod groups;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use arrival::{Arrival, Joining, Repeated, Sequence, Stay};
 pub use blurry::Blurry;
 pub use class_incremental::ClassIncremental;
 pub use domain_incremental::DomainIncremental;
+pub use gate::{Competence, CompetenceGate, Window};
 pub use gradual_drift::GradualDrift;
 pub use online::Online;
 pub use order::{Defined, Designed, Difficulty, Ease, End, Given, Repeats, Seeded, TaskOrder};

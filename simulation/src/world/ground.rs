@@ -185,6 +185,9 @@ fn key(assignment: &Assignment) -> [u8; 32] {
         .number(assignment.unit.0)
         .number(work)
         .add(assignment.global.bytes());
+    for begins in &assignment.begins {
+        chain.number(begins.0);
+    }
     for vector in &assignment.vectors {
         chain.add(vector.bytes());
     }
@@ -196,6 +199,7 @@ fn key(assignment: &Assignment) -> [u8; 32] {
                     Probe::Validation => 1,
                     Probe::Test => 2,
                     Probe::Task(task) => 3 + u64::from(task.0),
+                    Probe::Gate(task) => (1 << 32) + u64::from(task.0),
                 })
                 .number(u64::from(start))
                 .number(u64::from(end)),

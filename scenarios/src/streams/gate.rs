@@ -1,0 +1,213 @@
+//! When the next task comes: not at a round, but once the federation's model is competent.
+
+use super::{Ground, StreamError};
+use crate::{scenario::Scenario, task_stream::StreamChoice};
+use lyceum_core::{
+    Gate, Reach, Task, TaskId, Visit,
+    units::{Count, Fraction, Misfit},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A competence gate: the next task comes to all clients once the global model is competent at the one before. Its name
+/// says which tasks are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CompetenceGate {
+    /// Only the task that came last is shown, and must be mastered.
+    Replace(Competence),
+    /// All tasks that have come are shown; the last one must be mastered, and all of them on average.
+    Accumulate(Competence),
+    /// The tasks that came last are shown; the last one must be mastered, and they on average.
+    Window(Window),
+}
+
+/// When a task counts as mastered, by the validation samples of the tasks that are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Competence {
+    /// Accuracy that must be exceeded; 0.98 by default. With 1 it is patience alone that brings tasks.
+    #[serde(default = "mastery")]
+    pub threshold: Fraction,
+    /// Rounds that a task lasts at least; 1 by default.
+    #[serde(default = "one")]
+    pub min_rounds: Count,
+    /// Rounds after which the next task comes however good the model is; the run's rounds in equal parts by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<Count>,
+    /// Rounds between judgements; `evaluation.every` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Count>,
+}
+
+/// As many tasks as are shown, and when one counts as mastered.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Tasks that are shown: the last one, and those that came before it.
+    pub tasks: Count,
+    /// Accuracy that must be exceeded; 0.98 by default. With 1 it is patience alone that brings tasks.
+    #[serde(default = "mastery")]
+    pub threshold: Fraction,
+    /// Rounds that a task lasts at least; 1 by default.
+    #[serde(default = "one")]
+    pub min_rounds: Count,
+    /// Rounds after which the next task comes however good the model is; the run's rounds in equal parts by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<Count>,
+    /// Rounds between judgements; `evaluation.every` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Count>,
+}
+
+fn mastery() -> Fraction {
+    Fraction::new(0.98).expect("0.98 is a share")
+}
+
+fn one() -> Count {
+    Count::new(1).expect("1 is in range")
+}
+
+impl CompetenceGate {
+    /// Which tasks are shown.
+    pub(crate) fn shows(&self) -> Reach {
+        match self {
+            Self::Replace(_) => Reach::Task,
+            Self::Accumulate(_) => Reach::UpToNow,
+            Self::Window(window) => {
+                Reach::Window(u32::try_from(window.tasks.get()).unwrap_or(u32::MAX))
+            }
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Replace(_) => "replace",
+            Self::Accumulate(_) => "accumulate",
+            Self::Window(_) => "window",
+        }
+    }
+
+    fn competence(&self) -> Competence {
+        match *self {
+            Self::Replace(competence) | Self::Accumulate(competence) => competence,
+            Self::Window(window) => Competence {
+                threshold: window.threshold,
+                min_rounds: window.min_rounds,
+                patience: window.patience,
+                every: window.every,
+            },
+        }
+    }
+
+    /// The gate over the tasks of a stream, which come in the order of `plan`. `held` are places of the training samples
+    /// that are validation samples. Errors name keys beside `gate`.
+    pub(crate) fn over(
+        &self,
+        tasks: &[Task],
+        plan: &[Visit],
+        ground: &Ground<'_>,
+        held: &[u32],
+        scenario: &Scenario,
+    ) -> Result<Gate, StreamError> {
+        let pool = ground.pool("gate")?;
+        let probe = |task: &Task| -> Arc<[u32]> {
+            let places = (0..).zip(held);
+            let own = places.filter(|(_, place)| task.train.contain(pool, **place));
+            own.map(|(place, _)| place).collect()
+        };
+        let probes: Arc<[Arc<[u32]>]> = tasks.iter().map(probe).collect();
+        if let Some((task, _)) = tasks.iter().zip(&*probes).find(|(_, p)| p.is_empty()) {
+            let message = format!("no validation sample is of task `{}`", task.name);
+            let label = "a larger share in `data.validation`";
+            return Err(StreamError::new("gate", message, label));
+        }
+        let sequence: Arc<[TaskId]> = plan.iter().map(|visit| visit.task).collect();
+        let Competence {
+            threshold,
+            min_rounds,
+            patience,
+            every,
+        } = self.competence();
+        let min_rounds = min_rounds.get() as u64;
+        let equal = ground.rounds / sequence.len().max(1) as u64;
+        Ok(Gate {
+            sequence,
+            shows: self.shows(),
+            threshold: threshold.get(),
+            min_rounds,
+            patience: patience.map_or(equal.max(min_rounds), |rounds| rounds.get() as u64),
+            every: every.unwrap_or(scenario.evaluation.every).get() as u64,
+            rounds: ground.rounds,
+            probes,
+        })
+    }
+
+    /// What does not go together; keys are relative to `[scenario]`.
+    pub(crate) fn misfits(&self, choice: &StreamChoice, scenario: &Scenario) -> Vec<Misfit> {
+        let kind = choice.kind.name;
+        let own = format!("gate.{}", self.name());
+        let Competence {
+            min_rounds,
+            patience,
+            ..
+        } = self.competence();
+        let arrival = &choice.arrival;
+        let rules = choice.kind.plugin.rules();
+        let together = "a gate brings each task to all clients in the same round";
+        let mut misfits = Vec::new();
+        let mut refuse = |wrong: bool, key: &str, message: &str, expected: &str| {
+            if wrong {
+                misfits.push(Misfit {
+                    key: format!("{kind}.{key}"),
+                    message: message.into(),
+                    expected: expected.into(),
+                });
+            }
+        };
+        refuse(
+            scenario.data.validation.get() == 0.0,
+            &own,
+            "a gate judges the model by validation samples, and there are none",
+            "with it `validation = 0.1`, or another share, in `[data]`",
+        );
+        refuse(
+            patience.is_some_and(|patience| patience < min_rounds),
+            &format!("{own}.min_rounds"),
+            "a task would last longer than its patience",
+            "at most as many rounds as `patience`",
+        );
+        refuse(
+            rules.fade > 0.0,
+            &own,
+            "a task that fades into the next one must know when that comes",
+            "a stream with sharp boundaries, such as `class_incremental`",
+        );
+        refuse(
+            rules.once,
+            &own,
+            "a task that is passed through once must know how long it lasts",
+            "a stream that shows samples in every round, such as `class_incremental`",
+        );
+        refuse(
+            arrival.rounds_per_task.is_some(),
+            "arrival.rounds_per_task",
+            "a gate says how long a task lasts",
+            "leave it out; the gate has `min_rounds` and `patience`",
+        );
+        for key in arrival.apart() {
+            refuse(true, &format!("arrival.{key}"), together, "leave it out");
+        }
+        for method in &choice.methods {
+            let key = format!("method.{}", method.name);
+            refuse(
+                method.plugin.needs().reach != Reach::Task,
+                &key,
+                "a gate says itself which tasks are shown",
+                "leave it out; `gate.accumulate` shows all tasks that have come",
+            );
+        }
+        misfits
+    }
+}
