@@ -463,6 +463,7 @@ fn class_sets(stream: &TaskStream, task: &TaskView, classes: usize) -> Vec<Vec<b
         flags(&mut current.iter().copied()),
         flags(&mut before.iter().copied()),
         flags(&mut current.iter().chain(before.iter()).copied()),
+        flags(&mut (0..classes as u32).filter(|label| !before.contains(label))),
     ];
     let tasks = stream.tasks().iter();
     all.extend(tasks.map(|task| flags(&mut task.classes.iter().copied())));

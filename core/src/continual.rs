@@ -242,8 +242,10 @@ pub mod sets {
     pub const BEFORE: u32 = 1;
     /// Both.
     pub const SEEN: u32 = 2;
+    /// All but [`BEFORE`]: those of the task, and those that were never seen.
+    pub const FRESH: u32 = 3;
     /// First of the sets of the stream's tasks, in their order.
-    pub const TASKS: u32 = 3;
+    pub const TASKS: u32 = 4;
 }
 
 impl Head {

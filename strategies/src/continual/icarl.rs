@@ -1,7 +1,7 @@
 use super::buffer::{Budget, herd, mean_of};
 use lyceum_core::{
     ContinualMethod, Draft, Item, Lessons, MEANS, Match, MatchKind, Needs, Site, normalised, sets,
-    units::{Count, Misfit},
+    units::{Count, Misfit, Positive},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// and answers by the nearest mean of exemplars (Rebuffi et al. 2017).
 ///
 /// The old model is the one at the beginning of the task. When a call is over, exemplars of the classes of its task are
-/// chosen by herding, and the means of all classes are taken anew; features are normalised.
+/// chosen by herding, and the means of all classes are taken anew; features are normalised, and so is the mean that
+/// herding aims at. With `head = "shared"` the labels' loss is over classes that were never seen as well.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Icarl {
@@ -27,6 +28,13 @@ pub struct Icarl {
     /// Divide the loss of a sample by the number of classes so far, instead of summing over them; false by default.
     #[serde(default)]
     pub mean_over_classes: bool,
+    /// What the old model's logits are divided by before they are matched, above 0; default 1. The new model's are not.
+    #[serde(default = "one")]
+    pub temperature: Positive,
+}
+
+fn one() -> Positive {
+    Positive::new(1.0).expect("defaults are in range")
 }
 
 /// What a client keeps.
@@ -36,7 +44,7 @@ pub struct Exemplars {
     classes: BTreeMap<u32, Vec<Item>>,
     /// The model at the beginning of the task; empty in the first one.
     old: Vec<f32>,
-    /// What it answers to each sample of the call, in the order of the samples.
+    /// What it answers to each sample of the call, divided by the temperature.
     #[serde(skip)]
     answers: BTreeMap<Item, Vec<f32>>,
 }
@@ -48,7 +56,7 @@ impl Exemplars {
     }
 
     /// Has the old model answer to samples of a call.
-    fn ask_old(&mut self, items: &[Item], site: &mut Site<'_>) {
+    fn ask_old(&mut self, items: &[Item], temperature: Positive, site: &mut Site<'_>) {
         self.answers.clear();
         if self.old.is_empty() {
             return;
@@ -58,6 +66,8 @@ impl Exemplars {
         let mut logits = Vec::new();
         site.logits(items, &mut logits);
         site.learner.load(&now);
+        let temperature = temperature.get() as f32;
+        logits.iter_mut().for_each(|logit| *logit /= temperature);
         let rows = logits.chunks_exact(site.network.classes());
         let rows = rows.map(<[f32]>::to_vec);
         self.answers = items.iter().copied().zip(rows).collect();
@@ -79,7 +89,8 @@ impl Exemplars {
         for (class, items) in found {
             let items: Vec<Item> = items.into_iter().collect();
             let (rows, width) = directions(&items, site);
-            let picked = herd(&rows, width, amount);
+            let aim = normalised(&mean_of(&rows, width));
+            let picked = herd(&rows, &aim, amount);
             let picked = picked.into_iter().map(|place| items[place]).collect();
             self.classes.insert(class, picked);
         }
@@ -162,7 +173,7 @@ impl ContinualMethod for Icarl {
         let also = state.items().filter(|item| !sight.contains(item));
         let also: Vec<Item> = also.collect();
         all.extend(&also);
-        state.ask_old(&all, site);
+        state.ask_old(&all, self.temperature, site);
         Lessons {
             also,
             ..Lessons::default()
@@ -173,7 +184,11 @@ impl ContinualMethod for Icarl {
         let factor = self.factor(site);
         let own = draft.own();
         if draft.open.len() < own {
-            draft.open.resize(own, sets::CURRENT);
+            let open = match site.head.masks() {
+                true => sets::CURRENT,
+                false => sets::FRESH,
+            };
+            draft.open.resize(own, open);
         }
         for row in 0..own {
             draft.weights[row] *= factor;
@@ -207,6 +222,7 @@ mod tests {
             memory_bytes: None,
             per_class: Count::new(per_class),
             mean_over_classes: false,
+            temperature: one(),
         }
     }
 
@@ -264,7 +280,7 @@ mod tests {
         bed.see(&all);
         let mut draft = bed.draft(&[0, 6, 7]);
         rule.rows(&mut state, &mut draft, &mut bed.site());
-        assert_eq!(draft.open, [sets::CURRENT; 3]);
+        assert_eq!(draft.open, [sets::FRESH; 3]);
         for (row, position) in [0, 6, 7].into_iter().enumerate() {
             let aim = draft.matches[row];
             assert_eq!(
@@ -273,6 +289,26 @@ mod tests {
             );
             assert_eq!(draft.targets[4 * row..][..4], want[4 * position..][..4]);
         }
+    }
+
+    #[test]
+    fn a_temperature_softens_what_the_old_model_answers() {
+        let rule = Icarl {
+            temperature: Positive::new(2.0).unwrap(),
+            ..rule(1)
+        };
+        let mut bed = bed();
+        let mut state = past_the_first_task(&rule, &mut bed);
+        bed.come_to(1);
+        rule.begin_task(&mut state, &mut bed.site());
+        rule.begin_call(&mut state, &mut bed.site());
+        let items: Vec<Item> = bed.sight.items().collect();
+        let mut logits = Vec::new();
+        bed.site().logits(&items, &mut logits);
+        let mut draft = bed.draft(&[0]);
+        rule.rows(&mut state, &mut draft, &mut bed.site());
+        let want: Vec<f32> = logits[..4].iter().map(|logit| logit / 2.0).collect();
+        assert_eq!(draft.targets, want);
     }
 
     #[test]

@@ -131,6 +131,7 @@ impl Bed {
             flags(&|c| current.contains(&c)),
             flags(&|c| before.contains(&c)),
             flags(&|c| current.contains(&c) || before.contains(&c)),
+            flags(&|c| !before.contains(&c)),
             flags(&|c| c < 2),
         ])
     }

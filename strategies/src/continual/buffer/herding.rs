@@ -1,18 +1,18 @@
 use lyceum_core::wide;
 
-/// Positions of the rows whose mean comes closest to the mean of all, the best first: each is the one that, with those
-/// before it, brings the mean closest (Rebuffi et al. 2017, algorithm 4). Every row is picked at most once; the first
-/// of several that are equally good. `rows` holds rows of `width` values.
-pub fn herd(rows: &[f32], width: usize, amount: usize) -> Vec<usize> {
+/// Positions of the rows whose mean comes closest to `aim`, the best first: each is the one that, with those before it,
+/// brings the mean closest (Rebuffi et al. 2017, algorithm 4). Every row is picked at most once; the first of several
+/// that are equally good. `rows` holds rows of as many values as `aim` has.
+pub fn herd(rows: &[f32], aim: &[f32], amount: usize) -> Vec<usize> {
+    let width = aim.len();
     let count = rows.len() / width.max(1);
-    let mean = mean_of(rows, width);
     let squares: Vec<f32> = rows.chunks_exact(width.max(1)).map(|r| dot(r, r)).collect();
     let mut free = vec![true; count];
-    // `k * mean` less the sum of what is picked already: the row that is best is the nearest to it.
+    // `k * aim` less the sum of what is picked already: the row that is best is the nearest to it.
     let mut wanted = vec![0.0; width];
     let mut picked = Vec::with_capacity(amount.min(count));
     while picked.len() < amount.min(count) {
-        wanted.iter_mut().zip(&mean).for_each(|(w, m)| *w += m);
+        wanted.iter_mut().zip(aim).for_each(|(w, a)| *w += a);
         let best = nearest(rows, &squares, &free, &wanted);
         free[best] = false;
         picked.push(best);
@@ -78,15 +78,15 @@ mod tests {
     use proptest::prelude::*;
 
     /// The rule of the paper, word by word.
-    fn plain(rows: &[f32], width: usize, amount: usize) -> Vec<usize> {
+    fn plain(rows: &[f32], aim: &[f32], amount: usize) -> Vec<usize> {
+        let width = aim.len();
         let all: Vec<&[f32]> = rows.chunks_exact(width).collect();
-        let mean = mean_of(rows, width);
         let mut picked: Vec<usize> = Vec::new();
         for k in 1..=amount.min(all.len()) {
             let distance = |place: usize| -> f64 {
                 let at = |i: usize| {
                     let sum: f32 = picked.iter().chain([&place]).map(|&p| all[p][i]).sum();
-                    f64::from(mean[i]) - f64::from(sum) / k as f64
+                    f64::from(aim[i]) - f64::from(sum) / k as f64
                 };
                 (0..width).map(|i| at(i) * at(i)).sum()
             };
@@ -101,18 +101,20 @@ mod tests {
         #[test]
         fn herding_is_the_rule_of_the_paper(
             rows in prop::collection::vec(-1.0_f32..1.0, 3 * 20),
+            aim in prop::collection::vec(-1.0_f32..1.0, 3),
             amount in 0_usize..25,
         ) {
-            prop_assert_eq!(herd(&rows, 3, amount), plain(&rows, 3, amount));
+            prop_assert_eq!(herd(&rows, &aim, amount), plain(&rows, &aim, amount));
         }
     }
 
     #[test]
     fn the_first_exemplar_is_the_nearest_to_the_mean() {
         let rows = [0.0, 0.0, 4.0, 4.0, 1.9, 2.1, 2.0, 6.0];
-        assert_eq!(herd(&rows, 2, 1), [2]);
-        assert_eq!(herd(&rows, 2, 9).len(), 4);
-        assert!(herd(&[], 2, 3).is_empty());
+        let mean = mean_of(&rows, 2);
+        assert_eq!(herd(&rows, &mean, 1), [2]);
+        assert_eq!(herd(&rows, &mean, 9).len(), 4);
+        assert!(herd(&[], &mean, 3).is_empty());
     }
 
     #[test]
