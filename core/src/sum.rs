@@ -287,13 +287,21 @@ impl Accumulator {
     fn is_within(&self, terms: u64) -> bool {
         // `4 m x` is below 2^51, and what is carried from `lo` is less than 1 a term.
         let most = u128::from(terms) * ((1 << 51) + 1);
-        let small = |(&hi, &lo): (&i64, &i64)| {
-            let (hi, lo) = carried(hi, lo);
-            u128::from(hi.unsigned_abs()) <= most && (terms > 0 || lo == 0)
-        };
+        // One pass without a branch.
+        let (largest, any_lo) = wide(
+            #[inline(always)]
+            || {
+                let all = self.hi.iter().zip(&self.lo);
+                all.fold((0_u64, 0), |(largest, any_lo), (&hi, &lo)| {
+                    let (hi, lo) = carried(hi, lo);
+                    (largest.max(hi.unsigned_abs()), any_lo | lo)
+                })
+            },
+        );
         self.terms <= terms
             && u128::from(self.weight) <= u128::from(self.terms) * (LARGEST_WEIGHT as u128)
-            && self.hi.iter().zip(&self.lo).all(small)
+            && u128::from(largest) <= most
+            && (terms > 0 || any_lo == 0)
     }
 
     fn integer_weight(&self, weight: f64) -> Result<f64, SumError> {
