@@ -127,7 +127,7 @@ pub(crate) struct Reproduce {
     #[arg(value_name = "NAME")]
     pub(crate) only: Vec<String>,
     /// Seeds of each row: a range or a list
-    #[arg(long, value_name = "SEEDS", default_value = "0..5")]
+    #[arg(long, value_name = "SEEDS", default_value = "0..10")]
     pub(crate) seeds: String,
     /// Worker threads, one per run [default: one per core]
     #[arg(long)]
