@@ -3,7 +3,7 @@
 use crate::continual::Spare;
 use lyceum_core::{
     Addend, AnyMethod, Assignment, Batch, ClientId, ClientRule, ClientTerm, DataRef, Engine,
-    ExactSum, ExpertScores, Federation, Learner, Moments, Needs, Network, Params, Payload,
+    ExactSum, ExpertScores, Federation, Job, Learner, Moments, Needs, Network, Params, Payload,
     Reduction, Round, Seed, Shard, SumError, TaskStream, Trained, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Phase, Scenario, Training};
@@ -238,9 +238,15 @@ impl Worker {
             if (unit.ticket, unit.work) != (first.ticket, Work::Train) {
                 return Err(NodeError::Data("units of another stage to sum together"));
             }
-            for job in &unit.jobs {
+            let mut jobs = unit.jobs.iter();
+            let mut coming = jobs.next().map(|job| self.owned(job)).transpose()?;
+            while let Some((job, client, shard)) = coming {
                 let start = Instant::now();
-                let (report, update) = self.train_client(&unit, job, &sum)?;
+                coming = jobs.next().map(|job| self.owned(job)).transpose()?;
+                if let Some((.., shard)) = &coming {
+                    self.learner.expect(shard);
+                }
+                let (report, update) = self.train_client(&unit, job, (client, shard), &sum)?;
                 reports.push(report);
                 if let Some((term, state)) = update {
                     match (singly, job.data) {
@@ -289,6 +295,14 @@ impl Worker {
         match &self.stream {
             None => Some(shard.clone()),
             Some(stream) => stream.sight(client, round, shard, self.node.needs().reach),
+        }
+    }
+
+    /// Whose job it is, and the samples.
+    fn owned<'a>(&self, job: &'a Job) -> Result<(&'a Job, ClientId, Shard), NodeError> {
+        match job.data {
+            DataRef::Shard(client) => Ok((job, client, self.node.federation.shard(client))),
+            _ => Err(NodeError::Data("a probe to train on")),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use crate::{Worker, continual::Post, course::Course, node::NodeError, scores::mean};
 use lyceum_core::{
-    Assignment, ClientId, ClientReport, ClientState, DataRef, ExactSum, Job, LocalWork, Outcome,
-    Purpose, Resolved, Shard, Stream, Term, Update, Vectors,
+    Assignment, ClientId, ClientReport, ClientState, ExactSum, Job, LocalWork, Outcome, Purpose,
+    Resolved, Shard, Stream, Term, Update, Vectors,
 };
 use lyceum_strategies::ordering::Score;
 use rand::Rng;
@@ -44,12 +44,9 @@ impl Worker {
         &mut self,
         assignment: &Assignment,
         job: &Job,
+        (client, whole): (ClientId, Shard),
         sum: &ExactSum,
     ) -> Result<(ClientReport, Option<ClientUpdate>), NodeError> {
-        let DataRef::Shard(client) = job.data else {
-            return Err(NodeError::Data("a probe to train on"));
-        };
-        let whole = self.node.federation.shard(client);
         let rule = self.node.rule.clone();
         let own = rule.objective(client, job.state.rule.as_ref());
         let vectors = Vectors {
@@ -113,20 +110,24 @@ impl Worker {
             .node
             .seed
             .stream(Purpose::ORDERING, assignment.ticket, Some(client));
+        let keeps_model = self.node.ordering.as_ref().is_some_and(|o| o.needs_local());
+        let is_judged = task.is_some() && self.node.judges_local;
+        let mut change = (!keeps_model && !is_judged).then(Vec::new);
         let (trace, memory) = match methods.take() {
             None => {
                 let course = self.course(&scored.scores, &shard, assignment, &mut rng);
-                let weights = &scored.weights;
-                self.load(&assignment.global);
-                let trace = self.walk(assignment, client, &shard, &course, weights, &objective);
+                let batches = (&shard, &course, &scored.weights[..]);
+                change = change.filter(|_| course.steps == 1);
+                let trace = self.walk(assignment, client, batches, &objective, &mut change);
                 (trace, None)
             }
             Some((post, mut methods)) => {
+                change = None;
                 let course = methods.course(self, &scored.scores, &shard, assignment, &mut rng);
                 match methods.afresh {
                     true => {
                         let fresh = self.node.network.initial(self.node.seed);
-                        self.learner.load(&fresh);
+                        self.learner.load(&fresh.into());
                     }
                     false => self.load(&assignment.global),
                 }
@@ -141,7 +142,10 @@ impl Worker {
         if let Some(task) = task.filter(|_| self.node.judges_local) {
             report.local_accuracy = Some(self.accuracy_on(task, assignment.round)?);
         }
-        let delta = self.learner.delta(&assignment.global);
+        let delta = match change {
+            Some(change) => change.into(),
+            None => self.learner.delta(&assignment.global),
+        };
         let settled = rule.settle(&LocalWork {
             client,
             delta: &delta,
@@ -159,7 +163,6 @@ impl Worker {
                 return Ok((report, None));
             }
         };
-        let keeps_model = self.node.ordering.as_ref().is_some_and(|o| o.needs_local());
         let model = keeps_model.then(|| self.learner.params().to_vec().into());
         let state = ClientState {
             rule: settled.state,
@@ -196,14 +199,15 @@ impl Worker {
         .within(steps)
     }
 
+    /// Trains on the batches of a course. If `change` has room for what a single step changes, and it is a plain one,
+    /// it gets that, and nothing is loaded, stepped and compared.
     fn walk(
         &mut self,
         assignment: &Assignment,
         client: ClientId,
-        shard: &Shard,
-        course: &Course,
-        weights: &[f32],
+        (shard, course, weights): (&Shard, &Course, &[f32]),
         objective: &Resolved<'_>,
+        change: &mut Option<Vec<f32>>,
     ) -> Trace {
         self.moments.reset();
         let Self {
@@ -220,6 +224,20 @@ impl Worker {
         let mut rng = node
             .seed
             .stream(Purpose::BATCHES, assignment.ticket, Some(client));
+        let mut update = Update {
+            optimizer,
+            rate: 0.0,
+            weight_decay: training.weight_decay.get() as f32,
+            clip: training.clip.map(|c| c.get() as f32),
+            objective,
+            memory: moments,
+        };
+        if !(update.is_plain_descent() && node.network.layout().all_follow()) {
+            *change = None;
+        }
+        if change.is_none() {
+            learner.load(&assignment.global);
+        }
         let mut trace = Trace::new(course.epoch);
         let mut coefficient = 0.0;
         course.walk(&mut rng, |step, positions, rng| {
@@ -233,15 +251,11 @@ impl Worker {
                 batch.noise = rng.next_u64();
             }
             let rate = training.rate_at(step, assignment.round, node.rounds);
-            let mut update = Update {
-                optimizer,
-                rate: rate as f32,
-                weight_decay: training.weight_decay.get() as f32,
-                clip: training.clip.map(|c| c.get() as f32),
-                objective,
-                memory: moments,
+            update.rate = rate as f32;
+            let loss = match change {
+                Some(change) => learner.descend(&assignment.global, batch, update.rate, change),
+                None => learner.step(batch, &mut update),
             };
-            let loss = learner.step(batch, &mut update);
             coefficient = momentum * coefficient + 1.0;
             trace.travel += rate * coefficient;
             trace.trained += positions.len() as u64;

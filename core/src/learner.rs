@@ -1,13 +1,16 @@
 //! The one door to training: a model on an engine, seen as flat vectors.
 
-use crate::{Batch, Layout, Network, Params, Resolved, Role, wide};
+use crate::{Batch, Layout, Network, Params, Resolved, Role, Shard, wide};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// One model on one engine, owned by one thread.
 pub trait Learner: Send {
-    /// Takes over these parameters; `params` has the length of the network's layout.
-    fn load(&mut self, params: &[f32]);
+    /// Takes over these parameters; `params` has the length of the network's layout. They may be copied later, or never.
+    fn load(&mut self, params: &Params);
+
+    /// Says whose samples are likely to come next, which may save time and changes nothing else.
+    fn expect(&self, _: &Shard) {}
 
     /// The parameters as they are now.
     fn params(&self) -> &[f32];
@@ -24,6 +27,21 @@ pub trait Learner: Send {
     /// Backward and update in one; returns the loss before the update. Engines may fuse both.
     fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32 {
         step_by_gradient(self, batch, update)
+    }
+
+    /// Writes to `out` what one step of plain gradient descent from `start` adds to it: `-rate` times the gradient.
+    /// Returns the loss at `start`.
+    ///
+    /// Afterwards the learner's parameters are to be loaded anew.
+    fn descend(&mut self, start: &Params, batch: &Batch, rate: f32, out: &mut Vec<f32>) -> f32 {
+        self.load(start);
+        out.resize(start.len(), 0.0);
+        let loss = self.backward(batch, out);
+        wide(
+            #[inline(always)]
+            || out.iter_mut().for_each(|g| *g *= -rate),
+        );
+        loss
     }
 
     /// How far the parameters are from `global`, which is as long as they are.
@@ -288,6 +306,13 @@ impl Update<'_> {
                 }
             }
         }
+    }
+
+    /// Whether all that becomes of a parameter that follows the rule is that rate times gradient is taken off it.
+    pub fn is_plain_descent(&self) -> bool {
+        self.optimizer == Optimizer::Sgd { momentum: 0.0 }
+            && (self.weight_decay, self.clip) == (0.0, None)
+            && self.objective.is_empty()
     }
 
     /// Whether [`direct`](Self::direct) may change this range: the rule is linear in the gradient, nothing is

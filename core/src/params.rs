@@ -112,6 +112,12 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Whether every parameter follows the gradient: nothing is frozen, nothing a statistic.
+    pub fn all_follow(&self) -> bool {
+        let follows = |entry: &Entry| matches!(entry.role, Role::Trainable | Role::Local);
+        self.entries.iter().all(follows)
+    }
+
     /// Appends a tensor behind the last one.
     pub fn push(&mut self, name: impl Into<String>, shape: Vec<usize>, role: Role) {
         let offset = self.len();

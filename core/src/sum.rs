@@ -8,7 +8,7 @@ mod bytes;
 
 pub use bytes::SumBytesError;
 
-use crate::{Params, wide};
+use crate::{Params, wide, wide::wide_fused};
 use serde::{Deserialize, Serialize};
 
 /// `round` to the nearest integer by adding and subtracting; exact for magnitudes below 2^51.
@@ -340,9 +340,12 @@ impl Accumulator {
         let m: [f64; N] = std::array::from_fn(|k| m[k]);
         let values: [&[f32]; N] = std::array::from_fn(|k| values[k]);
         let (hi, lo) = (&mut self.hi, &mut self.lo);
-        wide(
+        wide_fused(
             #[inline(always)]
-            || pass(hi, lo, m, values),
+            |fused| match fused {
+                true => pass(hi, lo, m, values, f64::mul_add),
+                false => pass(hi, lo, m, values, |a, b, c| a * b + c),
+            },
         );
         N
     }
@@ -391,17 +394,25 @@ impl Accumulator {
 /// Adds `m[k] * values[k]` for every `k` in one pass.
 ///
 /// With `t = 4 m x`, adding `MAGIC` rounds `t` to `hi`, and the bits of the result are those of `MAGIC` plus `hi`; what
-/// is left of `t` becomes `lo` in the same way. The bits of `MAGIC` are taken off once for all terms.
+/// is left of `t` becomes `lo` in the same way. The bits of `MAGIC` are taken off once for all terms. Every product here
+/// is exact, so `mul_add` may round it or not.
 #[inline(always)]
-fn pass<const N: usize>(hi: &mut [i64], lo: &mut [i64], m: [f64; N], values: [&[f32]; N]) {
+fn pass<const N: usize>(
+    hi: &mut [i64],
+    lo: &mut [i64],
+    m: [f64; N],
+    values: [&[f32]; N],
+    mul_add: impl Fn(f64, f64, f64) -> f64,
+) {
     let values = values.map(|v| &v[..hi.len()]);
     let magics = (MAGIC.to_bits() as i64).wrapping_mul(N as i64);
     for (i, (hi, lo)) in hi.iter_mut().zip(lo).enumerate() {
         let (mut h, mut l) = (hi.wrapping_sub(magics), lo.wrapping_sub(magics));
         for (m, values) in m.iter().zip(&values) {
-            let t = 4.0 * m * f64::from(values[i]);
-            let high = t + MAGIC;
-            let low = (t - (high - MAGIC)) * LO_SCALE + MAGIC;
+            let (m, x) = (4.0 * m, f64::from(values[i]));
+            let high = mul_add(m, x, MAGIC);
+            let left = mul_add(m, x, -(high - MAGIC));
+            let low = mul_add(left, LO_SCALE, MAGIC);
             h = h.wrapping_add(high.to_bits() as i64);
             l = l.wrapping_add(low.to_bits() as i64);
         }

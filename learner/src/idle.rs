@@ -1,6 +1,6 @@
 //! A learner that learns nothing.
 
-use lyceum_core::{Batch, Learner, Network, Update};
+use lyceum_core::{Batch, Learner, Network, Params, Update};
 
 /// Keeps the parameters that it was given. Losses and logits are zero.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl IdleLearner {
 }
 
 impl Learner for IdleLearner {
-    fn load(&mut self, params: &[f32]) {
+    fn load(&mut self, params: &Params) {
         self.params.copy_from_slice(params);
     }
 

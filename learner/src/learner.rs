@@ -2,7 +2,7 @@
 
 use crate::pass::Pass;
 use burn::tensor::Device;
-use lyceum_core::{Batch, Learner, Network};
+use lyceum_core::{Batch, Learner, Network, Params};
 
 /// A learner for any network on any Burn device.
 ///
@@ -47,7 +47,7 @@ impl std::fmt::Debug for BurnLearner {
 }
 
 impl Learner for BurnLearner {
-    fn load(&mut self, params: &[f32]) {
+    fn load(&mut self, params: &Params) {
         self.params.copy_from_slice(params);
     }
 

@@ -2,6 +2,7 @@
 
 mod aims;
 mod allocation;
+mod loading;
 mod reference;
 
 use lyceum_core::{
@@ -22,7 +23,7 @@ fn built(name: &str, network: &Network) -> Result<Box<dyn Learner>, String> {
 fn learners(network: &Network, params: &[f32]) -> Vec<(&'static str, Box<dyn Learner>)> {
     let loaded = |name| {
         let mut learner = built(name, network).ok()?;
-        learner.load(params);
+        learner.load(&params.to_vec().into());
         Some((name, learner))
     };
     ["fused", "flex", "ndarray"]
@@ -243,7 +244,7 @@ fn check_against_flex(other: &str, network: &Network, batch: &Batch, tolerance: 
     };
     let mut grads = [vec![f32::NAN; params.len()], vec![f32::NAN; params.len()]];
     for (learner, grad) in [&mut ours, &mut theirs].into_iter().zip(&mut grads) {
-        learner.load(&params);
+        learner.load(&params.clone().into());
         learner.backward(batch, grad);
     }
     let (whole, _) = distances(&grads[1], &as_f64(&grads[0]));
@@ -526,7 +527,7 @@ fn a_step_is_the_gradient_and_then_the_update() {
             ] {
                 let after = |apart: bool| {
                     let mut learner = built("fused", &network).unwrap();
-                    learner.load(&start);
+                    learner.load(&start.clone().into());
                     let mut memory = Moments::new(network.layout());
                     for seed in 0..4 {
                         let batch = batch(&network, 5, true, seed);
@@ -598,7 +599,7 @@ fn wgpu_agrees_with_flex() {
 
 fn gradient_bits(name: &str, network: &Network, batch: &Batch) -> Vec<u32> {
     let mut learner = built(name, network).expect("only compiled engines are asked for");
-    learner.load(&network.initial(Seed(11)));
+    learner.load(&network.initial(Seed(11)).into());
     let mut grad = vec![0.0; network.layout().len()];
     let loss = learner.backward(batch, &mut grad);
     grad.iter()

@@ -1,8 +1,10 @@
 //! Dense layers: `y = W x + b`, and the activation behind it.
 
 use super::{
-    flatten::transpose,
-    kernel::{Onto, View, product},
+    kernel::{
+        Marks, Onto, Panel, View, marked_product, marked_product_turned, product, row_product,
+        transpose,
+    },
     pointwise::{Activation, sum},
     room,
 };
@@ -22,29 +24,45 @@ pub(super) struct Dense {
     pub(super) bias: Range<usize>,
 }
 
+/// Buffers of one dense layer, which only ever grow.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// What of the input is not laid out as a product needs it.
+    turned: Vec<f32>,
+    /// What is not zero in the input, and in the slope.
+    seen: Marks,
+    felt: Marks,
+    panel: Panel,
+}
+
+/// Fewest units for which an input's zeros are looked for.
+const WORTH_MARKING: usize = 32;
+
+/// Shares of values that are not zero up to which it is faster to step over the zeros: of an input, for which the weights
+/// are laid out anew, and of a slope.
+const SEEN: f64 = 0.45;
+const FELT: f64 = 0.6;
+
+/// Inputs per unit from which on it costs more to turn a batch round than to add up the lanes of its dot products.
+const WORTH_TURNING: usize = 16;
+
+/// Most rows whose inputs stay near while a unit's slopes go through them.
+const FEW_ROWS: usize = 64;
+
 impl Dense {
     fn weights<'a>(&self, params: &'a [f32]) -> View<'a> {
         View::new(&params[self.weights.clone()], self.units, self.inputs)
     }
 
-    /// `turned` is for the layer alone: what of the input is not laid out as a product needs it.
     pub(super) fn forward(
         &self,
         params: &[f32],
         input: &[f32],
         rows: usize,
         out: &mut [f32],
-        turned: &mut Vec<f32>,
+        own: &mut Scratch,
     ) {
-        let columns = if self.by_row {
-            let turned = room(turned, input.len());
-            transpose(input, self.inputs, turned);
-            turned
-        } else {
-            input
-        };
-        let columns = View::new(columns, self.inputs, rows);
-        product(self.weights(params), columns, out, Onto::REPLACE);
+        self.weigh(params, input, rows, out, own);
         let bias = &params[self.bias.clone()];
         let mut lines = out.chunks_exact_mut(rows).zip(bias);
         wide(
@@ -58,6 +76,36 @@ impl Dense {
                     .for_each(|(line, b)| activation.apply(line.iter_mut(), |v| v + b)),
             },
         );
+    }
+
+    /// `W x`.
+    fn weigh(
+        &self,
+        params: &[f32],
+        input: &[f32],
+        rows: usize,
+        out: &mut [f32],
+        own: &mut Scratch,
+    ) {
+        let weights = self.weights(params);
+        if !self.by_row {
+            let columns = View::new(input, self.inputs, rows);
+            return product(weights, columns, out, Onto::REPLACE);
+        }
+        let by_row = View::new(input, rows, self.inputs);
+        if self.units * WORTH_TURNING <= self.inputs {
+            return row_product(weights, by_row, out);
+        }
+        if self.units >= WORTH_MARKING {
+            own.seen.mark(input, self.inputs);
+            if own.seen.are_within(SEEN) {
+                return marked_product_turned(weights, (by_row, &own.seen), out, &mut own.panel);
+            }
+        }
+        let turned = room(&mut own.turned, input.len());
+        transpose(input, self.inputs, turned);
+        let columns = View::new(turned, self.inputs, rows);
+        product(weights, columns, out, Onto::REPLACE);
     }
 
     /// Takes the slope from behind the activation to in front of it, and to the input, inputs x rows, if it is wanted.
@@ -92,28 +140,33 @@ impl Dense {
         input: &[f32],
         slope: &[f32],
         rows: usize,
-        (target, onto): (&mut [f32], Onto),
-        turned: &mut Vec<f32>,
+        (target, onto): (&mut [f32], Onto<'_>),
+        own: &mut Scratch,
     ) {
         let by_row = if self.by_row {
             input
         } else {
-            let turned = room(turned, input.len());
+            let turned = room(&mut own.turned, input.len());
             transpose(input, rows, turned);
             turned
         };
         let by_row = View::new(by_row, rows, self.inputs);
         let view = View::new(slope, self.units, rows);
-        product(view, by_row, &mut target[self.weights.clone()], onto);
-        let bias = target[self.bias.clone()].iter_mut();
-        let mut lines = bias.zip(slope.chunks_exact(rows));
+        let weights = &mut target[self.weights.clone()];
+        let onto_weights = onto.part(&self.weights);
+        let may_be_zero = self.activation == Some(Activation::Relu) && rows <= FEW_ROWS;
+        if may_be_zero {
+            own.felt.mark(slope, rows);
+        }
+        if may_be_zero && own.felt.are_within(FELT) {
+            marked_product((view, &own.felt), by_row, weights, onto_weights);
+        } else {
+            product(view, by_row, weights, onto_weights);
+        }
+        let (bias, onto) = (&mut target[self.bias.clone()], onto.part(&self.bias));
         wide(
             #[inline(always)]
-            || {
-                lines
-                    .by_ref()
-                    .for_each(|(bias, line)| onto.write(bias, sum(line)))
-            },
+            || onto.write(bias, slope.chunks_exact(rows).map(sum)),
         );
     }
 }

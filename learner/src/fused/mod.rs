@@ -18,9 +18,10 @@ mod plan;
 mod pointwise;
 mod pool;
 
-use flatten::transpose;
-use kernel::Onto;
-use lyceum_core::{Batch, Learner, Loss, Network, Update, step_by_gradient, wide};
+use kernel::{Onto, all_near, transpose};
+use lyceum_core::{
+    Batch, Features, Learner, Loss, Network, Params, Shard, Update, step_by_gradient, wide,
+};
 use plan::{Dropout, Kind, Op};
 
 /// A learner for any network, on one thread.
@@ -28,6 +29,8 @@ use plan::{Dropout, Kind, Op};
 pub struct FusedLearner {
     network: Network,
     params: Vec<f32>,
+    /// Parameters that were loaded, and stand in place of `params` until a step has written those.
+    loaded: Option<Params>,
     ops: Vec<Op>,
     arena: Arena,
     /// Rows of the last step, for its logits.
@@ -55,8 +58,7 @@ struct Room {
     /// A dropout mask, laid out as the output, and as it is drawn.
     mask: Vec<f32>,
     drawn: Vec<f32>,
-    /// The input of a dense layer, turned round.
-    turned: Vec<f32>,
+    dense: dense::Scratch,
     conv: conv::Scratch,
     norm: norm::Scratch,
 }
@@ -77,6 +79,7 @@ impl FusedLearner {
         Self {
             network: network.clone(),
             params: vec![0.0; network.layout().len()],
+            loaded: None,
             ops,
             seen: 0,
             arena: Arena {
@@ -89,8 +92,13 @@ impl FusedLearner {
     fn forward(&mut self, batch: &Batch, training: bool) {
         self.seen = batch.rows();
         let Self {
-            params, ops, arena, ..
+            params,
+            loaded,
+            ops,
+            arena,
+            ..
         } = self;
+        let params = loaded.as_deref().unwrap_or(params);
         let rows = batch.rows();
         for (index, op) in ops.iter().enumerate() {
             let (before, after) = arena.rooms.split_at_mut(index);
@@ -175,10 +183,26 @@ impl FusedLearner {
         total / rows as f32
     }
 
+    /// The mean loss; writes its gradient times `scale` to `grad`.
+    fn gradient(&mut self, batch: &Batch, grad: &mut [f32], scale: f32) -> f32 {
+        if batch.rows() == 0 {
+            grad.fill(0.0);
+            return 0.0;
+        }
+        self.forward(batch, true);
+        let loss = self.loss(batch);
+        self.walk_back(batch, Sink::Gradient(grad, scale));
+        loss
+    }
+
     /// Walks from the slope at the logits to the first tensor, and brings every gradient to where it goes.
     fn walk_back(&mut self, batch: &Batch, mut sink: Sink<'_, '_>) {
         let Self {
-            params, ops, arena, ..
+            params,
+            loaded,
+            ops,
+            arena,
+            ..
         } = self;
         let rows = batch.rows();
         let Some(first) = ops.iter().position(Op::has_params) else {
@@ -196,16 +220,24 @@ impl FusedLearner {
                 rows,
                 wanted: (index > first).then(|| room(&mut arena.next, input.len())),
             };
+            let params = (&mut params[..], loaded.as_deref());
             ops[index].walk_back(params, back, &mut after[0], &mut sink);
             std::mem::swap(&mut arena.slope, &mut arena.next);
+        }
+        if matches!(sink, Sink::Update(_))
+            && let Some(loaded) = loaded.take()
+        {
+            // Every operation has written its own; the tensors of none come last.
+            let used = ops.iter().map(|op| op.params.end).max().unwrap_or(0);
+            params[used..].copy_from_slice(&loaded[used..]);
         }
     }
 }
 
 /// Where gradients go.
 enum Sink<'a, 'b> {
-    /// To their places in a flat vector.
-    Gradient(&'a mut [f32]),
+    /// To their places in a flat vector, times a factor.
+    Gradient(&'a mut [f32], f32),
     /// Into the parameters, operation by operation, as soon as nothing asks for the old ones.
     Update(&'a mut Update<'b>),
 }
@@ -234,7 +266,7 @@ impl Op {
         match &self.kind {
             Kind::Arrange(image) => image.spread_rows(input, out),
             Kind::Transpose { width } => transpose(input, *width, out),
-            Kind::Dense(dense) => dense.forward(params, input, rows, out, &mut own.turned),
+            Kind::Dense(dense) => dense.forward(params, input, rows, out, &mut own.dense),
             Kind::Conv(conv) => {
                 let found = room(
                     &mut own.found,
@@ -280,11 +312,16 @@ impl Op {
 
     fn walk_back(
         &self,
-        params: &mut [f32],
+        (params, loaded): (&mut [f32], Option<&[f32]>),
         back: Back<'_>,
         own: &mut Room,
         sink: &mut Sink<'_, '_>,
     ) {
+        let fetch = |params: &mut [f32]| {
+            if let Some(loaded) = loaded {
+                params[self.params.clone()].copy_from_slice(&loaded[self.params.clone()]);
+            }
+        };
         match (&self.kind, sink) {
             (Kind::Dense(dense), Sink::Update(update)) if update.is_direct(&self.params) => {
                 let Back {
@@ -293,22 +330,40 @@ impl Op {
                     rows,
                     wanted,
                 } = back;
-                dense.slopes(params, &own.output, slope, rows, wanted);
-                update.direct(self.params.clone(), params, |target, keep, scale| {
-                    let target = (target, Onto { keep, scale });
-                    dense.gradients(input, slope, rows, target, &mut own.turned);
-                });
+                let now = loaded.unwrap_or(params);
+                dense.slopes(now, &own.output, slope, rows, wanted);
+                let mut write = |target: &mut [f32], keep, scale, old| {
+                    let target = (target, Onto { keep, scale, old });
+                    dense.gradients(input, slope, rows, target, &mut own.dense);
+                };
+                if loaded.is_some() && update.is_plain_descent() {
+                    write(params, 1.0, -update.rate, loaded);
+                } else {
+                    fetch(params);
+                    let write = |target: &mut [f32], keep, scale| write(target, keep, scale, None);
+                    update.direct(self.params.clone(), params, write);
+                }
             }
-            (_, Sink::Gradient(grad)) => self.backward(params, back, grad, own),
+            (_, Sink::Gradient(grad, scale)) => {
+                self.backward(loaded.unwrap_or(params), back, (grad, *scale), own);
+            }
             (_, Sink::Update(update)) => {
-                self.backward(params, back, &mut update.memory.grad, own);
+                let grad = (&mut update.memory.grad[..], 1.0);
+                self.backward(loaded.unwrap_or(params), back, grad, own);
+                fetch(params);
                 update.apply_range(self.params.clone(), params);
             }
         }
     }
 
-    /// Writes the gradients of the parameters to their places in `grad`, and the slope at the input.
-    fn backward(&self, params: &[f32], back: Back<'_>, grad: &mut [f32], own: &mut Room) {
+    /// Writes the gradients of the parameters times `scale` to their places in `grad`, and the slope at the input.
+    fn backward(
+        &self,
+        params: &[f32],
+        back: Back<'_>,
+        (grad, scale): (&mut [f32], f32),
+        own: &mut Room,
+    ) {
         let Back {
             input,
             slope,
@@ -318,21 +373,32 @@ impl Op {
         match &self.kind {
             Kind::Dense(dense) => {
                 dense.slopes(params, &own.output, slope, rows, wanted);
-                let target = (grad, Onto::REPLACE);
-                dense.gradients(input, slope, rows, target, &mut own.turned);
+                let target = (&mut *grad, Onto::scaled(scale));
+                dense.gradients(input, slope, rows, target, &mut own.dense);
             }
             Kind::Conv(conv) => {
                 let values = (input, &own.output[..slope.len()], slope);
                 conv.backward(params, values, &own.found, grad, wanted, &mut own.conv);
+                self.scale(grad, scale);
             }
             Kind::Norm(norm) => {
                 norm.backward(params, input, slope, rows, grad, wanted, &mut own.norm);
+                self.scale(grad, scale);
             }
             kind => {
                 if let Some(next) = wanted {
                     kind.walk_back(slope, rows, own, next);
                 }
             }
+        }
+    }
+}
+
+impl Op {
+    fn scale(&self, grad: &mut [f32], scale: f32) {
+        if scale != 1.0 {
+            let own = &mut grad[self.params.clone()];
+            own.iter_mut().for_each(|g| *g *= scale);
         }
     }
 }
@@ -394,27 +460,53 @@ impl Dropout {
 }
 
 impl Learner for FusedLearner {
-    fn load(&mut self, params: &[f32]) {
-        self.params.copy_from_slice(params);
+    fn load(&mut self, params: &Params) {
+        assert_eq!(
+            params.len(),
+            self.params.len(),
+            "a value for each parameter"
+        );
+        self.loaded = Some(params.clone());
+    }
+
+    /// Asks for what is soon packed, if that is little enough to stay near until then.
+    fn expect(&self, shard: &Shard) {
+        const NEAR: usize = 64 << 10;
+        let width = shard.pool.width();
+        let places = shard.indices.iter().map(|&i| i as usize * width);
+        match &shard.pool.features {
+            Features::U8(bytes) if shard.len() * width <= NEAR => {
+                places.for_each(|at| all_near(&bytes[at..at + width]));
+            }
+            Features::F32(values) if 4 * shard.len() * width <= NEAR => {
+                places.for_each(|at| all_near(&values[at..at + width]));
+            }
+            _ => {}
+        }
     }
 
     fn params(&self) -> &[f32] {
-        &self.params
+        self.loaded.as_deref().unwrap_or(&self.params)
     }
 
     fn params_mut(&mut self) -> &mut [f32] {
+        if let Some(loaded) = self.loaded.take() {
+            self.params.copy_from_slice(&loaded);
+        }
         &mut self.params
     }
 
-    fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32 {
-        if batch.rows() == 0 {
-            grad.fill(0.0);
-            return 0.0;
-        }
-        self.forward(batch, true);
-        let loss = self.loss(batch);
-        self.walk_back(batch, Sink::Gradient(grad));
+    fn descend(&mut self, start: &Params, batch: &Batch, rate: f32, out: &mut Vec<f32>) -> f32 {
+        out.resize(start.len(), 0.0);
+        self.load(start);
+        let loss = self.gradient(batch, out, -rate);
+        // Whoever changes the model next need not find it in use.
+        self.loaded = None;
         loss
+    }
+
+    fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32 {
+        self.gradient(batch, grad, 1.0)
     }
 
     fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32 {

@@ -4,7 +4,7 @@
 //! channel over the whole batch, or a group of channels of one sample. All of it follows from sums per sample and
 //! channel, and ends in one affine map per sample and channel.
 
-use super::flatten::{Image, transpose};
+use super::{flatten::Image, kernel::transpose};
 use lyceum_core::wide;
 use std::ops::Range;
 

@@ -52,7 +52,7 @@ fn steps(network: &Network, optimizer: Optimizer, clip: Option<f32>) {
         shifts: vec![&anchor],
     };
     let mut learner = built("fused", network).expect("the fused engine is always there");
-    learner.load(&anchor);
+    learner.load(&anchor.clone().into());
     let mut memory = Moments::new(network.layout());
     let batches: Vec<Batch> = [7, 3].map(|rows| batch(network, rows, true, 1)).into();
     let mut logits = Vec::new();

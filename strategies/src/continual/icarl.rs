@@ -1,6 +1,7 @@
 use super::buffer::{Budget, herd, mean_of};
 use lyceum_core::{
-    ContinualMethod, Draft, Item, Lessons, MEANS, Match, MatchKind, Needs, Site, normalised, sets,
+    ContinualMethod, Draft, Item, Lessons, MEANS, Match, MatchKind, Needs, Params, Site,
+    normalised, sets,
     units::{Count, Misfit, Positive},
 };
 use schemars::JsonSchema;
@@ -43,7 +44,7 @@ pub struct Exemplars {
     /// Of each class, the best first.
     classes: BTreeMap<u32, Vec<Item>>,
     /// The model at the beginning of the task; empty in the first one.
-    old: Vec<f32>,
+    old: Params,
     /// What it answers to each sample of the call, divided by the temperature.
     #[serde(skip)]
     answers: BTreeMap<Item, Vec<f32>>,
@@ -61,7 +62,7 @@ impl Exemplars {
         if self.old.is_empty() {
             return;
         }
-        let now = site.learner.params().to_vec();
+        let now = site.learner.params().to_vec().into();
         site.learner.load(&self.old);
         let mut logits = Vec::new();
         site.logits(items, &mut logits);
@@ -162,8 +163,8 @@ impl ContinualMethod for Icarl {
 
     fn begin_task(&self, state: &mut Exemplars, site: &mut Site<'_>) {
         state.old = match site.task.before.is_empty() {
-            true => Vec::new(),
-            false => site.learner.params().to_vec(),
+            true => Params::default(),
+            false => site.learner.params().to_vec().into(),
         };
     }
 

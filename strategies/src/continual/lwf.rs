@@ -71,7 +71,7 @@ impl Alpha {
 impl Teacher {
     /// What the teacher says of all samples of the call. The learner is left as it was.
     fn ask(&mut self, site: &mut Site<'_>) {
-        let own = site.learner.params().to_vec();
+        let own = site.learner.params().to_vec().into();
         let items: Vec<_> = site.sight.items().collect();
         site.learner.load(&self.model);
         site.logits(&items, &mut self.said);

@@ -123,7 +123,7 @@ fn view(task: u32) -> TaskView {
 }
 
 impl Learner for DenseLayer {
-    fn load(&mut self, params: &[f32]) {
+    fn load(&mut self, params: &lyceum_core::Params) {
         self.params.copy_from_slice(params);
     }
 

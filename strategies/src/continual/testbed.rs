@@ -23,7 +23,7 @@ impl Linear {
 }
 
 impl Learner for Linear {
-    fn load(&mut self, params: &[f32]) {
+    fn load(&mut self, params: &lyceum_core::Params) {
         self.weights.copy_from_slice(params);
     }
 

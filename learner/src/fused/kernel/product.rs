@@ -6,6 +6,7 @@
 
 use super::window::{blocks, load, parts, rows, sized, store};
 use pulp::{MemMask, Simd, WithSimd};
+use std::ops::Range;
 
 /// A matrix inside a slice: `value(row, column) = values[row * down + column * right]`.
 #[derive(Clone, Copy, Debug)]
@@ -40,36 +41,93 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Rows and columns.
+    pub(super) fn shape(&self) -> (usize, usize) {
+        (self.rows, self.columns)
+    }
+
+    /// Whether rows follow each other without a gap.
+    pub(super) fn is_dense(&self) -> bool {
+        self.down == self.columns && self.right == 1
+    }
+
+    pub(super) fn has_neighbouring_columns(&self) -> bool {
+        self.right == 1
+    }
+
+    /// From one row to the next.
+    pub(super) fn down(&self) -> usize {
+        self.down
+    }
+
+    /// The values from a place on.
+    pub(super) fn from(&self, row: usize, column: usize) -> &'a [f32] {
+        let start = row * self.down + column * self.right;
+        &self.values[start.min(self.values.len())..]
+    }
+
     /// Whether the last value lies inside the slice.
-    fn fits(&self) -> bool {
+    pub(super) fn fits(&self) -> bool {
         let last = |count: usize, step: usize| count.saturating_sub(1) * step;
         let empty = self.rows == 0 || self.columns == 0;
         empty || last(self.rows, self.down) + last(self.columns, self.right) < self.values.len()
     }
 }
 
-/// What becomes of the values that a product meets where it is written: `keep * old + scale * new`.
+/// What a product leaves where it is written: `keep * old + scale * new`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in super::super) struct Onto {
+pub(in super::super) struct Onto<'a> {
     pub(in super::super) keep: f32,
     pub(in super::super) scale: f32,
+    /// The old values, if they are not those that stand there.
+    pub(in super::super) old: Option<&'a [f32]>,
 }
 
-impl Onto {
+impl Onto<'_> {
     /// Old values are not even read.
-    pub(in super::super) const REPLACE: Self = Self {
-        keep: 0.0,
-        scale: 1.0,
-    };
+    pub(in super::super) const REPLACE: Self = Self::scaled(1.0);
 
-    /// `keep * old + scale * new` of one value.
-    pub(in super::super) fn write(self, old: &mut f32, new: f32) {
-        let kept = if self.keep == 0.0 {
-            0.0
-        } else {
-            self.keep * *old
-        };
-        *old = kept + self.scale * new;
+    /// Old values are not even read, and the new ones are multiplied.
+    pub(in super::super) const fn scaled(scale: f32) -> Self {
+        Self {
+            keep: 0.0,
+            scale,
+            old: None,
+        }
+    }
+
+    /// The same for a part of the old values.
+    pub(in super::super) fn part(self, range: &Range<usize>) -> Self {
+        let old = self.old.map(|old| &old[range.clone()]);
+        Self { old, ..self }
+    }
+
+    /// Where the old values of a product begin that is written to `out`.
+    pub(super) fn old_in(self, out: &[f32]) -> *const f32 {
+        let old = self.old.unwrap_or(out);
+        assert_eq!(old.len(), out.len(), "an old value for each new one");
+        old.as_ptr()
+    }
+
+    /// `keep * old + scale * new` of plain values.
+    #[inline(always)]
+    pub(in super::super) fn write(self, out: &mut [f32], new: impl Iterator<Item = f32>) {
+        match (self.keep == 0.0, self.old) {
+            (true, _) => out
+                .iter_mut()
+                .zip(new)
+                .for_each(|(o, new)| *o = self.scale * new),
+            (false, None) => {
+                for (o, new) in out.iter_mut().zip(new) {
+                    *o = self.keep * *o + self.scale * new;
+                }
+            }
+            (false, Some(old)) => {
+                for ((o, old), new) in out.iter_mut().zip(old).zip(new) {
+                    *o = self.keep * old + self.scale * new;
+                }
+            }
+        }
     }
 }
 
@@ -78,7 +136,7 @@ impl Onto {
 /// # Panics
 ///
 /// Where the shapes do not fit each other or their slices.
-pub(in super::super) fn product(a: View<'_>, b: View<'_>, out: &mut [f32], onto: Onto) {
+pub(in super::super) fn product(a: View<'_>, b: View<'_>, out: &mut [f32], onto: Onto<'_>) {
     assert!(
         b.rows == a.columns && a.fits() && b.fits(),
         "factors must fit each other and their slices"
@@ -98,7 +156,7 @@ struct Product<'a> {
     a: View<'a>,
     b: View<'a>,
     out: &'a mut [f32],
-    onto: Onto,
+    onto: Onto<'a>,
 }
 
 /// Where one part of a product reads and writes.
@@ -112,7 +170,9 @@ struct Sites {
     columns: (usize, usize),
     inner: usize,
     out: *mut f32,
-    onto: Onto,
+    old: *const f32,
+    keep: f32,
+    scale: f32,
 }
 
 impl WithSimd for Product<'_> {
@@ -122,26 +182,36 @@ impl WithSimd for Product<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { a, b, out, onto } = self;
         let columns = b.columns;
-        let whole = columns / S::F32_LANES;
-        for (first, vectors) in blocks(whole) {
+        for (first, vectors) in blocks(columns.div_ceil(S::F32_LANES)) {
+            let column = first * S::F32_LANES;
+            let (mask, ragged) = last_of(simd, columns - column, vectors);
             for part in parts(a.rows, rows(S::REGISTER_COUNT, vectors)) {
-                let sites = sites(&a, &b, out, onto, part.start, first * S::F32_LANES);
-                let mask = MemMask::new(simd.mask_between_m32s(0, S::F32_LANES as u32).mask());
+                let sites = sites(&a, &b, out, onto, part.start, column);
                 // SAFETY: `product` has checked that rows and columns of both factors and the product lie in their
-                // slices; a part and a block of vectors are parts of them.
-                unsafe { sized!(part.len(), vectors, whole_part(simd, sites, mask)) }
-            }
-        }
-        let rest = columns - whole * S::F32_LANES;
-        if rest > 0 {
-            let mask = MemMask::new(simd.mask_between_m32s(0, rest as u32).mask());
-            for part in parts(a.rows, rows(S::REGISTER_COUNT, 1)) {
-                let sites = sites(&a, &b, out, onto, part.start, whole * S::F32_LANES);
-                // SAFETY: as above; the mask leaves out what lies behind the last column.
-                unsafe { sized!(part.len(), 1, rest_part(simd, sites, mask)) }
+                // slices; a part and a block of vectors are parts of them, and the mask leaves out what lies behind
+                // the last column.
+                unsafe {
+                    if ragged {
+                        sized!(part.len(), vectors, ragged_part(simd, sites, mask))
+                    } else {
+                        sized!(part.len(), vectors, whole_part(simd, sites, mask))
+                    }
+                }
             }
         }
     }
+}
+
+/// What the last of some vectors holds of the columns that are left, and whether that is less than a vector.
+#[inline(always)]
+pub(super) fn last_of<S: Simd>(
+    simd: S,
+    columns_left: usize,
+    vectors: usize,
+) -> (MemMask<S::m32s>, bool) {
+    let last = (columns_left - (vectors - 1) * S::F32_LANES).min(S::F32_LANES);
+    let mask = simd.mask_between_m32s(0, last as u32).mask();
+    (MemMask::new(mask), last < S::F32_LANES)
 }
 
 #[inline(always)]
@@ -149,18 +219,21 @@ fn sites(
     a: &View<'_>,
     b: &View<'_>,
     out: &mut [f32],
-    onto: Onto,
+    onto: Onto<'_>,
     row: usize,
     column: usize,
 ) -> Sites {
+    let start = row * b.columns + column;
     Sites {
-        a: a.values[(row * a.down).min(a.values.len())..].as_ptr(),
+        a: a.from(row, 0).as_ptr(),
         a_steps: (a.down, a.right),
-        b: b.values[column.min(b.values.len())..].as_ptr(),
+        b: b.from(0, column).as_ptr(),
         columns: (b.down, b.columns),
         inner: a.columns,
-        out: out[row * b.columns + column..].as_mut_ptr(),
-        onto,
+        old: onto.old_in(out).wrapping_add(start),
+        out: out[start..].as_mut_ptr(),
+        keep: onto.keep,
+        scale: onto.scale,
     }
 }
 
@@ -175,7 +248,7 @@ unsafe fn whole_part<S: Simd, const N: usize, const V: usize>(
 }
 
 #[inline(always)]
-unsafe fn rest_part<S: Simd, const N: usize, const V: usize>(
+unsafe fn ragged_part<S: Simd, const N: usize, const V: usize>(
     simd: S,
     sites: Sites,
     mask: MemMask<S::m32s>,
@@ -184,9 +257,9 @@ unsafe fn rest_part<S: Simd, const N: usize, const V: usize>(
     unsafe { part::<S, N, V, true>(simd, sites, mask) }
 }
 
-/// `N` rows of the product, `V` vectors wide; or, with `MASKED`, as wide as the mask.
+/// `N` rows of the product, `V` vectors wide; with `RAGGED` the last of them is as wide as the mask.
 #[inline(always)]
-unsafe fn part<S: Simd, const N: usize, const V: usize, const MASKED: bool>(
+unsafe fn part<S: Simd, const N: usize, const V: usize, const RAGGED: bool>(
     simd: S,
     sites: Sites,
     mask: MemMask<S::m32s>,
@@ -198,7 +271,9 @@ unsafe fn part<S: Simd, const N: usize, const V: usize, const MASKED: bool>(
         columns: (b_down, out_down),
         inner,
         out,
-        onto,
+        old,
+        keep,
+        scale,
     } = sites;
     // SAFETY: the caller's.
     unsafe {
@@ -207,7 +282,7 @@ unsafe fn part<S: Simd, const N: usize, const V: usize, const MASKED: bool>(
             let (a, b) = (a.add(i * right), b.add(i * b_down));
             let vectors: [S::f32s; V] = std::array::from_fn(
                 #[inline(always)]
-                |v| fetch::<S, MASKED>(simd, mask, b.add(v * S::F32_LANES)),
+                |v| fetch::<S, V, RAGGED>(simd, mask, v, b.add(v * S::F32_LANES)),
             );
             for (n, sums) in sums.iter_mut().enumerate() {
                 let x = simd.splat_f32s(*a.add(n * down));
@@ -216,34 +291,52 @@ unsafe fn part<S: Simd, const N: usize, const V: usize, const MASKED: bool>(
                 }
             }
         }
-        let (keep, scale) = (simd.splat_f32s(onto.keep), simd.splat_f32s(onto.scale));
         for (n, sums) in sums.iter().enumerate() {
             for (v, &sum) in sums.iter().enumerate() {
-                let at = out.add(n * out_down + v * S::F32_LANES);
-                let mut new = simd.mul_f32s(scale, sum);
-                if onto.keep != 0.0 {
-                    new = simd.mul_add_e_f32s(keep, fetch::<S, MASKED>(simd, mask, at), new);
-                }
-                if MASKED {
-                    simd.mask_store_ptr_f32s(mask, at, new);
-                } else {
-                    store::<S>(at, new);
-                }
+                let at = n * out_down + v * S::F32_LANES;
+                let places = (out.add(at), old.add(at));
+                put::<S, V, RAGGED>(simd, mask, v, places, sum, (keep, scale));
             }
         }
     }
 }
 
-/// One vector; with `MASKED` what the mask leaves out is not touched.
+/// Writes vector `v` of `V` of a product onto what stands there.
 #[inline(always)]
-unsafe fn fetch<S: Simd, const MASKED: bool>(
+pub(super) unsafe fn put<S: Simd, const V: usize, const RAGGED: bool>(
     simd: S,
     mask: MemMask<S::m32s>,
+    v: usize,
+    (at, old): (*mut f32, *const f32),
+    sum: S::f32s,
+    (keep, scale): (f32, f32),
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut new = simd.mul_f32s(simd.splat_f32s(scale), sum);
+        if keep != 0.0 {
+            let old = fetch::<S, V, RAGGED>(simd, mask, v, old);
+            new = simd.mul_add_e_f32s(simd.splat_f32s(keep), old, new);
+        }
+        if RAGGED && v + 1 == V {
+            simd.mask_store_ptr_f32s(mask, at, new);
+        } else {
+            store::<S>(at, new);
+        }
+    }
+}
+
+/// Vector `v` of `V`; with `RAGGED` the last has zeros where the mask leaves something out, and does not touch it.
+#[inline(always)]
+pub(super) unsafe fn fetch<S: Simd, const V: usize, const RAGGED: bool>(
+    simd: S,
+    mask: MemMask<S::m32s>,
+    v: usize,
     from: *const f32,
 ) -> S::f32s {
     // SAFETY: the caller's.
     unsafe {
-        if MASKED {
+        if RAGGED && v + 1 == V {
             simd.mask_load_ptr_f32s(mask, from)
         } else {
             load::<S>(from)
@@ -272,6 +365,7 @@ mod tests {
         let onto = Onto {
             keep: 2.0,
             scale: -1.0,
+            old: None,
         };
         product(View::new(&A, 2, 3), View::new(&B, 3, 2), &mut out, onto);
         assert_eq!(out, [5.0, 11.0, 14.0, 23.0]);
@@ -304,6 +398,7 @@ mod tests {
                         Onto {
                             keep: 3.0,
                             scale: 2.0,
+                            old: None,
                         },
                     );
                     for (at, &got) in out.iter().enumerate() {

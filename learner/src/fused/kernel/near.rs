@@ -1,0 +1,20 @@
+//! Hints to the caches.
+
+/// Asks for what will be read soon. The address need not be one of the program's.
+#[inline(always)]
+pub(super) fn near<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this kind has the instruction, and it touches nothing.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    let _ = at;
+}
+
+/// Asks for all of these values.
+pub(in super::super) fn all_near<T>(values: &[T]) {
+    const LINE: usize = 64;
+    values
+        .chunks(LINE / size_of::<T>())
+        .for_each(|line| near(line.as_ptr()));
+}
