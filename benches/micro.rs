@@ -314,6 +314,6 @@ mod clients {
         );
         bencher
             .counter(ItemsCount::new(global.len()))
-            .bench_local(|| learner.delta(&global));
+            .bench_local(|| learner.delta(&global, Vec::new()));
     }
 }

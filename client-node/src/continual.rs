@@ -233,7 +233,7 @@ impl Worker {
         self.batch.aims.sets = self.spare.batch.aims.sets.clone();
         let mut trace = Trace::new(course.epoch);
         let mut coefficient = 0.0;
-        course.walk(&mut rng, |step, positions, rng| {
+        course.walk(&mut rng, |step, (positions, _), rng| {
             let rate = training.rate_at(step, assignment.round, node.rounds);
             self.spare.rate = rate as f32;
             self.draft(post, methods, samples, positions, weights);

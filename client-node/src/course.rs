@@ -63,11 +63,12 @@ impl Course {
         self
     }
 
-    /// Calls `step` with the positions of each batch, until the budget is used up or it says stop.
+    /// Calls `step` with the positions of each batch and of the next one of the same pass, until the budget is used up or
+    /// it says stop.
     pub(crate) fn walk(
         &self,
         rng: &mut Stream,
-        mut step: impl FnMut(u64, &[u32], &mut Stream) -> bool,
+        mut step: impl FnMut(u64, (&[u32], &[u32]), &mut Stream) -> bool,
     ) {
         let mut pass = Vec::with_capacity(self.order.len());
         let mut t = 0;
@@ -77,8 +78,10 @@ impl Course {
             if !self.keeps_order {
                 shuffle(&mut pass, rng);
             }
-            for positions in pass.chunks(self.batch) {
-                if t == self.steps || !step(t, positions, rng) {
+            let mut batches = pass.chunks(self.batch).peekable();
+            while let Some(positions) = batches.next() {
+                let ahead = batches.peek().copied().unwrap_or_default();
+                if t == self.steps || !step(t, (positions, ahead), rng) {
                     return;
                 }
                 t += 1;
@@ -102,10 +105,13 @@ mod tests {
 
     fn walked(course: &Course) -> Vec<Vec<u32>> {
         let mut steps = Vec::new();
-        course.walk(&mut Seed(1).once(Purpose::BATCHES), |_, positions, _| {
-            steps.push(positions.to_vec());
-            true
-        });
+        course.walk(
+            &mut Seed(1).once(Purpose::BATCHES),
+            |_, (positions, _), _| {
+                steps.push(positions.to_vec());
+                true
+            },
+        );
         steps
     }
 

@@ -22,7 +22,7 @@ impl Worker {
             batch,
             ..
         } = self;
-        course.walk(&mut rng, |step, positions, _| {
+        course.walk(&mut rng, |step, (positions, _), _| {
             pool.pack(positions, batch);
             batch.noise = step;
             let mut update = Update {

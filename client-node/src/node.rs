@@ -4,7 +4,7 @@ use crate::continual::Spare;
 use lyceum_core::{
     Addend, AnyMethod, Assignment, Batch, ClientId, ClientRule, ClientTerm, DataRef, Engine,
     ExactSum, ExpertScores, Federation, Job, Learner, Moments, Needs, Network, Params, Payload,
-    Reduction, Round, Seed, Shard, SumError, TaskStream, Trained, Upload, Work,
+    Reduction, Round, Seed, Shard, SumError, TaskStream, Term, Trained, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
@@ -166,6 +166,8 @@ pub struct Worker {
     pub(crate) logits: Vec<f32>,
     pub(crate) losses: Vec<f32>,
     pub(crate) spare: Spare,
+    /// Vectors of earlier clients, of which nothing but the memory is used.
+    pub(crate) vectors: Vec<Vec<f32>>,
     /// The node's stream in the stage of the unit at work.
     pub(crate) stream: Option<Arc<TaskStream>>,
 }
@@ -184,6 +186,7 @@ impl Worker {
             logits: Vec::new(),
             losses: Vec::new(),
             spare: Spare::default(),
+            vectors: Vec::new(),
             stream: None,
             node,
         })
@@ -244,7 +247,8 @@ impl Worker {
                 let start = Instant::now();
                 coming = jobs.next().map(|job| self.owned(job)).transpose()?;
                 if let Some((.., shard)) = &coming {
-                    self.learner.expect(shard);
+                    let places = &mut shard.indices.iter().copied();
+                    self.learner.expect(&shard.pool, places);
                 }
                 let (report, update) = self.train_client(&unit, job, (client, shard), &sum)?;
                 reports.push(report);
@@ -260,7 +264,7 @@ impl Worker {
                 }
                 if terms.len() == ExactSum::FOLD {
                     sum.fold(&terms).map_err(NodeError::Sum)?;
-                    terms.clear();
+                    self.take_back(&mut terms);
                 }
                 micros.push(start.elapsed().as_micros() as u64);
             }
@@ -296,6 +300,14 @@ impl Worker {
             None => Some(shard.clone()),
             Some(stream) => stream.sight(client, round, shard, self.node.needs().reach),
         }
+    }
+
+    /// Keeps the vectors of terms that are summed, so that the next clients' need not be made.
+    fn take_back(&mut self, terms: &mut Vec<Term>) {
+        let vectors = terms.drain(..).flat_map(Term::into_parts);
+        let whole = vectors.filter_map(|(_, values)| values.into_vec());
+        self.vectors.extend(whole.take(ExactSum::FOLD));
+        self.vectors.truncate(ExactSum::FOLD);
     }
 
     /// Whose job it is, and the samples.

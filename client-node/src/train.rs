@@ -112,17 +112,16 @@ impl Worker {
             .stream(Purpose::ORDERING, assignment.ticket, Some(client));
         let keeps_model = self.node.ordering.as_ref().is_some_and(|o| o.needs_local());
         let is_judged = task.is_some() && self.node.judges_local;
-        let mut change = (!keeps_model && !is_judged).then(Vec::new);
-        let (trace, memory) = match methods.take() {
+        let (trace, memory, change) = match methods.take() {
             None => {
                 let course = self.course(&scored.scores, &shard, assignment, &mut rng);
                 let batches = (&shard, &course, &scored.weights[..]);
-                change = change.filter(|_| course.steps == 1);
+                let alone = course.steps == 1 && !keeps_model && !is_judged;
+                let mut change = alone.then(|| self.vectors.pop().unwrap_or_default());
                 let trace = self.walk(assignment, client, batches, &objective, &mut change);
-                (trace, None)
+                (trace, None, change)
             }
             Some((post, mut methods)) => {
-                change = None;
                 let course = methods.course(self, &scored.scores, &shard, assignment, &mut rng);
                 match methods.afresh {
                     true => {
@@ -135,7 +134,7 @@ impl Worker {
                 let trace =
                     self.walk_with(post, &mut methods, &shard, &course, weights, &objective);
                 let memory = self.put_down(post, methods, &shard);
-                (trace, Some(memory))
+                (trace, Some(memory), None)
             }
         };
         trace.fill(&mut report);
@@ -144,7 +143,10 @@ impl Worker {
         }
         let delta = match change {
             Some(change) => change.into(),
-            None => self.learner.delta(&assignment.global),
+            None => {
+                let delta = self.vectors.pop().unwrap_or_default();
+                self.learner.delta(&assignment.global, delta)
+            }
         };
         let settled = rule.settle(&LocalWork {
             client,
@@ -240,8 +242,10 @@ impl Worker {
         }
         let mut trace = Trace::new(course.epoch);
         let mut coefficient = 0.0;
-        course.walk(&mut rng, |step, positions, rng| {
+        course.walk(&mut rng, |step, (positions, ahead), rng| {
             shard.pack(positions, batch);
+            let places = &mut ahead.iter().map(|&p| shard.indices[p as usize]);
+            learner.expect(&shard.pool, places);
             if !weights.is_empty() {
                 batch
                     .weights

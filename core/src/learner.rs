@@ -1,6 +1,6 @@
 //! The one door to training: a model on an engine, seen as flat vectors.
 
-use crate::{Batch, Layout, Network, Params, Resolved, Role, Shard, wide};
+use crate::{Batch, Layout, Network, Params, Resolved, Role, Samples, wide};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -9,8 +9,8 @@ pub trait Learner: Send {
     /// Takes over these parameters; `params` has the length of the network's layout. They may be copied later, or never.
     fn load(&mut self, params: &Params);
 
-    /// Says whose samples are likely to come next, which may save time and changes nothing else.
-    fn expect(&self, _: &Shard) {}
+    /// Says which samples of a pool are likely to be packed soon, which may save time and changes nothing else.
+    fn expect(&self, _pool: &Samples, _places: &mut dyn Iterator<Item = u32>) {}
 
     /// The parameters as they are now.
     fn params(&self) -> &[f32];
@@ -44,10 +44,11 @@ pub trait Learner: Send {
         loss
     }
 
-    /// How far the parameters are from `global`, which is as long as they are.
-    fn delta(&self, global: &[f32]) -> Params {
+    /// How far the parameters are from `global`, which is as long as they are. Takes the place of what `delta` holds.
+    fn delta(&self, global: &[f32], mut delta: Vec<f32>) -> Params {
         let params = self.params();
-        let mut delta = Vec::with_capacity(global.len());
+        delta.clear();
+        delta.reserve_exact(global.len());
         wide(
             #[inline(always)]
             || delta.extend(params.iter().zip(global).map(|(w, g)| w - g)),

@@ -19,6 +19,11 @@ impl Params {
         Arc::make_mut(&mut self.0).as_mut_slice()
     }
 
+    /// The vector itself, if nobody else holds it.
+    pub fn into_vec(self) -> Option<Vec<f32>> {
+        Arc::try_unwrap(self.0).ok()
+    }
+
     /// Whether both are one vector in memory; equal values elsewhere do not count.
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -20,7 +20,7 @@ mod pool;
 
 use kernel::{Onto, all_near, transpose};
 use lyceum_core::{
-    Batch, Features, Learner, Loss, Network, Params, Shard, Update, step_by_gradient, wide,
+    Batch, Features, Learner, Loss, Network, Params, Samples, Update, step_by_gradient, wide,
 };
 use plan::{Dropout, Kind, Op};
 
@@ -224,12 +224,15 @@ impl FusedLearner {
             ops[index].walk_back(params, back, &mut after[0], &mut sink);
             std::mem::swap(&mut arena.slope, &mut arena.next);
         }
-        if matches!(sink, Sink::Update(_))
-            && let Some(loaded) = loaded.take()
-        {
-            // Every operation has written its own; the tensors of none come last.
-            let used = ops.iter().map(|op| op.params.end).max().unwrap_or(0);
-            params[used..].copy_from_slice(&loaded[used..]);
+        // Every operation has written its own; the tensors of none come last.
+        let used = ops.iter().map(|op| op.params.end).max().unwrap_or(0);
+        match (sink, loaded.take()) {
+            (Sink::Update(_), Some(loaded)) => params[used..].copy_from_slice(&loaded[used..]),
+            (Sink::Update(_), None) => {}
+            (Sink::Gradient(grad, _), unchanged) => {
+                grad[used..].fill(0.0);
+                *loaded = unchanged;
+            }
         }
     }
 }
@@ -469,19 +472,15 @@ impl Learner for FusedLearner {
         self.loaded = Some(params.clone());
     }
 
-    /// Asks for what is soon packed, if that is little enough to stay near until then.
-    fn expect(&self, shard: &Shard) {
+    /// Asks for as much as stays near until it is packed.
+    fn expect(&self, pool: &Samples, places: &mut dyn Iterator<Item = u32>) {
         const NEAR: usize = 64 << 10;
-        let width = shard.pool.width();
-        let places = shard.indices.iter().map(|&i| i as usize * width);
-        match &shard.pool.features {
-            Features::U8(bytes) if shard.len() * width <= NEAR => {
-                places.for_each(|at| all_near(&bytes[at..at + width]));
-            }
-            Features::F32(values) if 4 * shard.len() * width <= NEAR => {
-                places.for_each(|at| all_near(&values[at..at + width]));
-            }
-            _ => {}
+        let width = pool.width();
+        let most = |size: usize| NEAR / (width * size).max(1);
+        let values = |place: u32| place as usize * width..(place as usize + 1) * width;
+        match &pool.features {
+            Features::U8(all) => places.take(most(1)).for_each(|p| all_near(&all[values(p)])),
+            Features::F32(all) => places.take(most(4)).for_each(|p| all_near(&all[values(p)])),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     View,
     product::last_of,
-    window::{load, store},
+    window::{load, parts, store},
 };
 use pulp::{Arch, Simd, WithSimd};
 
@@ -38,55 +38,78 @@ impl WithSimd for RowProduct<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        // Tiles whose sums, and one side's vectors, fit the registers.
         match S::F32_LANES {
-            16 => self.tiles::<S, 1, 4, 5>(simd),
-            8 => self.tiles::<S, 2, 2, 2>(simd),
-            4 => self.tiles::<S, 4, 1, 2>(simd),
-            _ => self.tiles::<S, LANES, 1, 1>(simd),
+            16 => self.tiles::<S, 1>(simd, 5),
+            8 => self.tiles::<S, 2>(simd, 2),
+            4 => self.tiles::<S, 4>(simd, 1),
+            _ => self.tiles::<S, LANES>(simd, 1),
         }
     }
 }
 
+/// Calls a function with two constants, for the given values in 1..=5.
+macro_rules! tiled {
+    ($a:expr, $b:expr, $call:ident $args:tt) => {
+        match $a {
+            1 => tiled!(1, of $b, $call $args),
+            2 => tiled!(2, of $b, $call $args),
+            3 => tiled!(3, of $b, $call $args),
+            4 => tiled!(4, of $b, $call $args),
+            5 => tiled!(5, of $b, $call $args),
+            _ => unreachable!("tiles are no larger than asked for"),
+        }
+    };
+    ($a:literal, of $b:expr, $call:ident $args:tt) => {
+        match $b {
+            1 => $call::<S, V, $a, 1> $args,
+            2 => $call::<S, V, $a, 2> $args,
+            3 => $call::<S, V, $a, 3> $args,
+            4 => $call::<S, V, $a, 4> $args,
+            5 => $call::<S, V, $a, 5> $args,
+            _ => unreachable!("tiles are no larger than asked for"),
+        }
+    };
+}
+
 impl RowProduct<'_> {
-    /// Tiles of `A` rows of the one factor and `B` of the other; `V` vectors make up the lanes.
+    /// Tiles of up to `side` rows of both factors; `V` vectors make up the lanes.
     #[inline(always)]
-    fn tiles<S: Simd, const V: usize, const A: usize, const B: usize>(self, simd: S) {
+    fn tiles<S: Simd, const V: usize>(self, simd: S, side: usize) {
         let Self { a, b, out } = self;
         let ((rows, width), (columns, _)) = (a.shape(), b.shape());
-        // The last rows are multiplied again where they do not fill a tile: no tile needs another size.
-        let starts = |count: usize, side: usize| {
-            (0..count)
-                .step_by(side)
-                .map(move |i| i.min(count.max(side) - side))
-        };
-        for row in starts(rows, A) {
-            for column in starts(columns, B) {
-                let lines = |matrix: View<'_>, first: usize, i: usize| {
-                    let last = matrix.shape().0 - 1;
-                    matrix.from((first + i).min(last), 0).as_ptr()
-                };
-                let of_a: [*const f32; A] = std::array::from_fn(|i| lines(a, row, i));
-                let of_b: [*const f32; B] = std::array::from_fn(|i| lines(b, column, i));
+        if rows == 0 || columns == 0 {
+            return;
+        }
+        for tall in parts(rows, side) {
+            for broad in parts(columns, side) {
+                let out = &mut out[tall.start * columns + broad.start..];
+                let (a, b) = (a.from(tall.start, 0), b.from(broad.start, 0));
                 // SAFETY: `row_product` has checked that each of these rows has `width` values in its slice.
-                let sums = unsafe { tile::<S, V, A, B>(simd, of_a, of_b, width) };
-                for (i, sums) in sums.iter().enumerate().take(rows - row) {
-                    for (j, sum) in sums.iter().enumerate().take(columns - column) {
-                        out[(row + i) * columns + column + j] = *sum;
-                    }
+                unsafe {
+                    tiled!(
+                        tall.len(),
+                        broad.len(),
+                        tile(simd, a, b, width, (out, columns))
+                    )
                 }
             }
         }
     }
 }
 
-/// Dot products of each row with each.
+/// Dot products of each of `A` rows with each of `B`, all of `width` values without gaps.
 #[inline(always)]
 unsafe fn tile<S: Simd, const V: usize, const A: usize, const B: usize>(
     simd: S,
-    a: [*const f32; A],
-    b: [*const f32; B],
+    a: &[f32],
+    b: &[f32],
     width: usize,
-) -> [[f32; B]; A] {
+    (out, down): (&mut [f32], usize),
+) {
+    let row = |matrix: &[f32], i: usize| matrix.as_ptr().wrapping_add(i * width);
+    let a: [*const f32; A] = std::array::from_fn(|i| row(a, i));
+    let b: [*const f32; B] = std::array::from_fn(|j| row(b, j));
     let mut sums = [[[simd.splat_f32s(0.0); V]; B]; A];
     let whole = width - width % LANES;
     // SAFETY: the caller's.
@@ -120,24 +143,20 @@ unsafe fn tile<S: Simd, const V: usize, const A: usize, const B: usize>(
             }
         }
     }
-    sums.map(
-        #[inline(always)]
-        |sums| {
-            sums.map(
-                #[inline(always)]
-                |sum| over_lanes::<S, V>(sum),
-            )
-        },
-    )
+    for (i, sums) in sums.iter().enumerate() {
+        for (j, sum) in sums.iter().enumerate() {
+            out[i * down + j] = over_lanes::<S, V>(sum);
+        }
+    }
 }
 
 /// Halves are added until one value is left.
 #[inline(always)]
-fn over_lanes<S: Simd, const V: usize>(vectors: [S::f32s; V]) -> f32 {
+fn over_lanes<S: Simd, const V: usize>(vectors: &[S::f32s; V]) -> f32 {
     let mut lanes = [0.0_f32; LANES];
     for (to, from) in lanes.chunks_exact_mut(S::F32_LANES).zip(vectors) {
         // SAFETY: the lines of `lanes` are as long as a vector.
-        unsafe { store::<S>(to.as_mut_ptr(), from) }
+        unsafe { store::<S>(to.as_mut_ptr(), *from) }
     }
     for half in [8, 4, 2, 1] {
         let (low, high) = lanes.split_at_mut(half);

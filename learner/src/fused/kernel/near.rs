@@ -1,6 +1,6 @@
 //! Hints to the caches.
 
-/// Asks for what will be read soon. The address need not be one of the program's.
+/// Asks for what will be read at once. The address need not be one of the program's.
 #[inline(always)]
 pub(super) fn near<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
@@ -11,10 +11,16 @@ pub(super) fn near<T>(at: *const T) {
     let _ = at;
 }
 
-/// Asks for all of these values.
+/// Asks for what will be read soon.
 pub(in super::super) fn all_near<T>(values: &[T]) {
     const LINE: usize = 64;
-    values
-        .chunks(LINE / size_of::<T>())
-        .for_each(|line| near(line.as_ptr()));
+    for line in values.chunks(LINE / size_of::<T>()) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above. Not into the smallest cache, which something else needs until then.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
+        }
+        let _ = line;
+    }
 }
