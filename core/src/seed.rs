@@ -3,6 +3,7 @@
 use crate::{ClientId, Ticket};
 use rand::{Rng, RngExt, SeedableRng, rngs::ChaCha12Rng};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// A stream of random numbers. Portable: the same address gives the same numbers everywhere.
 pub type Stream = ChaCha12Rng;
@@ -87,20 +88,38 @@ pub fn shuffle<T>(items: &mut [T], rng: &mut (impl Rng + ?Sized)) {
 /// Costs memory for `amount` numbers, whatever the population (Floyd's algorithm, then a shuffle).
 pub fn sample_distinct(population: u64, amount: usize, rng: &mut (impl Rng + ?Sized)) -> Vec<u64> {
     let amount = (amount as u64).min(population);
-    let mut chosen = std::collections::BTreeSet::new();
-    let mut order = Vec::with_capacity(amount as usize);
-    for j in population - amount..population {
-        let candidate = rng.random_range(0..=j);
-        let pick = if chosen.insert(candidate) {
-            candidate
-        } else {
-            j
-        };
-        chosen.insert(pick);
-        order.push(pick);
-    }
+    let mut order = if population / 64 <= amount {
+        let mut bits = vec![0_u64; population.div_ceil(64) as usize];
+        distinct(population, amount, rng, |number| {
+            let (word, bit) = (&mut bits[(number / 64) as usize], 1 << (number % 64));
+            let is_new = *word & bit == 0;
+            *word |= bit;
+            is_new
+        })
+    } else {
+        let mut chosen = HashSet::with_capacity(amount as usize);
+        distinct(population, amount, rng, |number| chosen.insert(number))
+    };
     shuffle(&mut order, rng);
     order
+}
+
+/// Floyd's algorithm; `insert` says whether a number is new.
+fn distinct(
+    population: u64,
+    amount: u64,
+    rng: &mut (impl Rng + ?Sized),
+    mut insert: impl FnMut(u64) -> bool,
+) -> Vec<u64> {
+    let mut pick = |j| {
+        let candidate = rng.random_range(0..=j);
+        if insert(candidate) {
+            return candidate;
+        }
+        insert(j);
+        j
+    };
+    (population - amount..population).map(&mut pick).collect()
 }
 
 /// Draws from a symmetric or asymmetric Dirichlet; entries sum to 1.
