@@ -3,7 +3,7 @@
 use crate::{ClientId, Ticket};
 use rand::{Rng, RngExt, SeedableRng, rngs::ChaCha12Rng};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// A stream of random numbers. Portable: the same address gives the same numbers everywhere.
 pub type Stream = ChaCha12Rng;
@@ -97,7 +97,7 @@ pub fn sample_distinct(population: u64, amount: usize, rng: &mut (impl Rng + ?Si
             is_new
         })
     } else {
-        let mut chosen = HashSet::with_capacity(amount as usize);
+        let mut chosen = BTreeSet::new();
         distinct(population, amount, rng, |number| chosen.insert(number))
     };
     shuffle(&mut order, rng);
