@@ -49,3 +49,24 @@ fn speed_workloads_have_one_fingerprint_for_any_number_of_threads() {
         }
     }
 }
+
+/// A client of one plain step sends its gradient; a limit that clips nothing lets it load, step and compare.
+#[test]
+fn a_client_of_one_plain_step_learns_what_it_learns_step_by_step() {
+    let plain = [
+        "training.batch=1000",
+        "training.epochs=1",
+        "training.rate=0.5",
+        "training.optimizer.sgd.momentum=0.0",
+    ];
+    let trained = |more: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let scenario = read("quickstart", &[&plain, more].concat());
+        run_with_data(folder.path(), &scenario, 2, folder.path())
+    };
+    let (at_once, by_steps) = (trained(&[]), trained(&["training.clip=1e9"]));
+    let (loss, want) = (at_once.final_loss.unwrap(), by_steps.final_loss.unwrap());
+    println!("loss {loss}, step by step {want}");
+    assert!((loss - want).abs() <= 1e-4 * want, "{loss}, {want}");
+    assert!(at_once.final_accuracy.unwrap() > 0.3, "something is learnt");
+}
