@@ -306,7 +306,9 @@ impl Worker {
     fn take_back(&mut self, terms: &mut Vec<Term>) {
         let vectors = terms.drain(..).flat_map(Term::into_parts);
         let whole = vectors.filter_map(|(_, values)| values.into_vec());
-        self.vectors.extend(whole.take(ExactSum::FOLD));
+        // Lanes of weights alone have none.
+        self.vectors
+            .extend(whole.filter(|vector| !vector.is_empty()));
         self.vectors.truncate(ExactSum::FOLD);
     }
 

@@ -111,7 +111,7 @@ fn distinct(
     rng: &mut (impl Rng + ?Sized),
     mut insert: impl FnMut(u64) -> bool,
 ) -> Vec<u64> {
-    let mut pick = |j| {
+    let pick = |j| {
         let candidate = rng.random_range(0..=j);
         if insert(candidate) {
             return candidate;
@@ -119,7 +119,7 @@ fn distinct(
         insert(j);
         j
     };
-    (population - amount..population).map(&mut pick).collect()
+    (population - amount..population).map(pick).collect()
 }
 
 /// Draws from a symmetric or asymmetric Dirichlet; entries sum to 1.

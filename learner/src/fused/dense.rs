@@ -62,7 +62,20 @@ impl Dense {
         out: &mut [f32],
         own: &mut Scratch,
     ) {
-        self.weigh(params, input, rows, out, own);
+        let (weights, by_row) = (self.weights(params), View::new(input, rows, self.inputs));
+        if !self.by_row {
+            let columns = View::new(input, self.inputs, rows);
+            product(weights, columns, out, Onto::REPLACE);
+        } else if self.units * WORTH_TURNING <= self.inputs {
+            row_product(weights, by_row, out);
+        } else if self.sees_zeros(input, &mut own.seen) {
+            marked_product_turned(weights, (by_row, &own.seen), out, &mut own.panel);
+        } else {
+            let turned = room(&mut own.turned, input.len());
+            transpose(input, self.inputs, turned);
+            let columns = View::new(turned, self.inputs, rows);
+            product(weights, columns, out, Onto::REPLACE);
+        }
         let bias = &params[self.bias.clone()];
         let mut lines = out.chunks_exact_mut(rows).zip(bias);
         wide(
@@ -78,34 +91,13 @@ impl Dense {
         );
     }
 
-    /// `W x`.
-    fn weigh(
-        &self,
-        params: &[f32],
-        input: &[f32],
-        rows: usize,
-        out: &mut [f32],
-        own: &mut Scratch,
-    ) {
-        let weights = self.weights(params);
-        if !self.by_row {
-            let columns = View::new(input, self.inputs, rows);
-            return product(weights, columns, out, Onto::REPLACE);
+    /// Whether stepping over the zeros of the input is worth it.
+    fn sees_zeros(&self, input: &[f32], seen: &mut Marks) -> bool {
+        if self.units < WORTH_MARKING {
+            return false;
         }
-        let by_row = View::new(input, rows, self.inputs);
-        if self.units * WORTH_TURNING <= self.inputs {
-            return row_product(weights, by_row, out);
-        }
-        if self.units >= WORTH_MARKING {
-            own.seen.mark(input, self.inputs);
-            if own.seen.are_within(SEEN) {
-                return marked_product_turned(weights, (by_row, &own.seen), out, &mut own.panel);
-            }
-        }
-        let turned = room(&mut own.turned, input.len());
-        transpose(input, self.inputs, turned);
-        let columns = View::new(turned, self.inputs, rows);
-        product(weights, columns, out, Onto::REPLACE);
+        seen.mark(input, self.inputs);
+        seen.are_within(SEEN)
     }
 
     /// Takes the slope from behind the activation to in front of it, and to the input, inputs x rows, if it is wanted.

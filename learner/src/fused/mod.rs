@@ -395,9 +395,7 @@ impl Op {
             }
         }
     }
-}
 
-impl Op {
     fn scale(&self, grad: &mut [f32], scale: f32) {
         if scale != 1.0 {
             let own = &mut grad[self.params.clone()];
