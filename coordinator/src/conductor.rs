@@ -22,7 +22,7 @@ use lyceum_core::{
 };
 use lyceum_protocol::{
     body::{self, Body},
-    message::{ToCoordinator, ToNode},
+    message::{NodeName, ToCoordinator, ToNode},
 };
 use std::collections::VecDeque;
 
@@ -313,8 +313,8 @@ impl<A: Archive> Conductor<A> {
     }
 
     /// A node may not take part any more.
-    pub fn banish(&mut self, now: Time, peer: Peer) -> Result<(), RunError> {
-        self.dispatch.banish(now, peer);
+    pub fn banish(&mut self, now: Time, peer: Peer, node: &NodeName) -> Result<(), RunError> {
+        self.dispatch.banish(now, peer, node);
         self.obey(now)
     }
 

@@ -263,10 +263,12 @@ impl Dispatch {
         }
     }
 
-    /// A node may not take part any more: its work goes to others at once.
-    pub fn banish(&mut self, now: Time, peer: Peer) {
-        if let Some(name) = self.peers.get(&peer).cloned() {
-            self.lose(&name, "it may not take part any more");
+    /// A node may not take part any more: its work goes to others at once. That its connection has ended may have been
+    /// heard before; one that has come back on another connection stays.
+    pub fn banish(&mut self, now: Time, peer: Peer, name: &NodeName) {
+        let back = |node: &Node| node.peer.is_some_and(|p| p != peer);
+        if self.nodes.get(name).is_some_and(|node| !back(node)) {
+            self.lose(name, "it may not take part any more");
             self.fill(now);
         }
     }

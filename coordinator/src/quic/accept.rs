@@ -90,9 +90,11 @@ impl Door {
                 None => continue,
             };
             tracing::warn!(node = %peer.identity, %reason, "connection ended");
-            // Where the hub is too busy to hear it, the lease of the node runs out.
-            let _ = self.shared.hub.try_send(Input::Banished(*number));
+            // First of all, or the node would hear from the hub that it is lost, and not why.
             end(connection, &reason);
+            let node = peer.identity.name.as_str().into();
+            // Where the hub is too busy to hear it, the lease of the node runs out.
+            let _ = self.shared.hub.try_send(Input::Banished(*number, node));
         }
     }
 

@@ -11,7 +11,10 @@ use crate::{
     run::RunError,
 };
 use lyceum_core::{Assignment, Time, Upload};
-use lyceum_protocol::{body::Body, message::ToCoordinator};
+use lyceum_protocol::{
+    body::Body,
+    message::{NodeName, ToCoordinator},
+};
 use std::{collections::BTreeMap, io, pin::Pin, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -32,7 +35,7 @@ pub(super) enum Input {
     /// A connection ended, for this reason.
     Gone(Peer, String),
     /// A connection's certificate was revoked or has run out.
-    Banished(Peer),
+    Banished(Peer, NodeName),
     /// The journal is safe up to a record, or could not be made safe.
     Synced(u64, io::Result<()>),
     /// Stop at once; the run can be resumed.
@@ -50,7 +53,7 @@ pub(super) trait Mind {
         body: Body,
     ) -> Result<(), RunError>;
     fn gone(&mut self, peer: Peer);
-    fn banish(&mut self, now: Time, peer: Peer) -> Result<(), RunError>;
+    fn banish(&mut self, now: Time, peer: Peer, node: &NodeName) -> Result<(), RunError>;
     fn tick(&mut self, now: Time) -> Result<(), RunError>;
     fn synced(&mut self, now: Time, record: u64) -> Result<(), RunError>;
     fn stop(&mut self, now: Time) -> Result<(), RunError>;
@@ -93,8 +96,8 @@ impl<A: Durable> Mind for Conductor<A> {
         Self::gone(self, peer);
     }
 
-    fn banish(&mut self, now: Time, peer: Peer) -> Result<(), RunError> {
-        Self::banish(self, now, peer)
+    fn banish(&mut self, now: Time, peer: Peer, node: &NodeName) -> Result<(), RunError> {
+        Self::banish(self, now, peer, node)
     }
 
     fn tick(&mut self, now: Time) -> Result<(), RunError> {
@@ -188,8 +191,8 @@ impl Mind for Prelude {
         self.dispatch.gone(peer);
     }
 
-    fn banish(&mut self, now: Time, peer: Peer) -> Result<(), RunError> {
-        self.dispatch.banish(now, peer);
+    fn banish(&mut self, now: Time, peer: Peer, node: &NodeName) -> Result<(), RunError> {
+        self.dispatch.banish(now, peer, node);
         self.obey();
         Ok(())
     }
@@ -288,7 +291,7 @@ impl Hub {
                 mind.gone(peer);
                 Ok(())
             }
-            Input::Banished(peer) => mind.banish(now, peer),
+            Input::Banished(peer, node) => mind.banish(now, peer, &node),
             Input::Synced(record, Ok(())) => mind.synced(now, record),
             Input::Synced(_, Err(source)) => {
                 Err(RunError::file(crate::run::journal::JOURNAL)(source))

@@ -95,10 +95,36 @@ fn a_banished_node_s_units_go_to_others_at_once() {
     dispatch.assign(NOW, units(2));
     join(&mut dispatch, 2, "b", 1);
     said(&mut dispatch);
-    dispatch.banish(NOW, Peer(1));
+    dispatch.banish(NOW, Peer(1), &"a".into());
     let said = said(&mut dispatch);
     assert_eq!(said[..2], ["1 close", "a lost 2"]);
     assert!(said.contains(&"2 unit 0".into()) && said.contains(&"2 unit 1".into()));
+}
+
+/// That its connection ended may be heard first.
+#[test]
+fn a_banished_node_that_is_gone_already_loses_its_units_at_once() {
+    let mut dispatch = dispatch(1);
+    join(&mut dispatch, 1, "a", 1);
+    dispatch.assign(NOW, units(2));
+    join(&mut dispatch, 2, "b", 1);
+    said(&mut dispatch);
+    dispatch.gone(Peer(1));
+    dispatch.banish(NOW, Peer(1), &"a".into());
+    let said = said(&mut dispatch);
+    assert_eq!(said[0], "a lost 2");
+    assert!(said.contains(&"2 unit 0".into()) && said.contains(&"2 unit 1".into()));
+}
+
+#[test]
+fn a_node_that_came_back_on_another_connection_is_not_banished_with_the_one_before() {
+    let mut dispatch = dispatch(1);
+    join(&mut dispatch, 1, "a", 1);
+    dispatch.assign(NOW, units(1));
+    join(&mut dispatch, 2, "a", 1);
+    said(&mut dispatch);
+    dispatch.banish(NOW, Peer(1), &"a".into());
+    assert_eq!(said(&mut dispatch), [""; 0]);
 }
 
 /// The process before was in the next stage already, and its journal was not.
