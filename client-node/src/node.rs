@@ -1,6 +1,6 @@
 //! A node and the workers that run on its threads.
 
-use crate::continual::Spare;
+use crate::{continual::Spare, train::Together};
 use lyceum_core::{
     Addend, AnyMethod, Assignment, Batch, ClientId, ClientRule, ClientTerm, DataRef, Engine,
     ExactSum, ExpertScores, Federation, Job, Learner, Moments, Needs, Network, Params, Payload,
@@ -230,7 +230,8 @@ impl Worker {
         first: &Assignment,
         mut more: impl FnMut() -> Option<Assignment>,
     ) -> Result<Upload, NodeError> {
-        let mut sum = ExactSum::new(&self.node.rule.lanes(), first.global.len());
+        let (rule, stream) = (self.node.rule.clone(), self.stream.clone());
+        let mut sum = ExactSum::new(&rule.lanes(), first.global.len());
         let (mut reports, mut states) = (Vec::new(), Vec::new());
         let (mut units, mut micros) = (Vec::new(), Vec::new());
         let mut terms = Vec::with_capacity(ExactSum::FOLD);
@@ -250,7 +251,13 @@ impl Worker {
                     let places = &mut shard.indices.iter().copied();
                     self.learner.expect(&shard.pool, places);
                 }
-                let (report, update) = self.train_client(&unit, job, (client, shard), &sum)?;
+                let together = Together {
+                    assignment: &unit,
+                    rule: &*rule,
+                    stream: stream.as_deref(),
+                    sum: &sum,
+                };
+                let (report, update) = self.train_client(&together, job, client, &shard)?;
                 reports.push(report);
                 if let Some((term, state)) = update {
                     match (singly, job.data) {

@@ -2,8 +2,8 @@
 
 use crate::{Worker, continual::Post, course::Course, node::NodeError, scores::mean};
 use lyceum_core::{
-    Assignment, ClientId, ClientReport, ClientState, ExactSum, Job, LocalWork, Outcome, Purpose,
-    Resolved, Shard, Stream, Term, Update, Vectors,
+    Assignment, ClientId, ClientReport, ClientRule, ClientState, ExactSum, Job, LocalWork, Outcome,
+    Purpose, Resolved, Shard, Stream, TaskStream, Term, Update, Vectors,
 };
 use lyceum_strategies::ordering::Score;
 use rand::Rng;
@@ -37,42 +37,57 @@ pub(crate) struct Trace {
     pub(crate) travel: f64,
 }
 
+/// What the clients of a unit have in common. Handles that several threads share are cloned once for all of them: a
+/// count that two cores change in turn costs as much as a short vector.
+pub(crate) struct Together<'a> {
+    pub(crate) assignment: &'a Assignment,
+    pub(crate) rule: &'a dyn ClientRule,
+    /// The node's stream in the stage of the unit.
+    pub(crate) stream: Option<&'a TaskStream>,
+    pub(crate) sum: &'a ExactSum,
+}
+
 impl Worker {
-    /// Trains one client. Its update is what `sum` admits, with the state that goes with it; the report says why there
-    /// is none.
+    /// Trains one client, all of whose samples are `whole`. Its update is what the sum admits, with the state that goes
+    /// with it; the report says why there is none.
     pub(crate) fn train_client(
         &mut self,
-        assignment: &Assignment,
+        together: &Together<'_>,
         job: &Job,
-        (client, whole): (ClientId, Shard),
-        sum: &ExactSum,
+        client: ClientId,
+        whole: &Shard,
     ) -> Result<(ClientReport, Option<ClientUpdate>), NodeError> {
-        let rule = self.node.rule.clone();
-        let own = rule.objective(client, job.state.rule.as_ref());
+        let &Together {
+            assignment,
+            rule,
+            stream,
+            sum,
+        } = together;
+        let unresolved = rule.objective(client, job.state.rule.as_ref());
         let vectors = Vectors {
             global: &assignment.global,
             round: &assignment.vectors,
         };
-        let objective = own
+        let objective = unresolved
             .resolve(vectors)
             .ok_or(NodeError::Data("a vector of the round"))?;
-        let stream = self.stream.clone();
-        let post = stream.as_deref().and_then(|stream| {
+        let post = stream.and_then(|stream| {
             Some(Post {
                 assignment,
                 client,
                 stream,
                 task: stream.view(client, assignment.round)?,
-                shard: &whole,
+                shard: whole,
             })
         });
         // Of the log alone: where boundaries are hidden, the client itself is not told.
-        let visit = stream
-            .as_deref()
-            .and_then(|stream| stream.calendar().at(client, assignment.round));
+        let visit = stream.and_then(|stream| stream.calendar().at(client, assignment.round));
         let task = visit.map(|visit| visit.task);
-        let taken = match (&post, self.sight(client, assignment.round, &whole)) {
-            (Some(post), Some(sight)) => {
+        let seen = post
+            .as_ref()
+            .and_then(|post| Some((post, self.sight(client, assignment.round, whole)?)));
+        let taken = match seen {
+            Some((post, sight)) => {
                 let memory = job.state.memory.as_ref();
                 let rng =
                     self.node
@@ -81,15 +96,22 @@ impl Worker {
                 let (methods, samples) = self.take_up(post, sight, memory, rng)?;
                 Some((post, methods, samples))
             }
-            _ => None,
+            None => None,
         };
-        let (mut methods, shard) = match (taken, &stream) {
-            (Some((post, methods, samples)), _) => (Some((post, methods)), samples),
-            (None, None) => (None, whole.clone()),
+        let own;
+        let (mut methods, shard) = match (taken, stream) {
+            (Some((post, methods, samples)), _) => {
+                own = samples;
+                (Some((post, methods)), &own)
+            }
+            (None, None) => (None, whole),
             // Its first task has not come yet.
-            (None, Some(_)) => (None, Shard::new(whole.pool.clone(), Arc::default())),
+            (None, Some(_)) => {
+                own = Shard::new(whole.pool.clone(), Arc::default());
+                (None, &own)
+            }
         };
-        let scored = self.score_shard(assignment, job, &shard)?;
+        let scored = self.score_shard(assignment, job, shard)?;
         let model_bytes = 4 * assignment.global.len() as u64;
         let mut report = ClientReport {
             outcome: Outcome::Accepted,
@@ -114,15 +136,15 @@ impl Worker {
         let is_judged = task.is_some() && self.node.judges_local;
         let (trace, memory, change) = match methods.take() {
             None => {
-                let course = self.course(&scored.scores, &shard, assignment, &mut rng);
-                let batches = (&shard, &course, &scored.weights[..]);
+                let course = self.course(&scored.scores, shard, assignment, &mut rng);
+                let batches = (shard, &course, &scored.weights[..]);
                 let alone = course.steps == 1 && !keeps_model && !is_judged;
                 let mut change = alone.then(|| self.vectors.pop().unwrap_or_default());
                 let trace = self.walk(assignment, client, batches, &objective, &mut change);
                 (trace, None, change)
             }
             Some((post, mut methods)) => {
-                let course = methods.course(self, &scored.scores, &shard, assignment, &mut rng);
+                let course = methods.course(self, &scored.scores, shard, assignment, &mut rng);
                 match methods.afresh {
                     true => {
                         let fresh = self.node.network.initial(self.node.seed);
@@ -131,9 +153,8 @@ impl Worker {
                     false => self.load(&assignment.global),
                 }
                 let weights = &scored.weights;
-                let trace =
-                    self.walk_with(post, &mut methods, &shard, &course, weights, &objective);
-                let memory = self.put_down(post, methods, &shard);
+                let trace = self.walk_with(post, &mut methods, shard, &course, weights, &objective);
+                let memory = self.put_down(post, methods, shard);
                 (trace, Some(memory), None)
             }
         };

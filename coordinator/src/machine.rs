@@ -376,7 +376,7 @@ impl RoundMachine {
     fn by_cost(&self, clients: Vec<ClientId>) -> Vec<Vec<ClientId>> {
         let cost = |client: ClientId| self.roster.samples(client) as u64 + CLIENT_COST;
         let mut costs: Vec<_> = clients.into_iter().map(|c| (cost(c), c)).collect();
-        costs.sort_by_key(|&(cost, client)| (Reverse(cost), client));
+        costs.sort_unstable_by_key(|&(cost, client)| (Reverse(cost), client));
         let share = costs
             .iter()
             .map(|(cost, _)| cost)
@@ -426,22 +426,20 @@ impl RoundMachine {
     }
 
     fn drops_out(&self, round: Round, client: ClientId) -> bool {
-        let mut rng = self
-            .plan
-            .seed
-            .stream(Purpose::AVAILABILITY, Ticket(round.0), Some(client));
-        self.plan.attendance.is_silent(client, round)
-            || self.plan.dropout > 0.0 && rng.random::<f64>() < self.plan.dropout
+        let plan = &self.plan;
+        let unlucky = || {
+            let ticket = Ticket(round.0);
+            let mut rng = plan
+                .seed
+                .stream(Purpose::AVAILABILITY, ticket, Some(client));
+            rng.random::<f64>() < plan.dropout
+        };
+        plan.attendance.is_silent(client, round) || plan.dropout > 0.0 && unlucky()
     }
 
     fn close_round(&mut self) {
         self.flight.finish_reports();
         let round = self.flight.round;
-        for report in &self.flight.reports {
-            let report = report.clone();
-            self.outputs
-                .push_back(Output::Event(Event::Client { round, report }));
-        }
         let accepted = self.flight.reports.iter().filter(|r| r.accepted()).count() as u64;
         let refused = self
             .flight
@@ -452,7 +450,9 @@ impl RoundMachine {
         if accepted + refused > 0
             && let Err(reason) = self.aggregate()
         {
-            return self.stall(self.with_first_refusal(reason));
+            let reason = self.with_first_refusal(reason);
+            self.tell_reports();
+            return self.stall(reason);
         }
         self.extend_chain();
         for (client, state) in std::mem::take(&mut self.flight.states) {
@@ -461,11 +461,20 @@ impl RoundMachine {
         self.selector.observe(round, &self.flight.reports);
         self.done += 1;
         let closed = self.closing_event(accepted, refused);
+        self.tell_reports();
         self.outputs.push_back(Output::Event(closed));
         match self.probes() {
             probes if probes.is_empty() => self.end_round(),
             probes => self.assign_evaluation(&probes),
         }
+    }
+
+    /// Hands the reports on, which nobody needs here any more.
+    fn tell_reports(&mut self) {
+        let round = self.flight.round;
+        let reports = self.flight.reports.drain(..);
+        let event = |report| Output::Event(Event::Client { round, report });
+        self.outputs.extend(reports.map(event));
     }
 
     fn aggregate(&mut self) -> Result<(), String> {

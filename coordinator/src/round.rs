@@ -187,7 +187,7 @@ impl Collected {
     /// Puts reports into client order; a client that was scored for the selector reports that score, unless
     /// its own ordering scored its samples.
     pub(crate) fn finish_reports(&mut self) {
-        self.reports.sort_unstable_by_key(|r| r.client);
+        self.reports.sort_by_cached_key(|r| r.client);
         for report in &mut self.reports {
             let scored = self
                 .scores

@@ -354,16 +354,17 @@ impl Accumulator {
 
     fn merge(&mut self, other: &Self) -> Result<(), SumError> {
         self.make_room(CARRIED)?;
-        for ((hi, lo), (&h, &l)) in self
-            .hi
-            .iter_mut()
-            .zip(&mut self.lo)
-            .zip(other.hi.iter().zip(&other.lo))
-        {
-            let (h, l) = carried(h, l);
-            *hi = hi.wrapping_add(h);
-            *lo += l;
-        }
+        wide(
+            #[inline(always)]
+            || {
+                let mine = self.hi.iter_mut().zip(&mut self.lo);
+                for ((hi, lo), (&h, &l)) in mine.zip(other.hi.iter().zip(&other.lo)) {
+                    let (h, l) = carried(h, l);
+                    *hi = hi.wrapping_add(h);
+                    *lo += l;
+                }
+            },
+        );
         self.check_room()?;
         self.weight = self
             .weight
@@ -375,8 +376,18 @@ impl Accumulator {
 
     /// Two values below the limit never wrap, so checking after each merge and carry is enough.
     fn check_room(&self) -> Result<(), SumError> {
-        let full = self.hi.iter().any(|h| h.unsigned_abs() >= HI_LIMIT);
-        if full { Err(SumError::Full) } else { Ok(()) }
+        // One pass without a branch.
+        let largest = wide(
+            #[inline(always)]
+            || {
+                let sizes = self.hi.iter().map(|h| h.unsigned_abs());
+                sizes.fold(0, u64::max)
+            },
+        );
+        if largest >= HI_LIMIT {
+            return Err(SumError::Full);
+        }
+        Ok(())
     }
 
     /// Carries `lo` into `hi` before it could overflow, and checks `hi`.

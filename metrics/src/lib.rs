@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod client_line;
 mod compare;
 pub mod continual;
 mod effects;

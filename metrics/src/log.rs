@@ -1,10 +1,14 @@
 //! The event log of a run: one JSON object a line, appended in order, cut back on resume.
 
+use crate::client_line;
 use lyceum_core::Event;
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+/// Bytes that are written or read at a time, about.
+const BUFFER: usize = 1 << 17;
 
 /// Why a log could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -55,8 +59,10 @@ pub enum LogError {
 #[derive(Debug)]
 pub struct EventLog {
     path: PathBuf,
-    file: BufWriter<File>,
-    line: Vec<u8>,
+    file: File,
+    /// Whole lines that are not in the file yet.
+    lines: Vec<u8>,
+    /// Bytes of the log, those lines included.
     offset: u64,
 }
 
@@ -86,38 +92,57 @@ impl EventLog {
     fn new(path: &Path, file: File, offset: u64) -> Self {
         Self {
             path: path.to_path_buf(),
-            file: BufWriter::new(file),
-            line: Vec::new(),
+            file,
+            lines: Vec::new(),
             offset,
         }
     }
 
     /// Appends an event. Buffered: on disk only after [`EventLog::sync`].
     pub fn write(&mut self, event: &Event) -> Result<(), LogError> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, event).map_err(|source| LogError::Encode {
-            path: self.path.clone(),
-            source,
-        })?;
-        self.line.push(b'\n');
-        let written = self.file.write_all(&self.line);
-        written.map_err(|source| at(&self.path, source))?;
-        self.offset += self.line.len() as u64;
+        let before = self.lines.len();
+        let encoded = match event {
+            Event::Client { round, report } => client_line::write(&mut self.lines, *round, report),
+            event => serde_json::to_writer(&mut self.lines, event),
+        };
+        if let Err(source) = encoded {
+            self.lines.truncate(before);
+            let path = self.path.clone();
+            return Err(LogError::Encode { path, source });
+        }
+        self.lines.push(b'\n');
+        self.offset += (self.lines.len() - before) as u64;
+        if self.lines.len() >= BUFFER {
+            self.flush()?;
+        }
         Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), LogError> {
+        let written = self.file.write_all(&self.lines);
+        self.lines.clear();
+        written.map_err(|source| at(&self.path, source))
     }
 
     /// Makes everything written so far durable and returns the offset for a checkpoint.
     pub fn sync(&mut self) -> Result<u64, LogError> {
-        self.file
-            .flush()
-            .and_then(|()| self.file.get_ref().sync_all())
-            .map_err(|source| at(&self.path, source))?;
+        self.flush()?;
+        let synced = self.file.sync_all();
+        synced.map_err(|source| at(&self.path, source))?;
         Ok(self.offset)
     }
 
     /// Bytes of the log, buffered ones included.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+}
+
+impl Drop for EventLog {
+    /// What a run that failed has seen is of use to whoever looks into it.
+    fn drop(&mut self) {
+        // Nobody is left to hear of it.
+        let _ = self.flush();
     }
 }
 
@@ -137,7 +162,7 @@ impl EventReader {
         let file = File::open(path).map_err(|source| at(path, source))?;
         Ok(Self {
             path: path.to_path_buf(),
-            file: BufReader::new(file),
+            file: BufReader::with_capacity(BUFFER, file),
             line: Vec::new(),
             number: 0,
         })
@@ -153,8 +178,10 @@ impl Iterator for EventReader {
             return Some(Err(at(&self.path, source)));
         }
         self.number += 1;
-        let line = self.line.strip_suffix(b"\n")?;
-        Some(parse(line).map_err(|source| LogError::Line {
+        if self.line.pop_if(|end| *end == b'\n').is_none() {
+            return None;
+        }
+        Some(parse(&mut self.line).map_err(|source| LogError::Line {
             path: self.path.clone(),
             line: self.number,
             source,
@@ -169,7 +196,10 @@ fn at(path: &Path, source: io::Error) -> LogError {
     }
 }
 
-fn parse(line: &[u8]) -> Result<Event, serde_json::Error> {
+fn parse(line: &mut [u8]) -> Result<Event, serde_json::Error> {
+    if let Some((round, report)) = client_line::read(line) {
+        return Ok(Event::Client { round, report });
+    }
     serde_json::from_slice(line).or_else(|source| with_lost_loss(line).ok_or(source))
 }
 

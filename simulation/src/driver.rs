@@ -82,6 +82,7 @@ impl Driver<'_> {
                     Output::Stalled(reason) => return Ok(Ending::Stalled(reason)),
                 }
             }
+            self.pool.begin();
             self.files.write_out()?;
             match self.pool.wait() {
                 Some(result) => self.upload(result?)?,

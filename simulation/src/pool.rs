@@ -30,6 +30,7 @@ pub(crate) struct Pool {
     shared: Arc<Shared>,
     results: Receiver<Result<Upload, RunError>>,
     threads: Vec<thread::JoinHandle<()>>,
+    assigned: Vec<Assignment>,
     in_flight: usize,
 }
 
@@ -66,15 +67,25 @@ impl Pool {
             shared,
             results,
             threads,
+            assigned: Vec::new(),
             in_flight: 0,
         })
     }
 
-    /// Hands a unit to the next free worker.
+    /// Keeps a unit for the workers until [`begin`](Self::begin).
     pub(crate) fn assign(&mut self, assignment: Assignment) {
-        self.shared.lock().units.push_back(assignment);
-        self.in_flight += 1;
-        self.shared.ready.notify_one();
+        self.assigned.push(assignment);
+    }
+
+    /// Hands the workers all units at once: a worker that wakes up for the first unit may take the core of the thread
+    /// that has the others still to assign, and the other workers would wait for them.
+    pub(crate) fn begin(&mut self) {
+        if self.assigned.is_empty() {
+            return;
+        }
+        self.in_flight += self.assigned.len();
+        self.shared.lock().units.extend(self.assigned.drain(..));
+        self.shared.ready.notify_all();
     }
 
     /// The next finished unit; `None` if none is in flight.

@@ -467,7 +467,10 @@ impl Learner for FusedLearner {
             self.params.len(),
             "a value for each parameter"
         );
-        self.loaded = Some(params.clone());
+        // Whoever trains many clients from one model would count its users up and down for nothing.
+        if !self.loaded.as_ref().is_some_and(|l| l.is_same(params)) {
+            self.loaded = Some(params.clone());
+        }
     }
 
     /// Asks for as much as stays near until it is packed.
@@ -496,10 +499,7 @@ impl Learner for FusedLearner {
     fn descend(&mut self, start: &Params, batch: &Batch, rate: f32, out: &mut Vec<f32>) -> f32 {
         out.resize(start.len(), 0.0);
         self.load(start);
-        let loss = self.gradient(batch, out, -rate);
-        // Whoever changes the model next need not find it in use.
-        self.loaded = None;
-        loss
+        self.gradient(batch, out, -rate)
     }
 
     fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32 {
