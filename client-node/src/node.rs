@@ -237,6 +237,7 @@ impl Worker {
         let mut terms = Vec::with_capacity(ExactSum::FOLD);
         let mut each = Vec::new();
         let singly = self.node.reduction == Reduction::EachUpdate;
+        let mut start = Instant::now();
         let mut next = Some(Cow::Borrowed(first));
         while let Some(unit) = next {
             if (unit.ticket, unit.work) != (first.ticket, Work::Train) {
@@ -245,7 +246,6 @@ impl Worker {
             let mut jobs = unit.jobs.iter();
             let mut coming = jobs.next().map(|job| self.owned(job)).transpose()?;
             while let Some((job, client, shard)) = coming {
-                let start = Instant::now();
                 coming = jobs.next().map(|job| self.owned(job)).transpose()?;
                 if let Some((.., shard)) = &coming {
                     let places = &mut shard.indices.iter().copied();
@@ -273,7 +273,9 @@ impl Worker {
                     sum.fold(&terms).map_err(NodeError::Sum)?;
                     self.take_back(&mut terms);
                 }
-                micros.push(start.elapsed().as_micros() as u64);
+                let now = Instant::now();
+                micros.push((now - start).as_micros() as u64);
+                start = now;
             }
             units.push(unit.unit);
             next = match self.node.sums_units() {

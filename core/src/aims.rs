@@ -1,6 +1,6 @@
 //! What rows of a batch lose by besides their labels: masked classes, and logits to be matched.
 
-use crate::Loss;
+use crate::{Loss, exp};
 use std::sync::Arc;
 
 /// Stands for all classes where a set of classes is named.
@@ -114,7 +114,7 @@ fn classes(len: usize, open: Option<&[bool]>) -> impl Iterator<Item = usize> + C
 /// The largest logit of `at`, and the sum of the exponentials of all less it.
 fn partition(z: impl Fn(usize) -> f32, at: impl Iterator<Item = usize> + Clone) -> (f32, f32) {
     let top = at.clone().map(&z).fold(f32::NEG_INFINITY, f32::max);
-    (top, at.map(|c| (z(c) - top).exp()).sum())
+    (top, at.map(|c| exp(z(c) - top)).sum())
 }
 
 fn label_softmax(
@@ -126,7 +126,7 @@ fn label_softmax(
 ) -> f32 {
     let at = classes(z.len(), open);
     let (top, sum) = partition(|c| z[c], at.clone());
-    at.for_each(|c| out[c] += scale * (z[c] - top).exp() / sum);
+    at.for_each(|c| out[c] += scale * exp(z[c] - top) / sum);
     out[label] -= scale;
     sum.ln() + top - z[label]
 }
@@ -173,10 +173,10 @@ fn match_softmax(
     let (top, sum) = partition(teacher, at.clone());
     let mut loss = 0.0;
     for c in at {
-        let want = (teacher(c) - top).exp() / sum;
+        let want = exp(teacher(c) - top) / sum;
         let log = own(c) - own_top - own_sum.ln();
         loss -= want * log;
-        out[c] += scale * (log.exp() - want) / temperature;
+        out[c] += scale * (exp(log) - want) / temperature;
     }
     loss
 }
@@ -192,7 +192,7 @@ fn match_sigmoid(z: &[f32], t: &[f32], open: Option<&[bool]>, scale: f32, out: &
 }
 
 fn sigmoid(z: f32) -> f32 {
-    let small = (-z.abs()).exp();
+    let small = exp(-z.abs());
     if z < 0.0 {
         small / (1.0 + small)
     } else {
@@ -202,7 +202,7 @@ fn sigmoid(z: f32) -> f32 {
 
 /// `-target ln sigmoid(z) - (1 - target) ln(1 - sigmoid(z))`.
 fn binary(z: f32, target: f32) -> f32 {
-    z.max(0.0) - target * z + (-z.abs()).exp().ln_1p()
+    z.max(0.0) - target * z + exp(-z.abs()).ln_1p()
 }
 
 #[cfg(test)]

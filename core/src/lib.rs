@@ -10,6 +10,7 @@ mod attendance;
 mod continual;
 mod contract;
 mod event;
+mod exp;
 mod fingerprint;
 mod gate;
 mod ids;
@@ -43,6 +44,7 @@ pub use contract::{
     Payload, Tally, Trained, Upload, Work,
 };
 pub use event::{Event, TaskInfo};
+pub use exp::{exp, exp_all};
 pub use fingerprint::{Chain, Fingerprint};
 pub use gate::{Gate, Opening};
 pub use ids::{ClientId, Round, TaskId, Ticket, UnitId};

@@ -1,5 +1,6 @@
 //! What training minimises, and what scores and evaluations report.
 
+use crate::exp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +33,7 @@ impl Loss {
 
 fn cross_entropy(row: &[f32], label: usize) -> f32 {
     let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f32 = row.iter().map(|&z| (z - top).exp()).sum();
+    let sum: f32 = row.iter().map(|&z| exp(z - top)).sum();
     sum.ln() + top - row[label]
 }
 
@@ -40,7 +41,7 @@ fn cross_entropy(row: &[f32], label: usize) -> f32 {
 fn sigmoid(row: &[f32], label: usize) -> f32 {
     let term = |(class, &z): (usize, &f32)| {
         let signed = if class == label { -z } else { z };
-        signed.max(0.0) + (-signed.abs()).exp().ln_1p()
+        signed.max(0.0) + exp(-signed.abs()).ln_1p()
     };
     row.iter().enumerate().map(term).sum()
 }

@@ -1,17 +1,52 @@
 //! The loss of logits, and its slope there. Logits and slopes are columns: classes x rows.
 
-/// Cross entropy of one row in nats; replaces its logits by `factor * (softmax - one-hot label)`.
-pub(super) fn softmax_slope(row: &mut [f32], label: usize, factor: f32) -> f32 {
-    let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let of_label = row[label] - top;
-    let mut sum = 0.0;
-    for z in row.iter_mut() {
-        *z = (*z - top).exp();
-        sum += *z;
+use lyceum_core::{exp, exp_all};
+
+/// Weighted sum over the rows of the cross entropy in nats; writes to `slope`, of each row,
+/// `weight * share * (softmax - one-hot label)`. A row without a weight has weight 1.
+pub(super) fn softmax_slopes(
+    logits: &[f32],
+    (labels, weights): (&[u32], &[f32]),
+    share: f32,
+    slope: &mut [f32],
+    (tops, sums): (&mut Vec<f32>, &mut Vec<f32>),
+) -> f32 {
+    let rows = labels.len();
+    tops.clear();
+    tops.resize(rows, f32::NEG_INFINITY);
+    sums.clear();
+    sums.resize(rows, 0.0);
+    for column in logits.chunks_exact(rows) {
+        for (top, &z) in tops.iter_mut().zip(column) {
+            *top = if z > *top { z } else { *top };
+        }
     }
-    row.iter_mut().for_each(|p| *p *= factor / sum);
-    row[label] -= factor;
-    sum.ln() - of_label
+    for (slope, column) in slope.chunks_exact_mut(rows).zip(logits.chunks_exact(rows)) {
+        for ((to, z), top) in slope.iter_mut().zip(column).zip(&*tops) {
+            *to = z - top;
+        }
+    }
+    exp_all(slope);
+    for column in slope.chunks_exact(rows) {
+        sums.iter_mut().zip(column).for_each(|(sum, e)| *sum += e);
+    }
+    let mut total = 0.0;
+    for (row, (&label, (top, sum))) in labels.iter().zip(tops.iter().zip(&mut *sums)).enumerate() {
+        let weight = weights.get(row).copied().unwrap_or(1.0);
+        total += weight * (sum.ln() - (logits[label as usize * rows + row] - top));
+        *sum = weight * share / *sum;
+    }
+    for column in slope.chunks_exact_mut(rows) {
+        column
+            .iter_mut()
+            .zip(&*sums)
+            .for_each(|(p, factor)| *p *= factor);
+    }
+    for (row, &label) in labels.iter().enumerate() {
+        let weight = weights.get(row).copied().unwrap_or(1.0);
+        slope[label as usize * rows + row] -= weight * share;
+    }
+    total
 }
 
 /// Sum over the classes of the binary cross entropies of one row, in nats; replaces its logits by
@@ -21,7 +56,7 @@ pub(super) fn sigmoid_slope(row: &mut [f32], label: usize, factor: f32) -> f32 {
     for (class, z) in row.iter_mut().enumerate() {
         let sign = if class == label { -1.0 } else { 1.0 };
         let signed = sign * *z;
-        let small = (-z.abs()).exp();
+        let small = exp(-z.abs());
         let share = if signed < 0.0 { small } else { 1.0 } / (1.0 + small);
         *z = sign * factor * share;
         loss += signed.max(0.0) + small.ln_1p();

@@ -128,27 +128,30 @@ impl FusedLearner {
             rooms,
             slope,
             row: line,
+            line: other,
             ..
         } = &mut self.arena;
         let logits = rooms.last().map_or(&batch.inputs[..], |room| &room.output);
         let slope = room(slope, rows * classes);
+        let share = 1.0 / rows as f32;
+        if batch.loss == Loss::CrossEntropy {
+            let labels = (&batch.labels[..], &batch.weights[..]);
+            let logits = &logits[..rows * classes];
+            return share * loss::softmax_slopes(logits, labels, share, slope, (line, other));
+        }
         line.resize(classes, 0.0);
-        let slope_of = match batch.loss {
-            Loss::CrossEntropy => loss::softmax_slope,
-            Loss::Sigmoid => loss::sigmoid_slope,
-        };
         let mut total = 0.0;
         for (row, &label) in batch.labels.iter().enumerate() {
             let weight = batch.weights.get(row).copied().unwrap_or(1.0);
             for (to, from) in line.iter_mut().zip(logits[row..].iter().step_by(rows)) {
                 *to = *from;
             }
-            total += weight * slope_of(line, label as usize, weight / rows as f32);
+            total += weight * loss::sigmoid_slope(line, label as usize, weight * share);
             for (to, from) in slope[row..].iter_mut().step_by(rows).zip(&*line) {
                 *to = *from;
             }
         }
-        total / rows as f32
+        total * share
     }
 
     /// As `loss`, for rows that are masked or matched.

@@ -1,7 +1,7 @@
 //! The diagonal of the Fisher information of a model, as mean over samples.
 
 use super::importance::{add_squares, drawn};
-use lyceum_core::{Item, Site, units::Count};
+use lyceum_core::{Item, Site, exp, units::Count};
 use rand::{Rng, RngExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -113,7 +113,7 @@ fn softmax(z: &[f32], open: Option<&[bool]>) -> Vec<f32> {
     let top = (0..z.len()).filter(|&c| is_open(c)).map(|c| z[c]);
     let top = top.fold(f32::NEG_INFINITY, f32::max);
     let part = |class: usize| match is_open(class) {
-        true => (z[class] - top).exp(),
+        true => exp(z[class] - top),
         false => 0.0,
     };
     let mut parts: Vec<f32> = (0..z.len()).map(part).collect();

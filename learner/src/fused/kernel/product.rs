@@ -184,17 +184,18 @@ impl WithSimd for Product<'_> {
         let columns = b.columns;
         for (first, vectors) in blocks(columns.div_ceil(S::F32_LANES)) {
             let column = first * S::F32_LANES;
-            let (mask, ragged) = last_of(simd, columns - column, vectors);
+            let (_, ragged) = last_of(simd, columns - column, vectors);
             for part in parts(a.rows, rows(S::REGISTER_COUNT, vectors)) {
                 let sites = sites(&a, &b, out, onto, part.start, column);
+                let left = columns - column;
                 // SAFETY: `product` has checked that rows and columns of both factors and the product lie in their
                 // slices; a part and a block of vectors are parts of them, and the mask leaves out what lies behind
                 // the last column.
                 unsafe {
                     if ragged {
-                        sized!(part.len(), vectors, ragged_part(simd, sites, mask))
+                        sized!(part.len(), vectors, ragged_part(simd, sites, left))
                     } else {
-                        sized!(part.len(), vectors, whole_part(simd, sites, mask))
+                        sized!(part.len(), vectors, whole_part(simd, sites, left))
                     }
                 }
             }
@@ -238,23 +239,33 @@ fn sites(
 }
 
 #[inline(always)]
-unsafe fn whole_part<S: Simd, const N: usize, const V: usize>(
-    simd: S,
-    sites: Sites,
-    mask: MemMask<S::m32s>,
-) {
-    // SAFETY: the caller's.
-    unsafe { part::<S, N, V, false>(simd, sites, mask) }
+unsafe fn whole_part<S: Simd, const N: usize, const V: usize>(simd: S, sites: Sites, left: usize) {
+    simd.vectorize(Part::<N, V, false> { sites, left });
 }
 
 #[inline(always)]
-unsafe fn ragged_part<S: Simd, const N: usize, const V: usize>(
-    simd: S,
+unsafe fn ragged_part<S: Simd, const N: usize, const V: usize>(simd: S, sites: Sites, left: usize) {
+    simd.vectorize(Part::<N, V, true> { sites, left });
+}
+
+/// A part in a function of its own: what the loops around it keep in registers would cost its rows theirs.
+///
+/// **Invariant:** its sites lie in their slices.
+struct Part<const N: usize, const V: usize, const RAGGED: bool> {
     sites: Sites,
-    mask: MemMask<S::m32s>,
-) {
-    // SAFETY: the caller's.
-    unsafe { part::<S, N, V, true>(simd, sites, mask) }
+    /// Columns that are left.
+    left: usize,
+}
+
+impl<const N: usize, const V: usize, const RAGGED: bool> WithSimd for Part<N, V, RAGGED> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (mask, _) = last_of(simd, self.left, V);
+        // SAFETY: the invariant.
+        unsafe { part::<S, N, V, RAGGED>(simd, self.sites, mask) }
+    }
 }
 
 /// `N` rows of the product, `V` vectors wide; with `RAGGED` the last of them is as wide as the mask.
