@@ -3,7 +3,7 @@
 use crate::{continual::Spare, train::Together};
 use lyceum_core::{
     Addend, AnyMethod, Assignment, Batch, ClientId, ClientRule, ClientTerm, DataRef, Engine,
-    ExactSum, ExpertScores, Federation, Job, Learner, Moments, Needs, Network, Params, Payload,
+    ExactSum, ExpertScores, Federation, Learner, Moments, Needs, Network, Params, Payload,
     Reduction, Round, Seed, Shard, SumError, TaskStream, Term, Trained, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Phase, Scenario, Training};
@@ -231,6 +231,7 @@ impl Worker {
         mut more: impl FnMut() -> Option<Assignment>,
     ) -> Result<Upload, NodeError> {
         let (rule, stream) = (self.node.rule.clone(), self.stream.clone());
+        let federation = self.node.federation.clone();
         let mut sum = ExactSum::new(&rule.lanes(), first.global.len());
         let (mut reports, mut states) = (Vec::new(), Vec::new());
         let (mut units, mut micros) = (Vec::new(), Vec::new());
@@ -243,10 +244,13 @@ impl Worker {
             if (unit.ticket, unit.work) != (first.ticket, Work::Train) {
                 return Err(NodeError::Data("units of another stage to sum together"));
             }
-            let mut jobs = unit.jobs.iter();
-            let mut coming = jobs.next().map(|job| self.owned(job)).transpose()?;
+            let mut jobs = unit.jobs.iter().map(|job| match job.data {
+                DataRef::Shard(client) => Ok((job, client, federation.shard(client))),
+                _ => Err(NodeError::Data("a probe to train on")),
+            });
+            let mut coming = jobs.next().transpose()?;
             while let Some((job, client, shard)) = coming {
-                coming = jobs.next().map(|job| self.owned(job)).transpose()?;
+                coming = jobs.next().transpose()?;
                 if let Some((.., shard)) = &coming {
                     let places = &mut shard.indices.iter().copied();
                     self.learner.expect(&shard.pool, places);
@@ -319,14 +323,6 @@ impl Worker {
         self.vectors
             .extend(whole.filter(|vector| !vector.is_empty()));
         self.vectors.truncate(ExactSum::FOLD);
-    }
-
-    /// Whose job it is, and the samples.
-    fn owned<'a>(&self, job: &'a Job) -> Result<(&'a Job, ClientId, Shard), NodeError> {
-        match job.data {
-            DataRef::Shard(client) => Ok((job, client, self.node.federation.shard(client))),
-            _ => Err(NodeError::Data("a probe to train on")),
-        }
     }
 
     /// Loads parameters into the learner.

@@ -7,7 +7,7 @@ use crate::{
 use lyceum_core::{ClientId, Federation, Fingerprint, Probe, Roster, Samples, Shard};
 use lyceum_protocol::message::{NumericProfile, OwnData};
 use lyceum_scenarios::{Loaded, Registry, Scenario, data::own_samples};
-use std::{path::PathBuf, sync::Arc};
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 /// Makes nodes from scenarios.
 pub struct Workshop {
@@ -170,11 +170,11 @@ impl Roster for Own {
 }
 
 impl Federation for Own {
-    fn shard(&self, client: ClientId) -> Shard {
-        match client == self.client {
+    fn shard(&self, client: ClientId) -> Cow<'_, Shard> {
+        Cow::Owned(match client == self.client {
             true => Shard::whole(self.samples.clone()),
             false => Shard::new(self.samples.clone(), Arc::default()),
-        }
+        })
     }
 
     fn probe(&self, _: Probe) -> Option<&Arc<Samples>> {

@@ -2,7 +2,7 @@
 
 use crate::{Aims, ClientId, Lens, Loss, Network, Roster, TaskId, wide};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Feature values of many samples, row-major, in the form they were read in.
 #[derive(Clone, Debug, PartialEq)]
@@ -291,8 +291,9 @@ impl View {
 /// What the clients own and what a model is judged by. An idle client costs nothing: shards are
 /// looked up or made when they are asked for.
 pub trait Federation: Roster {
-    /// Training samples of a client; the same ones on every call.
-    fn shard(&self, client: ClientId) -> Shard;
+    /// Training samples of a client; the same ones on every call. Lent where they are kept: handles in them are counted,
+    /// and threads that count the same one wait for each other.
+    fn shard(&self, client: ClientId) -> Cow<'_, Shard>;
     /// Samples that no client trains on.
     fn probe(&self, probe: Probe) -> Option<&Arc<Samples>>;
     /// All training samples in one pool, if they exist in one place, without validation samples.

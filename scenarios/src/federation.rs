@@ -12,7 +12,7 @@ use lyceum_core::{
     Purpose, Role, Roster, Samples, Shard, TaskStream,
     units::{Fraction, Misfit},
 };
-use std::{path::PathBuf, sync::Arc};
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 /// A scenario's data, read but not yet divided among clients.
 pub struct Loaded {
@@ -283,14 +283,11 @@ impl Loaded {
             .plugin
             .divide(&input, &mut scenario.seed().once(Purpose::PARTITION))
             .map_err(|e| scenario.fault(&path, e.to_string(), "this partition cannot be made"))?;
-        let shards: Vec<Arc<[u32]>> = parts
+        let place = |position: u32| pool.kept[position as usize];
+        let shards = parts
             .into_iter()
             .take(clients)
-            .map(|part| {
-                part.into_iter()
-                    .map(|position| pool.kept[position as usize])
-                    .collect()
-            })
+            .map(|part| Shard::new(pool.train.clone(), part.into_iter().map(place).collect()))
             .collect();
         Ok(with_real(scenario, Arc::new(Pooled { pool, shards })))
     }
@@ -336,13 +333,13 @@ impl Roster for WithReal {
 }
 
 impl Federation for WithReal {
-    fn shard(&self, client: ClientId) -> Shard {
+    fn shard(&self, client: ClientId) -> Cow<'_, Shard> {
         if self.real(client).is_none() {
             return self.inner.shard(client);
         }
         // Nothing of it is here.
-        let pool = self.inner.shard(ClientId(0)).pool;
-        Shard::new(pool, Arc::default())
+        let pool = self.inner.shard(ClientId(0)).into_owned().pool;
+        Cow::Owned(Shard::new(pool, Arc::default()))
     }
 
     fn probe(&self, probe: Probe) -> Option<&Arc<Samples>> {
@@ -368,8 +365,8 @@ impl Roster for Undivided {
 }
 
 impl Federation for Undivided {
-    fn shard(&self, _: ClientId) -> Shard {
-        Shard::new(self.0.pool.clone(), Arc::default())
+    fn shard(&self, _: ClientId) -> Cow<'_, Shard> {
+        Cow::Owned(Shard::new(self.0.pool.clone(), Arc::default()))
     }
 
     fn probe(&self, _: Probe) -> Option<&Arc<Samples>> {
@@ -384,7 +381,7 @@ impl Federation for Undivided {
 /// Clients whose samples all lie in one pool.
 struct Pooled {
     pool: Pool,
-    shards: Vec<Arc<[u32]>>,
+    shards: Vec<Shard>,
 }
 
 impl Roster for Pooled {
@@ -398,13 +395,11 @@ impl Roster for Pooled {
 }
 
 impl Federation for Pooled {
-    fn shard(&self, client: ClientId) -> Shard {
-        let indices = self
-            .shards
-            .get(client.0 as usize)
-            .cloned()
-            .unwrap_or_default();
-        Shard::new(self.pool.train.clone(), indices)
+    fn shard(&self, client: ClientId) -> Cow<'_, Shard> {
+        match self.shards.get(client.0 as usize) {
+            Some(shard) => Cow::Borrowed(shard),
+            None => Cow::Owned(Shard::new(self.pool.train.clone(), Arc::default())),
+        }
     }
 
     fn probe(&self, probe: Probe) -> Option<&Arc<Samples>> {

@@ -7,7 +7,7 @@ use lyceum_core::{
 use rand_distr::{Distribution, LogNormal, StandardNormal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Synthetic(alpha, beta): a softmax regression of its own for every client.
 ///
@@ -254,13 +254,13 @@ impl Roster for Clients {
 }
 
 impl Federation for Clients {
-    fn shard(&self, client: ClientId) -> Shard {
+    fn shard(&self, client: ClientId) -> Cow<'_, Shard> {
         let mut rng = self.stream(TRAIN, client);
         let amount = self.set.amount(&mut rng);
         let task = self.task(&mut rng);
         let mut drawn = (Vec::new(), Vec::new());
         self.draw(&task, amount, &mut rng, &mut drawn);
-        Shard::whole(Arc::new(self.set.gather(drawn.0, drawn.1)))
+        Cow::Owned(Shard::whole(Arc::new(self.set.gather(drawn.0, drawn.1))))
     }
 
     fn probe(&self, probe: Probe) -> Option<&Arc<Samples>> {
@@ -346,7 +346,8 @@ mod tests {
 
     #[test]
     fn inputs_shrink_along_the_diagonal_and_spread_with_beta() {
-        let shard = load("samples = 4000", 1).shard(ClientId(0));
+        let federation = load("samples = 4000", 1);
+        let shard = federation.shard(ClientId(0));
         let sd = |column: usize| {
             let column = values(&shard.pool).iter().skip(column).step_by(60);
             let column: Vec<f64> = column.map(|&v| f64::from(v)).collect();

@@ -5,7 +5,7 @@ use lyceum_core::{
     ClientId, Engine, Federation, Item, Probe, Reach, Round, Shard, TaskStream, Visit,
 };
 use proptest::{prelude::*, sample::select};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 const STREAMS: [&str; 16] = [
     "class_incremental]\ntasks = 5",
@@ -131,7 +131,7 @@ impl Case {
 }
 
 impl World {
-    fn clients(&self) -> impl Iterator<Item = (ClientId, Shard)> + '_ {
+    fn clients(&self) -> impl Iterator<Item = (ClientId, Cow<'_, Shard>)> + '_ {
         let all = (0..self.federation.clients()).map(ClientId);
         all.map(|client| (client, self.federation.shard(client)))
     }
@@ -223,8 +223,8 @@ impl World {
             .map_or(0, |v| v.len());
         assert_eq!(held + self.train.len(), self.train.pool.len());
         let kept: BTreeSet<u32> = self.train.indices.iter().copied().collect();
-        let all_kept = |shard: Shard| shard.indices.iter().all(|i| kept.contains(i));
-        assert!(self.clients().all(|(_, shard)| all_kept(shard)));
+        let all_kept = |shard: &Shard| shard.indices.iter().all(|i| kept.contains(i));
+        assert!(self.clients().all(|(_, shard)| all_kept(&shard)));
     }
 
     /// How often all tasks together show each of a client's samples.
