@@ -178,9 +178,7 @@ impl Iterator for EventReader {
             return Some(Err(at(&self.path, source)));
         }
         self.number += 1;
-        if self.line.pop_if(|end| *end == b'\n').is_none() {
-            return None;
-        }
+        self.line.pop_if(|end| *end == b'\n')?;
         Some(parse(&mut self.line).map_err(|source| LogError::Line {
             path: self.path.clone(),
             line: self.number,
