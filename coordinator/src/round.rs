@@ -31,8 +31,9 @@ pub(crate) struct Collected {
     pub(crate) stage: Stage,
     pub(crate) cohort: u64,
     pub(crate) pending: BTreeSet<UnitId>,
-    /// Clients of the pending units.
+    /// Clients of the units, where a round may close without them.
     clients: BTreeMap<UnitId, Vec<ClientId>>,
+    may_close_early: bool,
     next_unit: u64,
     sum: ExactSum,
     /// Admitted to the sum, which takes several in one pass.
@@ -61,6 +62,7 @@ impl Collected {
             cohort: 0,
             pending: BTreeSet::new(),
             clients: BTreeMap::new(),
+            may_close_early: plan.closing.is_some(),
             next_unit: 0,
             sum: ExactSum::new(&plan.contribution.lanes, summed),
             singles: Vec::new(),
@@ -103,6 +105,9 @@ impl Collected {
         let unit = UnitId(self.next_unit);
         self.next_unit += 1;
         self.pending.insert(unit);
+        if !self.may_close_early {
+            return unit;
+        }
         let client = |job: &Job| match job.data {
             DataRef::Shard(client) => Some(client),
             DataRef::Probe { .. } | DataRef::Pool => None,

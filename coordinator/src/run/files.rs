@@ -104,8 +104,10 @@ pub struct RunFiles<'a> {
     /// The run's folder.
     pub storage: Folder,
     log: EventLog,
-    /// Events that are not in the log yet.
+    /// Events that nobody has seen yet.
     unwritten: Vec<Event>,
+    /// Microseconds of clients that are not counted yet.
+    uncounted: Vec<u64>,
     builder: SummaryBuilder,
     best: Option<Params>,
     first_round: Option<f64>,
@@ -138,6 +140,7 @@ impl<'a> RunFiles<'a> {
             storage,
             log,
             unwritten: Vec::new(),
+            uncounted: Vec::new(),
             builder,
             best: None,
             first_round: None,
@@ -180,22 +183,14 @@ impl<'a> RunFiles<'a> {
         }
     }
 
-    /// Shows an event, and what follows from it, to everybody; the log gets it with the next
-    /// [`write_out`](Self::write_out).
+    /// Takes an event, which everybody sees with the next [`write_out`](Self::write_out).
     pub fn record(&mut self, event: Event) {
-        let accuracies = self.client_accuracies(&event);
-        for event in std::iter::once(event).chain(accuracies) {
-            self.builder.observe(&event);
-            (self.observe)(&event);
-            self.unwritten.push(event);
-        }
+        self.unwritten.push(event);
     }
 
-    /// Counts the wall time of clients.
+    /// Takes the wall time of clients.
     pub fn time_clients(&mut self, micros: &[u64]) {
-        for &micros in micros {
-            self.builder.client_update(micros);
-        }
+        self.uncounted.extend_from_slice(micros);
     }
 
     /// Records how long a round took: `total`, of which `training` was before its close.
@@ -251,13 +246,27 @@ impl<'a> RunFiles<'a> {
         events
     }
 
-    /// Writes down what has happened. Done while workers are busy, so that no round waits for it; what a crash
-    /// loses lies behind the last checkpoint and happens again.
+    /// Shows and writes down what has happened, and what follows from it. Done while workers are busy, so that no round
+    /// waits for it; what a crash loses lies behind the last checkpoint and happens again.
     pub fn write_out(&mut self) -> Result<(), RunError> {
-        for event in self.unwritten.drain(..) {
-            self.log.write(&event).map_err(metrics)?;
+        for micros in self.uncounted.drain(..) {
+            self.builder.client_update(micros);
         }
+        let mut events = std::mem::take(&mut self.unwritten);
+        for event in events.drain(..) {
+            self.see(&event)?;
+            for event in self.client_accuracies(&event) {
+                self.see(&event)?;
+            }
+        }
+        self.unwritten = events;
         Ok(())
+    }
+
+    fn see(&mut self, event: &Event) -> Result<(), RunError> {
+        self.builder.observe(event);
+        (self.observe)(event);
+        self.log.write(event).map_err(metrics)
     }
 
     /// Makes everything up to this state safe.
