@@ -1,0 +1,114 @@
+//! Who takes part in a round, and in which units.
+
+use super::{CLIENT_COST, RoundMachine, UNIT_CLIENTS, UNITS};
+use crate::{plan::Output, round::Stage};
+use lyceum_core::{
+    ClientId, ClientReport, DataRef, Event, Job, Purpose, Round, Stream, TaskStream, Ticket, Work,
+    sample_distinct,
+};
+use rand::RngExt;
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
+
+impl RoundMachine {
+    pub(super) fn select(&mut self) {
+        let round = self.flight.round;
+        let mut rng = self
+            .plan
+            .seed
+            .stream(Purpose::SELECTION, Ticket(2 * round.0 + 1), None);
+        let mut cohort = self.selector.select(round, &self.flight.scores, &mut rng);
+        self.replace_absent(&mut cohort, &mut rng);
+        self.flight.stage = Stage::Training;
+        self.flight.cohort = cohort.len() as u64;
+        self.outputs.push_back(Output::Event(Event::RoundStarted {
+            round,
+            cohort: self.flight.cohort,
+        }));
+        let (silent, active): (Vec<_>, Vec<_>) =
+            cohort.into_iter().partition(|&c| self.drops_out(round, c));
+        let down = self.model_bytes() * (1 + self.vectors.len() as u64);
+        for client in silent {
+            let samples = self.roster.samples(client) as u64;
+            self.flight
+                .reports
+                .push(ClientReport::dropped_out(client, samples, down));
+        }
+        if active.is_empty() {
+            return self.close_round();
+        }
+        for clients in self.by_cost(active) {
+            let job = |&client: &ClientId| Job {
+                data: DataRef::Shard(client),
+                state: self.clients.get(&client).cloned().unwrap_or_default(),
+            };
+            let jobs = clients.iter().map(job).collect();
+            self.assign(Work::Train, jobs);
+        }
+    }
+
+    /// Units of about equal cost, the most expensive clients first, so that all workers end at about the same time.
+    /// A client costs its samples, and a little for itself.
+    fn by_cost(&self, clients: Vec<ClientId>) -> Vec<Vec<ClientId>> {
+        let cost = |client: ClientId| self.roster.samples(client) as u64 + CLIENT_COST;
+        let mut costs: Vec<_> = clients.into_iter().map(|c| (cost(c), c)).collect();
+        costs.sort_unstable_by_key(|&(cost, client)| (Reverse(cost), client));
+        let share = costs
+            .iter()
+            .map(|(cost, _)| cost)
+            .sum::<u64>()
+            .div_ceil(UNITS as u64);
+        let (mut units, mut unit, mut filled) = (Vec::new(), Vec::new(), 0);
+        for (cost, client) in costs {
+            if client >= self.plan.alone_from {
+                units.push(vec![client]);
+                continue;
+            }
+            let full = filled + cost > share || unit.len() == UNIT_CLIENTS;
+            if full && !unit.is_empty() {
+                units.push(std::mem::take(&mut unit));
+                filled = 0;
+            }
+            unit.push(client);
+            filled += cost;
+        }
+        units.push(unit);
+        units.retain(|unit| !unit.is_empty());
+        units
+    }
+
+    /// Clients whose first task has not come give their places to others, drawn uniformly.
+    fn replace_absent(&self, cohort: &mut Vec<ClientId>, rng: &mut Stream) {
+        let (round, wanted) = (self.flight.round, cohort.len());
+        cohort.retain(|&client| self.is_present(round, client));
+        let missing = wanted - cohort.len();
+        if missing == 0 {
+            return;
+        }
+        let picked: BTreeSet<ClientId> = cohort.iter().copied().collect();
+        let all = (0..self.roster.clients()).map(ClientId);
+        let others: Vec<ClientId> = all
+            .filter(|&client| self.is_present(round, client) && !picked.contains(&client))
+            .collect();
+        let drawn = sample_distinct(others.len() as u64, missing, rng);
+        cohort.extend(drawn.into_iter().map(|place| others[place as usize]));
+    }
+
+    /// Whether a client's first task has come.
+    pub(super) fn is_present(&self, round: Round, client: ClientId) -> bool {
+        let stream = self.plan.stream.as_ref();
+        let has_task = |stream: &Arc<TaskStream>| stream.calendar().at(client, round).is_some();
+        self.plan.attendance.is_present(client, round) && stream.is_none_or(has_task)
+    }
+
+    fn drops_out(&self, round: Round, client: ClientId) -> bool {
+        let plan = &self.plan;
+        let unlucky = || {
+            let ticket = Ticket(round.0);
+            let mut rng = plan
+                .seed
+                .stream(Purpose::AVAILABILITY, ticket, Some(client));
+            rng.random::<f64>() < plan.dropout
+        };
+        plan.attendance.is_silent(client, round) || plan.dropout > 0.0 && unlucky()
+    }
+}
