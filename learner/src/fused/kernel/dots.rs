@@ -85,11 +85,14 @@ impl RowProduct<'_> {
             for broad in parts(columns, side) {
                 let out = &mut out[tall.start * columns + broad.start..];
                 let (a, b) = (a.from(tall.start, 0), b.from(broad.start, 0));
-                tiled!(
-                    tall.len(),
-                    broad.len(),
-                    apart(simd, a, b, width, (out, columns))
-                )
+                // SAFETY: `row_product` has checked that each of these rows has `width` values in its slice.
+                unsafe {
+                    tiled!(
+                        tall.len(),
+                        broad.len(),
+                        apart(simd, a, b, width, (out, columns))
+                    )
+                }
             }
         }
     }
@@ -97,7 +100,7 @@ impl RowProduct<'_> {
 
 /// A tile in a function of its own: what the loops around it keep in registers would cost its rows theirs.
 #[inline(always)]
-fn apart<S: Simd, const V: usize, const A: usize, const B: usize>(
+unsafe fn apart<S: Simd, const V: usize, const A: usize, const B: usize>(
     simd: S,
     a: &[f32],
     b: &[f32],
@@ -107,6 +110,7 @@ fn apart<S: Simd, const V: usize, const A: usize, const B: usize>(
     simd.vectorize(Tile::<V, A, B> { a, b, width, out });
 }
 
+/// **Invariant:** `A` rows of `width` values lie in `a`, `B` in `b`.
 struct Tile<'a, const V: usize, const A: usize, const B: usize> {
     a: &'a [f32],
     b: &'a [f32],
@@ -120,7 +124,7 @@ impl<const V: usize, const A: usize, const B: usize> WithSimd for Tile<'_, V, A,
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { a, b, width, out } = self;
-        // SAFETY: `row_product` has checked that each of these rows has `width` values in its slice.
+        // SAFETY: the invariant.
         unsafe { tile::<S, V, A, B>(simd, a, b, width, out) }
     }
 }
