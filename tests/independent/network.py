@@ -96,6 +96,8 @@ class Network:
                 normal = (groups - groups.mean(axis=2, keepdims=True)) * scale
                 tape.append((normal, scale))
                 h = normal.reshape(h.shape) * tensor("weight") + tensor("bias")
+            elif kind == "dropout" and not training:
+                tape.append(None)
             else:
                 raise ValueError(kind)
         return h, tape
