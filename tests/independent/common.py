@@ -213,8 +213,8 @@ class Checks:
         return self.say(apart <= tolerance * way + 1.2e-7 * size, what, figures)
 
     def equal(self, what, got, want):
-        """What must be the same to the last bit."""
-        same = np.array_equal(np.asarray(got), np.asarray(want))
+        """Counts, names and lists that must be the same."""
+        same = got == want
         return self.say(same, what, "%s" % (got,) if same else "%s, where %s is right" % (got, want))
 
     def near(self, what, got, low, high):
