@@ -58,7 +58,7 @@ def training(lyceum, checks):
             for _ in range(rounds):
                 w = train(net, w, one.x, one.y, RATE, EPOCHS, momentum)
             what = "%s, %d rounds under momentum %s" % (name(net), rounds, momentum)
-            checks.moved(what, net.pack(result.tensors), w, start, tolerance=4e-6)
+            checks.model(what, net, result, w, start, tolerance=4e-6)
             evaluation(checks, what, net, net.pack(result.tensors), result, one)
 
 
@@ -142,10 +142,7 @@ def servers(lyceum, checks):
             fed = rules.Federation(net, DATA, start, RATE, STEPS)
             want = recompute(rule, keys, by, fed, result.rounds())
             what = "%s %s, %d rounds of %d clients" % (rule, keys, rounds, cohort)
-            still = net.statistics()
-            got = net.pack(result.tensors)
-            checks.moved("%s, statistics" % what, got[still], want[still], start[still], tolerance=4e-6)
-            checks.moved("%s, weights" % what, got[~still], want[~still], start[~still], tolerance=4e-6)
+            checks.model(what, net, result, want, start, tolerance=4e-6)
 
 
 def frozen(lyceum, checks):
@@ -182,7 +179,7 @@ def frozen(lyceum, checks):
         scenario["scenario"] = {"class_incremental": stream}
         result = lyceum.run(scenario, data, start=net.unpack(start))
         what = "freeze %s of %s" % (keys, name(net))
-        checks.moved(what, net.pack(result.tensors), w, start, tolerance=4e-6)
+        checks.model(what, net, result, w, start, tolerance=4e-6)
         last = [e for e in result.named("client") if e["round"] == 3][0]
         x, y = data.with_labels(tasks[1])
         seen = [e for e in result.named("evaluated") if e["probe"] == {"task": 1}][-1]

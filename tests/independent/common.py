@@ -141,7 +141,8 @@ class Lyceum:
         self.runs = 0
 
     def run(self, scenario, samples, start=None, test=None, seed=1):
-        """Runs a scenario, a mapping of its tables, on samples that each owner keeps for itself.
+        """Runs a scenario, a mapping of its tables, on samples that each owner keeps for itself, or without any on what its
+        table `data` says.
 
         `start` are the tensors that the run begins with. Test samples are the training samples by default.
         """
@@ -149,21 +150,22 @@ class Lyceum:
         folder = os.path.join(self.place.name, str(self.runs))
         os.mkdir(folder)
         path = lambda name: os.path.join(folder, name)
-        samples.write(path("train.csv"))
-        (test or samples).write(path("test.csv"))
         tables = {name: dict(table) for name, table in scenario.items()}
         tables["run"] = dict({"name": "independent", "seed": seed}, **tables.get("run", {}))
         if start is not None:
             write_safetensors(path("start.safetensors"), start)
             tables["run"]["start_from"] = path("start.safetensors")
-        files = {"train": path("train.csv"), "test": path("test.csv"), "label": "label", "client": "owner"}
-        data = {
-            "set": {"csv": files},
-            "clients": int(samples.owner.max()) + 1,
-            "normalise": "none",
-            "partition": "by_client",
-        }
-        tables["data"] = dict(data, **tables.get("data", {}))
+        if samples is not None:
+            samples.write(path("train.csv"))
+            (test or samples).write(path("test.csv"))
+            files = {"train": path("train.csv"), "test": path("test.csv"), "label": "label", "client": "owner"}
+            data = {
+                "set": {"csv": files},
+                "clients": int(samples.owner.max()) + 1,
+                "normalise": "none",
+                "partition": "by_client",
+            }
+            tables["data"] = dict(data, **tables.get("data", {}))
         tables.setdefault("selection", {"all": {}})
         tables.setdefault("strategy", {"fed_avg": {}})
         with open(path("scenario.toml"), "w") as file:
@@ -211,6 +213,14 @@ class Checks:
         apart = float(np.max(np.abs(np.asarray(got) - want)))
         figures = "%d values, %.1e apart on a way of %.3g" % (want.size, apart, way)
         return self.say(apart <= tolerance * way + 1.2e-7 * size, what, figures)
+
+    def model(self, what, net, result, want, start, tolerance=2e-6):
+        """The model that a run ended with: weights, and apart from them running statistics, which go longer ways."""
+        got, still = net.pack(result.tensors), net.statistics()
+        if still.any():
+            self.moved("%s, statistics" % what, got[still], want[still], start[still], tolerance)
+            what = "%s, weights" % what
+        self.moved(what, got[~still], want[~still], start[~still], tolerance)
 
     def equal(self, what, got, want):
         """Counts, names and lists that must be the same."""

@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 
+import laws
 from common import Checks, Samples, command, mixture
 from network import Network, Sgd, cross_entropy, gradient, only, sigmoid, softmax
 
@@ -358,11 +359,12 @@ def gdumb(lyceum, checks):
     checks.moved("gdumb {'passes': 7}", net.pack(result.tensors), w, np.zeros(net.size))
 
 
-def averaged_ewc(lyceum, checks):
+def averaged_ewc(lyceum, checks, momentum=0.0, rate=1.0):
     """Two clients: importances of a task that is over go into the model with a client's next update and are averaged as it
-    is; until then the client's own count in full. Anchors are the global model at the boundary."""
-    data, sizes, strength = mixture(5, [18, 30], 6, 4), [18, 30], 3.0
-    w, importances, anchor = START, np.zeros(NET.size), START
+    is; until then the client's own count in full. Anchors are the global model at the boundary. Server momentum is for
+    weights alone."""
+    data, strength = mixture(5, [18, 30], 6, 4), 3.0
+    w, importances, anchor, velocity = START, np.zeros(NET.size), START, 0.0
     for task in range(3):
         of = lambda c, t: tuple(part[np.isin(data.of(c)[1], TASKS[t])] for part in data.of(c))
         news = [np.zeros(NET.size)] * 2
@@ -377,14 +379,18 @@ def averaged_ewc(lyceum, checks):
                     own = own - RATE * (gradient(NET, own, *of(c, task))[0] + mine * (own - anchor))
                 models.append(own)
             weights = [len(of(c, task)[1]) for c in range(2)]
-            w = np.average(models, axis=0, weights=weights)
+            velocity = momentum * velocity + np.average(models, axis=0, weights=weights) - w
+            w = w + rate * velocity
             importances = importances + np.average(news, axis=0, weights=weights)
             news = [np.zeros(NET.size)] * 2
     keys = {"lambda": strength, "fisher": "empirical"}
     start = dict(NET.unpack(START), importances=np.zeros(NET.size))
-    result = lyceum.run(scenario("averaged_ewc", keys, NET), data, start=start)
-    checks.moved("averaged_ewc %s, two clients" % keys, NET.pack(result.tensors), w, START)
-    checks.close("averaged_ewc, importances in the model", result.tensors["importances"], importances)
+    server = {"momentum": momentum, "rate": rate}
+    table = dict(scenario("averaged_ewc", keys, NET), strategy={"fed_avg_m": server})
+    result = lyceum.run(table, data, start=start)
+    what = "averaged_ewc %s, two clients, server %s" % (keys, server)
+    checks.moved(what, NET.pack(result.tensors), w, START)
+    checks.close("%s, importances in the model" % what, result.tensors["importances"], importances)
 
 
 def lora(lyceum, checks):
@@ -537,6 +543,40 @@ def importances(lyceum, checks):
         checks.close("%s %s beside dropout 0.5, pull" % (name, keys), pulled, want, tolerance=1e-5)
 
 
+def buffers(lyceum, checks):
+    """Buffers smaller than the data: which samples of the first task many clients with the same data replay in the second
+    shows in the loss of a step, where nothing moves. What is kept, and what is drawn, is as likely as anything else."""
+    clients, few = 600, mixture(14, [7], 7, 4)
+    x, y = few.x, np.array([0, 0, 0, 1, 1, 2, 3])
+    data = Samples(np.tile(x, (clients, 1)), np.tile(y, clients), np.repeat(np.arange(clients), 7))
+    net = Network(4, 4, [])
+    start = net.draw(15)
+    each = cross_entropy(net.forward(start, x)[0], y)[0]
+    pairs = list(itertools.combinations(range(5), 2))
+    means = np.array([(each[list(p)].sum() + each[5:].sum()) / 4 for p in pairs])
+    assert np.diff(np.sort(means)).min() > 1e-4, "pairs that cannot be told apart"
+    any_pair = {p: 0.1 for p in pairs}
+    one_each = {p: 1 / 6 for p in pairs if y[p[0]] != y[p[1]]}
+    cases = [
+        ({"memory": 2, "replay": 2}, any_pair),
+        ({"memory": 2, "replay": 2, "fill": "task-end"}, any_pair),
+        ({"memory": 5, "replay": 2}, any_pair),
+        ({"memory": 2, "replay": 2, "policy": "ring"}, any_pair),
+        ({"memory": 2, "replay": 2, "policy": "class-balanced"}, one_each),
+    ]
+    for keys, chances in cases:
+        table = scenario("er", keys, net, rounds=2, epochs=1, rate=1e-30)
+        stream = table["scenario"]["class_incremental"]
+        stream.update(classes=[[0, 1], [2, 3]], arrival={"rounds_per_task": 1})
+        result = lyceum.run(table, data, start=net.unpack(start))
+        seen = np.array([e["first_loss"] for e in result.clients(1)])
+        apart = np.abs(seen[:, None] - means[None])
+        checks.near("er %s, losses are those of two samples" % keys, apart.min(axis=1).max(), 0, 1e-5)
+        drawn = [pairs[i] for i in apart.argmin(axis=1)]
+        checks.equal("er %s, pairs that cannot be" % keys, sorted(set(drawn) - set(chances)), [])
+        laws.frequencies(checks, "er %s, pairs" % keys, [drawn.count(p) for p in chances], list(chances.values()))
+
+
 def main():
     lyceum, checks = command(), Checks()
     wants = []
@@ -549,8 +589,10 @@ def main():
     apart = min(np.abs(want - wants[0]).max() for want in wants[1:])
     checks.near("none of these is the first: closest to it", apart, 1e-2, np.inf)
     importances(lyceum, checks)
+    buffers(lyceum, checks)
     gdumb(lyceum, checks)
     averaged_ewc(lyceum, checks)
+    averaged_ewc(lyceum, checks, momentum=0.75, rate=0.5)
     lora(lyceum, checks)
     icarl(lyceum, checks)
     icarl(lyceum, checks, memory=20, temperature=2.0)
