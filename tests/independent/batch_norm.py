@@ -158,6 +158,7 @@ def frozen(lyceum, checks):
         (INSIDE, {"layers": [0, 1]}, [0, 1]),
         (TWO, {"layers": [0]}, [0]),
         (TWO, {"names": ["3"]}, [3]),
+        (TWO, {"layers": [0, 2], "after": 0}, [0, 3]),
     ]
     for layers, keys, at in cases:
         net = Network(4, 6, layers)
@@ -170,10 +171,10 @@ def frozen(lyceum, checks):
         for task in range(2):
             x, y = data.with_labels(tasks[task])
             for _ in range(2 * EPOCHS):
-                stays = at if task else ()
+                stays = at if task >= keys.get("after", 1) else ()
                 grad, tape = gradient(net, w, x, y, frozen=stays)
                 moved = net.follow(w - RATE * grad, tape)
-                w = np.where(still, w, moved) if task else moved
+                w = np.where(still, w, moved) if stays else moved
         scenario = table(net, 4, {"fed_avg": {}}, batch=1000)
         stream = {"classes": tasks, "head": "shared", "arrival": {"rounds_per_task": 2}, "method": {"freeze": keys}}
         scenario["scenario"] = {"class_incremental": stream}
@@ -187,6 +188,32 @@ def frozen(lyceum, checks):
         assert last["samples"] == len(y)
 
 
+def adapted(lyceum, checks):
+    """Low-rank adaptation freezes all but its factors, so batch norms too. Its first step from B = 0 moves the weights by
+    -rate s^2 E A^T A, with E the slope by frozen statistics: only by the right E is A^T A symmetric and of rank 2."""
+    data = mixture(7, [60], 3, 4)
+    data = Samples(data.x, data.y + 3 * (np.arange(60) % 2))
+    tasks, rank, s = [[0, 1, 2], [3, 4, 5]], 2, 2.0
+    net = Network(4, 6, IN_FRONT)
+    start = net.draw(13)
+    x, y = data.with_labels(tasks[0])
+    base = train(net, start, x, y, RATE, 1)
+    x, y = data.with_labels(tasks[1])
+    scenario = table(net, 2, {"fed_avg": {}}, batch=1000, epochs=1)
+    method = {"lora": {"rank": rank, "alpha": s * rank}}
+    scenario["scenario"] = {"class_incremental": {"classes": tasks, "head": "shared", "method": method}}
+    got = net.pack(lyceum.run(scenario, data, start=net.unpack(start)).tensors)
+    e = net.tensor(gradient(net, base, x, y, frozen=[0])[0], "1.weight")
+    moved = net.tensor(got - base, "1.weight")
+    square = np.linalg.lstsq(e, moved / (-RATE * s**2), rcond=None)[0]
+    checks.close("lora beside batch norm, the first step is E A^T A", e @ square * (-RATE * s**2), moved, tolerance=1e-5)
+    checks.close("lora beside batch norm, A^T A is symmetric", square, square.T, tolerance=1e-4)
+    sizes = np.linalg.eigvalsh((square + square.T) / 2)
+    checks.near("lora beside batch norm, A has rank 2: the third eigenvalue", abs(sizes[1]) / sizes[-1], 0, 1e-4)
+    for name in ("0.weight", "0.bias", "0.mean", "0.variance", "1.bias"):
+        checks.moved("lora beside batch norm, %s stays" % name, net.tensor(got, name), net.tensor(base, name), 0)
+
+
 def main():
     lyceum, checks = command(), Checks()
     training(lyceum, checks)
@@ -194,6 +221,7 @@ def main():
     by_hand(lyceum, checks)
     servers(lyceum, checks)
     frozen(lyceum, checks)
+    adapted(lyceum, checks)
     checks.finish()
 
 
