@@ -26,6 +26,19 @@ CASES = {
         ],
         "training": {"optimizer": {"sgd": {"momentum": 0.875}}, "weight_decay": 0.015625},
     },
+    "the second batch norm frozen from the start": {
+        "layers": [
+            {"conv": {"channels": 3, "kernel": 3}},
+            {"batch_norm": {}},
+            {"relu": {}},
+            {"conv": {"channels": 4, "kernel": 3, "padding": 1}},
+            {"batch_norm": {}},
+            {"relu": {}},
+            {"avg_pool": {"size": 2}},
+        ],
+        "training": {"optimizer": {"sgd": {"momentum": 0.5}}},
+        "frozen": [4],
+    },
     "group norm, strides, Adam": {
         "layers": [
             {"conv": {"channels": 6, "kernel": 3, "stride": 2, "padding": 2}},
@@ -109,6 +122,10 @@ def main():
             "model": {"cnn": {"layers": case["layers"]}},
             "training": dict({"rate": RATE, "epochs": EPOCHS, "batch": 1000}, **case["training"]),
         }
+        if "frozen" in case:
+            freeze = {"names": [str(at) for at in case["frozen"]], "after": 0}
+            stream = {"classes": [[0, 1, 2]], "head": "shared", "method": {"freeze": freeze}}
+            scenario["scenario"] = {"class_incremental": stream}
         for engine in ("fused", "flex"):
             scenario["training"]["engine"] = engine
             result = lyceum.run(scenario, None, start=start)

@@ -65,6 +65,8 @@ def main():
         net, found = network(case["layers"], tensors(case["layers"]))
         for _ in range(ROUNDS):
             net.train()
+            for frozen in case.get("frozen", []):
+                net[frozen].eval().requires_grad_(False)
             rule = optimizer(net, case["training"])
             for _ in range(EPOCHS):
                 rule.zero_grad()
@@ -75,9 +77,12 @@ def main():
         flat = lambda tensor: [float("%.12g" % value) for value in tensor.detach().reshape(-1).tolist()]
         values[name] = {"loss": loss, "tensors": {of: flat(tensor) for of, tensor in found.items()}}
         print("%s: loss in evaluation %.9f" % (name, loss))
+    lines = ['"torch": "%s"' % torch.__version__.split("+")[0]]
+    for name, found in values.items():
+        rows = ['    "%s": %s' % (tensor, json.dumps(row)) for tensor, row in found["tensors"].items()]
+        lines.append('"%s": {"loss": %r, "tensors": {\n%s\n}}' % (name, found["loss"], ",\n".join(rows)))
     with open(VALUES, "w") as file:
-        json.dump({"torch": torch.__version__.split("+")[0], **values}, file, indent=0)
-        file.write("\n")
+        file.write("{\n%s\n}\n" % ",\n".join(lines))
 
 
 if __name__ == "__main__":
