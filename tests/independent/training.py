@@ -1,11 +1,13 @@
 """Local training: optimizers, weight decay, clipping, schedules of the rate, and losses. Full batches from given weights, so no
-draw matters."""
+draw matters. Then what is drawn: initial weights and dropout masks, by their laws."""
 
+import itertools
 import math
 
 import numpy as np
 
-from common import Checks, command, mixture
+import laws
+from common import Checks, Samples, command, mixture
 from network import Network, cross_entropy, sigmoid
 
 RATE, EPOCHS, ROUNDS = 0.125, 3, 4
@@ -74,8 +76,68 @@ CASES = [
 ]
 
 
+def initial(lyceum, checks):
+    """He et al. 2015: normal, variance 2 / inputs; Glorot and Bengio 2010: 2 / (inputs + outputs); uniform within
+    1 / sqrt(inputs), biases too; zero."""
+    inputs, hidden, data = 30, 200, mixture(13, [6], 3, 30)
+    for init in ("he", "glorot", "fan-in", "zero"):
+        model = {"mlp": {"hidden": [hidden], "activation": "tanh", "init": init}}
+        training = {"rate": 1e-30, "epochs": 1, "batch": 1000}
+        result = lyceum.run({"run": {"rounds": 1}, "model": model, "training": training}, data)
+        w, b = result.tensors["0.weight"].reshape(-1), result.tensors["0.bias"]
+        if init == "zero":
+            checks.equal("zero, largest weight", float(np.abs(w).max()), 0.0)
+            continue
+        if init == "fan-in":
+            bound = 1 / math.sqrt(inputs)
+            both = np.concatenate([w, b]) / bound
+            checks.near("fan-in, largest over its bound", np.abs(both).max(), 0.99, 1.0)
+            tenths = np.histogram(both, 10, (-1, 1))[0]
+            laws.frequencies(checks, "fan-in, tenths of the range", tenths, [0.1] * 10)
+            continue
+        variance = 2 / inputs if init == "he" else 2 / (inputs + hidden)
+        low, high = laws.chi_square_bounds(len(w))
+        checks.near("%s, sum of squares over the variance" % init, (w**2).sum() / variance, low, high)
+        # The normal distribution in tenths.
+        cuts = [-1.2815516, -0.8416212, -0.5244005, -0.2533471, 0.0, 0.2533471, 0.5244005, 0.8416212, 1.2815516]
+        tenths = np.bincount(np.searchsorted(cuts, w / math.sqrt(variance)), minlength=10)
+        laws.frequencies(checks, "%s, tenths of the normal distribution" % init, tenths, [0.1] * 10)
+        checks.equal("%s, biases" % init, float(np.abs(b).max()), 0.0)
+
+
+def dropout(lyceum, checks):
+    """In training each value is 0 with a chance of `share` and grows by 1 / (1 - share) otherwise, for each sample by itself:
+    which of three inputs a client's sample lost shows in its loss. In evaluation nothing is lost."""
+    clients, share = 3000, 0.375
+    net = Network(3, 2, [{"dropout": {"share": share}}])
+    data = Samples(np.tile([[1.0, 2.0, 4.0]], (clients, 1)), [0] * clients, np.arange(clients))
+    test = Samples([[1.0, 2.0, 4.0]] * 2, [0, 1])
+    start = np.zeros(net.size)
+    net.tensor(start, "1.weight")[1] = [0.25, 0.25, 0.25]
+    scenario = {"run": {"rounds": 2}, "model": net.model(), "training": {"rate": 1e-30, "epochs": 1, "batch": 2}}
+    result = lyceum.run(scenario, data, start=net.unpack(start), test=test)
+    masks = list(itertools.product([0, 1], repeat=3))
+    logit = np.array([np.dot(mask, [1.0, 2.0, 4.0]) * 0.25 / (1 - share) for mask in masks])
+    right = np.log1p(np.exp(logit))
+    chances = [(1 - share) ** sum(mask) * share ** (3 - sum(mask)) for mask in masks]
+    found = []
+    for round_ in range(2):
+        events = sorted(result.clients(round_), key=lambda e: e["client"])
+        apart = np.abs(np.array([e["first_loss"] for e in events])[:, None] - right[None])
+        checks.near("dropout, losses are those of a mask", apart.min(axis=1).max(), 0, 1e-5)
+        found.append(apart.argmin(axis=1))
+        laws.frequencies(checks, "dropout, masks", np.bincount(found[-1], minlength=8), chances)
+    pairs = np.bincount(8 * found[0] + found[1], minlength=64).reshape(8, 8)[4:, 4:]
+    chances = np.outer(chances[4:], chances[4:]).reshape(-1)
+    laws.frequencies(checks, "dropout, masks of a client in two rounds", pairs.reshape(-1), chances / chances.sum())
+    want = cross_entropy(net.forward(start, test.x)[0], test.y)[0].mean()
+    checks.close("dropout, loss in evaluation", result.named("evaluated")[-1]["loss"], want)
+
+
 def main():
     lyceum, checks = command(), Checks()
+    initial(lyceum, checks)
+    dropout(lyceum, checks)
     for net, name in ((PLAIN, "tanh"), (NORMS, "batch norm and relu")):
         start = net.draw(61)
         for keys in CASES:
