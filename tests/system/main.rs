@@ -5,6 +5,7 @@
 
 mod addresses;
 mod bad_input;
+mod budgets;
 mod catalogue;
 mod continual_metrics;
 mod determinism;
