@@ -15,6 +15,7 @@ mod gate;
 mod hostile;
 mod nodes;
 mod output;
+mod pass_modes;
 mod real_client;
 mod resume;
 mod security;
