@@ -341,6 +341,72 @@ fn images_of_one_pixel_follow_the_finite_differences() {
     }
 }
 
+/// Without a mask there is nothing that a layer of dropout could change, to the bit.
+#[test]
+fn evaluation_goes_through_a_network_without_its_dropout() {
+    let layers = |dropout: bool| {
+        let share = Layer::Dropout { share: 0.5 };
+        let drops = || dropout.then(|| share.clone());
+        let all = [Some(conv(3, 3, 1, 1)), drops(), Some(Layer::Relu {})];
+        let rest = [
+            Some(dense(6)),
+            Some(Layer::Tanh {}),
+            drops(),
+            Some(dense(3)),
+        ];
+        all.into_iter().chain(rest).flatten().collect()
+    };
+    let (with, without) = (
+        network(&[2, 5, 4], layers(true)),
+        network(&[2, 5, 4], layers(false)),
+    );
+    let (batch, params) = (batch(&with, 7, true, 35), params(&with, 36));
+    let bits = |network: &Network, mode: Mode<'_>| {
+        let bits = |(_, mut learner): (_, Box<dyn Learner>)| {
+            let mut grad = vec![0.0; params.len()];
+            let loss = learner.backward(&batch, mode, &mut grad);
+            let values = grad.iter().chain([&loss]);
+            values.map(|value| value.to_bits()).collect()
+        };
+        learners(network, &params).into_iter().map(bits).collect()
+    };
+    let judged: Vec<Vec<u32>> = bits(&with, Mode::Evaluate);
+    assert_eq!(judged, bits(&without, train(1, &[])));
+    assert_ne!(judged, bits(&with, train(1, &[])));
+    assert_ne!(bits(&with, train(1, &[])), bits(&with, train(2, &[])));
+}
+
+/// A step moves neither the running mean nor the running variance of a frozen layer, by a bit, whatever the rule.
+#[test]
+fn a_step_leaves_the_statistics_of_a_frozen_normalisation() {
+    for network in [normalised_mlp(), normalised_cnn()] {
+        let start = params(&network, 37);
+        let fixed = network.fixed(&[0..start.len()]);
+        for (name, mut learner) in learners(&network, &start) {
+            let mut memory = Moments::new(network.layout());
+            let mut update = Update {
+                optimizer: Optimizer::Sgd { momentum: 0.9 },
+                rate: 0.1,
+                weight_decay: 0.1,
+                clip: None,
+                objective: &Resolved::default(),
+                memory: &mut memory,
+            };
+            for seed in 0..3 {
+                let batch = batch(&network, 6, true, seed);
+                learner.step(&batch, train(seed, &fixed), &mut update);
+            }
+            let after = learner.params();
+            assert_eq!(
+                part(&network, after, true),
+                part(&network, &start, true),
+                "{name}"
+            );
+            assert_ne!(part(&network, after, false), part(&network, &start, false));
+        }
+    }
+}
+
 #[test]
 fn normalised_flat_values_follow_the_finite_differences() {
     let network = normalised_mlp();

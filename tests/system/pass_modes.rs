@@ -142,7 +142,6 @@ fn held(seed: u64, dropout: &str, weights: &str) -> Vec<f32> {
 fn mas_holds_every_unit_of_a_model_with_dropout() {
     let of_seed = [11, 12, 13].map(|seed| held(seed, "0.5", "3.weight"));
     for ratios in &of_seed {
-        println!("{ratios:?}");
         assert!(ratios.iter().all(|r| *r > 0.03 && *r < 0.6), "{ratios:?}");
     }
     let weakest = of_seed.map(|ratios| lyceum_core::argmax(&ratios));
@@ -212,23 +211,29 @@ fn the_dropout_masks_of_the_expert_depend_on_the_seed() {
     assert_ne!(first, expert(2));
 }
 
-/// From the checkpoint after round 20, in f64: accuracy 0.950 and loss 0.218 on the second task, in training as in tests.
+/// Training losses in f64 from the checkpoint after round 20, at the first steps of the first rounds of the second task.
+const FROZEN_LOSSES: [f64; 4] = [28.93941, 22.48463, 13.47410, 1.20575];
+
+/// At this rate a difference of 1e-7 grows to one of 0.03 in the end, where f64 has accuracy 0.950 and loss 0.218; with
+/// the statistics of the batch in training the losses were 0.006 in training and 21 in tests.
 #[test]
 fn a_frozen_batch_norm_trains_the_function_that_is_tested() {
     for engine in ["fused", "flex"] {
         let engine = format!("training.engine={engine}");
         let done = run_case("freeze-batch-norm", &[&engine], 40);
+        for (round, want) in (20..).zip(FROZEN_LOSSES) {
+            let got = done.first_loss(round);
+            assert!((got - want).abs() < 5e-4, "{engine}, {round}: {got}");
+        }
         let (loss, accuracy) = done.judged(39, 1);
-        println!(
-            "{engine}: {loss} {accuracy}, in training {}",
-            done.first_loss(39)
-        );
-        assert!((loss - 0.218).abs() < 5e-4, "{engine}: loss {loss}");
-        assert!((accuracy - 0.95).abs() < 1e-9, "{engine}: {accuracy}");
+        assert!((loss - 0.218).abs() < 0.05, "{engine}: loss {loss}");
+        assert!(accuracy >= 0.925, "{engine}: {accuracy}");
+        let before = done.judged(38, 1).0;
+        assert!((done.first_loss(39) - before).abs() < 1e-5, "{engine}");
     }
 }
 
-/// Two tasks of one round each and more layers; a step goes through the whole task, which is its test set, too.
+/// More layers. A step goes through the whole task, whose samples are its test samples, too.
 const DEEP: &str =
     "model={cnn={layers=[{batch_norm={}},{dense={units=6}},{batch_norm={}},{tanh={}}]}}";
 
@@ -238,13 +243,14 @@ fn largest_gap(done: &Done, task: u32, rounds: std::ops::Range<u64>) -> f64 {
     rounds.map(gap).fold(0.0, f64::max)
 }
 
-const WHOLE_STEPS: [&str; 2] = ["training.epochs=1", "evaluation.ahead=true"];
+/// One step a round, at a rate at which losses stay small.
+const STEPS: [&str; 2] = ["training.epochs=1", "training.rate=0.1"];
 
 #[test]
 fn every_way_to_freeze_a_batch_norm_makes_it_one_function() {
     let freeze = |names: &str| format!("scenario.class_incremental.method={{freeze={names}}}");
     let gap = |method: &str| {
-        let overrides = [WHOLE_STEPS[0], WHOLE_STEPS[1], DEEP, method];
+        let overrides = [STEPS[0], STEPS[1], DEEP, method];
         let done = run_case("freeze-batch-norm", &overrides, 40);
         largest_gap(&done, 1, 21..40)
     };
@@ -265,13 +271,13 @@ fn every_way_to_freeze_a_batch_norm_makes_it_one_function() {
 
 #[test]
 fn a_batch_norm_that_is_frozen_from_a_warm_start_is_one_function_from_the_first_step() {
-    let first = run_case("freeze-batch-norm", &[WHOLE_STEPS[0], DEEP], 10);
+    let first = run_case("freeze-batch-norm", &[STEPS[0], STEPS[1], DEEP], 10);
     let start = format!("run.start_from={}", first.model().display());
     for method in [
         "scenario.class_incremental.method={freeze={layers=[0,2],after=0}}",
         "scenario.class_incremental.method={lora={rank=2,after=0}}",
     ] {
-        let overrides = [WHOLE_STEPS[0], WHOLE_STEPS[1], DEEP, &start, method];
+        let overrides = [STEPS[0], STEPS[1], DEEP, &start, method];
         let done = run_case("freeze-batch-norm", &overrides, 10);
         assert!(largest_gap(&done, 0, 1..10) < 1e-5, "{method}");
         for tensor in ["0.mean", "0.variance", "2.mean", "2.variance"] {
