@@ -17,6 +17,7 @@ mod gate;
 mod hostile;
 mod nodes;
 mod output;
+mod pass_modes;
 mod real_client;
 mod resume;
 mod security;
