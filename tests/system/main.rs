@@ -6,6 +6,7 @@
 mod bad_input;
 mod catalogue;
 mod continual_metrics;
+mod damage;
 mod determinism;
 mod divergence;
 mod engines;
@@ -13,6 +14,7 @@ mod evidence;
 mod floors;
 mod gate;
 mod hostile;
+mod lengthening;
 mod nodes;
 mod output;
 mod real_client;

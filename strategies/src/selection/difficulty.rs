@@ -106,6 +106,10 @@ impl ClientSelector for Difficulty {
         at_most(self.per_round, roster)
     }
 
+    fn bound_to_rounds(&self) -> Vec<&'static str> {
+        self.pace.is_ramp().then_some("pace").into_iter().collect()
+    }
+
     fn wants_scores(
         &self,
         pool: &mut Pool,
