@@ -61,7 +61,7 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
         line(format_args!(
             "{}: {} rounds of {} on {}, {} clients, {parameters} parameters",
             point.label,
-            scenario.run.rounds.get(),
+            scenario.rounds(),
             scenario.strategy.name,
             scenario.data_set.name,
             scenario.data.clients.get(),

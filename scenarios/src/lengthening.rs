@@ -161,6 +161,10 @@ mod tests {
             ),
             (&["selection={difficulty={per_round=2,pace={all={}}}}"], &[]),
             (
+                &["selection={difficulty={per_round=2,pace={all={}},budget='updates'}}"],
+                &["selection.difficulty.budget"],
+            ),
+            (
                 &["scenario.class_incremental.tasks=5"],
                 &["scenario.class_incremental.arrival.rounds_per_task"],
             ),

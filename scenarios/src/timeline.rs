@@ -303,10 +303,24 @@ impl Scenario {
             let text = table.to_string();
             let name = format!("the scenario from entry {index} of the timeline on");
             let changed = Self::read(registry, &name, &text, &[])?;
+            self.refuse_other_budget(&changed.selection)?;
             phases.push((index, changed.phase(Round(0))));
         }
         self.phases = phases;
         Ok(())
+    }
+
+    /// A budget of client updates belongs to a whole run: its selection stays.
+    fn refuse_other_budget(&self, later: &Chosen<dyn AnySelector>) -> Result<(), Diagnostic> {
+        let now = &self.selection;
+        let stays = (now.name, &now.resolved) == (later.name, &later.resolved);
+        let counts = |selection| self.rounds_of_budget(selection).is_some();
+        if stays || !(counts(now) || counts(later)) {
+            return Ok(());
+        }
+        let message = "a selection whose budget is client updates cannot begin or end during a run";
+        let label = "entries that do not `set` keys of selection, or `budget = \"rounds\"`";
+        Err(self.fault("timeline", message, label))
     }
 
     fn phase(&self, from: Round) -> Phase {

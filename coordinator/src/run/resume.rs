@@ -105,7 +105,7 @@ impl Resume {
         let Some((manifest, _)) = &self.checkpoint else {
             return Ok(None);
         };
-        let rounds = scenario.run.rounds.get() as u64;
+        let rounds = scenario.rounds();
         if manifest.rounds != rounds || !self.warnings.is_empty() {
             return Ok(None);
         }
@@ -172,7 +172,7 @@ fn refuse_rounds(
         manifest.rounds,
         manifest.planned,
     );
-    if wanted < done {
+    if scenario.rounds() < done {
         return Err(RunError::Refused(format!(
             "{folder}: {done} rounds are done, and run.rounds is {wanted}: ask for {done} or more, or choose another --out"
         )));
