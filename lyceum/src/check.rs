@@ -1,6 +1,6 @@
 //! `lyceum check`, and reading scenario files.
 
-use crate::output::line;
+use crate::output::{line, warn};
 use crate::{arguments::Check, failure::Failure, settings::ProcessSettings};
 use lyceum_scenarios::{Loaded, Registry, Scenario, Sweep};
 use std::{
@@ -107,7 +107,8 @@ fn parameters(
     }
     if !scenario.needs_expert() {
         let stream = loaded.stream(scenario, None)?;
-        scenario.timetable(stream.as_deref())?;
+        let timetable = scenario.timetable(stream.as_deref())?;
+        timetable.warnings.iter().for_each(|text| warn(text));
         loaded.federate(scenario, None)?;
     }
     Ok(network.layout().len())

@@ -78,6 +78,9 @@ impl Progress {
                     ));
                 }
             }
+            Event::RoundSkipped { round, reason } => {
+                self.say(&format!("round {}: the model stays as it is: {reason}", round.0));
+            }
             Event::TaskBegan(opening) => self.task_began(opening),
             Event::Evaluated {
                 probe: Probe::Test,

@@ -106,6 +106,7 @@ impl SummaryBuilder {
             Event::ExpertTrained { .. }
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }
+            | Event::RoundSkipped { .. }
             | Event::Client { .. }
             | Event::ClientAccuracy { .. } => {}
         }

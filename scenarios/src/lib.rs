@@ -15,6 +15,8 @@ mod deadline;
 mod diagnostic;
 mod document;
 mod federation;
+mod prospects;
+mod reader;
 mod registry;
 mod scenario;
 mod schema;
