@@ -4,8 +4,9 @@ use crate::{Input, InputError, Output, Plan, RoundMachine};
 use lyceum_core::{
     Addend, AnySelector, AnyStrategy, Assignment, Calendar, ClientId, ClientReport, Contribution,
     DataRef, Event, ExactSum, Fingerprint, Folded, Lane, Outcome, Params, Payload, Probe, Roster,
-    Round, Seed, Stall, Strategy, StreamRules, Tally, Task, TaskId, TaskStream, Ticket, Time, Trained, UnitId, Upload,
-    Visit, Work, units::{Count, Misfit},
+    Round, Seed, Stall, Strategy, StreamRules, Tally, Task, TaskId, TaskStream, Ticket, Time,
+    Trained, UnitId, Upload, Visit, Work,
+    units::{Count, Misfit},
 };
 use lyceum_strategies::{
     aggregation::FedAvg,
@@ -34,7 +35,13 @@ fn machine_in(
     rounds: u64,
     dropout: f64,
 ) -> RoundMachine {
-    machine_of(Arc::new(FedAvg::default()), stream, selector, rounds, dropout)
+    machine_of(
+        Arc::new(FedAvg::default()),
+        stream,
+        selector,
+        rounds,
+        dropout,
+    )
 }
 
 fn machine_of(

@@ -79,7 +79,10 @@ impl Progress {
                 }
             }
             Event::RoundSkipped { round, reason } => {
-                self.say(&format!("round {}: the model stays as it is: {reason}", round.0));
+                self.say(&format!(
+                    "round {}: the model stays as it is: {reason}",
+                    round.0
+                ));
             }
             Event::TaskBegan(opening) => self.task_began(opening),
             Event::Evaluated {

@@ -82,14 +82,23 @@ pub(crate) struct Texts {
 impl Texts {
     /// A file's text, and overrides in the form `path.to.key=value`.
     pub(crate) fn new(name: &str, text: &str, overrides: &[String]) -> Self {
+        let named = |item: &String| (format!("--set {item}"), item.clone());
+        Self::of(name, text, overrides.iter().map(named))
+    }
+
+    /// A file's text, and named overrides.
+    pub(crate) fn of(
+        name: &str,
+        text: &str,
+        overrides: impl Iterator<Item = (String, String)>,
+    ) -> Self {
         let mut sources = Sources::default();
         sources.push(name, text);
         let pad = |start: usize, line: String| " ".repeat(start) + &line;
         let overrides = overrides
-            .iter()
-            .map(|item| {
-                let (key, value) = item.split_once('=').unwrap_or((item, ""));
-                let start = sources.push(format!("--set {item}"), item.clone());
+            .map(|(name, item)| {
+                let (key, value) = item.split_once('=').unwrap_or((&item, ""));
+                let start = sources.push(name, item.clone());
                 let quoted = format!("{key}={}", toml::Value::String(value.trim().into()));
                 [pad(start, item.clone()), pad(start, quoted)]
             })
@@ -177,6 +186,11 @@ impl<'t> Document<'t> {
         let mut root = self.root.clone();
         layers.for_each(|layer| merge(&mut root, layer, ""));
         Self { root }
+    }
+
+    /// The whole table.
+    pub(crate) fn into_root(self) -> DeTable<'t> {
+        self.root
     }
 
     /// A text in a table of the root.

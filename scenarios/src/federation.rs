@@ -297,9 +297,8 @@ impl Loaded {
 /// Refuses a validation share that holds back nothing, or everything.
 fn holds_some(scenario: &Scenario, kept: &[u32], held: &[u32]) -> Result<(), Diagnostic> {
     let (share, samples) = (scenario.data.validation.get(), kept.len() + held.len());
-    let refuse = |message: String, label: &str| {
-        Err(scenario.fault("data.validation", message, label))
-    };
+    let refuse =
+        |message: String, label: &str| Err(scenario.fault("data.validation", message, label));
     match (kept, held) {
         (_, []) if share > 0.0 => {
             let message = format!("{share} of {samples} training samples are none");

@@ -75,7 +75,9 @@ impl Scenario {
     /// Evaluations that never come.
     fn never_judged(&self) -> Vec<Wrong> {
         let (rounds, evaluation) = (self.run.rounds.get(), &self.evaluation);
-        let late = evaluation.clients_every.filter(|every| every.get() > rounds);
+        let late = evaluation
+            .clients_every
+            .filter(|every| every.get() > rounds);
         let late = late.map(|_| {
             let message = "clients would never be judged".to_owned();
             let label = format!("at most run.rounds = {rounds}");
@@ -133,7 +135,11 @@ impl Scenario {
         for (index, (from, present_now)) in present.iter().enumerate() {
             if *present_now > 0 {
                 let phase = phases.iter().rfind(|phase| phase.from <= *from);
-                warnings.extend(phase.into_iter().flat_map(|p| self.little(*from, p, *present_now)));
+                warnings.extend(
+                    phase
+                        .into_iter()
+                        .flat_map(|p| self.little(*from, p, *present_now)),
+                );
                 continue;
             }
             let back = present[index..].iter().any(|(_, clients)| *clients > 0);
@@ -150,13 +156,19 @@ impl Scenario {
         let all = |moment: &Moment| {
             moment.drop_clients.is_some_and(|part| {
                 let share = part.share.is_some_and(|share| share.get() >= 1.0);
-                share || part.count.is_some_and(|n| n.get() >= self.data.clients.get())
+                share
+                    || part
+                        .count
+                        .is_some_and(|n| n.get() >= self.data.clients.get())
             })
         };
         let mut entries = times.iter().zip(&self.timeline).enumerate();
         let (index, _) = entries.find(|(_, (time, moment))| **time == from && all(moment))?;
         let message = format!("from round {from} on nobody is left");
-        let label = format!("fewer clients, or an end of the run: `rounds = {}`", from.0.max(1));
+        let label = format!(
+            "fewer clients, or an end of the run: `rounds = {}`",
+            from.0.max(1)
+        );
         let path = format!("timeline.{index}.drop_clients");
         Some(self.fault(&path, message, label))
     }

@@ -155,10 +155,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    fn table<T>(
-        self,
-        visit: impl FnOnce(Entries<'t>) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
+    fn table<T>(self, visit: impl FnOnce(Entries<'t>) -> Result<T, Refusal>) -> Result<T, Refusal> {
         self.here(|me| match me.value {
             DeValue::Table(table) => visit(Entries::new(table)),
             _ => Err(me.wrong("a table")),
@@ -362,14 +359,17 @@ impl Refusal {
         let Self(mut fault) = self;
         if fault.span.is_none() {
             fault.span = Some(span.clone());
-            if let Some(type_) = fault.message.strip_prefix(OTHER_TYPE) {
+            if fault.message == UNFIT {
+                fault.message = format!("{} takes no such value", subject(key));
+            } else if let Some(type_) = fault.message.strip_prefix(OTHER_TYPE) {
                 fault.message = format!("{} is {type_}", subject(key));
             }
             if let (true, Some(missing)) = (word, fault.message.strip_prefix(MISSING)) {
                 let missing = missing.trim_end_matches(" is missing").trim_matches('`');
                 let missing = missing.to_owned();
                 fault.message = format!("`{key}` needs the key `{missing}`");
-                fault.label = format!("a table instead of the word: `{key} = {{ {missing} = ... }}`");
+                fault.label =
+                    format!("a table instead of the word: `{key} = {{ {missing} = ... }}`");
             }
         }
         Self(fault)
@@ -378,6 +378,7 @@ impl Refusal {
 
 /// What a fault begins with until it is known of which key it is.
 const OTHER_TYPE: &str = "\0";
+const UNFIT: &str = "\0unfit";
 const MISSING: &str = "the key ";
 
 fn one_of(names: &[&str]) -> String {
@@ -408,13 +409,14 @@ impl de::Error for Refusal {
     fn custom<T: Display>(message: T) -> Self {
         let message = message.to_string();
         if message.starts_with("expected ") {
-            return Self(Fault::new("this does not fit", message, None));
+            return Self(Fault::new(UNFIT, message, None));
         }
         let cut = message
             .find(", expected ")
             .or_else(|| message.find(": expected "));
-        let (message, label) =
-            cut.map_or((&*message, ""), |cut| (&message[..cut], &message[cut + 2..]));
+        let (message, label) = cut.map_or((&*message, ""), |cut| {
+            (&message[..cut], &message[cut + 2..])
+        });
         Self(Fault::new(message, label, None))
     }
 
@@ -434,7 +436,11 @@ impl de::Error for Refusal {
 
     fn unknown_variant(choice: &str, expected: &'static [&'static str]) -> Self {
         let label = format!("expected {}", one_of(expected));
-        Self(Fault::new(format!("unknown choice `{choice}`"), label, None))
+        Self(Fault::new(
+            format!("unknown choice `{choice}`"),
+            label,
+            None,
+        ))
     }
 
     fn unknown_field(key: &str, expected: &'static [&'static str]) -> Self {

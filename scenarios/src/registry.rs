@@ -5,9 +5,9 @@ use crate::{
     data::{self, DataSet},
     diagnostic::Fault,
     document::Node,
-    reader::Reader,
     models::{self, Model},
     partition::{self, Partition},
+    reader::Reader,
     streams::{self, ScenarioPlugin},
 };
 use lyceum_core::{

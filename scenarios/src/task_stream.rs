@@ -13,8 +13,7 @@ use crate::{
 };
 use lyceum_core::{
     AnyMethod, Calendar, Gate, Head, Lens, Loss, Network, Optimizer, Purpose, Reach, Round,
-    Samples, TaskId, TaskStream, Visit, shuffle,
-    units::Misfit,
+    Samples, TaskId, TaskStream, Visit, shuffle, units::Misfit,
 };
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeSet, sync::Arc};
@@ -317,7 +316,13 @@ impl StreamChoice {
     }
 
     /// The refusal of a task that would come when the run is over, at the key that says when it comes.
-    fn never_comes(&self, scenario: &Scenario, turns: &[Turn], place: u32, begins: u64) -> Diagnostic {
+    fn never_comes(
+        &self,
+        scenario: &Scenario,
+        turns: &[Turn],
+        place: u32,
+        begins: u64,
+    ) -> Diagnostic {
         let kind = self.kind.name;
         let held = turns.iter().any(|turn| matches!(turn, Turn::Hold(..)));
         let path = match self.arrival.rounds_per_task {
@@ -327,7 +332,10 @@ impl StreamChoice {
         };
         let rounds = scenario.run.rounds.get();
         let message = format!("task {place} of the stream never comes: the run ends before");
-        let label = format!("it would come in round {begins}, the last one is round {}", rounds - 1);
+        let label = format!(
+            "it would come in round {begins}, the last one is round {}",
+            rounds - 1
+        );
         scenario.fault(&path, message, label)
     }
 }

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod catalogue;
+mod checks;
 mod continual_metrics;
 mod determinism;
 mod divergence;
@@ -17,6 +18,8 @@ mod nodes;
 mod output;
 mod real_client;
 mod resume;
+mod schema;
 mod security;
 mod streams;
 mod sweep;
+mod words;

@@ -51,7 +51,10 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Refusal> {
-        let value = self.next.take().expect("a value is asked for after its key");
+        let value = self
+            .next
+            .take()
+            .expect("a value is asked for after its key");
         placed(seed, value)
     }
 }

@@ -153,7 +153,9 @@ fn each_schema(
     for (key, value) in object {
         match (key.as_str(), value) {
             ("properties", Value::Object(named)) => {
-                named.values_mut().for_each(|v| each_schema(v, false, change));
+                named
+                    .values_mut()
+                    .for_each(|v| each_schema(v, false, change));
             }
             ("oneOf" | "anyOf" | "allOf", Value::Array(parts)) => {
                 parts.iter_mut().for_each(|v| {

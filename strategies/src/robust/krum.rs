@@ -49,7 +49,11 @@ impl Strategy for Krum {
         let (wrong, keep) = (self.byzantine as usize, self.keep.get());
         let (to_score, to_keep) = (2 * wrong + 3, wrong + keep);
         let least = to_score.max(to_keep);
-        let key = if to_score >= to_keep { "byzantine" } else { "keep" };
+        let key = if to_score >= to_keep {
+            "byzantine"
+        } else {
+            "keep"
+        };
         (updates < least).then(|| Misfit {
             key: key.into(),
             message: format!(

@@ -43,12 +43,19 @@ fn holds(schema: &Map<String, Value>, keyword: &str, rule: &Value, value: &Value
         "required" => value
             .as_object()
             .is_none_or(|v| parts().all(|key| v.contains_key(key.as_str().unwrap()))),
-        "properties" => value
-            .as_object()
-            .is_none_or(|v| v.iter().all(|(key, v)| rule.get(key).is_none_or(|s| takes(s, v)))),
+        "properties" => value.as_object().is_none_or(|v| {
+            v.iter()
+                .all(|(key, v)| rule.get(key).is_none_or(|s| takes(s, v)))
+        }),
         "additionalProperties" => value.as_object().is_none_or(|v| {
-            let named = |key: &String| schema.get("properties").is_some_and(|p| p.get(key).is_some());
-            v.iter().filter(|(key, _)| !named(key)).all(|(_, v)| takes(rule, v))
+            let named = |key: &String| {
+                schema
+                    .get("properties")
+                    .is_some_and(|p| p.get(key).is_some())
+            };
+            v.iter()
+                .filter(|(key, _)| !named(key))
+                .all(|(_, v)| takes(rule, v))
         }),
         other => panic!("the test's checker does not know `{other}`"),
     }

@@ -1,6 +1,6 @@
 //! Documents made from a schema.
 
-use super::{document::Step, dice::Dice};
+use super::{dice::Dice, document::Step};
 use serde_json::{Map, Value, json};
 
 fn parts<'a>(schema: &'a Value) -> Option<&'a Vec<Value>> {
@@ -87,7 +87,9 @@ pub(crate) fn made(schema: &Value, dice: &mut Dice) -> Value {
         "array" => {
             let least = schema["minItems"].as_u64().unwrap_or(0) as usize;
             let more = dice.below(3);
-            (0..least + more).map(|_| made(&schema["items"], dice)).collect()
+            (0..least + more)
+                .map(|_| made(&schema["items"], dice))
+                .collect()
         }
         "string" => match schema["maxLength"].as_u64() {
             Some(1) => ";".into(),
