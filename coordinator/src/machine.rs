@@ -123,6 +123,11 @@ impl RoundMachine {
         self.done
     }
 
+    /// Whether all rounds are done.
+    pub fn is_complete(&self) -> bool {
+        self.done >= self.plan.rounds
+    }
+
     /// The global model.
     pub fn global(&self) -> &Params {
         &self.global
@@ -234,7 +239,7 @@ impl RoundMachine {
         if self.flight.stage != Stage::Between {
             return Err(InputError::NotBetween);
         }
-        if self.done >= self.plan.rounds {
+        if self.is_complete() {
             self.finish();
             return Ok(());
         }

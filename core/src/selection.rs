@@ -24,6 +24,13 @@ pub trait ClientSelector: Send + Sync + 'static {
     /// Clients of one round when everybody answers.
     fn cohort(&self, roster: &dyn Roster) -> usize;
 
+    /// How many rounds the run takes where the rule counts something else, such as client updates, and `rounds` are
+    /// what the scenario asks for. It depends on nothing that happens during the run. `None` where rounds are rounds.
+    fn rounds(&self, roster: &dyn Roster, rounds: u64) -> Option<u64> {
+        let _ = (roster, rounds);
+        None
+    }
+
     /// Keys that are in range each, but do not go together.
     fn misfit(&self) -> Option<Misfit> {
         None
@@ -64,6 +71,8 @@ pub trait AnySelector: Send + Sync {
     fn start(self: Arc<Self>, roster: Arc<dyn Roster>, rounds: u64) -> Box<dyn SelectorRun>;
     /// See [`ClientSelector::cohort`].
     fn cohort(&self, roster: &dyn Roster) -> usize;
+    /// See [`ClientSelector::rounds`].
+    fn rounds(&self, roster: &dyn Roster, rounds: u64) -> Option<u64>;
     /// See [`ClientSelector::misfit`].
     fn misfit(&self) -> Option<Misfit>;
 }
@@ -105,6 +114,10 @@ impl<S: ClientSelector> AnySelector for S {
 
     fn cohort(&self, roster: &dyn Roster) -> usize {
         ClientSelector::cohort(self, roster)
+    }
+
+    fn rounds(&self, roster: &dyn Roster, rounds: u64) -> Option<u64> {
+        ClientSelector::rounds(self, roster, rounds)
     }
 
     fn misfit(&self) -> Option<Misfit> {

@@ -108,7 +108,7 @@ impl PlannedRun<'_> {
     }
 
     fn rounds(&self) -> u64 {
-        self.point.scenario(self.seed).run.rounds.get() as u64
+        self.point.scenario(self.seed).rounds()
     }
 }
 

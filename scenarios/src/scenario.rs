@@ -341,6 +341,19 @@ impl Scenario {
         self.data.clients.get() as u64 + self.data.real.len() as u64
     }
 
+    /// Rounds of the whole run: `run.rounds`, or as many as a budget of client updates takes.
+    pub fn rounds(&self) -> u64 {
+        self.rounds_of_budget(&self.selection)
+            .unwrap_or(self.run.rounds.get() as u64)
+    }
+
+    /// Rounds that a selection takes whose budget is not rounds.
+    pub(crate) fn rounds_of_budget(&self, selection: &Chosen<dyn AnySelector>) -> Option<u64> {
+        let clients = self.clients();
+        let rounds = self.run.rounds.get() as u64;
+        selection.plugin.rounds(&Sized { clients }, rounds)
+    }
+
     /// Real clients with their ids.
     pub fn real_clients(&self) -> impl Iterator<Item = (ClientId, &RealClient)> {
         let first = self.data.clients.get() as u64;

@@ -259,7 +259,7 @@ impl StreamChoice {
         if self.labels == Labels::Shuffled {
             shuffle(&mut names, &mut rng);
         }
-        let rounds = scenario.run.rounds.get() as u64;
+        let rounds = scenario.rounds();
         let ground = Ground {
             train,
             test,

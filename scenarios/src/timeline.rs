@@ -312,6 +312,7 @@ impl Scenario {
             let name = format!("the scenario from entry {index} of the timeline on");
             let changed = Self::read(registry, &name, &text, &[])
                 .map_err(|refused| self.refused_change(index, &text, &refused))?;
+            self.refuse_other_budget(&changed.selection)?;
             phases.push((index, changed.phase(Round(0))));
         }
         self.phases = phases;
@@ -328,6 +329,19 @@ impl Scenario {
             (path, fault.message.clone(), fault.label.clone())
         });
         self.faults(wrong.collect())
+    }
+
+    /// A budget of client updates belongs to a whole run: its selection stays.
+    fn refuse_other_budget(&self, later: &Chosen<dyn AnySelector>) -> Result<(), Diagnostic> {
+        let now = &self.selection;
+        let stays = (now.name, &now.resolved) == (later.name, &later.resolved);
+        let counts = |selection| self.rounds_of_budget(selection).is_some();
+        if stays || !(counts(now) || counts(later)) {
+            return Ok(());
+        }
+        let message = "a selection whose budget is client updates cannot begin or end during a run";
+        let label = "entries that do not `set` keys of selection, or `budget = \"rounds\"`";
+        Err(self.fault("timeline", message, label))
     }
 
     pub(crate) fn phase(&self, from: Round) -> Phase {

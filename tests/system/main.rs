@@ -3,7 +3,9 @@
 // Helpers of tests may unwrap as tests do, and a measured figure or a reason to skip is printed.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod addresses;
 mod bad_input;
+mod budgets;
 mod catalogue;
 mod checks;
 mod continual_metrics;

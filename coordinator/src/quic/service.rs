@@ -255,7 +255,7 @@ pub async fn conduct<'a>(
     let contribution = scenario.strategy.plugin.contribution();
     let lanes = contribution.lanes.clone();
     let len = groundwork.network.layout().len();
-    let rounds = scenario.run.rounds.get() as u64;
+    let rounds = scenario.rounds();
     let mut storage = crate::run::Folder::new(&settings.out);
     let mut admission = admission(scenario, &groundwork, registry);
     let mut pace = network.pace;

@@ -81,7 +81,7 @@ impl Settings {
         prepared: &Prepared,
         scenario: &Scenario,
     ) -> Option<Summary> {
-        let rounds = scenario.run.rounds.get() as u64;
+        let rounds = scenario.rounds();
         let done = latest
             .as_ref()
             .is_some_and(|l| l.rounds == rounds && l.scenario == prepared.digest);
@@ -154,7 +154,7 @@ impl<'a> RunFiles<'a> {
         let started = Event::RunStarted {
             name: self.scenario.run.name.clone(),
             seed: self.scenario.run.seed,
-            rounds: self.scenario.run.rounds.get() as u64,
+            rounds: self.scenario.rounds(),
             clients: self.scenario.clients(),
             parameters: self.prepared.network.layout().len() as u64,
             scenario: self.prepared.digest,

@@ -190,9 +190,8 @@ impl Prepared {
     pub fn machine(&self, scenario: &Scenario) -> RoundMachine {
         let probes = [Probe::Validation, Probe::Test].into_iter();
         let size = |probe| Some((probe, self.federation.probe(probe)?.len() as u32));
-        let rounds = scenario.run.rounds.get() as u64;
         let plan = Plan {
-            rounds,
+            rounds: scenario.rounds(),
             seed: scenario.seed(),
             dropout: scenario.availability.dropout.get(),
             evaluate_every: scenario.evaluation.every.get() as u64,
@@ -213,7 +212,7 @@ impl Prepared {
             .selection
             .plugin
             .clone()
-            .start(roster.clone(), rounds);
+            .start(roster.clone(), scenario.run.rounds.get() as u64);
         RoundMachine::new(
             plan,
             roster,

@@ -189,7 +189,7 @@ impl Processes {
         let mut transport = client_transport(&Transport::default(), false);
         plain_packets(&mut transport);
         client.transport_config(Arc::new(transport));
-        let locate: Locate = Arc::new(|| Box::pin(async { Ok(coordinator_address()) }));
+        let locate: Locate = Arc::new(|| Box::pin(async { Ok(vec![coordinator_address()]) }));
         let ground = self.ground.clone();
         let prepare: Prepare = Arc::new(move |_| {
             let loaded = (prepared(&ground), ground.node().clone());
@@ -200,9 +200,8 @@ impl Processes {
             Ok(Box::new(SlowCrew::start(node, each, listener)?) as Box<dyn Crew>)
         });
         Ok(Attendance {
-            endpoint,
-            client,
             locate,
+            reach: Arc::new(move |_| Ok((endpoint.clone(), client.clone()))),
             hello: Hello {
                 protocol: PROTOCOL,
                 attempt: 0,
