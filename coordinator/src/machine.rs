@@ -362,12 +362,17 @@ impl RoundMachine {
             .iter()
             .filter(|r| matches!(r.outcome, Outcome::Refused(_)))
             .count() as u64;
-        if accepted + refused > 0
+        if let Some(reason) = self.short_of_updates(accepted) {
+            self.skip(reason);
+        } else if accepted + refused > 0
             && let Err(reason) = self.aggregate()
         {
-            let reason = self.with_first_refusal(reason);
-            self.tell_reports();
-            return self.stall(reason);
+            if accepted == 0 || !self.answers_are_empty() {
+                let reason = self.with_first_refusal(reason);
+                self.tell_reports();
+                return self.stall(reason);
+            }
+            self.skip("the clients that answered have no samples".into());
         }
         self.extend_chain();
         for (client, state) in std::mem::take(&mut self.flight.states) {
@@ -390,6 +395,25 @@ impl RoundMachine {
         let reports = self.flight.reports.drain(..);
         let event = |report| Output::Event(Event::Client { round, report });
         self.outputs.extend(reports.map(event));
+    }
+
+    /// Why the clients that answered are too few for the strategy.
+    fn short_of_updates(&self, accepted: u64) -> Option<String> {
+        let some = Some(accepted as usize).filter(|accepted| *accepted > 0)?;
+        self.strategy.short_of(some).map(|misfit| misfit.message)
+    }
+
+    /// Whether nobody who answered has a sample.
+    fn answers_are_empty(&self) -> bool {
+        let mut answered = self.flight.reports.iter().filter(|r| r.accepted());
+        answered.all(|report| report.samples == 0)
+    }
+
+    /// The model stays as it is, as in a round in which nobody answers. What clients keep for themselves goes on.
+    fn skip(&mut self, reason: String) {
+        let round = self.flight.round;
+        self.outputs
+            .push_back(Output::Event(Event::RoundSkipped { round, reason }));
     }
 
     fn aggregate(&mut self) -> Result<(), String> {

@@ -69,6 +69,13 @@ pub enum Event {
         /// Clients selected.
         cohort: u64,
     },
+    /// The clients that answered are too few for the strategy: the model stays as it is.
+    RoundSkipped {
+        /// Which round.
+        round: Round,
+        /// What is missing.
+        reason: String,
+    },
     /// One client's report.
     Client {
         /// In which round.

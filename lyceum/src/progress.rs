@@ -79,6 +79,12 @@ impl Progress {
                     ));
                 }
             }
+            Event::RoundSkipped { round, reason } => {
+                self.say(&format!(
+                    "round {}: the model stays as it is: {reason}",
+                    round.0
+                ));
+            }
             Event::TaskBegan(opening) => self.task_began(opening),
             Event::Warned { message } => self.shown.warn(message),
             Event::Evaluated {

@@ -107,6 +107,7 @@ impl SummaryBuilder {
             Event::ExpertTrained { .. }
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }
+            | Event::RoundSkipped { .. }
             | Event::Client { .. }
             | Event::ClientAccuracy { .. } => {}
         }

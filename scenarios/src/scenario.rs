@@ -304,13 +304,24 @@ impl Scenario {
                 if faults.is_empty() {
                     let mut scenario = scenario;
                     scenario.resolve_phases(registry)?;
-                    Ok(scenario)
+                    match scenario.prospects() {
+                        wrong if wrong.is_empty() => Ok(scenario),
+                        wrong => Err(scenario.faults(wrong)),
+                    }
                 } else {
-                    Err(Diagnostic::new(faults, sources))
+                    Err(Diagnostic::beyond_schema(faults, sources))
                 }
             }
             _ => Err(Diagnostic::new(reader.faults, sources)),
         }
+    }
+
+    /// Faults at keys of this scenario: key, what is wrong, what would be right.
+    pub(crate) fn faults(&self, wrong: Vec<(String, String, String)>) -> Diagnostic {
+        let fault = |(path, message, label): (String, String, String)| {
+            Fault::new(message, label, self.places.find(&path))
+        };
+        Diagnostic::beyond_schema(wrong.into_iter().map(fault).collect(), &self.sources)
     }
 
     /// A fault at a key of this scenario, for what turns out only when data are read.
@@ -320,10 +331,7 @@ impl Scenario {
         message: impl Into<String>,
         label: impl Into<String>,
     ) -> Diagnostic {
-        Diagnostic::new(
-            vec![Fault::new(message, label, self.places.find(path))],
-            &self.sources,
-        )
+        self.faults(vec![(path.into(), message.into(), label.into())])
     }
 
     /// Root of all randomness.
@@ -570,8 +578,8 @@ impl Scenario {
 }
 
 /// A roster with nothing known but its size.
-struct Sized {
-    clients: u64,
+pub(crate) struct Sized {
+    pub(crate) clients: u64,
 }
 
 impl Roster for Sized {

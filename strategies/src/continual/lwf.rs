@@ -25,7 +25,10 @@ pub struct Lwf {
 
 /// One number, or one a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a number, 0 or above, or a list of such numbers"
+)]
 pub enum Alpha {
     /// For every task.
     Constant(NonNegative),
