@@ -132,10 +132,10 @@ fn a_lengthened_run_is_the_long_one_whatever_it_remembers() {
         &["strategy={median={}}", "availability.dropout=0.3"],
         &["selection={difficulty={per_round=4,pace={all={}}}}"],
         &["ordering={order=\"curriculum\",score=\"expert-loss\"}"],
-        &["training.schedule={step={every=2}}"],
+        &["training.schedule={step={every=2,factor=0.5}}"],
         &["timeline=[{round=2,drop_clients={count=5}},{round=4,set={training={rate=0.01}}}]"],
         &[
-            "scenario={class_incremental={tasks=5,method=\"er\",arrival={rounds_per_task=2}}}",
+            "scenario={class_incremental={tasks=5,method={er={memory=40}},arrival={rounds_per_task=2}}}",
             "evaluation.every=4",
         ],
     ] {
