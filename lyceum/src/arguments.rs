@@ -262,7 +262,7 @@ pub(crate) struct Simulate {
     /// Only this world of the whole stack
     #[arg(long, value_name = "SEED", conflicts_with_all = ["worlds", "stack", "from"])]
     pub(crate) stack_world: Option<u64>,
-    /// The same faults in every world: calm, bad-network, crashes or bad-disk [default: drawn from the seed]
+    /// The same faults in every world: calm, bad-network, crashes, bad-disk or damaged-files [default: drawn from the seed]
     #[arg(long, value_name = "NAME")]
     pub(crate) faults: Option<String>,
     /// Threads; worlds run side by side [default: one per core]

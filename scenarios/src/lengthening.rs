@@ -150,7 +150,7 @@ mod tests {
     fn what_depends_on_the_number_of_rounds_is_named() {
         for (set, keys) in [
             (&[][..], &[][..]),
-            (&["training.schedule={step={}}"][..], &[][..]),
+            (&["training.schedule={step={factor=0.5}}"][..], &[][..]),
             (
                 &["training.schedule={cosine={}}"],
                 &["training.schedule.cosine"],
