@@ -147,6 +147,11 @@ pub enum Event {
         /// Of evaluating after it.
         evaluation_seconds: f64,
     },
+    /// Something that somebody should know. It is shown and stands in no log: a run that met it ends like one that did not.
+    Warned {
+        /// What happened, and what was done.
+        message: String,
+    },
     /// The run stopped before its end and can be resumed.
     Paused {
         /// Rounds that are done.

@@ -14,7 +14,7 @@ use crate::{
 use lyceum_coordinator::{
     dispatch::Pace,
     quic::{Network, Work, conduct},
-    run::{Folder, Groundwork, Settings, checkpoint::Latest},
+    run::{Folder, Groundwork, Resume, Settings},
 };
 use lyceum_core::Event;
 use lyceum_metrics::{EVENTS, Summary};
@@ -134,8 +134,7 @@ pub(crate) async fn serve<'a>(
     // Whatever is wrong is said before anybody connects.
     let groundwork = Groundwork::read(scenario, &settings.folders)?;
     let _held = settings.hold()?;
-    let storage = Folder::new(&settings.out);
-    let latest = Latest::read(&storage)?;
+    let resume = Resume::look(&Folder::new(&settings.out), scenario)?;
     let (endpoint, revocations) = open(&doors, process, settings)?;
     let address = endpoint
         .local_addr()
@@ -161,7 +160,7 @@ pub(crate) async fn serve<'a>(
         groundwork,
         registry: registry_digest(registry),
         settings,
-        latest,
+        resume,
     };
     announce(address);
     let ready = |stopper: Box<dyn Fn() + Send + Sync>| {

@@ -15,6 +15,7 @@ mod deadline;
 mod diagnostic;
 mod document;
 mod federation;
+mod lengthening;
 mod prospects;
 mod reader;
 mod registry;

@@ -54,6 +54,9 @@ pub struct Run {
     /// Start from the parameters in this safetensors file instead of drawing them.
     #[serde(default)]
     pub start_from: Option<PathBuf>,
+    /// BLAKE3 of that file, 64 hexadecimal digits: another file is refused. The `scenario.toml` of a run names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_from_blake3: Option<String>,
 }
 
 /// `[data]` without its two choices, `set` and `partition`.
@@ -439,9 +442,13 @@ impl Scenario {
 
     /// Hash of everything in the file that can change a result: the name is left out.
     pub fn digest(&self) -> Fingerprint {
+        self.digest_without(&["name", "start_from_blake3"])
+    }
+
+    pub(crate) fn digest_without(&self, of_run: &[&str]) -> Fingerprint {
         let mut table = self.resolved();
         if let Some(run) = table.get_mut("run").and_then(toml::Value::as_table_mut) {
-            run.remove("name");
+            of_run.iter().for_each(|key| drop(run.remove(*key)));
         }
         Fingerprint::of(table.to_string().as_bytes())
     }
@@ -457,6 +464,13 @@ impl Scenario {
                 "run.name",
                 format!("`{name}` cannot name a run's folder"),
                 sweep::LABEL.into(),
+            );
+        }
+        if self.run.start_from_blake3.is_some() && self.run.start_from.is_none() {
+            refuse(
+                "run.start_from_blake3",
+                "the hash of no file".into(),
+                "give `start_from`, too, or leave it out".into(),
             );
         }
         let names: std::collections::BTreeSet<_> =
