@@ -84,8 +84,8 @@ pub(crate) fn feasible(
         let mut ground = scenario.resolved();
         let decisive = ["data", "model", "scenario", "timeline", "availability"];
         ground.retain(|table, _| decisive.contains(&table));
-        let (engine, rounds) = (scenario.training.engine.clone(), scenario.run.rounds);
-        let key = (ground.to_string(), engine, rounds.get());
+        let engine = scenario.training.engine.clone();
+        let key = (ground.to_string(), engine, scenario.rounds());
         let parameters = match seen.get(&key) {
             Some(&parameters) => parameters,
             None => parameters(registry, &scenario, folders)?,
