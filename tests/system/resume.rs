@@ -91,7 +91,7 @@ fn resuming_with_another_scenario_is_refused_and_nothing_is_lost() {
     )
     .wait_with_output()
     .unwrap();
-    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(out.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&out.stderr).contains("another scenario"));
     let resumed = run_in(
         folder.path(),
@@ -228,7 +228,7 @@ fn a_run_is_not_resumed_over_other_data() {
     .unwrap();
     assert_eq!(
         out.status.code(),
-        Some(1),
+        Some(2),
         "{}",
         String::from_utf8_lossy(&out.stderr)
     );
@@ -268,6 +268,6 @@ fn two_processes_never_share_a_folder() {
     let lock = std::fs::File::create(folder.path().join("lock")).unwrap();
     lock.try_lock().unwrap();
     let out = start(folder.path(), &[]).wait_with_output().unwrap();
-    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(out.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&out.stderr).contains("another process"));
 }

@@ -20,6 +20,7 @@ use lyceum_metrics::{
 use lyceum_scenarios::Scenario;
 use std::{
     collections::BTreeSet,
+    error::Error,
     fs,
     path::PathBuf,
     thread,
@@ -68,7 +69,7 @@ impl Settings {
                 Err(fs::TryLockError::Error(e)) => return Err(RunError::file(path)(e)),
             }
         }
-        Err(RunError::damaged(
+        Err(RunError::misused(
             &self.out,
             "another process is running in this folder; choose another --out",
         ))
@@ -89,6 +90,8 @@ impl Settings {
         (done && summary.status == Status::Finished).then_some(summary)
     }
 }
+
+const RESOLVED: &str = "# Resolved: every key with its value. `lyceum run` reads it back.\n\n";
 
 /// Sees every event.
 pub type Observer<'a> = dyn FnMut(&Event) + 'a;
@@ -295,7 +298,12 @@ impl<'a> RunFiles<'a> {
             machine.global(),
         )?;
         self.summarise()?;
-        Err(RunError::Stalled { round, reason })
+        Err(RunError::Stalled {
+            round,
+            reason,
+            // The round waits anew when the run is gone on with; whatever else stops it stops it again.
+            passing: machine.short_of_clients().is_some(),
+        })
     }
 
     /// Writes tables and summary.
@@ -371,12 +379,16 @@ fn begin(
     settings: &Settings,
 ) -> Result<(EventLog, SummaryBuilder), RunError> {
     if settings.out.join(EVENTS).exists() && !settings.resume {
-        return Err(RunError::damaged(
+        return Err(RunError::misused(
             &settings.out,
             "another run has begun in this folder; choose another --out",
         ));
     }
-    checkpoint::replace(storage, "scenario.toml", toml_text(scenario).as_bytes())?;
+    checkpoint::replace(
+        storage,
+        "scenario.toml",
+        text_that_runs_again(scenario, &settings.folders).as_bytes(),
+    )?;
     prepared.save_expert(storage)?;
     let log = EventLog::create(&settings.out.join(EVENTS)).map_err(metrics)?;
     Ok((log, SummaryBuilder::new()))
@@ -392,7 +404,7 @@ fn go_on(
 ) -> Result<(EventLog, SummaryBuilder), RunError> {
     if latest.scenario != prepared.digest {
         let reason = "the checkpoint belongs to another scenario, engine or data; run without --resume, or with the scenario.toml of this folder";
-        return Err(RunError::damaged(&settings.out, reason));
+        return Err(RunError::misused(&settings.out, reason));
     }
     let snapshot = latest.snapshot(storage, prepared.network.layout())?;
     machine
@@ -404,14 +416,16 @@ fn go_on(
     Ok((log, builder))
 }
 
-/// The resolved scenario as a file that can be run again.
+/// The resolved scenario, without where its files lie: what nodes are sent.
 pub fn toml_text(scenario: &Scenario) -> String {
-    format!(
-        "# Resolved: every key with its value. `lyceum run` reads it back.\n\n{}",
-        scenario.resolved()
-    )
+    format!("{RESOLVED}{}", scenario.resolved())
 }
 
-fn metrics(error: impl ToString) -> RunError {
-    RunError::Metrics(error.to_string())
+/// The resolved scenario as a file that can be run again from anywhere.
+fn text_that_runs_again(scenario: &Scenario, folders: &[PathBuf]) -> String {
+    format!("{RESOLVED}{}", scenario.placed(folders))
+}
+
+fn metrics(error: impl Error + 'static) -> RunError {
+    RunError::of_log(error)
 }

@@ -64,7 +64,7 @@ impl Groundwork {
     pub fn read(scenario: &Scenario, folders: &[PathBuf]) -> Result<Self, RunError> {
         let loaded = Loaded::read(scenario, folders)?;
         let network = loaded.network(scenario)?;
-        let initial = initial(scenario, &network)?;
+        let initial = initial(scenario, &network, folders)?;
         Ok(Self {
             loaded,
             network,
@@ -202,6 +202,7 @@ impl Prepared {
             alone_from: ClientId(scenario.data.clients.get() as u64),
             closing: closing(scenario),
             attendance: self.timetable.attendance.clone(),
+            changes: self.timetable.changes.clone(),
             phases: selection_phases(&self.timetable.phases),
             stream: self.stream.clone(),
             judges_ahead: scenario.evaluation.ahead,
@@ -273,11 +274,15 @@ fn closing(scenario: &Scenario) -> Option<Closing> {
     })
 }
 
-fn initial(scenario: &Scenario, network: &Network) -> Result<Params, RunError> {
-    let Some(path) = &scenario.run.start_from else {
+fn initial(
+    scenario: &Scenario,
+    network: &Network,
+    folders: &[PathBuf],
+) -> Result<Params, RunError> {
+    let Some(path) = scenario.start_from(folders) else {
         return Ok(network.initial(scenario.seed()).into());
     };
-    read_model(path, network.layout()).map_err(|e| {
+    read_model(&path, network.layout()).map_err(|e| {
         scenario
             .fault(
                 "run.start_from",

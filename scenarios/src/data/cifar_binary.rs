@@ -35,6 +35,10 @@ fn one() -> u8 {
 }
 
 impl DataSet for CifarBinary {
+    fn paths(&self) -> &'static [&'static str] {
+        &["train", "test"]
+    }
+
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {
         self.check()?;
         let mut train = empty();
