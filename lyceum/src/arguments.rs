@@ -1,12 +1,12 @@
 //! The command line.
 
-use crate::address::Address;
+use crate::{address::Address, failure::EXIT_CODES};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Distributed federated and continual learning simulator.
 #[derive(Parser)]
-#[command(name = "lyceum", version)]
+#[command(name = "lyceum", version, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
