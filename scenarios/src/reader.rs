@@ -148,7 +148,9 @@ impl<'t> Reader<'t> {
         self.here(|me| {
             let fits = |found: usize| length.is_none_or(|length| length == found);
             match me.value {
-                DeValue::Array(values) if fits(values.len()) => visit(Items::new(me.key, values, me.free)),
+                DeValue::Array(values) if fits(values.len()) => {
+                    visit(Items::new(me.key, values, me.free))
+                }
                 DeValue::Array(ref values) => {
                     let label = format!("expected {} of them", length.unwrap_or_default());
                     let message = format!("`{}` has {} values", me.key, values.len());
@@ -159,9 +161,14 @@ impl<'t> Reader<'t> {
         })
     }
 
-    fn table<T>(self, visit: impl FnOnce(Entries<'t>) -> Result<T, Refusal>) -> Result<T, Refusal> {
+    /// A table; one of any keys is `free`.
+    fn table<T>(
+        self,
+        free: bool,
+        visit: impl FnOnce(Entries<'t>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         self.here(|me| match me.value {
-            DeValue::Table(table) => visit(Entries::new(table)),
+            DeValue::Table(table) => visit(Entries::new(table, free)),
             _ => Err(me.wrong("a table")),
         })
     }
@@ -281,7 +288,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.table(|table| match table.is_empty() {
+        self.table(false, |table| match table.is_empty() {
             true => visitor.visit_unit(),
             false => Err(de::Error::custom(
                 "there are keys in it: expected an empty table",
@@ -327,7 +334,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.table(|table| visitor.visit_map(table))
+        self.table(true, |table| visitor.visit_map(table))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -336,7 +343,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        self.deserialize_map(visitor)
+        self.table(false, |table| visitor.visit_map(table))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

@@ -276,7 +276,10 @@ fn arguments_are_refused_in_words() {
     ] {
         let told = refused("", &[], arguments);
         let told: Vec<&str> = told.lines().filter(|l| !l.contains("Usage")).collect();
-        let told = told.join("\n").replace("invalid value", "").replace("2001:db8::7", "");
+        let told = told
+            .join("\n")
+            .replace("invalid value", "")
+            .replace("2001:db8::7", "");
         assert_eq!(jargon(&told), None, "{told}");
         for phrase in [
             "digit found",

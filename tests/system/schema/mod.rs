@@ -165,7 +165,12 @@ fn every_key_refuses_values_of_the_wrong_kind_in_a_sentence_at_the_value() {
             }
         }
     }
-    assert!(wrongs.is_empty(), "{}\n{}", wrongs.len(), wrongs[..wrongs.len().min(20)].join("\n"));
+    assert!(
+        wrongs.is_empty(),
+        "{}\n{}",
+        wrongs.len(),
+        wrongs[..wrongs.len().min(20)].join("\n")
+    );
     assert!(refused > 3000, "{refused}");
 }
 
@@ -177,7 +182,10 @@ fn is_free(path: &[Step]) -> bool {
 /// What is wrong with a refusal of a value that stands somewhere.
 fn judge(diagnostic: &Diagnostic, fits: bool, at: &Range<usize>) -> Option<String> {
     let shown = diagnostic.to_string();
-    let words = diagnostic.faults().iter().flat_map(|f| [&f.message, &f.label]);
+    let words = diagnostic
+        .faults()
+        .iter()
+        .flat_map(|f| [&f.message, &f.label]);
     if let Some(word) = words.into_iter().find_map(|words| jargon(words)) {
         return Some(format!("the word `{word}`\n{shown}"));
     }
@@ -185,7 +193,10 @@ fn judge(diagnostic: &Diagnostic, fits: bool, at: &Range<usize>) -> Option<Strin
         return (!diagnostic.is_beyond_schema()).then(|| format!("the schema takes it\n{shown}"));
     }
     let here = |span: &Range<usize>| at.start <= span.start && span.start < at.end;
-    let placed = diagnostic.faults().iter().any(|f| f.span.as_ref().is_some_and(here));
+    let placed = diagnostic
+        .faults()
+        .iter()
+        .any(|f| f.span.as_ref().is_some_and(here));
     let marked = shown.contains("--> made.toml:") && shown.contains('^');
     (!placed || !marked).then(|| format!("not at {at:?}\n{shown}"))
 }
