@@ -46,7 +46,12 @@ fn text(path: &Path) -> Result<String, Failure> {
 /// Reads a scenario and its data, builds its model, and prints what would run.
 pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failure> {
     let sweep = read_sweep(registry, &arguments.file, &arguments.set, None)?;
-    let folders = ProcessSettings::read()?.folders(&arguments.data, &arguments.file);
+    let folders = folders_of(
+        &ProcessSettings::read()?,
+        &arguments.data,
+        &arguments.file,
+        &sweep,
+    );
     let parameters = feasible(registry, &sweep, &folders)?;
     if sweep.has_table {
         let (points, seeds) = (sweep.points.len(), sweep.seeds.len());
@@ -68,6 +73,18 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
         ));
     }
     Ok(())
+}
+
+/// Where the data of a sweep is looked for; all its points look in the same places.
+pub(crate) fn folders_of(
+    process: &ProcessSettings,
+    flags: &[PathBuf],
+    file: &Path,
+    sweep: &Sweep,
+) -> Vec<PathBuf> {
+    let first = sweep.points.first();
+    let own = first.map_or_else(Vec::new, |p| p.scenario(sweep.seeds[0]).data.folders);
+    process.folders(flags, file, &own)
 }
 
 /// Reads the data of every point and builds its model, once for all that share them. Returns the number of parameters
