@@ -23,6 +23,16 @@ pub enum Event {
         /// Hash of the resolved scenario, of what its prelude found, and of the initial parameters.
         scenario: Fingerprint,
     },
+    /// What the classes are called, where the data has names for them: class 0 first.
+    ClassesNamed {
+        /// One for each class.
+        names: Vec<String>,
+    },
+    /// Something about the scenario or its data is probably not meant.
+    Warned {
+        /// A sentence.
+        message: String,
+    },
     /// The expert was trained.
     ExpertTrained {
         /// Samples in the pool.

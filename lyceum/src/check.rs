@@ -1,10 +1,10 @@
 //! `lyceum check`, and reading scenario files.
 
-use crate::output::line;
+use crate::output::{complain, line, warning};
 use crate::{arguments::Check, failure::Failure, settings::ProcessSettings};
-use lyceum_scenarios::{Loaded, Registry, Scenario, Sweep};
+use lyceum_scenarios::{Loaded, Registry, Scenario, Sweep, shares};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -47,7 +47,7 @@ fn text(path: &Path) -> Result<String, Failure> {
 pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failure> {
     let sweep = read_sweep(registry, &arguments.file, &arguments.set, None)?;
     let folders = ProcessSettings::read()?.folders(&arguments.data, &arguments.file);
-    let parameters = feasible(registry, &sweep, &folders)?;
+    let found = feasible(registry, &sweep, &folders, true)?;
     if sweep.has_table {
         let (points, seeds) = (sweep.points.len(), sweep.seeds.len());
         let runs = points * seeds;
@@ -56,8 +56,14 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
             sweep.name
         ));
     }
-    for (point, parameters) in sweep.points.iter().zip(parameters) {
+    let mut shown: Vec<String> = Vec::new();
+    for (point, found) in sweep.points.iter().zip(found) {
         let scenario = point.scenario(sweep.seeds[0]);
+        let Found {
+            parameters,
+            overview,
+            ..
+        } = found;
         line(format_args!(
             "{}: {} rounds of {} on {}, {} clients, {parameters} parameters",
             point.label,
@@ -66,49 +72,83 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
             scenario.data_set.name,
             scenario.data.clients.get(),
         ));
+        // Points of a sweep that share their data say so by saying nothing.
+        if shown != overview {
+            overview.iter().for_each(|of| line(format_args!("  {of}")));
+            shown = overview;
+        }
     }
     Ok(())
 }
 
-/// Reads the data of every point and builds its model, once for all that share them. Returns the number of parameters
-/// of each.
+/// What became of reading a point's data.
+#[derive(Clone)]
+pub(crate) struct Found {
+    parameters: usize,
+    /// What the samples are like, in lines.
+    overview: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// Reads the data of every point and builds its model, once for all that share them, and shows each warning once.
+/// `listed` asks for what the samples are like.
 pub(crate) fn feasible(
     registry: &Registry,
     sweep: &Sweep,
     folders: &[PathBuf],
-) -> Result<Vec<usize>, Failure> {
+    listed: bool,
+) -> Result<Vec<Found>, Failure> {
     let mut seen = BTreeMap::new();
-    let mut found = Vec::new();
+    let mut all: Vec<Found> = Vec::new();
+    let mut warned = BTreeSet::new();
     for point in &sweep.points {
         let scenario = point.scenario(sweep.seeds[0]);
         let mut ground = scenario.resolved();
         ground.retain(|table, _| ["data", "model", "scenario"].contains(&table));
         let key = (ground.to_string(), scenario.training.engine.clone());
-        let parameters = match seen.get(&key) {
-            Some(&parameters) => parameters,
-            None => parameters(registry, &scenario, folders)?,
+        let found = match seen.get(&key) {
+            Some(&place) => Found::clone(&all[place]),
+            None => examined(registry, &scenario, folders, listed)?,
         };
-        seen.insert(key, parameters);
-        found.push(parameters);
+        for message in &found.warnings {
+            if warned.insert(message.clone()) {
+                complain(&format!("{}\n", warning(message)));
+            }
+        }
+        seen.entry(key).or_insert(all.len());
+        all.push(found);
     }
-    Ok(found)
+    Ok(all)
 }
 
-fn parameters(
+fn examined(
     registry: &Registry,
     scenario: &Scenario,
     folders: &[PathBuf],
-) -> Result<usize, Failure> {
+    listed: bool,
+) -> Result<Found, Failure> {
     let loaded = Loaded::read(scenario, folders)?;
     let network = loaded.network(scenario)?;
     if let Some(engine) = registry.engine(&scenario.training.engine) {
         (engine.build)(&network)
             .map_err(|e| scenario.fault("training.engine", e, "cannot be used here"))?;
     }
+    let warnings = loaded.warnings(scenario);
+    let mut overview = match listed {
+        true => loaded.overview(scenario),
+        false => Vec::new(),
+    };
     if !scenario.needs_expert() {
         let stream = loaded.stream(scenario, None)?;
         scenario.timetable(stream.as_deref())?;
-        loaded.federate(scenario, None)?;
+        let federation = loaded.federate(scenario, None)?;
+        if listed {
+            overview.push(shares(scenario, &*federation));
+        }
     }
-    Ok(network.layout().len())
+    Ok(Found {
+        parameters: network.layout().len(),
+        overview,
+        warnings,
+    })
 }

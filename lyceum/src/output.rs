@@ -20,3 +20,8 @@ pub(crate) fn line(text: Arguments<'_>) {
 pub(crate) fn complain(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
+
+/// A warning as all commands show it.
+pub(crate) fn warning(message: &str) -> String {
+    format!("warning: {message}")
+}

@@ -1,5 +1,6 @@
 //! What a person sees while a run goes on.
 
+use crate::output::{complain, warning};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lyceum_core::{Event, Opening, Probe};
 use std::{
@@ -53,6 +54,7 @@ impl Progress {
                     "{name}: {rounds} rounds, {clients} clients, {parameters} parameters"
                 ));
             }
+            Event::Warned { message } => self.shown.warn(message),
             Event::ExpertTrained { mean_loss, .. } => {
                 self.say(&format!("expert trained: mean loss {mean_loss:.4}"))
             }
@@ -87,6 +89,7 @@ impl Progress {
             Event::Timing { round, .. } => self.step(round.0 + 1),
             Event::Paused { .. } | Event::Stalled { .. } | Event::RunFinished { .. } => self.end(),
             Event::StreamStarted { .. }
+            | Event::ClassesNamed { .. }
             | Event::EvaluatedBefore { .. }
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }
@@ -163,6 +166,15 @@ impl Shown {
             // A closed pipe is no reason to stop a run.
             Self::Lines => drop(writeln!(std::io::stderr(), "{line}")),
             Self::Nothing => {}
+        }
+    }
+
+    /// Shows a warning, even if nothing else is shown.
+    fn warn(&self, message: &str) {
+        let line = warning(message);
+        match self {
+            Self::Bar(_) => self.say(&line),
+            Self::Lines | Self::Nothing => complain(&format!("{line}\n")),
         }
     }
 

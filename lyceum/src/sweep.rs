@@ -59,7 +59,7 @@ pub(crate) fn collect<'s>(
         let mut runs = planned.runs.iter();
         runs.try_for_each(|run| same_scenario(registry, run))?;
     }
-    feasible(registry, sweep, &folders)?;
+    feasible(registry, sweep, &folders, false)?;
     let rounds = planned.runs.iter().map(|run| run.rounds()).sum();
     let progress = SweepProgress::new(arguments.quiet, planned.runs.len(), rounds);
     let (jobs, threads) = shares(arguments, process, planned.runs.len())?;

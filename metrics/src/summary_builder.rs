@@ -104,6 +104,8 @@ impl SummaryBuilder {
             Event::RunFinished { .. } => self.status = Status::Finished,
             Event::StreamStarted { .. } | Event::TaskBegan(_) | Event::EvaluatedBefore { .. } => {}
             Event::ExpertTrained { .. }
+            | Event::ClassesNamed { .. }
+            | Event::Warned { .. }
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }
             | Event::Client { .. }

@@ -1,7 +1,7 @@
 //! One experiment, read from a TOML file and checked.
 
 use crate::{
-    data::{DataSet, Normalisation},
+    data::{DataSet, LEARNED, Normalisation},
     deadline::Deadline,
     diagnostic::{Diagnostic, Fault, Sources},
     document::{Document, Node, Places, Texts},
@@ -416,11 +416,19 @@ impl Scenario {
         table
     }
 
-    /// Hash of everything in the file that can change a result: the name is left out.
+    /// Hash of everything in the file that can change a result: the name is left out, and what a run learns of a table,
+    /// which is in the digest of its samples.
     pub fn digest(&self) -> Fingerprint {
         let mut table = self.resolved();
         if let Some(run) = table.get_mut("run").and_then(toml::Value::as_table_mut) {
             run.remove("name");
+        }
+        if self.data_set.plugin.table().is_some() {
+            let set = table.get_mut("data").and_then(|data| data.get_mut("set"));
+            let set = set.and_then(|set| set.get_mut(self.data_set.name));
+            if let Some(set) = set.and_then(toml::Value::as_table_mut) {
+                LEARNED.iter().for_each(|key| drop(set.remove(*key)));
+            }
         }
         Fingerprint::of(table.to_string().as_bytes())
     }
@@ -447,11 +455,12 @@ impl Scenario {
                 "each needs a name of its own".into(),
             );
         }
-        if !names.is_empty() && self.data.normalise == Normalisation::Standard {
+        let table = self.data_set.plugin.table().is_some();
+        if !names.is_empty() && self.data.normalise == Normalisation::Standard && !table {
             refuse(
                 "data.normalise",
                 "real clients cannot be normalised by samples that they do not see".into(),
-                "`unit` or `none` with `[[data.real]]`".into(),
+                "`unit` or `none` with `[[data.real]]`, or a data set from a CSV file".into(),
             );
         }
         let clients = self.clients() as usize;

@@ -159,8 +159,13 @@ impl<'a> RunFiles<'a> {
             parameters: self.prepared.network.layout().len() as u64,
             scenario: self.prepared.digest,
         };
+        let warned = |message: &String| Event::Warned {
+            message: message.clone(),
+        };
+        let warnings: Vec<Event> = self.prepared.warnings.iter().map(warned).collect();
         if rounds_done > 0 {
-            return (self.observe)(&started);
+            (self.observe)(&started);
+            return warnings.iter().for_each(&mut *self.observe);
         }
         self.record(started);
         if let Some(stream) = self.prepared.stream.clone() {
@@ -174,6 +179,11 @@ impl<'a> RunFiles<'a> {
                 order: stream.reference().to_vec(),
             });
         }
+        if !self.prepared.class_names.is_empty() {
+            let names = self.prepared.class_names.clone();
+            self.record(Event::ClassesNamed { names });
+        }
+        warnings.into_iter().for_each(|event| self.record(event));
         if let Some(expert) = &self.prepared.expert {
             let losses = &expert.scores.losses;
             let samples = losses.len() as u64;
@@ -376,7 +386,8 @@ fn begin(
             "another run has begun in this folder; choose another --out",
         ));
     }
-    checkpoint::replace(storage, "scenario.toml", toml_text(scenario).as_bytes())?;
+    let text = toml_text(&prepared.settled);
+    checkpoint::replace(storage, "scenario.toml", text.as_bytes())?;
     prepared.save_expert(storage)?;
     let log = EventLog::create(&settings.out.join(EVENTS)).map_err(metrics)?;
     Ok((log, SummaryBuilder::new()))

@@ -44,6 +44,12 @@ pub struct Prepared {
     pub expert: Option<Expert>,
     /// The model's parameters before the first round.
     pub initial: Params,
+    /// The scenario with what was learned of its data.
+    pub settled: Scenario,
+    /// What the classes are called; empty where they are numbers.
+    pub class_names: Vec<String>,
+    /// What is probably not meant, in sentences.
+    pub warnings: Vec<String>,
     /// Digest of the samples.
     pub data: Fingerprint,
     /// Digest of the scenario, of its prelude, and of the initial parameters.
@@ -154,6 +160,9 @@ impl Groundwork {
     /// Divides the samples.
     pub fn finish(self, scenario: &Scenario, expert: Option<Expert>) -> Result<Prepared, RunError> {
         let data = self.loaded.digest();
+        let settled = self.loaded.settled(scenario);
+        let class_names = self.loaded.class_names().to_vec();
+        let warnings = self.loaded.warnings(scenario);
         let losses = expert.as_ref().map(|e| e.scores.losses.as_slice());
         let stream = self.loaded.stream(scenario, losses)?;
         let timetable = scenario.timetable(stream.as_deref())?;
@@ -174,6 +183,9 @@ impl Groundwork {
         }
         Ok(Prepared {
             digest: chain.link(),
+            settled,
+            class_names,
+            warnings,
             data,
             network: self.network,
             federation,
