@@ -111,7 +111,7 @@ impl Node {
         Self {
             network,
             seed: scenario.seed(),
-            rounds: scenario.run.rounds.get() as u64,
+            rounds: scenario.rounds(),
             training: scenario.training.clone(),
             ordering: scenario.ordering.clone(),
             expert: scenario.expert.clone(),

@@ -1,6 +1,6 @@
 //! `lyceum check`, and reading scenario files.
 
-use crate::output::{complain, line, warning};
+use crate::output::{line, warn};
 use crate::{arguments::Check, failure::Failure, settings::ProcessSettings};
 use lyceum_scenarios::{Loaded, Registry, Scenario, Sweep, shares};
 use std::{
@@ -67,7 +67,7 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
         line(format_args!(
             "{}: {} rounds of {} on {}, {} clients, {parameters} parameters",
             point.label,
-            scenario.run.rounds.get(),
+            scenario.rounds(),
             scenario.strategy.name,
             scenario.data_set.name,
             scenario.data.clients.get(),
@@ -87,7 +87,8 @@ pub(crate) struct Found {
     parameters: usize,
     /// What the samples are like, in lines.
     overview: Vec<String>,
-    warnings: Vec<String>,
+    /// What is probably not meant, in sentences.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Reads the data of every point and builds its model, once for all that share them, and shows each warning once.
@@ -104,15 +105,17 @@ pub(crate) fn feasible(
     for point in &sweep.points {
         let scenario = point.scenario(sweep.seeds[0]);
         let mut ground = scenario.resolved();
-        ground.retain(|table, _| ["data", "model", "scenario"].contains(&table));
-        let key = (ground.to_string(), scenario.training.engine.clone());
+        let decisive = ["data", "model", "scenario", "timeline", "availability"];
+        ground.retain(|table, _| decisive.contains(&table));
+        let (engine, rounds) = (scenario.training.engine.clone(), scenario.run.rounds);
+        let key = (ground.to_string(), engine, rounds.get());
         let found = match seen.get(&key) {
             Some(&place) => Found::clone(&all[place]),
             None => examined(registry, &scenario, folders, listed)?,
         };
         for message in &found.warnings {
             if warned.insert(message.clone()) {
-                complain(&format!("{}\n", warning(message)));
+                warn(message);
             }
         }
         seen.entry(key).or_insert(all.len());
@@ -133,14 +136,15 @@ fn examined(
         (engine.build)(&network)
             .map_err(|e| scenario.fault("training.engine", e, "cannot be used here"))?;
     }
-    let warnings = loaded.warnings(scenario);
+    let mut warnings = loaded.warnings(scenario);
     let mut overview = match listed {
         true => loaded.overview(scenario),
         false => Vec::new(),
     };
     if !scenario.needs_expert() {
         let stream = loaded.stream(scenario, None)?;
-        scenario.timetable(stream.as_deref())?;
+        let timetable = scenario.timetable(stream.as_deref())?;
+        warnings.extend(timetable.warnings);
         let federation = loaded.federate(scenario, None)?;
         if listed {
             overview.push(shares(scenario, &*federation));

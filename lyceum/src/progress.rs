@@ -54,7 +54,6 @@ impl Progress {
                     "{name}: {rounds} rounds, {clients} clients, {parameters} parameters"
                 ));
             }
-            Event::Warned { message } => self.shown.warn(message),
             Event::ExpertTrained { mean_loss, .. } => {
                 self.say(&format!("expert trained: mean loss {mean_loss:.4}"))
             }
@@ -80,7 +79,14 @@ impl Progress {
                     ));
                 }
             }
+            Event::RoundSkipped { round, reason } => {
+                self.say(&format!(
+                    "round {}: the model stays as it is: {reason}",
+                    round.0
+                ));
+            }
             Event::TaskBegan(opening) => self.task_began(opening),
+            Event::Warned { message } => self.shown.warn(message),
             Event::Evaluated {
                 probe: Probe::Test,
                 accuracy,
@@ -169,11 +175,11 @@ impl Shown {
         }
     }
 
-    /// Shows a warning, even if nothing else is shown.
+    /// Shows a line that nobody may miss.
     fn warn(&self, message: &str) {
         let line = warning(message);
         match self {
-            Self::Bar(_) => self.say(&line),
+            Self::Bar(bar) => bar.println(line),
             Self::Lines | Self::Nothing => complain(&format!("{line}\n")),
         }
     }
@@ -228,6 +234,11 @@ impl SweepProgress {
     /// Shows a line.
     pub(crate) fn say(&self, line: &str) {
         self.shown.say(line);
+    }
+
+    /// Shows a line that nobody may miss.
+    pub(crate) fn warn(&self, line: &str) {
+        self.shown.warn(line);
     }
 
     /// Takes the bar away.

@@ -11,12 +11,13 @@ use crate::{
     run::{checkpoint_every, execute, report, resume_command},
     settings::ProcessSettings,
 };
+use lyceum_coordinator::run::{Folder, Resume};
 use lyceum_core::Event;
 use lyceum_metrics::{Labelled, Status, Summary, compare, effects, write_runs};
-use lyceum_scenarios::{Point, Registry, Scenario, Sweep, baselines};
+use lyceum_scenarios::{Point, Registry, Sweep, baselines};
 use lyceum_simulation::Settings;
 use std::{
-    io,
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
@@ -38,6 +39,10 @@ pub(crate) fn run(
     sweep: &Sweep,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
+    if arguments.resume {
+        let planned = plan(arguments, process, sweep)?;
+        folder::begun(planned.runs.iter().map(|run| run.out.as_path()))?;
+    }
     let (planned, labelled) = collect(registry, arguments, process, sweep, stop)?;
     tell(sweep, &planned, &labelled)
 }
@@ -57,9 +62,10 @@ pub(crate) fn collect<'s>(
     }
     if arguments.resume {
         let mut runs = planned.runs.iter();
-        runs.try_for_each(|run| same_scenario(registry, run))?;
+        runs.try_for_each(same_scenario)?;
     }
-    feasible(registry, sweep, &folders, false)?;
+    let found = feasible(registry, sweep, &folders, false)?;
+    let said = found.into_iter().flat_map(|found| found.warnings);
     let rounds = planned.runs.iter().map(|run| run.rounds()).sum();
     let progress = SweepProgress::new(arguments.quiet, planned.runs.len(), rounds);
     let (jobs, threads) = shares(arguments, process, planned.runs.len())?;
@@ -77,6 +83,7 @@ pub(crate) fn collect<'s>(
             started: Instant::now(),
         },
         runs: &planned.runs,
+        said: said.collect(),
         queue: Queue::new(planned.runs.len()),
         progress: Mutex::new(progress),
         stop,
@@ -108,7 +115,7 @@ impl PlannedRun<'_> {
     }
 
     fn rounds(&self) -> u64 {
-        self.point.scenario(self.seed).run.rounds.get() as u64
+        self.point.scenario(self.seed).rounds()
     }
 }
 
@@ -148,25 +155,14 @@ fn plan<'s>(
     })
 }
 
-/// Refuses a folder in which another scenario was run.
-fn same_scenario(registry: &Registry, run: &PlannedRun<'_>) -> Result<(), Failure> {
-    let path = run.out.join("scenario.toml");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(Failure::input(format!("{}: {e}", path.display()))),
-    };
-    let there = Scenario::read(registry, &path.display().to_string(), &text, &[]);
-    match there {
-        Ok(there) if there.digest() == run.point.scenario(run.seed).digest() => Ok(()),
-        _ => Err(Failure::input(format!(
-            "{} holds a run of another scenario: go on with the file and overrides that it began with, or choose another --out",
-            run.out.display()
-        ))),
-    }
+/// Refuses a folder in which another scenario was run, or one that cannot have another number of rounds, before anything
+/// is run.
+fn same_scenario(run: &PlannedRun<'_>) -> Result<(), Failure> {
+    let scenario = run.point.scenario(run.seed);
+    Resume::look(&Folder::new(&run.out), &scenario)?;
+    Ok(())
 }
 
-/// Runs at a time, and threads of each.
 fn shares(
     arguments: &Run,
     process: &ProcessSettings,
@@ -190,6 +186,8 @@ struct Crew<'a> {
     /// Of every run but for its folder.
     settings: Settings,
     runs: &'a [PlannedRun<'a>],
+    /// Warnings that were shown before the first run.
+    said: BTreeSet<String>,
     queue: Queue,
     progress: Mutex<SweepProgress>,
     stop: &'a Arc<AtomicBool>,
@@ -240,11 +238,14 @@ impl Crew<'_> {
             started: Instant::now(),
             ..self.settings.clone()
         };
-        let mut observe = |event: &Event| {
-            if let Event::Timing { round, .. } = event {
+        let mut observe = |event: &Event| match event {
+            Event::Timing { round, .. } => {
                 self.queue.grown(index);
                 self.shown(|progress| progress.round(index, round.0 + 1));
             }
+            Event::Warned { message } if self.said.contains(message) => {}
+            Event::Warned { message } => self.shown(|progress| progress.warn(message)),
+            _ => {}
         };
         execute(
             self.registry,
