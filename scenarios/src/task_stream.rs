@@ -251,6 +251,7 @@ impl StreamChoice {
             kept,
             held,
             losses,
+            called,
         } = material;
         let seed = scenario.seed();
         let kind = self.kind.name;
@@ -266,6 +267,7 @@ impl StreamChoice {
             kept,
             losses,
             names: &names,
+            called,
             rounds,
         };
         let refuse = |error: StreamError| {
@@ -389,6 +391,8 @@ pub(crate) struct Material<'a> {
     pub(crate) held: &'a [u32],
     /// An expert's loss on each of them.
     pub(crate) losses: Option<&'a [f32]>,
+    /// What the classes are called; empty where they are numbers.
+    pub(crate) called: &'a [String],
 }
 
 fn keep<T>(result: Result<T, Fault>, faults: &mut Vec<Fault>) -> Option<T> {

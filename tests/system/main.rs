@@ -29,4 +29,5 @@ mod schema;
 mod security;
 mod streams;
 mod sweep;
+mod tables;
 mod words;

@@ -205,7 +205,7 @@ pub fn admission(scenario: &Scenario, groundwork: &Groundwork, registry: Fingerp
         .real_clients()
         .map(|(id, client)| (client.name.as_str().into(), (id, own(client.samples.get()))));
     Admission {
-        scenario: crate::run::toml_text(scenario).into(),
+        scenario: crate::run::toml_text(&groundwork.loaded.settled(scenario)).into(),
         digest: scenario.digest(),
         data: groundwork.loaded.digest(),
         registry,

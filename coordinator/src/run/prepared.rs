@@ -45,6 +45,12 @@ pub struct Prepared {
     pub expert: Option<Expert>,
     /// The model's parameters before the first round.
     pub initial: Params,
+    /// The scenario with what was learned of its data.
+    pub settled: Scenario,
+    /// What the classes are called; empty where they are numbers.
+    pub class_names: Vec<String>,
+    /// What is probably not meant, in sentences.
+    pub warnings: Vec<String>,
     /// Hash of the file that they come from, if they come from one.
     pub start_from: Option<Fingerprint>,
     /// Digest of the samples.
@@ -195,9 +201,13 @@ impl Groundwork {
     /// Divides the samples.
     pub fn finish(self, scenario: &Scenario, expert: Option<Expert>) -> Result<Prepared, RunError> {
         let data = self.loaded.digest();
+        let settled = self.loaded.settled(scenario);
+        let class_names = self.loaded.class_names().to_vec();
+        let mut warnings = self.loaded.warnings(scenario);
         let losses = expert.as_ref().map(|e| e.scores.losses.as_slice());
         let stream = self.loaded.stream(scenario, losses)?;
         let timetable = scenario.timetable(stream.as_deref())?;
+        warnings.extend_from_slice(&timetable.warnings);
         let federation = self.loaded.federate(scenario, losses)?;
         let clients = scenario.clients();
         if federation.clients() < clients {
@@ -215,6 +225,9 @@ impl Groundwork {
         }
         Ok(Prepared {
             digest: chain.link(),
+            settled,
+            class_names,
+            warnings,
             data,
             network: self.network,
             federation,
@@ -248,6 +261,10 @@ impl Prepared {
                 tasks: stream.tasks().iter().map(info).collect(),
                 order: stream.reference().to_vec(),
             });
+        }
+        if !self.class_names.is_empty() {
+            let names = self.class_names.clone();
+            opening.push(Event::ClassesNamed { names });
         }
         opening
     }
