@@ -3,9 +3,9 @@
 use crate::{Input, InputError, Output, Plan, RoundMachine};
 use lyceum_core::{
     Addend, AnySelector, AnyStrategy, Assignment, Calendar, ClientId, ClientReport, Contribution,
-    DataRef, Event, ExactSum, Fingerprint, Lane, Outcome, Params, Payload, Probe, Roster, Round,
-    Seed, StreamRules, Tally, Task, TaskId, TaskStream, Ticket, Time, Trained, UnitId, Upload,
-    Visit, Work, units::Count,
+    DataRef, Event, ExactSum, Fingerprint, Lane, Layout, Outcome, Params, Payload, Probe, Roster,
+    Round, Seed, StreamRules, Tally, Task, TaskId, TaskStream, Ticket, Time, Trained, UnitId,
+    Upload, Visit, Work, units::Count,
 };
 use lyceum_strategies::{
     aggregation::FedAvg,
@@ -43,6 +43,7 @@ fn machine_in(
         classes: 2,
         contribution: Contribution {
             lanes: vec![Lane::INTEGER],
+            layout: Layout::weights(2),
             ..Contribution::default()
         },
         alone_from: ClientId(u64::MAX),
@@ -60,7 +61,7 @@ fn machine_in(
     RoundMachine::new(
         plan,
         roster,
-        strategy.start(&global),
+        strategy.start(&global, &Layout::weights(2)),
         selector,
         global,
         Fingerprint::default(),

@@ -1,7 +1,7 @@
 //! The mean of each coordinate without its extremes.
 
 use super::{per_coordinate, updates};
-use crate::aggregation::{advance, positive};
+use crate::aggregation::positive;
 use lyceum_core::{
     Folded, Params, Reduction, Stall, Strategy,
     units::{Minority, Positive},
@@ -50,7 +50,7 @@ impl Strategy for TrimmedMean {
             )));
         }
         let mean = per_coordinate(updates, global.len(), |values| trimmed(values, out))?;
-        advance(global, self.rate.get(), &mean);
+        folded.advance(global, self.rate.get(), &mean);
         Ok(())
     }
 }
