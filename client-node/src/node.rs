@@ -112,7 +112,7 @@ impl Node {
         });
         Self {
             seed: scenario.seed(),
-            rounds: scenario.run.rounds.get() as u64,
+            rounds: scenario.rounds(),
             training: scenario.training.clone(),
             ordering: scenario.ordering.clone(),
             expert: scenario.expert.clone(),

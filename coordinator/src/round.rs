@@ -47,6 +47,8 @@ pub(crate) struct Collected {
     pub(crate) scoring_bytes: u64,
     /// It is the initial model that is judged.
     pub(crate) before: bool,
+    /// It is the last model that is judged, after a round that was not due for it.
+    pub(crate) closing: bool,
     tallies: BTreeMap<(Probe, UnitId), Tally>,
 }
 
@@ -73,6 +75,7 @@ impl Collected {
             scored_samples: 0,
             scoring_bytes: 0,
             before: false,
+            closing: false,
             tallies: BTreeMap::new(),
         }
     }
@@ -80,6 +83,7 @@ impl Collected {
     /// Empty again for the next round, keeping the memory of the sum.
     pub(crate) fn restart(&mut self, round: Round) -> Result<(), InputError> {
         self.round = round;
+        self.closing = false;
         self.sum.clear();
         self.singles.clear();
         self.updates

@@ -24,9 +24,21 @@ pub trait ClientSelector: Send + Sync + 'static {
     /// Clients of one round when everybody answers.
     fn cohort(&self, roster: &dyn Roster) -> usize;
 
+    /// How many rounds the run takes where the rule counts something else, such as client updates, and `rounds` are
+    /// what the scenario asks for. It depends on nothing that happens during the run. `None` where rounds are rounds.
+    fn rounds(&self, roster: &dyn Roster, rounds: u64) -> Option<u64> {
+        let _ = (roster, rounds);
+        None
+    }
+
     /// Keys that are in range each, but do not go together.
     fn misfit(&self) -> Option<Misfit> {
         None
+    }
+
+    /// Keys by which what a round does depends on how many rounds the run has. A run with one of them cannot be lengthened.
+    fn bound_to_rounds(&self) -> Vec<&'static str> {
+        Vec::new()
     }
 
     /// Clients whose score (mean loss of their samples) the rule needs for this round. Scores are a
@@ -64,8 +76,12 @@ pub trait AnySelector: Send + Sync {
     fn start(self: Arc<Self>, roster: Arc<dyn Roster>, rounds: u64) -> Box<dyn SelectorRun>;
     /// See [`ClientSelector::cohort`].
     fn cohort(&self, roster: &dyn Roster) -> usize;
+    /// See [`ClientSelector::rounds`].
+    fn rounds(&self, roster: &dyn Roster, rounds: u64) -> Option<u64>;
     /// See [`ClientSelector::misfit`].
     fn misfit(&self) -> Option<Misfit>;
+    /// See [`ClientSelector::bound_to_rounds`].
+    fn bound_to_rounds(&self) -> Vec<&'static str>;
 }
 
 /// A selector in the middle of a run.
@@ -107,8 +123,16 @@ impl<S: ClientSelector> AnySelector for S {
         ClientSelector::cohort(self, roster)
     }
 
+    fn rounds(&self, roster: &dyn Roster, rounds: u64) -> Option<u64> {
+        ClientSelector::rounds(self, roster, rounds)
+    }
+
     fn misfit(&self) -> Option<Misfit> {
         ClientSelector::misfit(self)
+    }
+
+    fn bound_to_rounds(&self) -> Vec<&'static str> {
+        ClientSelector::bound_to_rounds(self)
     }
 }
 

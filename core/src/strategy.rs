@@ -5,7 +5,7 @@
 
 use crate::{
     Bounds, ClientId, Contribution, ExactSum, Lane, Layout, Objective, Params, Reduction, Updates,
-    codec,
+    codec, units::Misfit,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -27,6 +27,13 @@ pub trait Strategy: Send + Sync + 'static {
     /// What [`close`](Self::close) must see of the clients' work.
     fn reduction(&self) -> Reduction {
         Reduction::Sum
+    }
+
+    /// Why the rule cannot do anything with so many updates, of which there is at least one. A round with no more leaves
+    /// model and state as they are; a scenario whose rounds never have enough is refused at that key.
+    fn short_of(&self, updates: usize) -> Option<Misfit> {
+        let _ = updates;
+        None
     }
 
     /// Turns what came of the round into the next global model.
@@ -161,12 +168,16 @@ pub trait AnyStrategy: Send + Sync {
     fn client_half(&self) -> Arc<dyn ClientRule>;
     /// What clients of a model of this layout add to a round.
     fn contribution(&self, layout: &Layout) -> Contribution;
+    /// See [`Strategy::short_of`].
+    fn short_of(&self, updates: usize) -> Option<Misfit>;
 }
 
 /// A strategy in the middle of a run.
 pub trait StrategyRun: Send {
     /// See [`Strategy::broadcast`].
     fn broadcast(&self) -> Vec<Params>;
+    /// See [`Strategy::short_of`].
+    fn short_of(&self, updates: usize) -> Option<Misfit>;
     /// See [`Strategy::close`].
     fn close(&mut self, global: &mut Params, harvest: Harvest<'_>) -> Result<(), Stall>;
     /// The state as bytes.
@@ -203,11 +214,19 @@ impl<S: Strategy> AnyStrategy for S {
             layout: layout.clone(),
         }
     }
+
+    fn short_of(&self, updates: usize) -> Option<Misfit> {
+        Strategy::short_of(self, updates)
+    }
 }
 
 impl<S: Strategy> StrategyRun for Running<S> {
     fn broadcast(&self) -> Vec<Params> {
         self.rule.broadcast(&self.state)
+    }
+
+    fn short_of(&self, updates: usize) -> Option<Misfit> {
+        Strategy::short_of(&*self.rule, updates)
     }
 
     fn close(&mut self, global: &mut Params, harvest: Harvest<'_>) -> Result<(), Stall> {

@@ -117,9 +117,13 @@ fn settings(
     let runs = process.runs.clone().unwrap_or_else(|| "runs".into());
     let stem = format!("{}-seed{}", scenario.run.name, scenario.run.seed);
     let wanted = arguments.out.as_deref();
+    let out = folder::choose(wanted, &runs, &stem, arguments.resume)?;
+    if arguments.resume {
+        folder::begun([out.as_path()])?;
+    }
     Ok(Settings {
         threads: process.threads(arguments.threads)?,
-        out: folder::choose(wanted, &runs, &stem, arguments.resume)?,
+        out,
         folders: process.folders(&arguments.data, &arguments.file),
         resume: arguments.resume,
         checkpoint_every: checkpoint_every(arguments, process)?,

@@ -54,7 +54,7 @@ impl Driver<'_> {
     }
 
     fn last_round_done(&self) -> bool {
-        self.machine.rounds_done() >= self.files.scenario.run.rounds.get() as u64
+        self.machine.is_complete()
     }
 
     /// One round with its evaluation.

@@ -64,17 +64,21 @@ fn data_ordering_curriculum_beats_random_beats_anti_curriculum() {
 
 #[test]
 fn client_ordering_curriculum_beats_vanilla_beats_anti_curriculum() {
-    let [curriculum, vanilla, anti] = [
+    let [curriculum, random, vanilla, anti] = [
         "clients-curriculum",
+        "clients-random",
         "clients-vanilla",
         "clients-anti-curriculum",
     ]
     .map(accuracies);
+    println!("random: {:.2}", mean(&random).unwrap());
     near("curriculum", &curriculum, 64.9);
     near("vanilla", &vanilla, 59.9);
     near("anti", &anti, 54.9);
     holds("curriculum - vanilla", &curriculum, &vanilla);
     holds("vanilla - anti", &vanilla, &anti);
+    holds("curriculum - random", &curriculum, &random);
+    holds("random - anti", &random, &anti);
 }
 
 /// Workload W1 of the speed targets: 76 to 80 % after 50 rounds.

@@ -1,7 +1,7 @@
 //! How the machine judges models: the initial one, and those of rounds; on probes, or on the tasks of a stream.
 
 use super::RoundMachine;
-use crate::{plan::Output, round::Stage, snapshot::Best};
+use crate::{InputError, plan::Output, round::Stage, snapshot::Best};
 use lyceum_core::{
     ClientState, DataRef, Event, Gate, Job, Opening, Probe, Round, Tally, TaskId, Work,
 };
@@ -31,15 +31,34 @@ impl RoundMachine {
         }
     }
 
-    /// Whether the scenario wants an evaluation after the round in flight.
-    fn is_judged(&self) -> bool {
-        let next = self.flight.round.0 + 1;
-        next.is_multiple_of(self.plan.evaluate_every) || next == self.plan.rounds
+    /// Whether the model of a round is judged however many rounds there are.
+    fn is_judged(&self, round: Round) -> bool {
+        (round.0 + 1).is_multiple_of(self.plan.evaluate_every)
+    }
+
+    /// Ends the run. The last model is always judged; where that is not due, it happens now, after the state that a longer
+    /// run goes on from, so that nothing of it is in that run's chain.
+    pub(super) fn conclude(&mut self) -> Result<(), InputError> {
+        self.before_closing = Some(self.fingerprint);
+        let last = self.done.checked_sub(1).map(Round);
+        let owed = last.filter(|last| !self.is_judged(*last) && !self.plan.probes.is_empty());
+        let Some(last) = owed else {
+            self.finish();
+            return Ok(());
+        };
+        self.flight.restart(last)?;
+        self.flight.closing = true;
+        match self.judged() {
+            nothing if nothing.is_empty() => self.finish(),
+            probes => self.assign_evaluation(&probes),
+        }
+        Ok(())
     }
 
     /// What must be judged after the round in flight.
     pub(super) fn probes(&self) -> Vec<(Probe, u32)> {
-        let mut probes = match self.is_judged() && !self.plan.probes.is_empty() {
+        let due = self.is_judged(self.flight.round) && !self.plan.probes.is_empty();
+        let mut probes = match due {
             true => self.judged(),
             false => Vec::new(),
         };
@@ -125,10 +144,14 @@ impl RoundMachine {
         let round = self.flight.round;
         let mut chain = self.fingerprint.extend();
         let mut tallies = self.flight.tallies(self.plan.classes);
-        if let Some(merged) = self.merged(&tallies).filter(|_| self.is_judged()) {
+        let whole = self.flight.closing || self.is_judged(round);
+        if let Some(merged) = self.merged(&tallies).filter(|_| whole) {
             tallies.insert(Probe::Test, merged);
         }
-        let opening = self.opening(&tallies);
+        let opening = match self.flight.closing {
+            true => None,
+            false => self.opening(&tallies),
+        };
         for (probe, tally) in tallies {
             tally.correct.iter().chain(&tally.count).for_each(|&n| {
                 chain.number(n);
@@ -159,6 +182,9 @@ impl RoundMachine {
             self.stage(&begins);
         }
         self.fingerprint = chain.link();
-        self.end_round();
+        match self.flight.closing {
+            true => self.finish(),
+            false => self.end_round(),
+        }
     }
 }

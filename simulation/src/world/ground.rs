@@ -60,7 +60,7 @@ impl Ground {
     }
 
     pub(crate) fn rounds(&self) -> u64 {
-        self.scenario.run.rounds.get() as u64
+        self.scenario.rounds()
     }
 
     pub(crate) fn contribution(&self) -> Contribution {

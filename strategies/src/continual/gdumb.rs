@@ -62,6 +62,7 @@ impl ContinualMethod for GDumb {
             only: true,
             afresh: true,
             epochs: Some(self.passes.get()),
+            ..Lessons::default()
         }
     }
 }

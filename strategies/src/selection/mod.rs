@@ -11,7 +11,7 @@ mod power_of_choice;
 mod uniform;
 
 pub use all::All;
-pub use difficulty::{ClientOrder, ClientScore, Difficulty, Pool};
+pub use difficulty::{Budget, ClientOrder, ClientScore, Difficulty, Pool};
 pub use oort::{Experience, Oort, OortState};
 pub use passes::{Pass, Passes};
 pub use power_of_choice::{LargestSeen, PowerOfChoice};
