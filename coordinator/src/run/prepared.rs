@@ -280,7 +280,7 @@ impl Prepared {
             evaluate_every: scenario.evaluation.every.get() as u64,
             probes: probes.filter_map(size).collect(),
             classes: self.network.classes(),
-            contribution: scenario.strategy.plugin.contribution(),
+            contribution: scenario.strategy.plugin.contribution(self.network.layout()),
             alone_from: ClientId(scenario.data.clients.get() as u64),
             closing: closing(scenario),
             attendance: self.timetable.attendance.clone(),
@@ -291,7 +291,8 @@ impl Prepared {
             judges_before: scenario.evaluation.before,
         };
         let roster: Arc<dyn Roster> = self.federation.clone();
-        let strategy = scenario.strategy.plugin.clone().start(&self.initial);
+        let strategy = scenario.strategy.plugin.clone();
+        let strategy = strategy.start(&self.initial, self.network.layout());
         let selector = scenario
             .selection
             .plugin
