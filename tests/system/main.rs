@@ -14,6 +14,7 @@ mod evidence;
 mod floors;
 mod gate;
 mod hostile;
+mod measures;
 mod nodes;
 mod output;
 mod real_client;

@@ -31,10 +31,12 @@ impl RoundMachine {
         }
     }
 
-    /// Whether the scenario wants an evaluation after the round in flight.
+    /// Whether there is an evaluation after the round in flight: as often as the scenario says, when a task is over, and
+    /// at the end of the run.
     fn is_judged(&self) -> bool {
         let next = self.flight.round.0 + 1;
-        next.is_multiple_of(self.plan.evaluate_every) || next == self.plan.rounds
+        let task_is_over = self.flight.gate_opened || self.task_ends.contains(&next);
+        task_is_over || next.is_multiple_of(self.plan.evaluate_every) || next == self.plan.rounds
     }
 
     /// What must be judged after the round in flight.
@@ -123,12 +125,16 @@ impl RoundMachine {
             return self.close_evaluation_before();
         }
         let round = self.flight.round;
-        let mut chain = self.fingerprint.extend();
         let mut tallies = self.flight.tallies(self.plan.classes);
+        let opening = self.opening(&tallies);
+        if opening.is_some() && !self.is_judged() && !self.plan.probes.is_empty() {
+            self.flight.gate_opened = true;
+            return self.assign_evaluation(&self.judged());
+        }
+        let mut chain = self.fingerprint.extend();
         if let Some(merged) = self.merged(&tallies).filter(|_| self.is_judged()) {
             tallies.insert(Probe::Test, merged);
         }
-        let opening = self.opening(&tallies);
         for (probe, tally) in tallies {
             tally.correct.iter().chain(&tally.count).for_each(|&n| {
                 chain.number(n);

@@ -12,7 +12,7 @@ use crate::{
     conductor::Archive,
     quic::{Durable, Syncing},
 };
-use lyceum_core::{ClientId, Event, Params, Probe, Round, Task, TaskInfo};
+use lyceum_core::{Calendar, ClientId, Event, Params, Probe, Round, Task, TaskInfo};
 use lyceum_metrics::{
     Conditions, EVENTS, EventLog, Status, Summary, SummaryBuilder, cpu_seconds, peak_rss_mib,
     write_tables,
@@ -172,6 +172,7 @@ impl<'a> RunFiles<'a> {
             self.record(Event::StreamStarted {
                 tasks: stream.tasks().iter().map(info).collect(),
                 order: stream.reference().to_vec(),
+                ends: matches!(stream.calendar(), Calendar::Each(_)).then(|| stream.ends()),
             });
         }
         if let Some(expert) = &self.prepared.expert {
