@@ -4,8 +4,8 @@
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use lyceum_core::{
-    Batch, ExactSum, Init, Lane, Layer, Learner, Moments, Network, Optimizer, Params, Resolved,
-    Seed, Update,
+    Batch, ExactSum, Init, Lane, Layer, Learner, Mode, Moments, Network, Noise, Optimizer, Params,
+    Resolved, Seed, Update,
 };
 
 #[global_allocator]
@@ -58,7 +58,9 @@ fn step(bencher: Bencher<'_, '_>, engine: &str, input: &[usize], layers: Vec<Lay
             objective: &objective,
             memory: &mut memory,
         };
-        black_box(learner.step(&batch, &mut update))
+        let noise = Noise::of_key(1);
+        let mode = Mode::Train { noise, fixed: &[] };
+        black_box(learner.step(&batch, mode, &mut update))
     });
 }
 

@@ -382,11 +382,13 @@ fn start_clients(authority: &Authority, load: Load, address: SocketAddr) -> Join
                 listener,
             }) as Box<dyn Crew>)
         });
-        let locate: Locate = Arc::new(move || Box::pin(async move { Ok(address) }));
+        let locate: Locate = Arc::new(move || Box::pin(async move { Ok(vec![address]) }));
         let attendance = Attendance {
-            endpoint: endpoint.clone(),
-            client: client(authority, number),
             locate,
+            reach: {
+                let (endpoint, client) = (endpoint.clone(), client(authority, number));
+                Arc::new(move |_| Ok((endpoint.clone(), client.clone())))
+            },
             hello: Hello {
                 protocol: PROTOCOL,
                 attempt: 0,

@@ -2,11 +2,10 @@
 
 use crate::{Worker, course::Course, node::NodeError, train::Trace};
 use lyceum_core::{
-    Assignment, Batch, ClientId, Draft, Lessons, Memory, MethodRun, Moments, Needs, Optimizer,
-    Params, Resolved, ResolvedStrength, Round, Shard, Site, Step, Stream, TaskId, TaskStream,
-    TaskView, Update, codec,
+    Assignment, Batch, ClientId, Draft, Lessons, Memory, MethodRun, Mode, Moments, Needs, Noise,
+    Optimizer, Params, Purpose, Resolved, ResolvedStrength, Round, Seed, Shard, Site, Step, Stream,
+    TaskId, TaskStream, TaskView, Ticket, Update, codec,
 };
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -53,12 +52,33 @@ pub(crate) struct Methods {
     runs: Vec<Box<dyn MethodRun>>,
     needs: Needs,
     last: Option<Last>,
-    rng: Stream,
+    call: Call,
     /// What pulls parameters, beside the strategy.
     pulls: Vec<(Params, Params)>,
     pub(crate) afresh: bool,
     epochs: Option<usize>,
     optimizer: Option<Carried>,
+}
+
+/// What the hooks of one call have in common.
+pub(crate) struct Call {
+    /// What methods draw from.
+    rng: Stream,
+    /// Dropout masks of gradients that methods take.
+    noise: Stream,
+    /// One flag a layer: which batch normalisations are frozen.
+    fixed: Vec<bool>,
+}
+
+impl Call {
+    pub(crate) fn new(seed: Seed, ticket: Ticket, client: ClientId) -> Self {
+        let stream = |purpose| seed.stream(purpose, ticket, Some(client));
+        Self {
+            rng: stream(Purpose::CONTINUAL),
+            noise: stream(Purpose::REFERENCE),
+            fixed: Vec::new(),
+        }
+    }
 }
 
 /// How the steps of a call change parameters.
@@ -106,7 +126,7 @@ impl Worker {
         post: &Post<'_>,
         sight: Shard,
         memory: Option<&Memory>,
-        rng: Stream,
+        call: Call,
     ) -> Result<(Methods, Shard), NodeError> {
         let damaged = |_| NodeError::Data("a memory of a client that can be read");
         let remembered: Remembered = match memory {
@@ -126,7 +146,7 @@ impl Worker {
             needs: self.node.needs(),
             last: remembered.last,
             runs,
-            rng,
+            call,
             pulls: Vec::new(),
             afresh: false,
             epochs: None,
@@ -144,14 +164,16 @@ impl Worker {
         self.open_sets(post.stream, &post.task);
         let mut lessons = Lessons::default();
         for run in &mut methods.runs {
-            let mut site = site(self, &mut methods.rng, &sight, &post.task, post.stream);
+            let mut site = site(self, &mut methods.call, &sight, &post.task, post.stream);
             let own = run.begin_call(&mut site);
             lessons.also.extend(own.also);
             lessons.only |= own.only;
             lessons.afresh |= own.afresh;
             lessons.epochs = own.epochs.or(lessons.epochs);
+            lessons.frozen.extend(own.frozen);
         }
         methods.pulls = methods.runs.iter().flat_map(|run| run.pulls()).collect();
+        methods.call.fixed = self.node.network.fixed(&lessons.frozen);
         methods.afresh = lessons.afresh;
         methods.epochs = lessons.epochs;
         let samples = match (lessons.only, lessons.also.is_empty()) {
@@ -188,12 +210,12 @@ impl Worker {
             let whole = stream.whole_task(last.task, shard);
             self.open_sets(stream, &over);
             for run in &mut methods.runs {
-                run.end_task(&mut site(self, &mut methods.rng, &whole, &over, stream));
+                run.end_task(&mut site(self, &mut methods.call, &whole, &over, stream));
             }
         }
         self.open_sets(stream, task);
         for run in &mut methods.runs {
-            run.begin_task(&mut site(self, &mut methods.rng, sight, task, stream));
+            run.begin_task(&mut site(self, &mut methods.call, sight, task, stream));
         }
     }
 
@@ -224,11 +246,9 @@ impl Worker {
         let training = node.training(assignment.round);
         let optimizer = training.optimizer.rule();
         let momentum = training.optimizer.momentum();
-        let mut rng = node.seed.stream(
-            lyceum_core::Purpose::BATCHES,
-            assignment.ticket,
-            Some(post.client),
-        );
+        let mut rng = node
+            .seed
+            .stream(Purpose::BATCHES, assignment.ticket, Some(post.client));
         self.batch.keep_logits = methods.needs.logits;
         self.batch.aims.sets = self.spare.batch.aims.sets.clone();
         let mut trace = Trace::new(course.epoch);
@@ -237,9 +257,7 @@ impl Worker {
             let rate = training.rate_at(step, assignment.round, node.rounds);
             self.spare.rate = rate as f32;
             self.draft(post, methods, samples, positions, weights);
-            if node.network.has_dropout() {
-                self.batch.noise = rng.next_u64();
-            }
+            let noise = Noise::draw(&node.network, rng);
             let rule = Rule {
                 optimizer,
                 rate: self.spare.rate,
@@ -247,7 +265,7 @@ impl Worker {
                 clip: training.clip.map(|c| c.get() as f32),
                 objective: &objective,
             };
-            let loss = self.step_with(post, methods, samples, &rule);
+            let loss = self.step_with(post, methods, samples, noise, &rule);
             coefficient = momentum * coefficient + 1.0;
             trace.travel += rate * coefficient;
             trace.trained += self.spare.draft.rows() as u64;
@@ -271,7 +289,7 @@ impl Worker {
         let mut draft = std::mem::take(&mut self.spare.draft);
         draft.begin(self.node.network.classes(), samples, positions, weights);
         for run in &mut methods.runs {
-            let mut site = site(self, &mut methods.rng, samples, &post.task, post.stream);
+            let mut site = site(self, &mut methods.call, samples, &post.task, post.stream);
             run.rows(&mut draft, &mut site);
         }
         let head = post.stream.rules().head;
@@ -290,8 +308,11 @@ impl Worker {
         post: &Post<'_>,
         methods: &mut Methods,
         samples: &Shard,
+        noise: Noise,
         rule: &Rule<'_>,
     ) -> f32 {
+        let fixed = &methods.call.fixed;
+        let mode = Mode::Train { noise, fixed };
         let Needs {
             gradient,
             steps,
@@ -300,13 +321,13 @@ impl Worker {
         } = methods.needs;
         let loss = if gradient || steps {
             let mut grad = std::mem::take(&mut self.moments.grad);
-            let loss = self.learner.backward(&self.batch, &mut grad);
+            let loss = self.learner.backward(&self.batch, mode, &mut grad);
             if logits {
                 self.learner.seen_logits(&mut self.spare.logits);
             }
             if gradient {
                 for run in &mut methods.runs {
-                    let mut site = site(self, &mut methods.rng, samples, &post.task, post.stream);
+                    let mut site = site(self, &mut methods.call, samples, &post.task, post.stream);
                     run.gradient(&mut grad, &mut site);
                 }
             }
@@ -319,9 +340,8 @@ impl Worker {
                 .apply(self.learner.params_mut());
             loss
         } else {
-            let loss = self
-                .learner
-                .step(&self.batch, &mut rule.update(&mut self.moments));
+            let mut update = rule.update(&mut self.moments);
+            let loss = self.learner.step(&self.batch, mode, &mut update);
             if logits {
                 self.learner.seen_logits(&mut self.spare.logits);
             }
@@ -351,7 +371,7 @@ impl Worker {
             logits: only_if(methods.needs.logits, &logits),
         };
         for run in &mut methods.runs {
-            let mut site = site(self, &mut methods.rng, samples, &post.task, post.stream);
+            let mut site = site(self, &mut methods.call, samples, &post.task, post.stream);
             run.after_step(&step, &mut site);
         }
         let spare = &mut self.spare;
@@ -373,7 +393,7 @@ impl Worker {
         samples: &Shard,
     ) -> Memory {
         for run in &mut methods.runs {
-            let mut site = site(self, &mut methods.rng, samples, &post.task, post.stream);
+            let mut site = site(self, &mut methods.call, samples, &post.task, post.stream);
             run.end_call(&mut site);
         }
         let carries = self.node.training(post.assignment.round).carry;
@@ -419,7 +439,7 @@ fn replace(buffer: &mut Vec<f32>, values: &[f32]) {
 
 fn site<'a>(
     worker: &'a mut Worker,
-    rng: &'a mut Stream,
+    call: &'a mut Call,
     sight: &'a Shard,
     task: &'a TaskView,
     stream: &TaskStream,
@@ -436,7 +456,9 @@ fn site<'a>(
         network: &node.network,
         sight,
         task,
-        rng,
+        rng: &mut call.rng,
+        noise: &mut call.noise,
+        fixed: &call.fixed,
         batch: &mut spare.batch,
         loss: training.loss,
         head: stream.rules().head,
@@ -468,4 +490,25 @@ fn class_sets(stream: &TaskStream, task: &TaskView, classes: usize) -> Vec<Vec<b
     let tasks = stream.tasks().iter();
     all.extend(tasks.map(|task| flags(&mut task.classes.iter().copied())));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lyceum_core::{Init, Layer, Network};
+
+    #[test]
+    fn noise_of_reference_gradients_is_addressed() {
+        let layers = vec![Layer::Dropout { share: 0.5 }, Layer::Dense { units: 2 }];
+        let network = Network::new(&[3], 2, layers, Init::He).unwrap();
+        let noise = |seed, ticket, client| {
+            let mut call = Call::new(Seed(seed), Ticket(ticket), ClientId(client));
+            Noise::draw(&network, &mut call.noise)
+        };
+        let here = noise(1, 2, 3);
+        assert_eq!(here, noise(1, 2, 3));
+        for elsewhere in [noise(2, 2, 3), noise(1, 3, 3), noise(1, 2, 4)] {
+            assert_ne!(here, elsewhere);
+        }
+    }
 }

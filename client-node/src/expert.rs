@@ -1,7 +1,7 @@
 //! The expert: a model trained on all samples in one place, whose losses say which samples are hard.
 
 use crate::{Worker, course::Course, node::NodeError};
-use lyceum_core::{ExpertScores, Optimizer, Params, Payload, Purpose, Resolved, Update};
+use lyceum_core::{ExpertScores, Mode, Optimizer, Params, Payload, Purpose, Resolved, Update};
 
 impl Worker {
     pub(crate) fn train_expert(&mut self, start: &Params) -> Result<Payload, NodeError> {
@@ -13,18 +13,20 @@ impl Worker {
         let config = self.node.expert.clone();
         let course = Course::epochs(pool.len(), config.batch.get(), config.epochs.get());
         let mut rng = self.node.seed.once(Purpose::EXPERT);
+        let mut noise = self.node.seed.once(Purpose::EXPERT_DROPOUT);
         let objective = Resolved::default();
         self.load(start);
         self.moments.reset();
         let Self {
+            node,
             learner,
             moments,
             batch,
             ..
         } = self;
-        course.walk(&mut rng, |step, (positions, _), _| {
+        course.walk(&mut rng, |_, (positions, _), _| {
             pool.pack(positions, batch);
-            batch.noise = step;
+            let mode = Mode::train(&node.network, &mut noise, &[]);
             let mut update = Update {
                 optimizer: Optimizer::Sgd {
                     momentum: config.momentum.get() as f32,
@@ -35,7 +37,7 @@ impl Worker {
                 objective: &objective,
                 memory: moments,
             };
-            learner.step(batch, &mut update).is_finite()
+            learner.step(batch, mode, &mut update).is_finite()
         });
         let scores = ExpertScores {
             losses: self.sample_losses(&pool, false),

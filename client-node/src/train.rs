@@ -1,12 +1,17 @@
 //! One client's local training call.
 
-use crate::{Worker, continual::Post, course::Course, node::NodeError, scores::mean};
+use crate::{
+    Worker,
+    continual::{Call, Post},
+    course::Course,
+    node::NodeError,
+    scores::mean,
+};
 use lyceum_core::{
-    Assignment, ClientId, ClientReport, ClientRule, ClientState, ExactSum, Job, LocalWork, Outcome,
-    Purpose, Resolved, Shard, Stream, TaskStream, Term, Update, Vectors,
+    Assignment, ClientId, ClientReport, ClientRule, ClientState, ExactSum, Job, LocalWork, Mode,
+    Outcome, Purpose, Resolved, Shard, Stream, TaskStream, Term, Update, Vectors,
 };
 use lyceum_strategies::ordering::Score;
-use rand::Rng;
 use std::sync::Arc;
 
 /// A client's part of the sum, and the state that replaces its old one.
@@ -89,11 +94,8 @@ impl Worker {
         let taken = match seen {
             Some((post, sight)) => {
                 let memory = job.state.memory.as_ref();
-                let rng =
-                    self.node
-                        .seed
-                        .stream(Purpose::CONTINUAL, assignment.ticket, Some(client));
-                let (methods, samples) = self.take_up(post, sight, memory, rng)?;
+                let call = Call::new(self.node.seed, assignment.ticket, client);
+                let (methods, samples) = self.take_up(post, sight, memory, call)?;
                 Some((post, methods, samples))
             }
             None => None,
@@ -243,7 +245,6 @@ impl Worker {
         let training = node.training(assignment.round);
         let optimizer = training.optimizer.rule();
         let momentum = training.optimizer.momentum();
-        let has_dropout = node.network.has_dropout();
         let mut rng = node
             .seed
             .stream(Purpose::BATCHES, assignment.ticket, Some(client));
@@ -272,14 +273,14 @@ impl Worker {
                     .weights
                     .extend(positions.iter().map(|&p| weights[p as usize]));
             }
-            if has_dropout {
-                batch.noise = rng.next_u64();
-            }
+            let mode = Mode::train(&node.network, rng, &[]);
             let rate = training.rate_at(step, assignment.round, node.rounds);
             update.rate = rate as f32;
             let loss = match change {
-                Some(change) => learner.descend(&assignment.global, batch, update.rate, change),
-                None => learner.step(batch, &mut update),
+                Some(change) => {
+                    learner.descend(&assignment.global, batch, mode, update.rate, change)
+                }
+                None => learner.step(batch, mode, &mut update),
             };
             coefficient = momentum * coefficient + 1.0;
             trace.travel += rate * coefficient;

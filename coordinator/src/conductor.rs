@@ -14,7 +14,7 @@ use crate::{
     dispatch::{Dispatch, Notice, Order, Peer, Speaker},
     run::{
         RunError, Storage,
-        journal::{JOURNAL, Journal, Record},
+        journal::{JOURNAL, Journal, Opened, Record},
     },
 };
 use lyceum_core::{
@@ -150,8 +150,20 @@ pub struct Parts<A> {
 impl<A: Archive> Conductor<A> {
     /// Goes on where journal and checkpoint end, and begins the next round.
     pub fn start(now: Time, mut parts: Parts<A>) -> Result<Self, RunError> {
-        let done = parts.machine.rounds_done();
-        let (journal, records) = Journal::open(parts.archive.storage(), parts.run, done)?;
+        let begin = begin_of(parts.run, &parts.machine);
+        let Opened {
+            journal,
+            records,
+            damage,
+        } = Journal::open(parts.archive.storage(), &begin)?;
+        if let Some(damage) = damage {
+            let path = parts.archive.storage().path(JOURNAL);
+            let message = format!(
+                "{}: {damage}; the work that it held is done again",
+                path.display()
+            );
+            parts.archive.event(Event::Warned { message })?;
+        }
         #[cfg(feature = "mutants")]
         let mutant = parts.dispatch.mutant;
         let mut conductor = Self {
@@ -493,7 +505,8 @@ impl<A: Archive> Conductor<A> {
             return Ok(());
         };
         self.archive.save(&snapshot)?;
-        self.journal = Journal::begin(self.archive.storage(), self.run, snapshot.rounds)?;
+        let begin = begin_of(self.run, &self.machine);
+        self.journal = Journal::begin(self.archive.storage(), &begin)?;
         // What the old journal held is in the checkpoint.
         while let Some(done) = self.waiting.pop_front() {
             self.dispatch.safe(done.ticket, &done.units);
@@ -510,5 +523,14 @@ impl<A: Archive> Conductor<A> {
             Ending::Finished | Ending::Stalled(_) => self.dispatch.dismiss(),
         }
         self.commands.push_back(Command::Over(ending));
+    }
+}
+
+/// What the journal begins with behind the state of a machine between rounds.
+fn begin_of(run: Fingerprint, machine: &RoundMachine) -> Record {
+    Record::Begin {
+        run,
+        rounds: machine.rounds_done(),
+        fingerprint: machine.fingerprint(),
     }
 }

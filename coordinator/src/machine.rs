@@ -23,6 +23,8 @@ use std::{
 const UNITS: usize = 128;
 /// What a client costs besides its samples, in samples.
 const CLIENT_COST: u64 = 8;
+/// Sets the ticket of the closing evaluation apart from those of rounds.
+const CLOSING: u64 = 1 << 62;
 /// Clients per unit, at most, so that an assignment fits into one message.
 const UNIT_CLIENTS: usize = 4096;
 
@@ -36,6 +38,8 @@ pub struct RoundMachine {
     vectors: Vec<Params>,
     clients: BTreeMap<ClientId, ClientState>,
     fingerprint: Fingerprint,
+    /// Of the state that a longer run goes on from, once the run comes to its end.
+    before_closing: Option<Fingerprint>,
     best: Option<Best>,
     done: u64,
     /// Rounds that begin once a task is over for everybody.
@@ -71,6 +75,7 @@ impl RoundMachine {
             vectors: Vec::new(),
             clients: BTreeMap::new(),
             fingerprint,
+            before_closing: None,
             best: None,
             done: 0,
             task_ends: ends.into_iter().flatten().collect(),
@@ -141,6 +146,11 @@ impl RoundMachine {
     /// Last link of the chain.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// Last link of the chain of the state that is saved: without the closing evaluation.
+    pub fn saved_fingerprint(&self) -> Fingerprint {
+        self.before_closing.unwrap_or(self.fingerprint)
     }
 
     /// When [`is_due`](Self::is_due) may become true although nothing arrived.
@@ -235,9 +245,12 @@ impl RoundMachine {
         self.flight.units_opened()
     }
 
-    /// The round in flight.
+    /// The round in flight. The closing evaluation has a ticket of its own, which no round of a longer run has.
     pub fn ticket(&self) -> Ticket {
-        Ticket(self.flight.round.0)
+        match self.flight.closing {
+            false => Ticket(self.flight.round.0),
+            true => Ticket(CLOSING | self.flight.round.0),
+        }
     }
 
     fn begin(&mut self) -> Result<(), InputError> {
@@ -245,8 +258,7 @@ impl RoundMachine {
             return Err(InputError::NotBetween);
         }
         if self.is_complete() {
-            self.finish();
-            return Ok(());
+            return self.conclude();
         }
         let round = Round(self.done);
         self.flight.restart(round)?;
@@ -291,13 +303,14 @@ impl RoundMachine {
     fn absorb(&mut self, upload: Upload) -> Result<(), InputError> {
         #[cfg(feature = "mutants")]
         let (mutant, len) = (self.mutant, self.global.len());
+        let ticket = self.ticket();
         let flight = &mut self.flight;
         #[cfg(feature = "mutants")]
         if mutant == crate::Mutant::AcceptDuplicates && flight.adds_again(&upload) {
             let _ = flight.absorb(upload);
             return Ok(());
         }
-        if upload.ticket.0 != flight.round.0 || !flight.expects(&upload) {
+        if upload.ticket != ticket || !flight.expects(&upload) {
             return Ok(());
         }
         flight.absorb(upload)?;
@@ -354,12 +367,17 @@ impl RoundMachine {
             .iter()
             .filter(|r| matches!(r.outcome, Outcome::Refused(_)))
             .count() as u64;
-        if accepted + refused > 0
+        if let Some(reason) = self.short_of_updates(accepted) {
+            self.skip(reason);
+        } else if accepted + refused > 0
             && let Err(reason) = self.aggregate()
         {
-            let reason = self.with_first_refusal(reason);
-            self.tell_reports();
-            return self.stall(reason);
+            if accepted == 0 || !self.answers_are_empty() {
+                let reason = self.with_first_refusal(reason);
+                self.tell_reports();
+                return self.stall(reason);
+            }
+            self.skip("the clients that answered have no samples".into());
         }
         self.extend_chain();
         for (client, state) in std::mem::take(&mut self.flight.states) {
@@ -382,6 +400,25 @@ impl RoundMachine {
         let reports = self.flight.reports.drain(..);
         let event = |report| Output::Event(Event::Client { round, report });
         self.outputs.extend(reports.map(event));
+    }
+
+    /// Why the clients that answered are too few for the strategy.
+    fn short_of_updates(&self, accepted: u64) -> Option<String> {
+        let some = Some(accepted as usize).filter(|accepted| *accepted > 0)?;
+        self.strategy.short_of(some).map(|misfit| misfit.message)
+    }
+
+    /// Whether nobody who answered has a sample.
+    fn answers_are_empty(&self) -> bool {
+        let mut answered = self.flight.reports.iter().filter(|r| r.accepted());
+        answered.all(|report| report.samples == 0)
+    }
+
+    /// The model stays as it is, as in a round in which nobody answers. What clients keep for themselves goes on.
+    fn skip(&mut self, reason: String) {
+        let round = self.flight.round;
+        self.outputs
+            .push_back(Output::Event(Event::RoundSkipped { round, reason }));
     }
 
     fn aggregate(&mut self) -> Result<(), String> {
@@ -499,7 +536,7 @@ impl RoundMachine {
 
     fn assign(&mut self, work: Work, jobs: Vec<Job>) {
         let assignment = Assignment {
-            ticket: Ticket(self.flight.round.0),
+            ticket: self.ticket(),
             round: self.flight.round,
             unit: self.flight.open_unit(&jobs),
             work,

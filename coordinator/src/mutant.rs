@@ -18,4 +18,6 @@ pub enum Mutant {
     ForgetResend,
     /// A checkpoint is made in the midst of a replay.
     SaveInReplay,
+    /// Files of a checkpoint are believed, whatever their hashes say.
+    BelieveFiles,
 }

@@ -49,6 +49,8 @@ pub(crate) struct Collected {
     pub(crate) before: bool,
     /// A gate ended a task with this round, which is therefore judged.
     pub(crate) gate_opened: bool,
+    /// It is the last model that is judged, after a round that was not due for it.
+    pub(crate) closing: bool,
     tallies: BTreeMap<(Probe, UnitId), Tally>,
 }
 
@@ -76,6 +78,7 @@ impl Collected {
             scoring_bytes: 0,
             before: false,
             gate_opened: false,
+            closing: false,
             tallies: BTreeMap::new(),
         }
     }
@@ -83,6 +86,7 @@ impl Collected {
     /// Empty again for the next round, keeping the memory of the sum.
     pub(crate) fn restart(&mut self, round: Round) -> Result<(), InputError> {
         self.round = round;
+        self.closing = false;
         self.sum.clear();
         self.singles.clear();
         self.updates

@@ -3,9 +3,10 @@
 use crate::{Input, InputError, Output, Plan, RoundMachine};
 use lyceum_core::{
     Addend, AnySelector, AnyStrategy, Assignment, Calendar, ClientId, ClientReport, Contribution,
-    DataRef, Event, ExactSum, Fingerprint, Lane, Outcome, Params, Payload, Probe, Roster, Round,
-    Seed, StreamRules, Tally, Task, TaskId, TaskStream, Ticket, Time, Trained, UnitId, Upload,
-    Visit, Work, units::Count,
+    DataRef, Event, ExactSum, Fingerprint, Folded, Lane, Outcome, Params, Payload, Probe, Roster,
+    Round, Seed, Stall, Strategy, StreamRules, Tally, Task, TaskId, TaskStream, Ticket, Time,
+    Trained, UnitId, Upload, Visit, Work,
+    units::{Count, Misfit},
 };
 use lyceum_strategies::{
     aggregation::FedAvg,
@@ -34,6 +35,22 @@ fn machine_in(
     rounds: u64,
     dropout: f64,
 ) -> RoundMachine {
+    machine_of(
+        Arc::new(FedAvg::default()),
+        stream,
+        selector,
+        rounds,
+        dropout,
+    )
+}
+
+fn machine_of(
+    strategy: Arc<dyn AnyStrategy>,
+    stream: Option<Arc<TaskStream>>,
+    selector: Arc<dyn AnySelector>,
+    rounds: u64,
+    dropout: f64,
+) -> RoundMachine {
     let plan = Plan {
         rounds,
         seed: Seed(1),
@@ -55,7 +72,6 @@ fn machine_in(
     };
     let global = Params::from(vec![0.0, 0.0]);
     let roster: Arc<dyn Roster> = Arc::new(Clients(3));
-    let strategy: Arc<dyn AnyStrategy> = Arc::new(FedAvg::default());
     let selector = selector.start(roster.clone(), rounds);
     RoundMachine::new(
         plan,
@@ -223,6 +239,7 @@ fn kind(output: &Output) -> &'static str {
         Output::Event(Event::ClientsScored { .. }) => "scored",
         Output::Event(Event::Evaluated { .. }) => "evaluated",
         Output::Event(Event::RunFinished { .. }) => "run finished",
+        Output::Event(Event::RoundSkipped { .. }) => "skipped",
         Output::Event(_) => "event",
         Output::Best(_) => "best",
         Output::RoundOver(_) => "over",
@@ -384,6 +401,61 @@ fn refused_clients_are_left_out_and_a_round_of_refusals_stalls() {
     let outputs = play(&mut machine, &[0, 1, 2], false);
     assert_eq!(kind(outputs.last().unwrap()), "stalled");
     assert_eq!(machine.global()[..], [1.5, 1.0]);
+}
+
+/// The mean of at least three updates.
+struct OfThree;
+
+impl Strategy for OfThree {
+    type State = u64;
+
+    fn init(&self, _: &Params) -> u64 {
+        0
+    }
+
+    fn short_of(&self, updates: usize) -> Option<Misfit> {
+        (updates < 3).then(|| Misfit {
+            key: String::new(),
+            message: format!("{updates} are no three"),
+            expected: String::new(),
+        })
+    }
+
+    fn close(
+        &self,
+        rounds: &mut u64,
+        global: &mut Params,
+        folded: &Folded<'_>,
+    ) -> Result<(), Stall> {
+        *rounds += 1;
+        *global = folded.sum.mean(0).into();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_round_with_too_few_updates_for_the_strategy_is_skipped_and_the_run_goes_on() {
+    let new = || machine_of(Arc::new(OfThree), None, Arc::new(All {}), 3, 0.0);
+    let mut machine = new();
+    let before = machine.fingerprint();
+    let outputs = play(&mut machine, &[1], false);
+    let kinds: Vec<_> = outputs.iter().map(kind).collect();
+    let expected = ["skipped", "client", "client", "client", "closed", "over"];
+    assert_eq!(kinds[kinds.len() - 6..], expected);
+    let skipped = Event::RoundSkipped {
+        round: Round(0),
+        reason: "2 are no three".into(),
+    };
+    assert!(outputs.contains(&Output::Event(skipped)));
+    assert_eq!(machine.global()[..], [0.0, 0.0]);
+    assert_ne!(machine.fingerprint(), before);
+    let mut resumed = new();
+    resumed.restore(machine.snapshot().unwrap()).unwrap();
+    for machine in [&mut machine, &mut resumed] {
+        play(machine, &[], false);
+        assert_eq!(machine.global()[..], [8.0 / 6.0, 1.0]);
+    }
+    assert_eq!(machine.fingerprint(), resumed.fingerprint());
 }
 
 #[test]

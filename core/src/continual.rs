@@ -7,11 +7,11 @@
 //! then for each step `rows`, the gradient, `gradient`, the update, `after_step`; at last `end_call`.
 
 use crate::{
-    Batch, Head, Item, Learner, Loss, Match, MatchKind, Network, Optimizer, Params, Reach, Seed,
-    Shard, Stream, TaskView, codec, units::Misfit,
+    Batch, Head, Item, Learner, Loss, Match, MatchKind, Mode, Network, Optimizer, Params, Reach,
+    Seed, Shard, Stream, TaskView, codec, units::Misfit,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// A continual-learning method.
 pub trait ContinualMethod: Send + Sync + 'static {
@@ -141,6 +141,9 @@ pub struct Lessons {
     pub afresh: bool,
     /// Passes, instead of the scenario's.
     pub epochs: Option<usize>,
+    /// Where the parameters stand that the method keeps as they are. A batch normalisation whose running statistics
+    /// are among them is one function: it normalises by these in training, too ([`Network::fixed`]).
+    pub frozen: Vec<Range<usize>>,
 }
 
 /// What a method works with.
@@ -155,6 +158,10 @@ pub struct Site<'a> {
     pub task: &'a TaskView,
     /// The method's own stream of this call.
     pub rng: &'a mut Stream,
+    /// Dropout masks of gradients that a method takes in training.
+    pub noise: &'a mut Stream,
+    /// One flag a layer: which batch normalisations are frozen in this call. Known after `begin_call`.
+    pub fixed: &'a [bool],
     /// To pack samples into; it has the [`sets`] of the task.
     pub batch: &'a mut Batch,
     /// What the scenario minimises.
@@ -171,7 +178,7 @@ pub struct Site<'a> {
     pub seed: Seed,
 }
 
-impl Site<'_> {
+impl<'a> Site<'a> {
     /// Packs items as plain rows: their own labels, the classes that the head opens to them, no targets.
     pub fn pack(&mut self, items: &[Item]) -> &Batch {
         self.batch.clear();
@@ -190,10 +197,15 @@ impl Site<'_> {
         self.batch.aims.sets.get(set).map(Vec::as_slice)
     }
 
+    /// Training with fresh noise, as in the steps of the call.
+    pub fn training(&mut self) -> Mode<'a> {
+        Mode::train(self.network, self.noise, self.fixed)
+    }
+
     /// Mean loss of items by their labels; its gradient replaces `grad`.
-    pub fn backward(&mut self, items: &[Item], grad: &mut [f32]) -> f32 {
+    pub fn backward(&mut self, items: &[Item], mode: Mode<'_>, grad: &mut [f32]) -> f32 {
         self.pack(items);
-        self.learner.backward(self.batch, grad)
+        self.learner.backward(self.batch, mode, grad)
     }
 
     /// Logits of any number of items, rows x classes; replaces `out`.

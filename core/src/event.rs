@@ -73,6 +73,13 @@ pub enum Event {
         /// Clients selected.
         cohort: u64,
     },
+    /// The clients that answered are too few for the strategy: the model stays as it is.
+    RoundSkipped {
+        /// Which round.
+        round: Round,
+        /// What is missing.
+        reason: String,
+    },
     /// One client's report.
     Client {
         /// In which round.
@@ -143,6 +150,11 @@ pub enum Event {
         seconds: f64,
         /// Of evaluating after it.
         evaluation_seconds: f64,
+    },
+    /// Something that somebody should know. It is shown and stands in no log: a run that met it ends like one that did not.
+    Warned {
+        /// What happened, and what was done.
+        message: String,
     },
     /// The run stopped before its end and can be resumed.
     Paused {

@@ -7,8 +7,8 @@ use std::fmt;
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
-/// Collects what goes into the next link.
-#[derive(Debug)]
+/// Collects what goes into the next link. The default one follows no link.
+#[derive(Clone, Debug, Default)]
 pub struct Chain(blake3::Hasher);
 
 impl Fingerprint {
@@ -34,6 +34,13 @@ impl Chain {
     /// Adds bytes with their length, so that neighbours cannot run together.
     pub fn add(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    /// Adds bytes without their length: content that comes in pieces. A chain that follows no link and holds nothing else
+    /// ends in the [`Fingerprint::of`] all pieces.
+    pub fn piece(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.update(bytes);
         self
     }

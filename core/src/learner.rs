@@ -1,6 +1,6 @@
 //! The one door to training: a model on an engine, seen as flat vectors.
 
-use crate::{Batch, Layout, Network, Params, Resolved, Role, Samples, wide};
+use crate::{Batch, Layout, Mode, Network, Params, Resolved, Role, Samples, wide};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -21,22 +21,30 @@ pub trait Learner: Send {
     /// Mean over the rows of weight times the batch's loss; writes its gradient to `grad`.
     ///
     /// A running statistic has no gradient. Its place in `grad` gets the step that `Update::apply` will take off
-    /// it: `momentum * (running - observed)`, with `observed` taken from this batch.
-    fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32;
+    /// it: `momentum * (running - observed)`, with `observed` taken from this batch; 0 where the mode normalises by
+    /// the running statistics. The gradient is then that of a fixed affine map.
+    fn backward(&mut self, batch: &Batch, mode: Mode<'_>, grad: &mut [f32]) -> f32;
 
     /// Backward and update in one; returns the loss before the update. Engines may fuse both.
-    fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32 {
-        step_by_gradient(self, batch, update)
+    fn step(&mut self, batch: &Batch, mode: Mode<'_>, update: &mut Update<'_>) -> f32 {
+        step_by_gradient(self, batch, mode, update)
     }
 
     /// Writes to `out` what one step of plain gradient descent from `start` adds to it: `-rate` times the gradient.
     /// Returns the loss at `start`.
     ///
     /// Afterwards the learner's parameters are to be loaded anew.
-    fn descend(&mut self, start: &Params, batch: &Batch, rate: f32, out: &mut Vec<f32>) -> f32 {
+    fn descend(
+        &mut self,
+        start: &Params,
+        batch: &Batch,
+        mode: Mode<'_>,
+        rate: f32,
+        out: &mut Vec<f32>,
+    ) -> f32 {
         self.load(start);
         out.resize(start.len(), 0.0);
-        let loss = self.backward(batch, out);
+        let loss = self.backward(batch, mode, out);
         wide(
             #[inline(always)]
             || out.iter_mut().for_each(|g| *g *= -rate),
@@ -56,8 +64,7 @@ pub trait Learner: Send {
         delta.into()
     }
 
-    /// Logits of each row without dropout and by the running statistics, row-major, rows x classes;
-    /// replaces `out`.
+    /// Logits of each row in [`Mode::Evaluate`], row-major, rows x classes; replaces `out`.
     fn logits(&mut self, batch: &Batch, out: &mut Vec<f32>);
 
     /// Values in front of the last dense layer, as [`logits`](Self::logits) would see them, row-major, rows x
@@ -73,10 +80,11 @@ pub trait Learner: Send {
 pub fn step_by_gradient<L: Learner + ?Sized>(
     learner: &mut L,
     batch: &Batch,
+    mode: Mode<'_>,
     update: &mut Update<'_>,
 ) -> f32 {
     let mut grad = std::mem::take(&mut update.memory.grad);
-    let loss = learner.backward(batch, &mut grad);
+    let loss = learner.backward(batch, mode, &mut grad);
     update.memory.grad = grad;
     update.apply(learner.params_mut());
     loss

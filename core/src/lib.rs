@@ -17,6 +17,7 @@ mod ids;
 mod learner;
 mod lens;
 mod loss;
+mod mode;
 mod network;
 mod objective;
 mod params;
@@ -53,6 +54,7 @@ pub use learner::{
 };
 pub use lens::{Lens, Pixels};
 pub use loss::Loss;
+pub use mode::{Mode, Noise};
 pub use network::{Init, Layer, Network, NetworkError};
 pub use objective::{Objective, Pull, Resolved, ResolvedStrength, Strength, VectorRef, Vectors};
 pub use params::{Entry, Layout, Params, Role};

@@ -325,8 +325,6 @@ pub struct Batch {
     pub weights: Vec<f32>,
     /// What the rows are to lose by; set once, kept from batch to batch.
     pub loss: Loss,
-    /// Key of this step's dropout masks.
-    pub noise: u64,
     /// What rows lose by besides their labels; emptied with the samples.
     pub aims: Aims,
     /// Whether the engine is to remember the logits of a step ([`Learner::seen_logits`](crate::Learner::seen_logits));
@@ -348,24 +346,6 @@ impl Batch {
         self.labels.clear();
         self.weights.clear();
         self.aims.clear();
-    }
-
-    /// Writes the dropout mask of layer `layer`: 0 or `1 / (1 - share)`, the same on every engine.
-    pub fn dropout_mask(&self, layer: usize, share: f64, out: &mut [f32]) {
-        use rand::RngExt;
-        let mut rng = crate::Seed(self.noise).stream(
-            crate::Purpose::DROPOUT,
-            crate::Ticket(layer as u64),
-            None,
-        );
-        let keep = (1.0 / (1.0 - share)) as f32;
-        out.fill_with(|| {
-            if rng.random::<f64>() < share {
-                0.0
-            } else {
-                keep
-            }
-        });
     }
 
     /// Whether the batch fits a network.

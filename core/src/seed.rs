@@ -44,6 +44,10 @@ impl Purpose {
     pub const ARRIVAL: Self = Self(12);
     /// What continual methods draw: buffers, replayed samples.
     pub const CONTINUAL: Self = Self(13);
+    /// Dropout masks of the gradients on earlier samples that a step is turned by.
+    pub const REFERENCE: Self = Self(14);
+    /// Dropout masks of the central training of the expert.
+    pub const EXPERT_DROPOUT: Self = Self(15);
 
     /// A plugin's own purpose, hashed from its name so that it cannot meet a numbered one.
     pub fn named(name: &str) -> Self {

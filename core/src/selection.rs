@@ -36,6 +36,11 @@ pub trait ClientSelector: Send + Sync + 'static {
         None
     }
 
+    /// Keys by which what a round does depends on how many rounds the run has. A run with one of them cannot be lengthened.
+    fn bound_to_rounds(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// Clients whose score (mean loss of their samples) the rule needs for this round. Scores are a
     /// stage of their own; its cost is charged and reported.
     fn wants_scores(
@@ -75,6 +80,8 @@ pub trait AnySelector: Send + Sync {
     fn rounds(&self, roster: &dyn Roster, rounds: u64) -> Option<u64>;
     /// See [`ClientSelector::misfit`].
     fn misfit(&self) -> Option<Misfit>;
+    /// See [`ClientSelector::bound_to_rounds`].
+    fn bound_to_rounds(&self) -> Vec<&'static str>;
 }
 
 /// A selector in the middle of a run.
@@ -122,6 +129,10 @@ impl<S: ClientSelector> AnySelector for S {
 
     fn misfit(&self) -> Option<Misfit> {
         ClientSelector::misfit(self)
+    }
+
+    fn bound_to_rounds(&self) -> Vec<&'static str> {
+        ClientSelector::bound_to_rounds(self)
     }
 }
 

@@ -3,7 +3,10 @@
 //! A strategy is an immutable rule beside a serialisable state, so that checkpoints and resuming
 //! come free. Authors implement [`Strategy`]; holders see its erased twin [`AnyStrategy`].
 
-use crate::{ClientId, Contribution, ExactSum, Lane, Objective, Params, Reduction, Updates, codec};
+use crate::{
+    ClientId, Contribution, ExactSum, Lane, Objective, Params, Reduction, Updates, codec,
+    units::Misfit,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
@@ -24,6 +27,13 @@ pub trait Strategy: Send + Sync + 'static {
     /// What [`close`](Self::close) must see of the clients' work.
     fn reduction(&self) -> Reduction {
         Reduction::Sum
+    }
+
+    /// Why the rule cannot do anything with so many updates, of which there is at least one. A round with no more leaves
+    /// model and state as they are; a scenario whose rounds never have enough is refused at that key.
+    fn short_of(&self, updates: usize) -> Option<Misfit> {
+        let _ = updates;
+        None
     }
 
     /// Turns what came of the round into the next global model.
@@ -135,12 +145,16 @@ pub trait AnyStrategy: Send + Sync {
     fn client_half(&self) -> Arc<dyn ClientRule>;
     /// What clients add to a round.
     fn contribution(&self) -> Contribution;
+    /// See [`Strategy::short_of`].
+    fn short_of(&self, updates: usize) -> Option<Misfit>;
 }
 
 /// A strategy in the middle of a run.
 pub trait StrategyRun: Send {
     /// See [`Strategy::broadcast`].
     fn broadcast(&self) -> Vec<Params>;
+    /// See [`Strategy::short_of`].
+    fn short_of(&self, updates: usize) -> Option<Misfit>;
     /// See [`Strategy::close`].
     fn close(&mut self, global: &mut Params, folded: &Folded<'_>) -> Result<(), Stall>;
     /// The state as bytes.
@@ -170,11 +184,19 @@ impl<S: Strategy> AnyStrategy for S {
             reduction: self.reduction(),
         }
     }
+
+    fn short_of(&self, updates: usize) -> Option<Misfit> {
+        Strategy::short_of(self, updates)
+    }
 }
 
 impl<S: Strategy> StrategyRun for Running<S> {
     fn broadcast(&self) -> Vec<Params> {
         self.rule.broadcast(&self.state)
+    }
+
+    fn short_of(&self, updates: usize) -> Option<Misfit> {
+        Strategy::short_of(&*self.rule, updates)
     }
 
     fn close(&mut self, global: &mut Params, folded: &Folded<'_>) -> Result<(), Stall> {

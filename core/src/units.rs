@@ -142,6 +142,6 @@ impl JsonSchema for Count {
         "Count".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 1 })
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": 9_007_199_254_740_992_u64 })
     }
 }

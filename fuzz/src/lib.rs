@@ -6,14 +6,18 @@
 use lyceum_coordinator::{
     Snapshot,
     run::{
+        Outcome,
+        checkpoint::Manifest,
         journal::{self, Record},
         model_file::{from_safetensors, to_safetensors},
+        seal::{self, FileSeal, Found},
     },
 };
 use lyceum_core::{
     Addend, ClientId, ClientReport, ClientState, ClientTerm, ExactSum, Fingerprint, Lane, Layout,
     Memory, Outcome, Payload, Probe, Round, Tally, Ticket, Trained, UnitId, codec,
 };
+use lyceum_metrics::Extent;
 use lyceum_protocol::{
     blob::{Blob, BlobRef, Vector},
     body::{self, Body},
@@ -79,13 +83,35 @@ pub fn sum(bytes: &[u8]) {
 
 /// A journal as it lies on the disk, and one record whose checksum is right.
 pub fn journal(bytes: &[u8]) {
-    let (_, whole) = journal::read(bytes);
-    assert!(whole <= bytes.len());
-    let mut framed = (bytes.len() as u64).to_le_bytes().to_vec();
+    if let Ok(read) = journal::read(bytes) {
+        assert!(read.whole <= bytes.len());
+    }
+    let mut framed = journal::head().to_vec();
+    framed.extend((bytes.len() as u64).to_le_bytes());
     framed.extend(journal::checksum(bytes, &Body::of(Vec::new())));
     framed.extend(bytes);
-    let (records, whole) = journal::read(&framed);
-    assert!(records.is_empty() || whole == framed.len());
+    let read = journal::read(&framed).expect("the version is this one");
+    assert!(read.records.is_empty() || read.whole == framed.len());
+}
+
+/// The manifest of a checkpoint, as it lies on the disk, and one whose seal is right.
+pub fn manifest(bytes: &[u8]) {
+    if let Ok(Found::Good(manifest)) = seal::from_bytes::<Manifest>(bytes) {
+        let again = seal::from_bytes::<Manifest>(&seal::to_bytes(&manifest));
+        assert_eq!(again, Ok(Found::Good(manifest)));
+    }
+    if let Ok(manifest) = serde_json::from_slice::<Manifest>(bytes) {
+        let sealed = seal::from_bytes::<Manifest>(&seal::to_bytes(&manifest));
+        assert_eq!(sealed, Ok(Found::Good(manifest)));
+    }
+}
+
+/// What a finished run says that it left.
+pub fn outcome(bytes: &[u8]) {
+    if let Ok(Found::Good(outcome)) = seal::from_bytes::<Outcome>(bytes) {
+        let again = seal::from_bytes::<Outcome>(&seal::to_bytes(&outcome));
+        assert_eq!(again, Ok(Found::Good(outcome)));
+    }
 }
 
 /// The state in a checkpoint.
@@ -191,7 +217,7 @@ fn pem() -> &'static Pem {
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All of them.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 14] = [
     ("frame_from_node", frame_from_node, from_node),
     (
         "frame_from_coordinator",
@@ -202,6 +228,8 @@ pub const TARGETS: [Target; 12] = [
     ("sum", sum, sums),
     ("journal", journal, records),
     ("snapshot", snapshot, snapshots),
+    ("manifest", manifest, manifests),
+    ("outcome", outcome, outcomes),
     ("scenario", scenario, scenarios),
     ("certificate", certificate, || vec![pem().der.clone()]),
     ("credentials", credentials, || {
@@ -341,7 +369,11 @@ fn results() -> Vec<Vec<u8>> {
 fn records() -> Vec<Vec<u8>> {
     let run = Fingerprint::of(b"run");
     [
-        Record::Begin { run, rounds: 3 },
+        Record::Begin {
+            run,
+            rounds: 3,
+            fingerprint: run,
+        },
         Record::Upload {
             ticket: Ticket(3),
             units: vec![UnitId(1)],
@@ -370,6 +402,32 @@ fn snapshots() -> Vec<Vec<u8>> {
         begins: vec![Round(0), Round(2)],
     };
     vec![codec::encode(&snapshot)]
+}
+
+fn manifests() -> Vec<Vec<u8>> {
+    let run = Fingerprint::of(b"run");
+    let manifest = Manifest {
+        run,
+        scenario: run,
+        rounds: 3,
+        planned: 6,
+        fingerprint: run,
+        events: Extent::nothing(),
+        files: [("checkpoint/000003/state.bin".into(), FileSeal::of(b"x"))].into(),
+    };
+    let plain = serde_json::to_vec(&manifest).expect("it is plain data");
+    vec![seal::to_bytes(&manifest), plain]
+}
+
+fn outcomes() -> Vec<Vec<u8>> {
+    vec![seal::to_bytes(&Outcome {
+        run: Fingerprint::of(b"run"),
+        rounds: 6,
+        fingerprint: Fingerprint::of(b"x"),
+        events: Extent::nothing(),
+        summary: FileSeal::of(b"{}"),
+        best: Some(FileSeal::of(b"x")),
+    })]
 }
 
 fn scenarios() -> Vec<Vec<u8>> {

@@ -70,7 +70,7 @@ impl FlatLayers {
                 Layer::Flatten {} => {}
                 Layer::BatchNorm { momentum, epsilon } => {
                     let (weight, bias) = (next(entries), next(entries));
-                    let norm = BatchNorm::next(*momentum, *epsilon, entries);
+                    let norm = BatchNorm::next(index, (*momentum, *epsilon), entries);
                     let [width, rows] = walk.output.dims();
                     let x = walk.output.clone().reshape([width, rows, 1]);
                     let normal = norm.normal(pass, &[1], x, gradients);

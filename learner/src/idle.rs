@@ -1,6 +1,6 @@
 //! A learner that learns nothing.
 
-use lyceum_core::{Batch, Learner, Network, Params, Update};
+use lyceum_core::{Batch, Learner, Mode, Network, Params, Update};
 
 /// Keeps the parameters that it was given. Losses and logits are zero.
 #[derive(Debug)]
@@ -32,12 +32,12 @@ impl Learner for IdleLearner {
         &mut self.params
     }
 
-    fn backward(&mut self, _: &Batch, grad: &mut [f32]) -> f32 {
+    fn backward(&mut self, _: &Batch, _: Mode<'_>, grad: &mut [f32]) -> f32 {
         grad.fill(0.0);
         0.0
     }
 
-    fn step(&mut self, _: &Batch, _: &mut Update<'_>) -> f32 {
+    fn step(&mut self, _: &Batch, _: Mode<'_>, _: &mut Update<'_>) -> f32 {
         0.0
     }
 

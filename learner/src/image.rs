@@ -17,6 +17,8 @@ pub(crate) struct ImageLayers {
     /// How many layers there are.
     pub(crate) layers: usize,
     output: Tensor<4>,
+    /// Whether anybody asks for gradients.
+    wanted: bool,
     leaves: Vec<(Range<usize>, Leaf)>,
 }
 
@@ -41,6 +43,7 @@ impl ImageLayers {
         let mut walk = Self {
             layers: shapes[1..].iter().take_while(|s| s.len() == 3).count(),
             output: pass.tensor(pass.batch.inputs.clone(), shape),
+            wanted: gradients.wanted,
             leaves: Vec::new(),
         };
         for (index, layer) in pass.network.layers()[..walk.layers].iter().enumerate() {
@@ -87,7 +90,7 @@ impl ImageLayers {
             }
             Layer::BatchNorm { momentum, epsilon } => {
                 let (weight, bias) = self.affine(pass, entries);
-                let norm = BatchNorm::next(momentum, epsilon, entries);
+                let norm = BatchNorm::next(index, (momentum, epsilon), entries);
                 norm.normal(pass, &[3, 2, 0], x, gradients).values * weight + bias
             }
             Layer::GroupNorm { groups, epsilon } => {
@@ -107,12 +110,12 @@ impl ImageLayers {
     fn kernel(&mut self, pass: &Pass<'_>, entry: &Entry) -> Tensor<4> {
         let shape = [0, 1, 2, 3].map(|axis| entry.shape[axis]);
         let kernel = pass.param(entry, shape);
-        self.leaf(pass, entry, kernel, Leaf::Kernel)
+        self.leaf(entry, kernel, Leaf::Kernel)
     }
 
     fn channels(&mut self, pass: &Pass<'_>, entry: &Entry) -> Tensor<1> {
         let values = pass.param(entry, [entry.shape[0]]);
-        self.leaf(pass, entry, values, Leaf::Channels)
+        self.leaf(entry, values, Leaf::Channels)
     }
 
     /// Weight and bias of every channel, beside an image.
@@ -126,12 +129,11 @@ impl ImageLayers {
 
     fn leaf<const D: usize>(
         &mut self,
-        pass: &Pass<'_>,
         entry: &Entry,
         tensor: Tensor<D>,
         wrap: fn(Tensor<D>) -> Leaf,
     ) -> Tensor<D> {
-        if !pass.training || !trains(entry) {
+        if !self.wanted || !trains(entry) {
             return tensor;
         }
         let tensor = tensor.autodiff().require_grad();

@@ -2,7 +2,7 @@
 
 use crate::pass::Pass;
 use burn::tensor::Device;
-use lyceum_core::{Batch, Learner, Network, Params};
+use lyceum_core::{Batch, Learner, Mode, Network, Params};
 
 /// A learner for any network on any Burn device.
 ///
@@ -26,13 +26,13 @@ impl BurnLearner {
         }
     }
 
-    fn pass<'a>(&'a self, batch: &'a Batch, training: bool) -> Pass<'a> {
+    fn pass<'a>(&'a self, batch: &'a Batch, mode: Mode<'a>) -> Pass<'a> {
         Pass {
             network: &self.network,
             params: &self.params,
             batch,
             device: &self.device,
-            training,
+            mode,
         }
     }
 }
@@ -59,13 +59,13 @@ impl Learner for BurnLearner {
         &mut self.params
     }
 
-    fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32 {
+    fn backward(&mut self, batch: &Batch, mode: Mode<'_>, grad: &mut [f32]) -> f32 {
         if batch.rows() == 0 {
             grad.fill(0.0);
             return 0.0;
         }
         let mut seen = std::mem::take(&mut self.seen);
-        let loss = self.pass(batch, true).backward(grad, &mut seen);
+        let loss = self.pass(batch, mode).backward(grad, &mut seen);
         self.seen = seen;
         loss
     }
@@ -75,7 +75,7 @@ impl Learner for BurnLearner {
         if batch.rows() == 0 {
             return;
         }
-        self.pass(batch, false).logits(out);
+        self.pass(batch, Mode::Evaluate).logits(out);
     }
 
     fn features(&mut self, batch: &Batch, out: &mut Vec<f32>) {
@@ -85,7 +85,7 @@ impl Learner for BurnLearner {
         let pass = Pass {
             network: &body,
             params: &self.params[..body.layout().len()],
-            ..self.pass(batch, false)
+            ..self.pass(batch, Mode::Evaluate)
         };
         pass.logits(out);
     }

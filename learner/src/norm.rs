@@ -16,6 +16,8 @@ pub(crate) struct Normal<const D: usize> {
     variance: Tensor<D>,
     /// `1 / sqrt(variance + epsilon)`.
     scale: Tensor<D>,
+    /// Whether mean and variance are given, not those of the values.
+    fixed: bool,
 }
 
 impl<const D: usize> Normal<D> {
@@ -24,9 +26,13 @@ impl<const D: usize> Normal<D> {
         let mean = x.clone().mean_dims(axes);
         let centred = x - mean.clone();
         let variance = (centred.clone() * centred.clone()).mean_dims(axes);
-        Self::of(centred, mean, variance, epsilon)
+        Self {
+            fixed: false,
+            ..Self::of(centred, mean, variance, epsilon)
+        }
     }
 
+    /// By a mean and a variance that are given.
     fn of(centred: Tensor<D>, mean: Tensor<D>, variance: Tensor<D>, epsilon: f64) -> Self {
         let scale = (variance.clone() + epsilon).sqrt().recip();
         Self {
@@ -34,12 +40,16 @@ impl<const D: usize> Normal<D> {
             mean,
             variance,
             scale,
+            fixed: true,
         }
     }
 
     /// The slope at `x`, from the slope at the values: mean and scale follow `x` too, so what the slope has in
-    /// common along the axes is taken off, and what it has in common with the values.
+    /// common along the axes is taken off, and what it has in common with the values. Not so where they are given.
     pub(crate) fn backward(self, axes: &[usize], slope: Tensor<D>) -> Tensor<D> {
+        if self.fixed {
+            return slope * self.scale;
+        }
         let shift = slope.clone().mean_dims(axes);
         let stretch = (slope.clone() * self.values.clone()).mean_dims(axes);
         (slope - shift - self.values * stretch) * self.scale
@@ -48,6 +58,8 @@ impl<const D: usize> Normal<D> {
 
 /// Batch normalisation up to its weight and bias.
 pub(crate) struct BatchNorm<'a> {
+    /// Position among the layers of the network.
+    layer: usize,
     momentum: f64,
     epsilon: f64,
     /// The running estimates.
@@ -57,8 +69,13 @@ pub(crate) struct BatchNorm<'a> {
 
 impl<'a> BatchNorm<'a> {
     /// Takes the next two tensors of the layout.
-    pub(crate) fn next(momentum: f64, epsilon: f64, entries: &mut Iter<'a, Entry>) -> Self {
+    pub(crate) fn next(
+        layer: usize,
+        (momentum, epsilon): (f64, f64),
+        entries: &mut Iter<'a, Entry>,
+    ) -> Self {
         Self {
+            layer,
             momentum,
             epsilon,
             mean: next(entries),
@@ -66,8 +83,8 @@ impl<'a> BatchNorm<'a> {
         }
     }
 
-    /// Normalises every channel, whose values lie along `axes`: in training by itself, noting in `gradients` how
-    /// the running estimates follow; otherwise by these.
+    /// Normalises every channel, whose values lie along `axes`: by itself, noting in `gradients` how the running
+    /// estimates follow, or by these, as the mode has it.
     pub(crate) fn normal<const D: usize>(
         &self,
         pass: &Pass<'_>,
@@ -80,7 +97,7 @@ impl<'a> BatchNorm<'a> {
         axes.iter().for_each(|&axis| channels[axis] = 1);
         let mean = pass.param(self.mean, channels);
         let variance = pass.param(self.variance, channels);
-        if !pass.training {
+        if !pass.mode.is_by_batch(self.layer) {
             return Normal::of(
                 x - mean.clone(),
                 mean,

@@ -7,7 +7,7 @@
 
 use crate::{flat::FlatLayers, image::ImageLayers};
 use burn::tensor::{DType, Device, Tensor, TensorData, Transaction, activation};
-use lyceum_core::{Batch, Entry, Loss, Network, Role};
+use lyceum_core::{Batch, Entry, Loss, Mode, Network, Role};
 use std::ops::Range;
 
 /// What a walk reads.
@@ -17,13 +17,14 @@ pub(crate) struct Pass<'a> {
     pub(crate) batch: &'a Batch,
     /// Without automatic differentiation.
     pub(crate) device: &'a Device,
-    /// Whether values drop out and gradients will be asked for.
-    pub(crate) training: bool,
+    pub(crate) mode: Mode<'a>,
 }
 
 /// Gradients, and steps of statistics, on their way to the flat vector; fetched from the device together.
 #[derive(Default)]
 pub(crate) struct Gradients {
+    /// Whether anybody asks for them.
+    pub(crate) wanted: bool,
     ranges: Vec<Range<usize>>,
     tensors: Transaction,
 }
@@ -38,7 +39,10 @@ impl Pass<'_> {
     /// Weighted mean loss; its gradient replaces `grad`. The batch has at least one row.
     /// If the batch asks for them, the logits replace `seen`.
     pub(crate) fn backward(&self, grad: &mut [f32], seen: &mut Vec<f32>) -> f32 {
-        let mut gradients = Gradients::default();
+        let mut gradients = Gradients {
+            wanted: true,
+            ..Gradients::default()
+        };
         let (image, flat) = self.forward(&mut gradients);
         if self.batch.keep_logits {
             seen.clear();
@@ -56,7 +60,7 @@ impl Pass<'_> {
         gradients.write(loss, grad)
     }
 
-    /// In training, notes the steps of running statistics in `gradients`.
+    /// Notes the steps of running statistics in `gradients`, where the mode has them follow the batch.
     fn forward(&self, gradients: &mut Gradients) -> (Option<ImageLayers>, FlatLayers) {
         let mut entries = self.network.layout().entries().iter();
         let image = ImageLayers::forward(self, &mut entries, gradients);
@@ -133,9 +137,9 @@ impl Pass<'_> {
     /// The mask of a dropout layer, if it acts: row-major, rows x width.
     pub(crate) fn mask(&self, layer: usize, share: f64, width: usize) -> Option<Vec<f32>> {
         let len = self.batch.rows() * width;
-        self.training.then(|| {
+        self.mode.noise().map(|noise| {
             let mut mask = vec![0.0; len];
-            self.batch.dropout_mask(layer, share, &mut mask);
+            noise.mask(layer, share, &mut mask);
             mask
         })
     }

@@ -6,7 +6,7 @@ mod loading;
 mod reference;
 
 use lyceum_core::{
-    Batch, Init, Layer, Learner, Loss, Moments, Network, Optimizer, Purpose, Resolved,
+    Batch, Init, Layer, Learner, Loss, Mode, Moments, Network, Noise, Optimizer, Purpose, Resolved,
     ResolvedStrength, Role, Seed, Ticket, Update, step_by_gradient,
 };
 use lyceum_learner::engines;
@@ -35,10 +35,7 @@ fn learners(network: &Network, params: &[f32]) -> Vec<(&'static str, Box<dyn Lea
 /// A batch drawn from `seed`; weighted if asked for, with a zero and unequal weights.
 fn batch(network: &Network, rows: usize, weighted: bool, seed: u64) -> Batch {
     let mut rng = Seed(seed).stream(Purpose::DATA, Ticket(0), None);
-    let mut batch = Batch {
-        noise: seed,
-        ..Batch::default()
-    };
+    let mut batch = Batch::default();
     let values = rows * network.inputs();
     batch
         .inputs
@@ -200,34 +197,77 @@ fn part<T: Copy>(network: &Network, values: &[T], statistics: bool) -> Vec<T> {
         .collect()
 }
 
-fn check_against_the_reference(network: &Network, batch: &Batch) {
+/// Rows, whether they are weighted, and a seed: what a batch is drawn from.
+type Drawn = (usize, bool, u64);
+
+/// A step of training in which these layers are frozen.
+fn train(seed: u64, fixed: &[bool]) -> Mode<'_> {
+    let noise = Noise::of_key(seed);
+    Mode::Train { noise, fixed }
+}
+
+/// Every second batch normalisation, the first included.
+fn every_second_norm(network: &Network) -> Vec<bool> {
+    let mut seen = 0;
+    let is_fixed = |layer: &Layer| match layer {
+        Layer::BatchNorm { .. } => {
+            seen += 1;
+            seen % 2 == 1
+        }
+        _ => false,
+    };
+    network.layers().iter().map(is_fixed).collect()
+}
+
+/// The modes in which a network is another function, with what each is called.
+fn modes<'a>(network: &Network, seed: u64, fixed: &'a [bool]) -> Vec<(&'static str, Mode<'a>)> {
+    let mut all = vec![("training", train(seed, &[]))];
+    if fixed.contains(&true) {
+        all.push(("training with frozen layers", train(seed, fixed)));
+    }
+    if fixed.contains(&true) || network.has_dropout() {
+        all.push(("evaluation", Mode::Evaluate));
+    }
+    all
+}
+
+fn check_against_the_reference(network: &Network, (rows, weighted, seed): Drawn) {
+    let fixed = every_second_norm(network);
     for loss in [Loss::CrossEntropy, Loss::Sigmoid] {
         let batch = Batch {
             loss,
-            ..batch.clone()
+            ..batch(network, rows, weighted, seed)
         };
-        check_loss_against_the_reference(network, &batch);
+        for (what, mode) in modes(network, seed, &fixed) {
+            check_mode_against_the_reference(network, &batch, seed, (what, mode));
+        }
     }
 }
 
-fn check_loss_against_the_reference(network: &Network, batch: &Batch) {
-    let params = params(network, batch.noise + 1);
-    let want = reference::gradient(network, &params, batch);
-    let want_loss = reference::loss(network, &as_f64(&params), batch);
-    let want_logits = reference::logits(network, &as_f64(&params), batch, false);
+fn check_mode_against_the_reference(
+    network: &Network,
+    batch: &Batch,
+    seed: u64,
+    (mode_name, mode): (&str, Mode<'_>),
+) {
+    let params = params(network, seed + 1);
+    let want = reference::gradient(network, &params, batch, mode);
+    let want_loss = reference::loss(network, &as_f64(&params), batch, mode);
+    let want_logits = reference::logits(network, &as_f64(&params), batch, Mode::Evaluate);
     for (name, mut learner) in learners(network, &params) {
         let mut grad = vec![f32::NAN; params.len()];
-        let loss = f64::from(learner.backward(batch, &mut grad));
+        let loss = f64::from(learner.backward(batch, mode, &mut grad));
         assert!(
             (loss - want_loss).abs() < 1e-4 * want_loss.max(0.1),
-            "{name}: loss {loss}, not {want_loss}"
+            "{name}, {mode_name}: loss {loss}, not {want_loss}"
         );
         for statistics in [false, true] {
             let got = part(network, &grad, statistics);
             let (whole, worst) = distances(&got, &part(network, &want, statistics));
             let what = if statistics { "statistics" } else { "gradient" };
-            assert!(whole < 1e-3, "{name}: {what} off by {whole} of its norm");
-            assert!(worst < 1e-2, "{name}: {what}: an entry off by {worst}");
+            let what = format!("{name}, {mode_name}: {what}");
+            assert!(whole < 1e-3, "{what} off by {whole} of its norm");
+            assert!(worst < 1e-2, "{what}: an entry off by {worst}");
         }
         let mut logits = vec![0.0];
         learner.logits(batch, &mut logits);
@@ -237,35 +277,47 @@ fn check_loss_against_the_reference(network: &Network, batch: &Batch) {
     }
 }
 
-fn check_against_flex(other: &str, network: &Network, batch: &Batch, tolerance: f64) {
-    let params = params(network, batch.noise + 1);
+fn check_against_flex(
+    other: &str,
+    network: &Network,
+    (rows, weighted, seed): Drawn,
+    tolerance: f64,
+) {
+    let batch = batch(network, rows, weighted, seed);
+    let params = params(network, seed + 1);
     let (Ok(mut ours), Ok(mut theirs)) = (built("flex", network), built(other, network)) else {
         return;
     };
-    let mut grads = [vec![f32::NAN; params.len()], vec![f32::NAN; params.len()]];
-    for (learner, grad) in [&mut ours, &mut theirs].into_iter().zip(&mut grads) {
-        learner.load(&params.clone().into());
-        learner.backward(batch, grad);
+    let fixed = every_second_norm(network);
+    for (what, mode) in modes(network, seed, &fixed) {
+        let mut grads = [vec![f32::NAN; params.len()], vec![f32::NAN; params.len()]];
+        for (learner, grad) in [&mut ours, &mut theirs].into_iter().zip(&mut grads) {
+            learner.load(&params.clone().into());
+            learner.backward(&batch, mode, grad);
+        }
+        let (whole, _) = distances(&grads[1], &as_f64(&grads[0]));
+        assert!(
+            whole < tolerance,
+            "{other}, {what}: off by {whole} of the norm"
+        );
     }
-    let (whole, _) = distances(&grads[1], &as_f64(&grads[0]));
-    assert!(whole < tolerance, "{other}: off by {whole} of the norm");
 }
 
 #[test]
 fn softmax_follows_the_finite_differences() {
-    check_against_the_reference(&softmax(), &batch(&softmax(), 11, true, 1));
+    check_against_the_reference(&softmax(), (11, true, 1));
 }
 
 #[test]
 fn the_multilayer_perceptron_follows_the_finite_differences() {
-    check_against_the_reference(&mlp(), &batch(&mlp(), 6, true, 2));
-    check_against_the_reference(&mlp(), &batch(&mlp(), 1, false, 3));
+    check_against_the_reference(&mlp(), (6, true, 2));
+    check_against_the_reference(&mlp(), (1, false, 3));
 }
 
 #[test]
 fn the_convolutional_network_follows_the_finite_differences() {
-    check_against_the_reference(&cnn(), &batch(&cnn(), 3, true, 4));
-    check_against_the_reference(&cnn(), &batch(&cnn(), 1, false, 5));
+    check_against_the_reference(&cnn(), (3, true, 4));
+    check_against_the_reference(&cnn(), (1, false, 5));
 }
 
 /// One pixel: the smallest image, with and without a window around it.
@@ -285,29 +337,95 @@ fn images_of_one_pixel_follow_the_finite_differences() {
     ];
     let network = network(&[1, 1, 1], layers);
     for (rows, seed) in [(1, 6), (5, 7)] {
-        check_against_the_reference(&network, &batch(&network, rows, true, seed));
+        check_against_the_reference(&network, (rows, true, seed));
+    }
+}
+
+/// Without a mask there is nothing that a layer of dropout could change, to the bit.
+#[test]
+fn evaluation_goes_through_a_network_without_its_dropout() {
+    let layers = |dropout: bool| {
+        let share = Layer::Dropout { share: 0.5 };
+        let drops = || dropout.then(|| share.clone());
+        let all = [Some(conv(3, 3, 1, 1)), drops(), Some(Layer::Relu {})];
+        let rest = [
+            Some(dense(6)),
+            Some(Layer::Tanh {}),
+            drops(),
+            Some(dense(3)),
+        ];
+        all.into_iter().chain(rest).flatten().collect()
+    };
+    let (with, without) = (
+        network(&[2, 5, 4], layers(true)),
+        network(&[2, 5, 4], layers(false)),
+    );
+    let (batch, params) = (batch(&with, 7, true, 35), params(&with, 36));
+    let bits = |network: &Network, mode: Mode<'_>| {
+        let bits = |(_, mut learner): (_, Box<dyn Learner>)| {
+            let mut grad = vec![0.0; params.len()];
+            let loss = learner.backward(&batch, mode, &mut grad);
+            let values = grad.iter().chain([&loss]);
+            values.map(|value| value.to_bits()).collect()
+        };
+        learners(network, &params).into_iter().map(bits).collect()
+    };
+    let judged: Vec<Vec<u32>> = bits(&with, Mode::Evaluate);
+    assert_eq!(judged, bits(&without, train(1, &[])));
+    assert_ne!(judged, bits(&with, train(1, &[])));
+    assert_ne!(bits(&with, train(1, &[])), bits(&with, train(2, &[])));
+}
+
+/// A step moves neither the running mean nor the running variance of a frozen layer, by a bit, whatever the rule.
+#[test]
+fn a_step_leaves_the_statistics_of_a_frozen_normalisation() {
+    for network in [normalised_mlp(), normalised_cnn()] {
+        let start = params(&network, 37);
+        let fixed = network.fixed(&[0..start.len()]);
+        for (name, mut learner) in learners(&network, &start) {
+            let mut memory = Moments::new(network.layout());
+            let mut update = Update {
+                optimizer: Optimizer::Sgd { momentum: 0.9 },
+                rate: 0.1,
+                weight_decay: 0.1,
+                clip: None,
+                objective: &Resolved::default(),
+                memory: &mut memory,
+            };
+            for seed in 0..3 {
+                let batch = batch(&network, 6, true, seed);
+                learner.step(&batch, train(seed, &fixed), &mut update);
+            }
+            let after = learner.params();
+            assert_eq!(
+                part(&network, after, true),
+                part(&network, &start, true),
+                "{name}"
+            );
+            assert_ne!(part(&network, after, false), part(&network, &start, false));
+        }
     }
 }
 
 #[test]
 fn normalised_flat_values_follow_the_finite_differences() {
     let network = normalised_mlp();
-    check_against_the_reference(&network, &batch(&network, 9, true, 21));
-    check_against_the_reference(&network, &batch(&network, 2, false, 22));
+    check_against_the_reference(&network, (9, true, 21));
+    check_against_the_reference(&network, (2, false, 22));
 }
 
 #[test]
 fn normalised_images_follow_the_finite_differences() {
     let network = normalised_cnn();
-    check_against_the_reference(&network, &batch(&network, 5, true, 23));
-    check_against_the_reference(&network, &batch(&network, 2, false, 24));
+    check_against_the_reference(&network, (5, true, 23));
+    check_against_the_reference(&network, (2, false, 24));
 }
 
 /// One value per channel of the batch: it normalises to zero, and the variance estimate stays biased.
 #[test]
 fn normalised_batches_of_one_row_follow_the_finite_differences() {
     for (network, seed) in [(normalised_mlp(), 25), (normalised_cnn(), 26)] {
-        check_against_the_reference(&network, &batch(&network, 1, true, seed));
+        check_against_the_reference(&network, (1, true, seed));
     }
 }
 
@@ -326,7 +444,7 @@ fn normalised_images_of_one_pixel_follow_the_finite_differences() {
     ];
     let network = network(&[3, 1, 1], layers);
     for (rows, seed) in [(1, 27), (6, 28)] {
-        check_against_the_reference(&network, &batch(&network, rows, true, seed));
+        check_against_the_reference(&network, (rows, true, seed));
     }
 }
 
@@ -335,8 +453,8 @@ fn one_class_heads_follow_the_finite_differences() {
     let layers = vec![batch_norm(0.1, 1e-5), dense(4), Layer::Tanh {}, dense(1)];
     for layers in [layers, vec![dense(1)]] {
         let network = network(&[3], layers);
-        check_against_the_reference(&network, &batch(&network, 5, true, 29));
-        check_against_the_reference(&network, &batch(&network, 1, false, 30));
+        check_against_the_reference(&network, (5, true, 29));
+        check_against_the_reference(&network, (1, false, 30));
     }
 }
 
@@ -348,10 +466,10 @@ fn a_normalisation_may_be_all_there_is() {
         group_norm(2, 1e-5),
     ] {
         let network = Network::new(&[4], 4, vec![layer.clone()], Init::He).unwrap();
-        check_against_the_reference(&network, &batch(&network, 6, true, 31));
+        check_against_the_reference(&network, (6, true, 31));
         let network = Network::new(&[4, 2, 1], 8, vec![layer, Layer::Flatten {}], Init::He);
         let network = network.unwrap();
-        check_against_the_reference(&network, &batch(&network, 6, true, 32));
+        check_against_the_reference(&network, (6, true, 32));
     }
 }
 
@@ -384,9 +502,9 @@ fn a_negative_running_variance_is_read_as_zero() {
 fn a_network_without_parameters_has_a_loss_and_no_gradient() {
     let network = Network::new(&[3], 3, vec![Layer::Tanh {}], Init::He).unwrap();
     let batch = batch(&network, 4, true, 8);
-    let want = reference::loss(&network, &[], &batch);
+    let want = reference::loss(&network, &[], &batch, Mode::Evaluate);
     for (name, mut learner) in learners(&network, &[]) {
-        let loss = f64::from(learner.backward(&batch, &mut []));
+        let loss = f64::from(learner.backward(&batch, Mode::Evaluate, &mut []));
         assert!((loss - want).abs() < 1e-5, "{name}: {loss}, not {want}");
     }
 }
@@ -397,7 +515,10 @@ fn an_empty_batch_changes_nothing() {
     let params = network.initial(Seed(9));
     for (_, mut learner) in learners(&network, &params) {
         let mut grad = vec![f32::NAN; params.len()];
-        assert_eq!(learner.backward(&Batch::default(), &mut grad), 0.0);
+        assert_eq!(
+            learner.backward(&Batch::default(), train(1, &[]), &mut grad),
+            0.0
+        );
         assert!(grad.iter().all(|&g| g == 0.0));
         let mut logits = vec![1.0];
         learner.logits(&Batch::default(), &mut logits);
@@ -467,10 +588,10 @@ proptest! {
         weighted: bool,
         seed in 0..1000_u64,
     ) {
-        let batch = batch(&network, rows, weighted, seed);
-        check_against_the_reference(&network, &batch);
-        check_against_flex("ndarray", &network, &batch, 1e-4);
-        check_against_flex("fused", &network, &batch, 1e-4);
+        let drawn = (rows, weighted, seed);
+        check_against_the_reference(&network, drawn);
+        check_against_flex("ndarray", &network, drawn, 1e-4);
+        check_against_flex("fused", &network, drawn, 1e-4);
     }
 
     /// Sizes at which blocks, vectors and their remainders all come up.
@@ -495,7 +616,7 @@ proptest! {
         let network = Network::new(&[channels, height, width], 10, layers, Init::FanIn);
         prop_assume!(network.is_ok());
         let network = network.expect("it is there");
-        check_against_flex("fused", &network, &batch(&network, rows, true, seed), 1e-4);
+        check_against_flex("fused", &network, (rows, true, seed), 1e-4);
     }
 }
 
@@ -540,9 +661,9 @@ fn a_step_is_the_gradient_and_then_the_update() {
                             memory: &mut memory,
                         };
                         if apart {
-                            step_by_gradient(&mut *learner, &batch, &mut update);
+                            step_by_gradient(&mut *learner, &batch, train(seed, &[]), &mut update);
                         } else {
-                            learner.step(&batch, &mut update);
+                            learner.step(&batch, train(seed, &[]), &mut update);
                         }
                     }
                     learner.params().to_vec()
@@ -574,7 +695,7 @@ fn ndarray_agrees_with_flex() {
         normalised_mlp(),
         normalised_cnn(),
     ] {
-        check_against_flex("ndarray", &network, &batch(&network, 33, true, 10), 1e-4);
+        check_against_flex("ndarray", &network, (33, true, 10), 1e-4);
     }
 }
 
@@ -593,7 +714,7 @@ fn wgpu_agrees_with_flex() {
         normalised_mlp(),
         normalised_cnn(),
     ] {
-        check_against_flex("wgpu", &network, &batch(&network, 33, true, 10), 1e-4);
+        check_against_flex("wgpu", &network, (33, true, 10), 1e-4);
     }
 }
 
@@ -601,7 +722,7 @@ fn gradient_bits(name: &str, network: &Network, batch: &Batch) -> Vec<u32> {
     let mut learner = built(name, network).expect("only compiled engines are asked for");
     learner.load(&network.initial(Seed(11)).into());
     let mut grad = vec![0.0; network.layout().len()];
-    let loss = learner.backward(batch, &mut grad);
+    let loss = learner.backward(batch, train(12, &[]), &mut grad);
     grad.iter()
         .chain([&loss])
         .map(|value| value.to_bits())
@@ -625,7 +746,7 @@ fn calls_and_threads_never_change_a_bit() {
 }
 
 /// Losses of 200 steps of SGD with momentum.
-fn train(learner: &mut dyn Learner, batch: &Batch, memory: &mut Moments) -> Vec<f32> {
+fn losses(learner: &mut dyn Learner, batch: &Batch, memory: &mut Moments) -> Vec<f32> {
     let objective = Resolved::default();
     let mut step = || {
         let mut update = Update {
@@ -636,7 +757,7 @@ fn train(learner: &mut dyn Learner, batch: &Batch, memory: &mut Moments) -> Vec<
             objective: &objective,
             memory: &mut *memory,
         };
-        learner.step(batch, &mut update)
+        learner.step(batch, train(13, &[]), &mut update)
     };
     (0..200).map(|_| step()).collect()
 }
@@ -661,7 +782,7 @@ fn training_separates_two_half_planes() {
         };
         for (name, mut learner) in learners(&network, &network.initial(Seed(14))) {
             let mut memory = Moments::new(network.layout());
-            let losses = train(&mut *learner, &batch, &mut memory);
+            let losses = losses(&mut *learner, &batch, &mut memory);
             assert!(losses[199] < 0.2 * losses[0], "{name}: {losses:?}");
             assert_eq!(memory.steps, 200);
         }
@@ -678,7 +799,7 @@ fn training_with_batch_norm_separates_two_half_planes() {
     let batch = half_planes(&network);
     for (name, mut learner) in learners(&network, &network.initial(Seed(14))) {
         let mut memory = Moments::new(network.layout());
-        let losses = train(&mut *learner, &batch, &mut memory);
+        let losses = losses(&mut *learner, &batch, &mut memory);
         assert!(losses[199] < 0.2 * losses[0], "{name}: {losses:?}");
         let (mut logits, mut judged) = (Vec::new(), Vec::new());
         learner.logits(&batch, &mut logits);

@@ -1,7 +1,8 @@
 //! The command line.
 
+use crate::address::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 /// Distributed federated and continual learning simulator.
 #[derive(Parser)]
@@ -156,9 +157,10 @@ pub(crate) struct Coordinator {
     /// Override a key, such as training.rate=0.1; may be repeated
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Address on which nodes connect [default: 0.0.0.0:4433, or 127.0.0.1:4433 with --insecure-loopback]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Option<SocketAddr>,
+    /// Where nodes connect: a host name or an address, and a port [default: 0.0.0.0:4433, or 127.0.0.1:4433 with
+    /// --insecure-loopback]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<Address>,
     /// Folder with the coordinator's certificate and key [default: identity]
     #[arg(long, value_name = "DIR")]
     pub(crate) identity: Option<PathBuf>,
@@ -175,8 +177,8 @@ pub(crate) struct Coordinator {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Vec<PathBuf>,
     /// Serve /metrics (Prometheus) and /status on this address
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) metrics: Option<SocketAddr>,
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) metrics: Option<Address>,
     /// Least seconds between checkpoints; 0 saves after every round [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) checkpoint_every: Option<f64>,
@@ -189,9 +191,9 @@ pub(crate) struct Coordinator {
 
 #[derive(Args)]
 pub(crate) struct NodeArguments {
-    /// The coordinator's address: a host name or an address, and a port
+    /// The coordinator's address: a host name or an address, and a port. All addresses of a name are tried
     #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) coordinator: String,
+    pub(crate) coordinator: Address,
     /// Folder with the node's certificate and key [default: identity]
     #[arg(long, value_name = "DIR")]
     pub(crate) identity: Option<PathBuf>,
@@ -231,8 +233,8 @@ pub(crate) struct Log {
 #[derive(Args)]
 pub(crate) struct StatusArguments {
     /// The coordinator's --metrics address
-    #[arg(value_name = "ADDRESS:PORT")]
-    pub(crate) address: SocketAddr,
+    #[arg(value_name = "HOST:PORT")]
+    pub(crate) address: Address,
     /// Print the JSON as it comes
     #[arg(long)]
     pub(crate) json: bool,
@@ -325,8 +327,8 @@ pub(crate) enum IdentityCommand {
     /// Give certificates to hosts that have a join string
     Serve {
         /// Address on which hosts ask
-        #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:4434")]
-        listen: SocketAddr,
+        #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:4434")]
+        listen: Address,
         /// The authority's folder
         #[arg(long, value_name = "DIR", default_value = "authority")]
         authority: PathBuf,
@@ -344,7 +346,7 @@ pub(crate) enum IdentityCommand {
         join: String,
         /// Address of `identity serve`
         #[arg(long, value_name = "HOST:PORT")]
-        server: String,
+        server: Address,
         /// Folder for certificate and key
         #[arg(long, value_name = "DIR", default_value = "identity")]
         out: PathBuf,

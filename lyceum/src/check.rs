@@ -1,6 +1,6 @@
 //! `lyceum check`, and reading scenario files.
 
-use crate::output::line;
+use crate::output::{line, warn};
 use crate::{arguments::Check, failure::Failure, settings::ProcessSettings};
 use lyceum_scenarios::{Loaded, Registry, Scenario, Sweep};
 use std::{
@@ -82,8 +82,10 @@ pub(crate) fn feasible(
     for point in &sweep.points {
         let scenario = point.scenario(sweep.seeds[0]);
         let mut ground = scenario.resolved();
-        ground.retain(|table, _| ["data", "model", "scenario"].contains(&table));
-        let key = (ground.to_string(), scenario.training.engine.clone());
+        let decisive = ["data", "model", "scenario", "timeline", "availability"];
+        ground.retain(|table, _| decisive.contains(&table));
+        let (engine, rounds) = (scenario.training.engine.clone(), scenario.run.rounds);
+        let key = (ground.to_string(), engine, rounds.get());
         let parameters = match seen.get(&key) {
             Some(&parameters) => parameters,
             None => parameters(registry, &scenario, folders)?,
@@ -107,7 +109,8 @@ fn parameters(
     }
     if !scenario.needs_expert() {
         let stream = loaded.stream(scenario, None)?;
-        scenario.timetable(stream.as_deref())?;
+        let timetable = scenario.timetable(stream.as_deref())?;
+        timetable.warnings.iter().for_each(|text| warn(text));
         loaded.federate(scenario, None)?;
     }
     Ok(network.layout().len())

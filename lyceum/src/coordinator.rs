@@ -1,10 +1,11 @@
 //! `lyceum coordinator`.
 
 use crate::{
+    address::Address,
     arguments::Coordinator,
     check::read,
     failure::Failure,
-    network::{log_to_stderr, only_loopback, registry_digest, runtime, stop_signal},
+    network::{log_to_stderr, only_loopback, registry_digest, resolved, runtime, stop_signal},
     output::{complain, line},
     progress::Progress,
     run::{paused, report},
@@ -13,13 +14,13 @@ use crate::{
 use lyceum_coordinator::{
     dispatch::Pace,
     quic::{Network, Work, conduct},
-    run::{Folder, Groundwork, Settings, checkpoint::Latest},
+    run::{Folder, Groundwork, Resume, Settings},
 };
 use lyceum_core::Event;
 use lyceum_metrics::{EVENTS, Summary};
 use lyceum_protocol::{
     identity::{Authority, Credentials, Identity, Revocations, Role, quinn_server},
-    quic::{Keys, bind, configure_server},
+    quic::{Keys, bind, configure_server, first_bound},
 };
 use lyceum_scenarios::{Registry, Scenario};
 use quinn::Endpoint;
@@ -65,11 +66,11 @@ pub(crate) fn coordinator(
         started,
     };
     let doors = Doors {
-        listen: arguments.listen,
+        listen: arguments.listen.clone(),
         identity: arguments.identity.clone(),
         revoked: arguments.revoked.clone(),
         insecure: arguments.insecure_loopback,
-        metrics: arguments.metrics,
+        metrics: arguments.metrics.clone(),
     };
     let stop = stop_signal()?;
     let mut progress = Progress::new(arguments.quiet);
@@ -109,11 +110,11 @@ pub(crate) struct Job<'a> {
 
 /// Where nodes connect.
 pub(crate) struct Doors {
-    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) listen: Option<Address>,
     pub(crate) identity: Option<PathBuf>,
     pub(crate) revoked: Option<PathBuf>,
     pub(crate) insecure: bool,
-    pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) metrics: Option<Address>,
 }
 
 /// Opens the doors and runs the scenario. `announce` is told the address once nodes can connect.
@@ -133,16 +134,18 @@ pub(crate) async fn serve<'a>(
     // Whatever is wrong is said before anybody connects.
     let groundwork = Groundwork::read(scenario, &settings.folders)?;
     let _held = settings.hold()?;
-    let storage = Folder::new(&settings.out);
-    let latest = Latest::read(&storage)?;
+    let resume = Resume::look(&Folder::new(&settings.out), scenario)?;
     let (endpoint, revocations) = open(&doors, process, settings)?;
     let address = endpoint
         .local_addr()
         .map_err(|e| Failure::other(format!("the socket has no address: {e}")))?;
-    let metrics = match doors.metrics {
-        Some(address) => Some(TcpListener::bind(address).await.map_err(|e| {
-            Failure::input(format!("--metrics {address}: {e}; choose another address"))
-        })?),
+    let metrics = match &doors.metrics {
+        Some(address) => {
+            let all = resolved("--metrics", address)?;
+            Some(TcpListener::bind(&all[..]).await.map_err(|e| {
+                Failure::input(format!("--metrics {address}: {e}; choose another address"))
+            })?)
+        }
         None => None,
     };
     let network = Network {
@@ -157,7 +160,7 @@ pub(crate) async fn serve<'a>(
         groundwork,
         registry: registry_digest(registry),
         settings,
-        latest,
+        resume,
     };
     announce(address);
     let ready = |stopper: Box<dyn Fn() + Send + Sync>| {
@@ -175,29 +178,35 @@ fn open(
     settings: &Settings,
 ) -> Result<(Endpoint, Arc<Revocations>), Failure> {
     let folder = process.identity(doors.identity.as_deref());
-    let (credentials, default) = if doors.insecure {
-        let listen = doors
-            .listen
-            .unwrap_or_else(|| ([127, 0, 0, 1], 4433).into());
-        only_loopback(listen)?;
-        (insecure()?, listen)
+    let default = match doors.insecure {
+        true => [127, 0, 0, 1],
+        false => [0, 0, 0, 0],
+    };
+    let listen = doors.listen.clone();
+    let listen = listen.unwrap_or_else(|| (default, 4433).into());
+    let addresses = resolved("--listen", &listen)?;
+    let credentials = if doors.insecure {
+        only_loopback(&addresses)?;
+        insecure()?
     } else {
-        let credentials = Credentials::load(&folder).map_err(Failure::input)?;
-        (credentials, ([0, 0, 0, 0], 4433).into())
+        Credentials::load(&folder).map_err(Failure::input)?
     };
     let list = doors
         .revoked
         .clone()
         .unwrap_or_else(|| folder.join("revoked.txt"));
     let revocations = Arc::new(Revocations::open(&list).map_err(Failure::input)?);
-    let mut server = quinn_server(&credentials, revocations.clone()).map_err(Failure::input)?;
+    let server = quinn_server(&credentials, revocations.clone()).map_err(Failure::input)?;
     let transport = process.transport()?;
     let keys = Keys::keep(&settings.out.join("endpoint.key")).map_err(Failure::other)?;
-    let listen = doors.listen.unwrap_or(default);
-    configure_server(&mut server, transport, listen.ip().is_loopback());
-    let endpoint = bind(listen, Some(&keys), Some(server), transport).map_err(|e| {
+    let endpoint = first_bound(&addresses, |address| {
+        let mut server = server.clone();
+        configure_server(&mut server, transport, address.ip().is_loopback());
+        bind(address, Some(&keys), Some(server), transport)
+    })
+    .map_err(|(address, e)| {
         Failure::input(format!(
-            "--listen {listen}: {e}; is another coordinator running there?"
+            "--listen {address}: {e}; is another coordinator running there?"
         ))
     })?;
     Ok((endpoint, revocations))

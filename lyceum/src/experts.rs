@@ -99,7 +99,12 @@ fn reference(
     };
     (bench.say)(&format!("{name}: {rounds} rounds"));
     let never = AtomicBool::new(false);
-    let summary = run(&scenario, bench.registry, &settings, &never, &mut |_| {})?;
+    let observe = &mut |event: &Event| {
+        if let Event::Warned { message } = event {
+            (bench.say)(&format!("warning: {message}"));
+        }
+    };
+    let summary = run(&scenario, bench.registry, &settings, &never, observe)?;
     if summary.status != Status::Finished {
         return Err(Failure::other(format!(
             "{}: {}",

@@ -56,6 +56,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Scenario(diagnostic) => Self::Input(diagnostic.to_string()),
+            bad if bad.is_bad_input() => Self::input(bad),
             other => Self::other(other),
         }
     }

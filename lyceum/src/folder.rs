@@ -14,6 +14,21 @@ pub(crate) fn choose(
     unused(wanted, runs, stem, resume, &has_run)
 }
 
+/// Refuses to go on with what never began.
+pub(crate) fn begun<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
+    let mut paths = paths.into_iter().peekable();
+    let first = paths
+        .peek()
+        .map_or_else(PathBuf::new, |path| path.to_path_buf());
+    match paths.any(has_run) {
+        true => Ok(()),
+        false => Err(Failure::input(format!(
+            "--resume: {} holds no run to go on with; leave out --resume to begin one, or name its folder with --out",
+            first.display()
+        ))),
+    }
+}
+
 /// The folder for a sweep, chosen in the same way.
 pub(crate) fn choose_for_sweep(
     wanted: Option<&Path>,

@@ -1,16 +1,17 @@
 //! `lyceum identity`.
 
+use crate::network::resolved;
 use crate::{
+    address::Address,
     arguments::{IdentityCommand, Issue, Log},
     failure::Failure,
-    network::{log_to_stderr, resolve, runtime},
+    network::{log_to_stderr, runtime},
     output::line,
 };
 use lyceum_protocol::identity::{
     Authority, Credentials, Identity, Join, Name, Revocation, Role, Tokens, enrol, revoke,
 };
 use std::{
-    net::SocketAddr,
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -37,7 +38,7 @@ pub(crate) fn identity(command: &IdentityCommand) -> Result<(), Failure> {
             listen,
             authority,
             log,
-        } => serve(*listen, authority, log),
+        } => serve(listen, authority, log),
         IdentityCommand::Join {
             role,
             name,
@@ -115,13 +116,14 @@ fn token(
     Ok(())
 }
 
-fn serve(listen: SocketAddr, folder: &Path, log: &Log) -> Result<(), Failure> {
+fn serve(listen: &Address, folder: &Path, log: &Log) -> Result<(), Failure> {
     log_to_stderr(log)?;
+    let addresses = resolved("--listen", listen)?;
     let authority = Authority::open(folder).map_err(Failure::input)?;
     let tokens = Tokens::open(folder).map_err(Failure::input)?;
     line(format_args!("authority {}", authority.fingerprint()));
     runtime(1)?
-        .block_on(enrol::serve(listen, authority, tokens))
+        .block_on(enrol::serve(&addresses, authority, tokens))
         .map_err(Failure::other)
 }
 
@@ -129,16 +131,18 @@ fn enrol_here(
     role_word: &str,
     name_text: &str,
     join: &str,
-    server: &str,
+    server: &Address,
     out: &Path,
 ) -> Result<(), Failure> {
     let join: Join = join
         .parse()
         .map_err(|e| Failure::input(format!("the join string: {e}")))?;
     let identity = Identity::new(role(role_word)?, name(name_text)?);
+    let addresses = server
+        .resolve()
+        .map_err(|e| Failure::other(format!("--server {server}: {e}")))?;
     let credentials = runtime(1)?.block_on(async {
-        let address = resolve(server).await.map_err(Failure::input)?;
-        enrol::join(address, &join, &identity)
+        enrol::join(&addresses, &join, &identity)
             .await
             .map_err(Failure::other)
     })?;

@@ -9,6 +9,7 @@
 //! }
 //! ```
 
+mod address;
 mod arguments;
 mod bench;
 mod check;
@@ -33,6 +34,7 @@ mod settings;
 mod simulate;
 mod status;
 mod sweep;
+mod words;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -53,7 +55,10 @@ pub fn registry() -> Registry {
 /// The whole command over a registry. Exit code 2 is bad input, 1 is a failure.
 pub fn main_with(registry: Registry) -> ExitCode {
     let started = Instant::now();
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return words::refuse(&error),
+    };
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&registry, &arguments, started),
         Command::Reproduce(arguments) => reproduce::reproduce(&registry, &arguments),

@@ -1,13 +1,9 @@
 //! What the commands that use the network share.
 
-use crate::{arguments::Log, failure::Failure};
+use crate::{address::Address, arguments::Log, failure::Failure};
 use lyceum_core::Fingerprint;
 use lyceum_scenarios::{Registry, schema};
-use std::{
-    io,
-    net::{SocketAddr, ToSocketAddrs},
-    sync::Arc,
-};
+use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{runtime::Runtime, sync::Notify};
 
 /// A runtime with this many threads for connections; training has threads of its own.
@@ -37,21 +33,6 @@ pub(crate) fn registry_digest(registry: &Registry) -> Fingerprint {
     Fingerprint::of(schema(registry).to_string().as_bytes())
 }
 
-/// The first address of `HOST:PORT`.
-pub(crate) async fn resolve(text: &str) -> Result<SocketAddr, String> {
-    let host = text.to_string();
-    let found = tokio::task::spawn_blocking(move || {
-        host.to_socket_addrs().map(|mut addresses| addresses.next())
-    })
-    .await;
-    match found {
-        Ok(Ok(Some(address))) => Ok(address),
-        Ok(Ok(None)) => Err(format!("{text}: the name has no address")),
-        Ok(Err(e)) => Err(format!("{text}: {e}; expected HOST:PORT")),
-        Err(e) => Err(format!("{text}: {e}")),
-    }
-}
-
 /// Done once Ctrl-C or SIGTERM comes; the second one ends the process at once.
 pub(crate) fn stop_signal() -> Result<Arc<Notify>, Failure> {
     let stop = Arc::new(Notify::new());
@@ -67,12 +48,19 @@ pub(crate) fn stop_signal() -> Result<Arc<Notify>, Failure> {
     Ok(stop)
 }
 
-/// Refuses anything but a loopback address.
-pub(crate) fn only_loopback(address: SocketAddr) -> Result<(), Failure> {
-    if address.ip().is_loopback() {
-        return Ok(());
+/// The addresses on which this host is to listen, as a flag says.
+pub(crate) fn resolved(flag: &str, address: &Address) -> Result<Vec<SocketAddr>, Failure> {
+    address
+        .resolve()
+        .map_err(|e| Failure::input(format!("{flag} {address}: {e}")))
+}
+
+/// Refuses anything but loopback addresses.
+pub(crate) fn only_loopback(addresses: &[SocketAddr]) -> Result<(), Failure> {
+    match addresses.iter().find(|address| !address.ip().is_loopback()) {
+        None => Ok(()),
+        Some(address) => Err(Failure::input(format!(
+            "--insecure-loopback with {address}: only a loopback address, such as 127.0.0.1; make certificates with `lyceum identity` for others"
+        ))),
     }
-    Err(Failure::input(format!(
-        "--insecure-loopback with {address}: only a loopback address, such as 127.0.0.1; make certificates with `lyceum identity` for others"
-    )))
 }

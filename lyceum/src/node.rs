@@ -1,25 +1,33 @@
 //! `lyceum node`.
 
 use crate::{
+    address::Address,
     arguments::NodeArguments,
     failure::Failure,
-    network::{log_to_stderr, only_loopback, registry_digest, resolve, runtime, stop_signal},
+    network::{log_to_stderr, only_loopback, registry_digest, runtime, stop_signal},
     output::line,
     settings::ProcessSettings,
 };
 use lyceum_client_node::{
     crew::{Crew, Threads},
-    quic::{Attendance, Departure, Hire, Locate, Prepare, attend},
+    quic::{Attendance, Departure, Hire, Prepare, attend},
     workshop::{OwnFile, Workshop},
 };
 use lyceum_core::Seed;
 use lyceum_protocol::{
     identity::{Authority, Credentials, Identity, Name, Role, quinn_client},
     message::{Hello, PROTOCOL},
-    quic::{bind, configure_client},
+    quic::{Transport, bind, configure_client},
 };
 use lyceum_scenarios::Registry;
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use quinn::{ClientConfig, Endpoint};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// Threads for connections.
 const CONNECTION_THREADS: usize = 2;
@@ -51,21 +59,21 @@ async fn attendance(
     arguments: &NodeArguments,
     settings: &ProcessSettings,
 ) -> Result<Attendance, Failure> {
-    let address = resolve(&arguments.coordinator)
-        .await
-        .map_err(Failure::input)?;
-    let credentials = credentials(arguments, settings, address)?;
+    let insecure = arguments.insecure_loopback.is_some();
+    // A name that is not known yet may be later: the node goes on asking for it.
+    if let Ok(addresses) = arguments.coordinator.find().await
+        && insecure
+        && !addresses.iter().any(|address| address.ip().is_loopback())
+    {
+        only_loopback(&addresses)?;
+    }
+    let credentials = credentials(arguments, settings)?;
     check_name(arguments, &credentials)?;
-    let mut client = quinn_client(&credentials).map_err(Failure::input)?;
-    let loopback = address.ip().is_loopback();
-    configure_client(&mut client, settings.transport()?, loopback);
-    let any: SocketAddr = match (loopback, address.is_ipv4()) {
-        (true, _) => (address.ip(), 0).into(),
-        (false, true) => ([0, 0, 0, 0], 0).into(),
-        (false, false) => ([0_u16; 8], 0).into(),
+    let routes = Routes {
+        client: quinn_client(&credentials).map_err(Failure::input)?,
+        transport: settings.transport()?.clone(),
+        endpoints: Mutex::default(),
     };
-    let endpoint = bind(any, None, None, settings.transport()?)
-        .map_err(|e| Failure::other(format!("no socket: {e}")))?;
     let threads = settings.threads(arguments.threads)?;
     let hello = Hello {
         protocol: PROTOCOL,
@@ -84,15 +92,10 @@ async fn attendance(
     let hire: Hire = Arc::new(move |node, listener| {
         Ok(Box::new(Threads::start(node, threads, listener)?) as Box<dyn Crew>)
     });
-    let host: Arc<str> = arguments.coordinator.as_str().into();
-    let locate: Locate = Arc::new(move || {
-        let host = host.clone();
-        Box::pin(async move { resolve(&host).await })
-    });
+    let host = arguments.coordinator.clone();
     Ok(Attendance {
-        endpoint,
-        client,
-        locate,
+        locate: Arc::new(move || Box::pin(locate(host.clone(), insecure))),
+        reach: Arc::new(move |address| routes.to(address)),
         hello,
         prepare,
         hire,
@@ -100,6 +103,51 @@ async fn attendance(
         jitter: Seed(u64::from(std::process::id())),
         attempts: arguments.attempts,
     })
+}
+
+/// The coordinator's addresses; with a certificate that anybody can make, those of this host alone.
+async fn locate(host: Address, insecure: bool) -> Result<Vec<SocketAddr>, String> {
+    let mut addresses = host.find().await?;
+    if insecure {
+        addresses.retain(|address| address.ip().is_loopback());
+    }
+    match addresses.is_empty() {
+        true => Err(format!(
+            "{host} is no loopback address, which --insecure-loopback needs"
+        )),
+        false => Ok(addresses),
+    }
+}
+
+/// Sockets towards a coordinator: one for each kind of address that it has.
+struct Routes {
+    client: ClientConfig,
+    transport: Transport,
+    endpoints: Mutex<BTreeMap<IpAddr, Endpoint>>,
+}
+
+impl Routes {
+    fn to(&self, address: SocketAddr) -> Result<(Endpoint, ClientConfig), String> {
+        let loopback = address.ip().is_loopback();
+        let from: IpAddr = match address {
+            _ if loopback => address.ip(),
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let mut client = self.client.clone();
+        configure_client(&mut client, &self.transport, loopback);
+        let mut endpoints = self
+            .endpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(endpoint) = endpoints.get(&from) {
+            return Ok((endpoint.clone(), client));
+        }
+        let endpoint = bind((from, 0).into(), None, None, &self.transport)
+            .map_err(|e| format!("no socket: {e}"))?;
+        endpoints.insert(from, endpoint.clone());
+        Ok((endpoint, client))
+    }
 }
 
 fn workshop(registry: Registry, arguments: &NodeArguments, settings: &ProcessSettings) -> Workshop {
@@ -121,13 +169,11 @@ fn workshop(registry: Registry, arguments: &NodeArguments, settings: &ProcessSet
 fn credentials(
     arguments: &NodeArguments,
     settings: &ProcessSettings,
-    address: SocketAddr,
 ) -> Result<Credentials, Failure> {
     let Some(name) = &arguments.insecure_loopback else {
         return Credentials::load(&settings.identity(arguments.identity.as_deref()))
             .map_err(Failure::input);
     };
-    only_loopback(address)?;
     let name: Name = name
         .parse()
         .map_err(|e| Failure::input(format!("the name `{name}`: {e}")))?;

@@ -16,6 +16,11 @@ pub(crate) fn line(text: Arguments<'_>) {
     }
 }
 
+/// Tells on standard error what is not wrong, but hardly meant.
+pub(crate) fn warn(text: &str) {
+    complain(&format!("warning: {text}\n"));
+}
+
 /// Writes text to standard error; nobody may be there to read it.
 pub(crate) fn complain(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());

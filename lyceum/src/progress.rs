@@ -1,5 +1,6 @@
 //! What a person sees while a run goes on.
 
+use crate::output::complain;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lyceum_core::{Event, Opening, Probe};
 use std::{
@@ -78,7 +79,14 @@ impl Progress {
                     ));
                 }
             }
+            Event::RoundSkipped { round, reason } => {
+                self.say(&format!(
+                    "round {}: the model stays as it is: {reason}",
+                    round.0
+                ));
+            }
             Event::TaskBegan(opening) => self.task_began(opening),
+            Event::Warned { message } => self.shown.warn(message),
             Event::Evaluated {
                 probe: Probe::Test,
                 accuracy,
@@ -166,6 +174,15 @@ impl Shown {
         }
     }
 
+    /// Shows a line that nobody may miss.
+    fn warn(&self, message: &str) {
+        let line = format!("warning: {message}");
+        match self {
+            Self::Bar(bar) => bar.println(line),
+            Self::Lines | Self::Nothing => complain(&format!("{line}\n")),
+        }
+    }
+
     fn end(&self) {
         if let Self::Bar(bar) = self {
             bar.abandon();
@@ -216,6 +233,11 @@ impl SweepProgress {
     /// Shows a line.
     pub(crate) fn say(&self, line: &str) {
         self.shown.say(line);
+    }
+
+    /// Shows a line that nobody may miss.
+    pub(crate) fn warn(&self, line: &str) {
+        self.shown.warn(line);
     }
 
     /// Takes the bar away.

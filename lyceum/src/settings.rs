@@ -2,10 +2,19 @@
 //! over `lyceum.toml` in the working folder.
 
 use crate::failure::Failure;
-use config::{Config, Environment, File, FileFormat};
 use lyceum_protocol::quic::Transport;
+use lyceum_scenarios::{Variable, read_settings};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The file in the working folder.
+const FILE: &str = "lyceum.toml";
+/// What the names of variables begin with.
+const PREFIX: &str = "LYCEUM__";
 
 /// Settings from file and environment.
 #[derive(Debug, Default, Deserialize)]
@@ -37,20 +46,31 @@ pub(crate) struct ProcessSettings {
     pub(crate) openblas: Option<String>,
 }
 
+/// A variable that is a setting: `LYCEUM__TRANSPORT__IDLE_S` is `transport.idle_s`.
+fn variable(name: OsString, value: OsString) -> Result<Option<Variable>, Failure> {
+    let name = name.to_string_lossy().into_owned();
+    let Some(key) = name.strip_prefix(PREFIX).filter(|key| !key.is_empty()) else {
+        return Ok(None);
+    };
+    let key = key.to_lowercase().replace("__", ".");
+    let refuse = |_| Failure::input(format!("{name}: expected text in UTF-8"));
+    let value = value.into_string().map_err(refuse)?;
+    Ok(Some(Variable { name, key, value }))
+}
+
 impl ProcessSettings {
     /// Reads `lyceum.toml`, if there is one, and the environment.
     pub(crate) fn read() -> Result<Self, Failure> {
-        Config::builder()
-            .add_source(File::new("lyceum.toml", FileFormat::Toml).required(false))
-            .add_source(
-                Environment::with_prefix("LYCEUM")
-                    .prefix_separator("__")
-                    .separator("__")
-                    .try_parsing(true),
-            )
-            .build()
-            .and_then(Config::try_deserialize)
-            .map_err(|e| Failure::input(format!("process settings (lyceum.toml, LYCEUM__*): {e}")))
+        let text = match fs::read_to_string(FILE) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
+            read => read.map_err(|e| Failure::input(format!("{FILE}: {e}")))?,
+        };
+        let mut variables = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            variables.extend(variable(name, value)?);
+        }
+        variables.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(read_settings(FILE, &text, &variables)?)
     }
 
     /// Bytes of single updates that a run keeps in memory.

@@ -60,7 +60,7 @@ pub(crate) fn simulate(registry: &Registry, arguments: &Simulate) -> Result<(), 
 fn named(name: &str) -> Result<Faults, Failure> {
     Faults::named(name).ok_or_else(|| {
         Failure::input(format!(
-            "--faults {name}: expected calm, bad-network, crashes or bad-disk"
+            "--faults {name}: expected calm, bad-network, crashes, bad-disk or damaged-files"
         ))
     })
 }

@@ -1,6 +1,6 @@
 //! `lyceum status`.
 
-use crate::{arguments::StatusArguments, failure::Failure, output::line};
+use crate::{address::Address, arguments::StatusArguments, failure::Failure, output::line};
 use lyceum_coordinator::quic::Status;
 use std::{
     io::{Read, Write},
@@ -12,8 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks a coordinator how its run stands.
 pub(crate) fn status(arguments: &StatusArguments) -> Result<(), Failure> {
-    let address = arguments.address;
-    let body = get(address, "/status").map_err(|e| {
+    let address = &arguments.address;
+    let body = ask(address, "/status").map_err(|e| {
         Failure::other(format!(
             "{address}: {e}; is a coordinator running with --metrics {address}?"
         ))
@@ -26,6 +26,20 @@ pub(crate) fn status(arguments: &StatusArguments) -> Result<(), Failure> {
         .map_err(|e| Failure::other(format!("{address} is no coordinator's: {e}")))?;
     show(&status);
     Ok(())
+}
+
+/// Asks all addresses of a name in turn, until one answers.
+fn ask(address: &Address, path: &str) -> Result<String, String> {
+    let addresses = address.resolve()?;
+    let mut errors = Vec::new();
+    for address in &addresses {
+        match get(*address, path) {
+            Ok(body) => return Ok(body),
+            Err(error) if addresses.len() == 1 => return Err(error.to_string()),
+            Err(error) => errors.push(format!("{address}: {error}")),
+        }
+    }
+    Err(errors.join("; "))
 }
 
 fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {

@@ -11,12 +11,12 @@ use crate::{
     run::{checkpoint_every, execute, report, resume_command},
     settings::ProcessSettings,
 };
+use lyceum_coordinator::run::{Folder, Resume};
 use lyceum_core::Event;
 use lyceum_metrics::{Labelled, Status, Summary, compare, effects, write_runs};
-use lyceum_scenarios::{Point, Registry, Scenario, Sweep, baselines};
+use lyceum_scenarios::{Point, Registry, Sweep, baselines};
 use lyceum_simulation::Settings;
 use std::{
-    io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
@@ -38,6 +38,10 @@ pub(crate) fn run(
     sweep: &Sweep,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
+    if arguments.resume {
+        let planned = plan(arguments, process, sweep)?;
+        folder::begun(planned.runs.iter().map(|run| run.out.as_path()))?;
+    }
     let (planned, labelled) = collect(registry, arguments, process, sweep, stop)?;
     tell(sweep, &planned, &labelled)
 }
@@ -57,7 +61,7 @@ pub(crate) fn collect<'s>(
     }
     if arguments.resume {
         let mut runs = planned.runs.iter();
-        runs.try_for_each(|run| same_scenario(registry, run))?;
+        runs.try_for_each(same_scenario)?;
     }
     feasible(registry, sweep, &folders)?;
     let rounds = planned.runs.iter().map(|run| run.rounds()).sum();
@@ -148,25 +152,14 @@ fn plan<'s>(
     })
 }
 
-/// Refuses a folder in which another scenario was run.
-fn same_scenario(registry: &Registry, run: &PlannedRun<'_>) -> Result<(), Failure> {
-    let path = run.out.join("scenario.toml");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(Failure::input(format!("{}: {e}", path.display()))),
-    };
-    let there = Scenario::read(registry, &path.display().to_string(), &text, &[]);
-    match there {
-        Ok(there) if there.digest() == run.point.scenario(run.seed).digest() => Ok(()),
-        _ => Err(Failure::input(format!(
-            "{} holds a run of another scenario: go on with the file and overrides that it began with, or choose another --out",
-            run.out.display()
-        ))),
-    }
+/// Refuses a folder in which another scenario was run, or one that cannot have another number of rounds, before anything
+/// is run.
+fn same_scenario(run: &PlannedRun<'_>) -> Result<(), Failure> {
+    let scenario = run.point.scenario(run.seed);
+    Resume::look(&Folder::new(&run.out), &scenario)?;
+    Ok(())
 }
 
-/// Runs at a time, and threads of each.
 fn shares(
     arguments: &Run,
     process: &ProcessSettings,
@@ -240,11 +233,13 @@ impl Crew<'_> {
             started: Instant::now(),
             ..self.settings.clone()
         };
-        let mut observe = |event: &Event| {
-            if let Event::Timing { round, .. } = event {
+        let mut observe = |event: &Event| match event {
+            Event::Timing { round, .. } => {
                 self.queue.grown(index);
                 self.shown(|progress| progress.round(index, round.0 + 1));
             }
+            Event::Warned { message } => self.shown(|progress| progress.warn(message)),
+            _ => {}
         };
         execute(
             self.registry,

@@ -13,6 +13,7 @@ mod client_line;
 mod compare;
 pub mod continual;
 mod effects;
+mod extent;
 pub mod l2log;
 mod latency;
 mod log;
@@ -37,6 +38,7 @@ mod small_run;
 
 pub use compare::{Comparison, Labelled, Row, compare};
 pub use effects::effects;
+pub use extent::Extent;
 pub use latency::{Latencies, LatencyKind, LatencyReport, Quantiles};
 pub use log::{EventLog, EventReader, LogError};
 pub use matrix_file::{Setup, read_matrices, read_task_values};

@@ -1,7 +1,8 @@
 //! The event log of a run: one JSON object a line, appended in order, cut back on resume.
 
 use crate::client_line;
-use lyceum_core::Event;
+use crate::extent::{Extent, begins_with, measure, reopen};
+use lyceum_core::{Chain, Event};
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
@@ -35,6 +36,14 @@ pub enum LogError {
         /// Bytes there should be.
         offset: u64,
     },
+    /// The log does not hold what it held at the checkpoint to resume from.
+    #[error(
+        "event log {path} is damaged: it does not hold what it held when the checkpoint was taken"
+    )]
+    Damaged {
+        /// Of the log.
+        path: PathBuf,
+    },
     /// An event could not be written as JSON.
     #[error("event log {path}: an event cannot be written: {source}")]
     Encode {
@@ -55,62 +64,82 @@ pub enum LogError {
     },
 }
 
+impl LogError {
+    pub(crate) fn file(path: &Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        Self::File { path, source }
+    }
+}
+
 /// Writes a run's `events.jsonl`.
 #[derive(Debug)]
 pub struct EventLog {
     path: PathBuf,
     file: File,
-    /// Whole lines that are not in the file yet.
+    /// Not written to the file yet.
     lines: Vec<u8>,
-    /// Bytes of the log, those lines included.
     offset: u64,
+    /// Where what happened begins, after the opening lines.
+    opening: u64,
+    /// Over what was written to the file after them.
+    chain: Chain,
 }
 
 impl EventLog {
-    /// Starts an empty log; a file that is there is overwritten.
+    /// Begins a new log, in the place of any other.
     pub fn create(path: &Path) -> Result<Self, LogError> {
-        let file = File::create(path).map_err(|source| at(path, source))?;
-        Ok(Self::new(path, file, 0))
+        let file = File::create(path).map_err(|source| LogError::file(path, source))?;
+        Ok(Self::new(path, file, 0, Chain::default()))
     }
 
-    /// Goes on with a log after its first `offset` bytes, as returned by [`EventLog::sync`]; what
-    /// follows them happened after the checkpoint and is cut off.
-    pub fn resume(path: &Path, offset: u64) -> Result<Self, LogError> {
-        let wrong = |source| at(path, source);
-        let open = OpenOptions::new().write(true).open(path);
-        let mut file = open.map_err(wrong)?;
-        let len = file.metadata().map_err(wrong)?.len();
-        if len < offset {
-            let path = path.to_path_buf();
-            return Err(LogError::Short { path, len, offset });
+    /// Goes on with a log that held what an extent says; what follows that is cut off. Its opening lines become these.
+    pub fn resume(path: &Path, opening: &[Event], extent: &Extent) -> Result<Self, LogError> {
+        let wrong = |source| LogError::file(path, source);
+        let mut lines = Vec::new();
+        for event in opening {
+            encode(path, &mut lines, event)?;
         }
-        file.set_len(offset).map_err(wrong)?;
+        let there = measure(path, opening.len(), extent)?;
+        if !begins_with(path, &lines, there.opening).map_err(wrong)? {
+            reopen(path, &lines, there.opening, extent.bytes).map_err(wrong)?;
+        }
+        let mut file = OpenOptions::new().write(true).open(path).map_err(wrong)?;
+        file.set_len(lines.len() as u64 + extent.bytes)
+            .map_err(wrong)?;
         file.seek(SeekFrom::End(0)).map_err(wrong)?;
-        Ok(Self::new(path, file, offset))
+        let mut log = Self::new(path, file, lines.len() as u64, there.chain);
+        log.offset += extent.bytes;
+        Ok(log)
     }
 
-    fn new(path: &Path, file: File, offset: u64) -> Self {
+    /// Whether a log with so many opening lines holds what an extent says.
+    pub fn check(path: &Path, opening: usize, extent: &Extent) -> Result<(), LogError> {
+        measure(path, opening, extent).map(|_| ())
+    }
+
+    fn new(path: &Path, file: File, opening: u64, chain: Chain) -> Self {
         Self {
             path: path.to_path_buf(),
             file,
             lines: Vec::new(),
-            offset,
+            offset: opening,
+            opening,
+            chain,
         }
+    }
+
+    /// What was written until now is the opening.
+    pub fn opened(&mut self) -> Result<(), LogError> {
+        self.flush()?;
+        self.opening = self.offset;
+        self.chain = Chain::default();
+        Ok(())
     }
 
     /// Appends an event. Buffered: on disk only after [`EventLog::sync`].
     pub fn write(&mut self, event: &Event) -> Result<(), LogError> {
         let before = self.lines.len();
-        let encoded = match event {
-            Event::Client { round, report } => client_line::write(&mut self.lines, *round, report),
-            event => serde_json::to_writer(&mut self.lines, event),
-        };
-        if let Err(source) = encoded {
-            self.lines.truncate(before);
-            let path = self.path.clone();
-            return Err(LogError::Encode { path, source });
-        }
-        self.lines.push(b'\n');
+        encode(&self.path, &mut self.lines, event)?;
         self.offset += (self.lines.len() - before) as u64;
         if self.lines.len() >= BUFFER {
             self.flush()?;
@@ -120,22 +149,42 @@ impl EventLog {
 
     fn flush(&mut self) -> Result<(), LogError> {
         let written = self.file.write_all(&self.lines);
+        self.chain.piece(&self.lines);
         self.lines.clear();
-        written.map_err(|source| at(&self.path, source))
+        written.map_err(|source| LogError::file(&self.path, source))
     }
 
-    /// Makes everything written so far durable and returns the offset for a checkpoint.
-    pub fn sync(&mut self) -> Result<u64, LogError> {
+    /// Makes everything written so far durable and returns its extent, for a checkpoint.
+    pub fn sync(&mut self) -> Result<Extent, LogError> {
         self.flush()?;
         let synced = self.file.sync_all();
-        synced.map_err(|source| at(&self.path, source))?;
-        Ok(self.offset)
+        synced.map_err(|source| LogError::file(&self.path, source))?;
+        Ok(Extent {
+            bytes: self.offset - self.opening,
+            hash: self.chain.link(),
+        })
     }
 
     /// Bytes of the log, buffered ones included.
     pub fn offset(&self) -> u64 {
         self.offset
     }
+}
+
+/// Adds an event's line; on an error nothing of it.
+fn encode(path: &Path, lines: &mut Vec<u8>, event: &Event) -> Result<(), LogError> {
+    let before = lines.len();
+    let encoded = match event {
+        Event::Client { round, report } => client_line::write(lines, *round, report),
+        event => serde_json::to_writer(&mut *lines, event),
+    };
+    if let Err(source) = encoded {
+        lines.truncate(before);
+        let path = path.to_path_buf();
+        return Err(LogError::Encode { path, source });
+    }
+    lines.push(b'\n');
+    Ok(())
 }
 
 impl Drop for EventLog {
@@ -159,7 +208,7 @@ pub struct EventReader {
 impl EventReader {
     /// Opens a log.
     pub fn open(path: &Path) -> Result<Self, LogError> {
-        let file = File::open(path).map_err(|source| at(path, source))?;
+        let file = File::open(path).map_err(|source| LogError::file(path, source))?;
         Ok(Self {
             path: path.to_path_buf(),
             file: BufReader::with_capacity(BUFFER, file),
@@ -175,7 +224,7 @@ impl Iterator for EventReader {
     fn next(&mut self) -> Option<Self::Item> {
         self.line.clear();
         if let Err(source) = self.file.read_until(b'\n', &mut self.line) {
-            return Some(Err(at(&self.path, source)));
+            return Some(Err(LogError::file(&self.path, source)));
         }
         self.number += 1;
         self.line.pop_if(|end| *end == b'\n')?;
@@ -184,13 +233,6 @@ impl Iterator for EventReader {
             line: self.number,
             source,
         }))
-    }
-}
-
-fn at(path: &Path, source: io::Error) -> LogError {
-    LogError::File {
-        path: path.to_path_buf(),
-        source,
     }
 }
 
@@ -227,7 +269,7 @@ fn with_lost_loss(line: &[u8]) -> Option<Event> {
 mod tests {
     use super::*;
     use crate::small_run::{evaluated, run};
-    use lyceum_core::Probe;
+    use lyceum_core::{Fingerprint, Probe};
     use std::fs;
 
     fn read(path: &Path) -> Vec<Event> {
@@ -243,9 +285,10 @@ mod tests {
         let path = folder.path().join("events.jsonl");
         let mut log = EventLog::create(&path).unwrap();
         run().iter().for_each(|event| log.write(event).unwrap());
-        let offset = log.sync().unwrap();
-        assert_eq!(offset, fs::metadata(&path).unwrap().len());
-        assert_eq!(offset, log.offset());
+        let extent = log.sync().unwrap();
+        assert_eq!(extent.bytes, fs::metadata(&path).unwrap().len());
+        assert_eq!(extent.bytes, log.offset());
+        assert_eq!(extent.hash, Fingerprint::of(&fs::read(&path).unwrap()));
         assert_eq!(read(&path), run());
     }
 
@@ -269,30 +312,67 @@ mod tests {
         let events = run();
         let mut log = EventLog::create(&path).unwrap();
         log.write(&events[0]).unwrap();
-        let offset = log.sync().unwrap();
+        log.opened().unwrap();
         log.write(&events[1]).unwrap();
-        drop(log);
-        let mut log = EventLog::resume(&path, offset).unwrap();
-        assert_eq!(log.offset(), offset);
+        let extent = log.sync().unwrap();
         log.write(&events[2]).unwrap();
-        log.sync().unwrap();
-        assert_eq!(read(&path), [events[0].clone(), events[2].clone()]);
+        drop(log);
+        let mut log = EventLog::resume(&path, &events[..1], &extent).unwrap();
+        log.write(&events[3]).unwrap();
+        let end = log.sync().unwrap();
+        assert_eq!(log.offset(), fs::metadata(&path).unwrap().len());
+        assert_eq!(
+            read(&path),
+            [0, 1, 3].map(|event: usize| events[event].clone())
+        );
+        EventLog::check(&path, 1, &extent).unwrap();
+        EventLog::check(&path, 1, &end).unwrap();
     }
 
     #[test]
-    fn a_log_shorter_than_its_checkpoint_is_refused() {
+    fn another_opening_takes_the_place_of_the_one_before_and_the_extent_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
-        fs::write(&path, "12345").unwrap();
-        let error = EventLog::resume(&path, 6).unwrap_err().to_string();
-        assert!(
-            error.ends_with(
-                "events.jsonl has 5 bytes, but the checkpoint was taken after 6: \
-                 it is not the log of this run, or its end was lost"
-            ),
-            "{error}"
+        let events = run();
+        let mut log = EventLog::create(&path).unwrap();
+        log.write(&Event::Paused { rounds: 3 }).unwrap();
+        log.opened().unwrap();
+        log.write(&events[1]).unwrap();
+        let extent = log.sync().unwrap();
+        drop(log);
+        let longer = [Event::Paused { rounds: 30 }];
+        let mut log = EventLog::resume(&path, &longer, &extent).unwrap();
+        assert_eq!(log.sync().unwrap(), extent);
+        assert_eq!(read(&path), [longer[0].clone(), events[1].clone()]);
+    }
+
+    #[test]
+    fn a_log_that_does_not_hold_what_it_held_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let mut log = EventLog::create(&path).unwrap();
+        run().iter().for_each(|event| log.write(event).unwrap());
+        let extent = log.sync().unwrap();
+        let whole = fs::read(&path).unwrap();
+        for at in (0..whole.len()).step_by(7) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << (at % 8);
+            fs::write(&path, &bytes).unwrap();
+            let error = EventLog::resume(&path, &[], &extent).unwrap_err();
+            assert!(matches!(error, LogError::Damaged { .. }), "{at}: {error}");
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+        }
+        fs::write(&path, &whole[..5]).unwrap();
+        let error = EventLog::resume(&path, &[], &extent)
+            .unwrap_err()
+            .to_string();
+        let end = format!(
+            "events.jsonl has 5 bytes, but the checkpoint was taken after {}: \
+             it is not the log of this run, or its end was lost",
+            whole.len()
         );
-        assert_eq!(fs::read(&path).unwrap(), b"12345");
+        assert!(error.ends_with(&end), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), &whole[..5]);
     }
 
     #[test]

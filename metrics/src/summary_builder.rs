@@ -103,9 +103,11 @@ impl SummaryBuilder {
             Event::Stalled { .. } => self.status = Status::Stalled,
             Event::RunFinished { .. } => self.status = Status::Finished,
             Event::StreamStarted { .. } | Event::TaskBegan(_) | Event::EvaluatedBefore { .. } => {}
+            Event::Warned { .. } => {}
             Event::ExpertTrained { .. }
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }
+            | Event::RoundSkipped { .. }
             | Event::Client { .. }
             | Event::ClientAccuracy { .. } => {}
         }

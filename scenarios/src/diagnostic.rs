@@ -59,34 +59,15 @@ impl Fault {
         }
     }
 
-    /// A fault found by the TOML reader, in the words of a scenario's author.
+    /// A text that is no TOML.
     pub fn from_toml(error: &toml::de::Error) -> Self {
         let message = error.message();
-        if let Some(key) = message.strip_prefix("missing field ") {
-            let bare = key.trim_matches('`');
-            return Self::new(
-                format!("the key {key} is missing"),
-                format!("add `{bare} = ...` here"),
-                error.span(),
-            );
-        }
         let cut = message
             .find(", expected ")
             .or_else(|| message.find(": expected "));
         let (message, label) =
             cut.map_or((message, ""), |cut| (&message[..cut], &message[cut + 2..]));
-        let label = match label {
-            "expected i64" | "expected u64" | "expected u32" | "expected usize" => {
-                "expected a whole number"
-            }
-            "expected f64" | "expected f32" => "expected a number",
-            other => other,
-        };
-        Self::new(
-            message.replace("unknown field", "unknown key"),
-            label,
-            error.span(),
-        )
+        Self::new(message, label, error.span())
     }
 }
 
@@ -95,6 +76,7 @@ impl Fault {
 pub struct Diagnostic {
     faults: Vec<Fault>,
     sources: Sources,
+    beyond_schema: bool,
 }
 
 impl Diagnostic {
@@ -104,7 +86,21 @@ impl Diagnostic {
         Self {
             faults,
             sources: sources.clone(),
+            beyond_schema: false,
         }
+    }
+
+    /// Faults in what keys say together, or in what data say to them: each key by itself is right.
+    pub fn beyond_schema(faults: Vec<Fault>, sources: &Sources) -> Self {
+        Self {
+            beyond_schema: true,
+            ..Self::new(faults, sources)
+        }
+    }
+
+    /// Whether every key by itself is right, so that a schema cannot know what is wrong.
+    pub fn is_beyond_schema(&self) -> bool {
+        self.beyond_schema
     }
 
     /// The faults.

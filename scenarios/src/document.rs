@@ -1,10 +1,13 @@
 //! The scenario file as a tree that still knows where everything stands.
 
-use crate::diagnostic::{Diagnostic, Fault, Sources};
+use crate::{
+    diagnostic::{Diagnostic, Fault, Sources},
+    reader::Reader,
+};
 use std::{collections::BTreeMap, ops::Range};
 use toml::{
     Spanned,
-    de::{DeTable, DeValue, ValueDeserializer},
+    de::{DeTable, DeValue},
 };
 
 /// Tables that choose one of several variants: overriding one with another variant replaces it.
@@ -20,12 +23,15 @@ const CHOICES: [&str; 9] = [
     "training.schedule",
 ];
 
+/// What a date is called.
+pub(crate) const DATE: &str = "a date or a time";
+
 /// A parsed file with its overrides applied.
 pub(crate) struct Document<'t> {
     root: DeTable<'t>,
 }
 
-/// Where each dotted key stands.
+/// Where each dotted key stands; the entries of a list of tables count as keys from 0.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places(BTreeMap<String, Range<usize>>);
 
@@ -39,6 +45,16 @@ impl Places {
             }
             path = &path[..path.rfind('.')?];
         }
+    }
+
+    /// The key whose value stands at a place.
+    pub(crate) fn key_at(&self, place: &Range<usize>) -> Option<&str> {
+        let here = |(_, span): &(&String, &Range<usize>)| {
+            span.start <= place.start && place.end <= span.end
+        };
+        let all = self.0.iter().filter(here);
+        let closest = all.min_by_key(|(key, span)| (span.len(), std::cmp::Reverse(key.len())));
+        closest.map(|(key, _)| key.as_str())
     }
 
     /// The first place at or behind an offset of a key or of one in it.
@@ -66,14 +82,23 @@ pub(crate) struct Texts {
 impl Texts {
     /// A file's text, and overrides in the form `path.to.key=value`.
     pub(crate) fn new(name: &str, text: &str, overrides: &[String]) -> Self {
+        let named = |item: &String| (format!("--set {item}"), item.clone());
+        Self::of(name, text, overrides.iter().map(named))
+    }
+
+    /// A file's text, and named overrides.
+    pub(crate) fn of(
+        name: &str,
+        text: &str,
+        overrides: impl Iterator<Item = (String, String)>,
+    ) -> Self {
         let mut sources = Sources::default();
         sources.push(name, text);
         let pad = |start: usize, line: String| " ".repeat(start) + &line;
         let overrides = overrides
-            .iter()
-            .map(|item| {
-                let (key, value) = item.split_once('=').unwrap_or((item, ""));
-                let start = sources.push(format!("--set {item}"), item.clone());
+            .map(|(name, item)| {
+                let (key, value) = item.split_once('=').unwrap_or((&item, ""));
+                let start = sources.push(name, item.clone());
                 let quoted = format!("{key}={}", toml::Value::String(value.trim().into()));
                 [pad(start, item.clone()), pad(start, quoted)]
             })
@@ -163,6 +188,11 @@ impl<'t> Document<'t> {
         Self { root }
     }
 
+    /// The whole table.
+    pub(crate) fn into_root(self) -> DeTable<'t> {
+        self.root
+    }
+
     /// A text in a table of the root.
     pub(crate) fn text(&self, table: &str, key: &str) -> Option<String> {
         let value = self.root.get(table)?.get_ref().get(key)?;
@@ -208,6 +238,16 @@ fn note(table: &DeTable<'_>, path: &str, places: &mut BTreeMap<String, Range<usi
             DeValue::Table(inner) => {
                 places.insert(path.clone(), key.span());
                 note(inner, &path, places);
+            }
+            DeValue::Array(values) => {
+                places.insert(path.clone(), value.span());
+                for (index, value) in values.iter().enumerate() {
+                    if let DeValue::Table(inner) = value.get_ref() {
+                        let path = format!("{path}.{index}");
+                        places.insert(path.clone(), value.span());
+                        note(inner, &path, places);
+                    }
+                }
             }
             _ => {
                 places.insert(path, value.span());
@@ -257,18 +297,6 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// A bare name as a table with that one key: a variant with its defaults.
-    pub(crate) fn widened(mut self) -> Self {
-        let span = self.value.span();
-        if let DeValue::String(name) = self.value.get_mut() {
-            let key = Spanned::new(span.clone(), std::mem::take(name));
-            let body = Spanned::new(span.clone(), DeValue::Table(DeTable::new()));
-            let table = DeTable::from_iter([(key, body)]);
-            self.value = Spanned::new(span, DeValue::Table(table));
-        }
-        self
-    }
-
     /// Where it stands.
     pub(crate) fn span(&self) -> Range<usize> {
         self.value.span()
@@ -284,19 +312,9 @@ impl<'t> Node<'t> {
         self.value
     }
 
-    /// The reader for a typed value.
-    pub(crate) fn reader(self) -> ValueDeserializer<'t> {
-        ValueDeserializer::from(self.value)
-    }
-
     /// Reads a typed value.
     pub(crate) fn read<T: serde::de::DeserializeOwned>(self) -> Result<T, Fault> {
-        let span = self.span();
-        T::deserialize(self.reader()).map_err(|e| {
-            let mut fault = Fault::from_toml(&e);
-            fault.span = fault.span.or(Some(span));
-            fault
-        })
+        Reader::new(&self.path, self.value).read()
     }
 
     /// Splits a choice into the name of its variant and the variant's table. A bare string chooses a
@@ -354,8 +372,8 @@ impl<'t> Node<'t> {
             }
             other => {
                 let message = format!(
-                    "{kind} must be chosen by a table or a name, not by {}",
-                    article(other.type_str())
+                    "a {kind} is chosen by a table or a word, not by {}",
+                    noun(&other)
                 );
                 Err(Fault::new(message, expected(), Some(span)))
             }
@@ -363,8 +381,15 @@ impl<'t> Node<'t> {
     }
 }
 
-/// A noun with its article.
-pub(crate) fn article(noun: &str) -> String {
-    let an = noun.starts_with(['a', 'e', 'i', 'o', 'u']);
-    format!("{} {noun}", if an { "an" } else { "a" })
+/// What a value is, in words; a number says itself.
+pub(crate) fn noun(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(_) => "a string".into(),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(truth) => truth.to_string(),
+        DeValue::Datetime(_) => DATE.into(),
+        DeValue::Array(_) => "a list".into(),
+        DeValue::Table(_) => "a table".into(),
+    }
 }

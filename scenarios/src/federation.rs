@@ -79,6 +79,7 @@ impl Loaded {
         let all: Vec<u32> = (0..train.len() as u32).collect();
         let share = Fraction::new(scenario.data.validation.get()).expect("a decay is a fraction");
         let (kept, held) = split_validation(&all, share, scenario.seed());
+        holds_some(scenario, &kept, &held)?;
         let validation = (!held.is_empty()).then(|| Arc::new(subset(&train, &held)));
         let (shape, classes) = (train.shape.clone(), train.classes);
         let pool = Pool {
@@ -290,6 +291,24 @@ impl Loaded {
             .map(|part| Shard::new(pool.train.clone(), part.into_iter().map(place).collect()))
             .collect();
         Ok(with_real(scenario, Arc::new(Pooled { pool, shards })))
+    }
+}
+
+/// Refuses a validation share that holds back nothing, or everything.
+fn holds_some(scenario: &Scenario, kept: &[u32], held: &[u32]) -> Result<(), Diagnostic> {
+    let (share, samples) = (scenario.data.validation.get(), kept.len() + held.len());
+    let refuse =
+        |message: String, label: &str| Err(scenario.fault("data.validation", message, label));
+    match (kept, held) {
+        (_, []) if share > 0.0 => {
+            let message = format!("{share} of {samples} training samples are none");
+            refuse(message, "a larger share, or 0")
+        }
+        ([], _) => refuse(
+            format!("{share} of {samples} training samples leave none to train on"),
+            "a smaller share",
+        ),
+        _ => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     document::Node,
     models::{self, Model},
     partition::{self, Partition},
+    reader::Reader,
     streams::{self, ScenarioPlugin},
 };
 use lyceum_core::{
@@ -16,7 +17,6 @@ use lyceum_strategies::{aggregation, continual, robust, selection};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
-use toml::de::ValueDeserializer;
 
 /// What every configuration type of a plugin must be able to do.
 pub trait Config: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {}
@@ -42,8 +42,7 @@ impl<T: ?Sized> Clone for Chosen<T> {
     }
 }
 
-type Read<T> =
-    dyn Fn(ValueDeserializer<'_>) -> Result<(Arc<T>, toml::Value), toml::de::Error> + Send + Sync;
+type Read<T> = dyn Fn(Reader<'_>) -> Result<(Arc<T>, toml::Value), Fault> + Send + Sync;
 
 /// One line of a registry.
 pub struct Plugin<T: ?Sized + 'static> {
@@ -75,9 +74,9 @@ impl<T: ?Sized + 'static> Plugins<T> {
         summary: &'static str,
         erase: fn(Arc<C>) -> Arc<T>,
     ) {
-        let read = move |reader: ValueDeserializer<'_>| {
-            let config = C::deserialize(reader)?;
-            let resolved = resolved(&config)?;
+        let read = move |reader: Reader<'_>| {
+            let config: C = reader.read()?;
+            let resolved = resolved(&config).map_err(|e| Fault::new(e.message(), "", None))?;
             Ok((erase(Arc::new(config)), resolved))
         };
         let schema = |generator: &mut SchemaGenerator| C::json_schema(generator);
@@ -145,8 +144,8 @@ impl<T: ?Sized + 'static> Plugins<T> {
                 Some(span),
             ));
         };
-        let (plugin, resolved) = (entry.read)(body.reader()).map_err(|e| {
-            let mut fault = Fault::from_toml(&e);
+        let body = Reader::of_choice(&name, &span, body.into_value());
+        let (plugin, resolved) = (entry.read)(body).map_err(|mut fault| {
             fault.span = fault.span.or(Some(span));
             fault
         })?;
@@ -157,7 +156,8 @@ impl<T: ?Sized + 'static> Plugins<T> {
         })
     }
 
-    /// JSON Schema of the choice: a table with exactly one of the names.
+    /// JSON Schema of the choice as a table: one with exactly one of the names. The words are added with those of all
+    /// other choices.
     pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
         let variants: Vec<serde_json::Value> = self
             .entries
@@ -172,10 +172,6 @@ impl<T: ?Sized + 'static> Plugins<T> {
                     "additionalProperties": false,
                 })
             })
-            .chain(std::iter::once(serde_json::json!({
-                "type": "string",
-                "enum": self.entries.iter().map(|e| e.name).collect::<Vec<_>>(),
-            })))
             .collect();
         schemars::json_schema!({ "oneOf": variants })
     }

@@ -54,6 +54,9 @@ pub struct Run {
     /// Start from the parameters in this safetensors file instead of drawing them.
     #[serde(default)]
     pub start_from: Option<PathBuf>,
+    /// BLAKE3 of that file, 64 hexadecimal digits: another file is refused. The `scenario.toml` of a run names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_from_blake3: Option<String>,
 }
 
 /// `[data]` without its two choices, `set` and `partition`.
@@ -301,13 +304,24 @@ impl Scenario {
                 if faults.is_empty() {
                     let mut scenario = scenario;
                     scenario.resolve_phases(registry)?;
-                    Ok(scenario)
+                    match scenario.prospects() {
+                        wrong if wrong.is_empty() => Ok(scenario),
+                        wrong => Err(scenario.faults(wrong)),
+                    }
                 } else {
-                    Err(Diagnostic::new(faults, sources))
+                    Err(Diagnostic::beyond_schema(faults, sources))
                 }
             }
             _ => Err(Diagnostic::new(reader.faults, sources)),
         }
+    }
+
+    /// Faults at keys of this scenario: key, what is wrong, what would be right.
+    pub(crate) fn faults(&self, wrong: Vec<(String, String, String)>) -> Diagnostic {
+        let fault = |(path, message, label): (String, String, String)| {
+            Fault::new(message, label, self.places.find(&path))
+        };
+        Diagnostic::beyond_schema(wrong.into_iter().map(fault).collect(), &self.sources)
     }
 
     /// A fault at a key of this scenario, for what turns out only when data are read.
@@ -317,10 +331,7 @@ impl Scenario {
         message: impl Into<String>,
         label: impl Into<String>,
     ) -> Diagnostic {
-        Diagnostic::new(
-            vec![Fault::new(message, label, self.places.find(path))],
-            &self.sources,
-        )
+        self.faults(vec![(path.into(), message.into(), label.into())])
     }
 
     /// Root of all randomness.
@@ -431,9 +442,13 @@ impl Scenario {
 
     /// Hash of everything in the file that can change a result: the name is left out.
     pub fn digest(&self) -> Fingerprint {
+        self.digest_without(&["name", "start_from_blake3"])
+    }
+
+    pub(crate) fn digest_without(&self, of_run: &[&str]) -> Fingerprint {
         let mut table = self.resolved();
         if let Some(run) = table.get_mut("run").and_then(toml::Value::as_table_mut) {
-            run.remove("name");
+            of_run.iter().for_each(|key| drop(run.remove(*key)));
         }
         Fingerprint::of(table.to_string().as_bytes())
     }
@@ -449,6 +464,13 @@ impl Scenario {
                 "run.name",
                 format!("`{name}` cannot name a run's folder"),
                 sweep::LABEL.into(),
+            );
+        }
+        if self.run.start_from_blake3.is_some() && self.run.start_from.is_none() {
+            refuse(
+                "run.start_from_blake3",
+                "the hash of no file".into(),
+                "give `start_from`, too, or leave it out".into(),
             );
         }
         let names: std::collections::BTreeSet<_> =
@@ -556,8 +578,8 @@ impl Scenario {
 }
 
 /// A roster with nothing known but its size.
-struct Sized {
-    clients: u64,
+pub(crate) struct Sized {
+    pub(crate) clients: u64,
 }
 
 impl Roster for Sized {

@@ -1,4 +1,7 @@
-//! JSON Schema of the scenario file, for completion in editors.
+//! JSON Schema of the scenario file, for completion in editors and for other tools. It takes what the reader of a file
+//! takes, and refuses what that refuses, as far as a key can be judged by itself.
+
+mod tidy;
 
 use crate::{
     deadline::Deadline,
@@ -20,6 +23,8 @@ pub fn schema(registry: &Registry) -> Value {
         .with(|s| s.inline_subschemas = true)
         .into_generator();
     let g = &mut generator;
+    let mut run = plain::<Run>(g);
+    run["properties"]["name"]["pattern"] = sweep::PATTERN.into();
     let mut data = plain::<Data>(g);
     data["properties"]["set"] = registry.data_sets.schema(g).into();
     data["properties"]["partition"] = registry.partitions.schema(g).into();
@@ -29,14 +34,14 @@ pub fn schema(registry: &Registry) -> Value {
     let mut training = plain::<Training>(g);
     let engines: Vec<_> = registry.engines.iter().map(|e| e.name).collect();
     training["properties"]["engine"]["enum"] = json!(engines);
-    json!({
+    let mut root = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Lyceum scenario",
         "type": "object",
         "additionalProperties": false,
         "required": ["run", "data", "model", "training", "selection", "strategy"],
         "properties": {
-            "run": plain::<Run>(g),
+            "run": run,
             "sweep": sweep::schema(),
             "data": data,
             "model": registry.models.schema(g),
@@ -51,14 +56,16 @@ pub fn schema(registry: &Registry) -> Value {
             "scenario": streams(registry, g),
             "evaluation": plain::<Evaluation>(g),
         },
-    })
+    });
+    tidy::tidy(&mut root);
+    tidy::complete_unless_swept(root)
 }
 
 /// A stream, with the keys that go with every kind.
 fn streams(registry: &Registry, g: &mut SchemaGenerator) -> Value {
     let mut choice: Value = registry.streams.schema(g).into();
     let beside = [
-        several(registry.methods.schema(g).into()),
+        tidy::several(registry.methods.schema(g).into()),
         plain::<Arrival>(g),
         plain::<TaskOrder>(g),
         plain::<Labels>(g),
@@ -76,27 +83,6 @@ fn streams(registry: &Registry, g: &mut SchemaGenerator) -> Value {
         }
     }
     choice
-}
-
-/// Any number of the names of a choice, instead of one.
-fn several(choice: Value) -> Value {
-    let variants = choice["oneOf"].as_array().into_iter().flatten();
-    let names = variants.filter_map(|v| v["properties"].as_object());
-    let all: serde_json::Map<_, _> = names
-        .flatten()
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect();
-    let strings = variants_of_strings(&choice);
-    json!({ "oneOf": [
-        { "type": "object", "properties": all, "additionalProperties": false },
-        strings,
-    ] })
-}
-
-fn variants_of_strings(choice: &Value) -> Value {
-    let mut variants = choice["oneOf"].as_array().into_iter().flatten();
-    let strings = variants.find(|v| v["type"] == "string");
-    strings.cloned().unwrap_or_default()
 }
 
 fn plain<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {

@@ -12,11 +12,11 @@ use crate::{
     timeline::Turn,
 };
 use lyceum_core::{
-    AnyMethod, Head, Lens, Loss, Network, Optimizer, Purpose, Reach, Samples, TaskStream, shuffle,
-    units::Misfit,
+    AnyMethod, Calendar, Gate, Head, Lens, Loss, Network, Optimizer, Purpose, Reach, Round,
+    Samples, TaskId, TaskStream, Visit, shuffle, units::Misfit,
 };
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Keys that go with every kind of stream.
 pub(crate) const BESIDE: [&str; 6] = ["method", "arrival", "order", "labels", "head", "gate"];
@@ -64,10 +64,10 @@ impl StreamChoice {
             }
         };
         let arrival = or_default(arrival, faults);
-        let order = or_default(order.map(Node::widened), faults);
+        let order = or_default(order, faults);
         let labels = or_default(labels, faults);
         let head = or_none(head, faults);
-        let gate = or_none(gate.map(Node::widened), faults);
+        let gate = or_none(gate, faults);
         Some(Self {
             kind,
             methods: methods?,
@@ -302,13 +302,79 @@ impl StreamChoice {
         if let Some(gate) = &self.gate {
             let gate = gate.over(&tasks, &reference, &ground, held, scenario);
             let gate = gate.map_err(refuse)?;
+            opens_to_the_end(&gate).map_err(refuse)?;
             return Ok(TaskStream::new(tasks, calendar, reference, rules, seed).gated(gate));
         }
         let turns = scenario.turns(&reference)?;
         let stream = TaskStream::new(tasks, calendar, reference, rules, seed);
         let turn = |stream: TaskStream, turn: &Turn| stream.retimed(|visits| turn.applied(visits));
-        Ok(turns.iter().fold(stream, turn))
+        let stream = turns.iter().fold(stream, turn);
+        match late_task(&stream, rounds) {
+            Some((place, begins)) => Err(self.never_comes(scenario, &turns, place, begins)),
+            None => Ok(stream),
+        }
     }
+
+    /// The refusal of a task that would come when the run is over, at the key that says when it comes.
+    fn never_comes(
+        &self,
+        scenario: &Scenario,
+        turns: &[Turn],
+        place: u32,
+        begins: u64,
+    ) -> Diagnostic {
+        let kind = self.kind.name;
+        let held = turns.iter().any(|turn| matches!(turn, Turn::Hold(..)));
+        let path = match self.arrival.rounds_per_task {
+            _ if held => "timeline".into(),
+            Some(_) => format!("scenario.{kind}.arrival.rounds_per_task"),
+            None => "run.rounds".into(),
+        };
+        let rounds = scenario.run.rounds.get();
+        let message = format!("task {place} of the stream never comes: the run ends before");
+        let label = format!(
+            "it would come in round {begins}, the last one is round {}",
+            rounds - 1
+        );
+        scenario.fault(&path, message, label)
+    }
+}
+
+/// The first visit, by its place, that would begin when the run is over, and when that is. Where clients have calendars
+/// of their own, a task that comes to one of them has come.
+fn late_task(stream: &TaskStream, rounds: u64) -> Option<(u32, u64)> {
+    let visits: Vec<&Visit> = match stream.calendar() {
+        Calendar::Same(visits) => visits.iter().collect(),
+        Calendar::Each(all) => all.iter().flat_map(|visits| visits.iter()).collect(),
+    };
+    let together = matches!(stream.calendar(), Calendar::Same(_));
+    let in_time = visits.iter().filter(|visit| visit.begins < rounds);
+    let come: BTreeSet<TaskId> = in_time.map(|visit| visit.task).collect();
+    let late = visits
+        .iter()
+        .filter(|visit| visit.begins >= rounds && (together || !come.contains(&visit.task)));
+    let first = late.min_by_key(|visit| visit.begins)?;
+    Some((first.place, first.begins))
+}
+
+/// Refuses a gate that even a model without a mistake cannot open often enough.
+fn opens_to_the_end(gate: &Gate) -> Result<(), StreamError> {
+    let mut begins = vec![Round(0)];
+    for round in (0..gate.rounds).map(Round) {
+        if let Some(opening) = gate.opens(&begins, round, |_| 1.0) {
+            begins.push(opening.round);
+        }
+    }
+    let (come, all) = (begins.len(), gate.sequence.len());
+    if come >= all {
+        return Ok(());
+    }
+    let message = format!(
+        "only {come} of {all} tasks can come in {} rounds, however good the model is",
+        gate.rounds
+    );
+    let label = "more rounds, a threshold below 1, or smaller `min_rounds`, `patience` and `every`";
+    Err(StreamError::new("gate", message, label))
 }
 
 /// What a stream is resolved from.

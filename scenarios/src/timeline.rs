@@ -2,7 +2,7 @@
 
 use crate::{
     diagnostic::Diagnostic,
-    document::is_choice,
+    document::{Texts, is_choice},
     registry::{Chosen, Registry},
     scenario::Scenario,
     training::Training,
@@ -128,6 +128,8 @@ pub struct Timetable {
     pub attendance: Attendance,
     /// What the run goes by from which round on, beginning with round 0.
     pub phases: Vec<Phase>,
+    /// Rounds that come to little, in sentences.
+    pub warnings: Vec<String>,
 }
 
 impl Scenario {
@@ -135,7 +137,7 @@ impl Scenario {
     /// touches it.
     pub(crate) fn times(&self, reference: Option<&[Visit]>) -> Result<Vec<Round>, Diagnostic> {
         let mut times = Vec::new();
-        for moment in &self.timeline {
+        for (index, moment) in self.timeline.iter().enumerate() {
             let time = match (moment.round, moment.task, reference) {
                 (Some(round), _, _) => Some(round),
                 (None, Some(task), Some(visits)) => visits.get(task as usize).map(|v| v.begins),
@@ -143,11 +145,13 @@ impl Scenario {
             };
             let Some(time) = time else {
                 let message = format!("the stream has no task {}", moment.task.unwrap_or(0));
-                return Err(self.fault("timeline", message, "a task of the stream, from 0"));
+                let label = "a task of the stream, from 0";
+                return Err(self.fault(&format!("timeline.{index}.task"), message, label));
             };
             if times.last().is_some_and(|last: &Round| last.0 > time) {
                 let message = format!("round {time} comes behind a later one");
-                return Err(self.fault("timeline", message, "entries in the order of time"));
+                let label = "entries in the order of time";
+                return Err(self.fault(&format!("timeline.{index}"), message, label));
             }
             times.push(Round(time));
         }
@@ -157,6 +161,7 @@ impl Scenario {
     /// What the timeline comes to.
     pub fn timetable(&self, stream: Option<&TaskStream>) -> Result<Timetable, Diagnostic> {
         let times = self.times(stream.map(|s| s.planned()))?;
+        self.within_run(&times)?;
         let mut phases = vec![self.phase(Round(0))];
         for (index, phase) in &self.phases {
             let from = times[*index];
@@ -165,9 +170,12 @@ impl Scenario {
                 ..phase.clone()
             });
         }
+        let attendance = self.attendance(&times);
+        let warnings = self.outlook(&attendance, &phases, &times)?;
         Ok(Timetable {
-            attendance: self.attendance(&times),
+            attendance,
             phases,
+            warnings,
         })
     }
 
@@ -175,9 +183,9 @@ impl Scenario {
     pub(crate) fn timeline_faults(&self) -> Vec<(String, String, String)> {
         let mut faults = Vec::new();
         let mut added = 0;
-        for moment in &self.timeline {
+        for (index, moment) in self.timeline.iter().enumerate() {
             let mut refuse = |message: &str, label: &str| {
-                faults.push(("timeline".into(), message.into(), label.into()));
+                faults.push((format!("timeline.{index}"), message.into(), label.into()));
             };
             if moment.round.is_some() == moment.task.is_some() {
                 refuse(
@@ -298,16 +306,29 @@ impl Scenario {
         for (index, moment) in self.timeline.iter().enumerate() {
             let Some(changes) = &moment.set else { continue };
             for (key, value) in flat("", changes) {
-                self.change(&mut table, &key, value)?;
+                self.change(&mut table, index, &key, value)?;
             }
             let text = table.to_string();
             let name = format!("the scenario from entry {index} of the timeline on");
-            let changed = Self::read(registry, &name, &text, &[])?;
+            let changed = Self::read(registry, &name, &text, &[])
+                .map_err(|refused| self.refused_change(index, &text, &refused))?;
             self.refuse_other_budget(&changed.selection)?;
             phases.push((index, changed.phase(Round(0))));
         }
         self.phases = phases;
         Ok(())
+    }
+
+    /// Faults of the scenario that an entry would make of this one, at the entry's own keys.
+    fn refused_change(&self, index: usize, text: &str, refused: &Diagnostic) -> Diagnostic {
+        let places = Texts::new("", text, &[]).parse().map(|d| d.places());
+        let places = places.unwrap_or_default();
+        let wrong = refused.faults().iter().map(|fault| {
+            let key = fault.span.as_ref().and_then(|span| places.key_at(span));
+            let path = format!("timeline.{index}.set.{}", key.unwrap_or_default());
+            (path, fault.message.clone(), fault.label.clone())
+        });
+        self.faults(wrong.collect())
     }
 
     /// A budget of client updates belongs to a whole run: its selection stays.
@@ -323,7 +344,7 @@ impl Scenario {
         Err(self.fault("timeline", message, label))
     }
 
-    fn phase(&self, from: Round) -> Phase {
+    pub(crate) fn phase(&self, from: Round) -> Phase {
         Phase {
             from,
             training: self.training.clone(),
@@ -335,16 +356,18 @@ impl Scenario {
     fn change(
         &self,
         table: &mut toml::Table,
+        index: usize,
         key: &str,
         value: toml::Value,
     ) -> Result<(), Diagnostic> {
+        let place = format!("timeline.{index}.set.{key}");
         let head = key.split('.').next().unwrap_or_default();
         let fixed = ["training.engine", "training.loss"].contains(&key);
         if !["training", "selection", "availability"].contains(&head) || fixed {
             let message = format!("`{key}` cannot change during a run");
             let label =
                 "keys of training (but its engine and loss), selection and availability can";
-            return Err(self.fault("timeline", message, label));
+            return Err(self.fault(&place, message, label));
         }
         let mut at = table;
         let mut parts = key.split('.').peekable();
@@ -360,7 +383,7 @@ impl Scenario {
                 Some(inner) => at = inner,
                 None => {
                     let message = format!("`{key}`: `{part}` is no table");
-                    return Err(self.fault("timeline", message, "a dotted key of the scenario"));
+                    return Err(self.fault(&place, message, "a dotted key of the scenario"));
                 }
             }
         }

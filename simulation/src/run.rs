@@ -2,7 +2,7 @@
 
 use crate::{RunError, Settings, driver::Driver, pool::Pool};
 use lyceum_client_node::{Node, Worker};
-use lyceum_coordinator::run::{Expert, Folder, Groundwork, Prepared, RunFiles, checkpoint::Latest};
+use lyceum_coordinator::run::{Expert, Folder, Groundwork, Prepared, Resume, RunFiles};
 use lyceum_core::{Engine, Event};
 use lyceum_metrics::Summary;
 use lyceum_scenarios::{Registry, Scenario};
@@ -27,33 +27,30 @@ pub fn run(
         false => None,
     };
     let storage = Folder::new(&settings.out);
-    let latest = match settings.resume {
-        true => Latest::read(&storage)?,
-        false => None,
+    let mut resume = match settings.resume {
+        true => Resume::look(&storage, scenario)?,
+        false => Resume::default(),
     };
-    let (prepared, node) = prepare(
-        scenario,
-        registry,
-        &settings.folders,
-        |groundwork| match latest {
-            Some(_) => groundwork.saved_expert(&storage),
-            None => Ok(None),
-        },
-    )?;
+    let (prepared, node) =
+        prepare(
+            scenario,
+            registry,
+            &settings.folders,
+            |groundwork| match settings.resume {
+                true => groundwork.saved_expert(scenario, &storage, &mut resume.warnings),
+                false => Ok(None),
+            },
+        )?;
     let mut machine = prepared.machine(scenario);
     let pool = Pool::start(&node, settings.threads)?;
     let _held = held.map_or_else(|| settings.hold(), Ok)?;
-    if let Some(summary) = settings.finished(&latest, &prepared, scenario) {
-        return Ok(summary);
+    if settings.resume {
+        resume.find(&storage, scenario, settings, &prepared)?;
+        if let Some(summary) = resume.finished(&storage, scenario, settings, &prepared)? {
+            return Ok(summary);
+        }
     }
-    let files = RunFiles::open(
-        scenario,
-        settings,
-        prepared,
-        latest.as_ref(),
-        &mut machine,
-        observe,
-    )?;
+    let files = RunFiles::open(scenario, settings, prepared, resume, &mut machine, observe)?;
     let driver = Driver {
         machine,
         pool,

@@ -3,10 +3,13 @@
 // Helpers of tests may unwrap as tests do, and a measured figure or a reason to skip is printed.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod addresses;
 mod bad_input;
 mod budgets;
 mod catalogue;
+mod checks;
 mod continual_metrics;
+mod damage;
 mod determinism;
 mod divergence;
 mod engines;
@@ -14,11 +17,15 @@ mod evidence;
 mod floors;
 mod gate;
 mod hostile;
+mod lengthening;
 mod measures;
 mod nodes;
 mod output;
+mod pass_modes;
 mod real_client;
 mod resume;
+mod schema;
 mod security;
 mod streams;
 mod sweep;
+mod words;

@@ -5,7 +5,9 @@ use crate::{
     catalogue::{folder as catalogue, read},
     determinism::{run_in, run_until},
 };
-use lyceum_core::Event;
+use lyceum_core::{
+    Calendar, Event, Lens, Members, Seed, StreamRules, Task, TaskId, TaskStream, Visit,
+};
 use lyceum_metrics::{EventReader, Status, Summary};
 use lyceum_scenarios::Scenario;
 use serde_json::Value;
@@ -13,6 +15,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 /// Measures that are taken when a task is over.
@@ -153,6 +156,61 @@ fn a_task_ends_with_its_last_client() {
         let judged = |e: &Event| matches!(e, Event::Evaluated { round, .. } if round.0 == end - 1);
         assert!(events.iter().any(judged), "{end}");
     }
+}
+
+/// A stream over visits (task, first round) of each client.
+fn stream(reference: &[(u32, u64)], clients: &[&[(u32, u64)]]) -> TaskStream {
+    let visits = |slots: &[(u32, u64)]| -> Arc<[Visit]> {
+        let visit = |(place, &(task, begins)): (u32, &(u32, u64))| Visit {
+            task: TaskId(task),
+            place,
+            begins,
+            ends: slots.get(place as usize + 1).map_or(99, |next| next.1),
+        };
+        (0..).zip(slots).map(visit).collect()
+    };
+    let task = |_| Task {
+        name: String::new(),
+        train: Members::All,
+        probe: [0].into(),
+        classes: [0].into(),
+        lens: Lens::default(),
+    };
+    let calendar = match clients {
+        [] => Calendar::Same(visits(reference)),
+        clients => Calendar::Each(clients.iter().map(|slots| visits(slots)).collect()),
+    };
+    let tasks = (0..3).map(task).collect();
+    TaskStream::new(
+        tasks,
+        calendar,
+        visits(reference),
+        StreamRules::default(),
+        Seed(1),
+    )
+}
+
+#[test]
+fn tasks_end_where_the_last_client_goes_on() {
+    let plain = [(0, 0), (1, 5), (2, 10)];
+    assert_eq!(stream(&plain, &[]).ends(), [Some(5), Some(10), None]);
+    // The second client is late, the third joins with the second task.
+    let late: [&[(u32, u64)]; 3] = [&plain, &[(0, 1), (1, 7), (2, 11)], &[(1, 5), (2, 10)]];
+    assert_eq!(stream(&plain, &late).ends(), [Some(7), Some(11), None]);
+    // The second client stays with its first task while the second one passes by.
+    let stays: [&[(u32, u64)]; 2] = [&plain, &[(0, 0), (2, 10)]];
+    assert_eq!(stream(&plain, &stays).ends(), [Some(10), Some(10), None]);
+    // Orders of their own; a task that somebody keeps to the end; one that nobody has.
+    let other: [&[(u32, u64)]; 2] = [&plain, &[(2, 0), (1, 5), (0, 10)]];
+    let kept: [&[(u32, u64)]; 2] = [&plain, &[(0, 0), (1, 5)]];
+    let nobody: [&[(u32, u64)]; 1] = [&[(0, 0), (2, 10)]];
+    for clients in [&other[..], &kept, &nobody] {
+        assert_eq!(stream(&plain, clients).ends(), [None; 3]);
+    }
+    // A task that comes again is told from its first time.
+    let twice = [(0, 0), (1, 5), (0, 10), (1, 15)];
+    let ends = stream(&twice, &[&twice, &[(0, 2), (1, 6), (0, 11), (1, 15)]]).ends();
+    assert_eq!(ends, [Some(6), Some(11), Some(15), None]);
 }
 
 /// A log of an earlier version, in which nobody was judged at the end of the second task.

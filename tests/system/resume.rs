@@ -91,8 +91,10 @@ fn resuming_with_another_scenario_is_refused_and_nothing_is_lost() {
     )
     .wait_with_output()
     .unwrap();
-    assert_eq!(out.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&out.stderr).contains("another scenario"));
+    assert_eq!(out.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(text.contains("another scenario"), "{text}");
+    assert!(text.contains("(training.rate differs)"), "{text}");
     let resumed = run_in(
         folder.path(),
         &read("quickstart", &["run.rounds=6"]),
@@ -149,8 +151,8 @@ fn killed_at_any_line_of_output_and_resumed_gives_the_same_fingerprint() {
     }
 }
 
-/// Every crash between two files of a checkpoint: the folder of the next one is there, whole or torn, and
-/// `latest.json` still names the one before.
+/// Every crash between two files of a checkpoint: the folder of the next one is there, whole or torn, and has no manifest
+/// yet.
 #[test]
 fn a_crash_while_a_checkpoint_is_written_loses_nothing() {
     let scenario = read("quickstart", &["run.rounds=6", "strategy.scaffold={}"]);
@@ -226,12 +228,9 @@ fn a_run_is_not_resumed_over_other_data() {
     )
     .wait_with_output()
     .unwrap();
-    assert_eq!(
-        out.status.code(),
-        Some(1),
-        "{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{text}");
+    assert!(text.contains("a run of other data"), "{text}");
 }
 
 fn start(folder: &Path, args: &[&str]) -> Child {

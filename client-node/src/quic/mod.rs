@@ -14,6 +14,7 @@ use lyceum_core::{Payload, Seed, Ticket, Time, Upload};
 use lyceum_protocol::{
     identity::COORDINATOR_NAME,
     message::{Hello, ToCoordinator, ToNode},
+    quic::first_answer,
 };
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint};
 use rand::RngExt;
@@ -32,7 +33,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Time for the last packets.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-/// How long one attempt may take.
+/// How long one attempt at an address may take, and how long finding the addresses.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A scenario as it is loaded, or why it cannot be.
@@ -42,18 +43,19 @@ pub type Prepare =
     Arc<dyn Fn(Preparation) -> Pin<Box<dyn Future<Output = Loaded> + Send>> + Send + Sync>;
 /// Starts the threads of a node.
 pub type Hire = Arc<dyn Fn(&Arc<Node>, Listener) -> Result<Box<dyn Crew>, NodeError> + Send + Sync>;
-/// Finds the coordinator's address, anew for every attempt.
-pub type Locate =
-    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<SocketAddr, String>> + Send>> + Send + Sync>;
+/// The coordinator's addresses, or why there are none.
+pub type Located = Result<Vec<SocketAddr>, String>;
+/// Finds the coordinator's addresses, anew for every attempt.
+pub type Locate = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Located> + Send>> + Send + Sync>;
+/// The client endpoint from which an address is reached, with its TLS settings and limits.
+pub type Reach = Arc<dyn Fn(SocketAddr) -> Result<(Endpoint, ClientConfig), String> + Send + Sync>;
 
 /// What a node is made of.
 pub struct Attendance {
-    /// A client endpoint.
-    pub endpoint: Endpoint,
-    /// Its TLS settings and limits.
-    pub client: ClientConfig,
     /// Where the coordinator is.
     pub locate: Locate,
+    /// How one gets there.
+    pub reach: Reach,
     /// Who the node is.
     pub hello: Hello,
     /// Loads scenarios.
@@ -88,7 +90,7 @@ enum In {
     /// A connection broke.
     Broken(u64, Failure),
     /// A connection is there, or cannot be had.
-    Connected(Result<Connection, Failure>),
+    Connected(Result<(Connection, Endpoint), Failure>),
     /// A scenario is loaded, or cannot be.
     Loaded(Box<Preparation>, Loaded),
 }
@@ -112,7 +114,7 @@ struct Attendant {
     events: mpsc::UnboundedSender<CrewEvent>,
     /// The frames of the connection that is there.
     frames: Option<mpsc::Sender<Vec<u8>>>,
-    connection: Option<Connection>,
+    connection: Option<(Connection, Endpoint)>,
     number: u64,
     failures: u32,
     began: Instant,
@@ -183,13 +185,11 @@ impl Attendant {
     fn connect(&mut self) {
         self.number += 1;
         let pause = self.pause();
-        let (endpoint, client) = (self.parts.endpoint.clone(), self.parts.client.clone());
-        let (locate, inputs) = (self.parts.locate.clone(), self.inputs.clone());
+        let (locate, reach) = (self.parts.locate.clone(), self.parts.reach.clone());
+        let inputs = self.inputs.clone();
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
-            let result = timeout(PATIENCE, dial(&endpoint, client, &locate)).await;
-            let late = || Err(Failure::Passing("no answer in time".into()));
-            let result = result.unwrap_or_else(|_| late());
+            let result = dial(&locate, &reach).await;
             // A node that is gone needs no word.
             let _ = inputs.send(In::Connected(result)).await;
         });
@@ -222,7 +222,7 @@ impl Attendant {
                 self.broken(&reason);
             }
             In::Broken(..) => {}
-            In::Connected(Ok(connection)) => self.connected(now, connection),
+            In::Connected(Ok((connection, endpoint))) => self.connected(now, connection, endpoint),
             In::Connected(Err(Failure::Lasting(reason))) => {
                 return Some(Departure::Refused(reason));
             }
@@ -246,7 +246,7 @@ impl Attendant {
         None
     }
 
-    fn connected(&mut self, now: Time, connection: Connection) {
+    fn connected(&mut self, now: Time, connection: Connection, endpoint: Endpoint) {
         let (sender, frames) = mpsc::channel(WAITING);
         let session = Session {
             number: self.number,
@@ -256,7 +256,7 @@ impl Attendant {
             inputs: self.inputs.clone(),
         };
         self.frames = Some(sender);
-        self.connection = Some(connection.clone());
+        self.connection = Some((connection.clone(), endpoint));
         let inputs = self.inputs.clone();
         tokio::spawn(async move {
             match connection.open_bi().await {
@@ -339,7 +339,7 @@ impl Attendant {
                 Order::Send(message) => self.say(message),
                 Order::Reconnect => {
                     tracing::warn!("the coordinator is silent; the node connects again");
-                    if let Some(connection) = &self.connection {
+                    if let Some((connection, _)) = &self.connection {
                         connection.close(0_u32.into(), b"the coordinator is silent");
                     }
                     self.reconnect();
@@ -396,27 +396,54 @@ impl Attendant {
     /// Ends the connection once the last words are out.
     async fn part(mut self) {
         self.frames = None;
-        if let Some(connection) = self.connection.take() {
+        if let Some((connection, endpoint)) = self.connection.take() {
             let _ = timeout(Duration::from_secs(3), connection.closed()).await;
             // The packet that says so has to leave before the process does.
-            let _ = timeout(LAST_WORDS, self.parts.endpoint.wait_idle()).await;
+            let _ = timeout(LAST_WORDS, endpoint.wait_idle()).await;
         }
     }
 }
 
-async fn dial(
-    endpoint: &Endpoint,
-    client: ClientConfig,
-    locate: &Locate,
-) -> Result<Connection, Failure> {
-    let address = locate().await.map_err(Failure::Passing)?;
+/// Finds the coordinator's addresses, and connects to the first that answers.
+async fn dial(locate: &Locate, reach: &Reach) -> Result<(Connection, Endpoint), Failure> {
+    let located = timeout(PATIENCE, locate()).await;
+    let addresses = located
+        .unwrap_or_else(|_| Err("its address was not found in time".into()))
+        .map_err(Failure::Passing)?;
+    first_answer(&addresses, |address| call(reach, address))
+        .await
+        .map_err(all)
+}
+
+async fn call(reach: &Reach, address: SocketAddr) -> Result<(Connection, Endpoint), Failure> {
+    let of_it = |reason: String| format!("{address}: {reason}");
+    let (endpoint, client) = reach(address).map_err(|reason| Failure::Passing(of_it(reason)))?;
     let connecting = endpoint
         .connect_with(client, address, COORDINATOR_NAME)
-        .map_err(|e| Failure::Lasting(e.to_string()))?;
-    connecting.await.map_err(|error| match failure(&error) {
-        Failure::Lasting(reason) => Failure::Lasting(format!("{address}: {reason}")),
-        Failure::Passing(reason) => Failure::Passing(format!("{address}: {reason}")),
-    })
+        .map_err(|e| Failure::Lasting(of_it(e.to_string())))?;
+    match timeout(PATIENCE, connecting).await {
+        Ok(Ok(connection)) => Ok((connection, endpoint)),
+        Ok(Err(error)) => Err(match failure(&error) {
+            Failure::Lasting(reason) => Failure::Lasting(of_it(reason)),
+            Failure::Passing(reason) => Failure::Passing(of_it(reason)),
+        }),
+        Err(_) => Err(Failure::Passing(of_it("no answer in time".into()))),
+    }
+}
+
+/// What all addresses come to: one that will never take this node is there, and the others are not.
+fn all(failures: Vec<Failure>) -> Failure {
+    let (mut passing, mut lasting) = (Vec::new(), Vec::new());
+    for failure in failures {
+        match failure {
+            Failure::Passing(reason) => passing.push(reason),
+            Failure::Lasting(reason) => lasting.push(reason),
+        }
+    }
+    match lasting.is_empty() {
+        true => Failure::Passing(passing.join("; ")),
+        false => Failure::Lasting(lasting.join("; ")),
+    }
 }
 
 /// Certificates that are not accepted will not be next time either; everything else may go better.

@@ -1,7 +1,7 @@
 //! How the machine judges models: the initial one, and those of rounds; on probes, or on the tasks of a stream.
 
 use super::RoundMachine;
-use crate::{plan::Output, round::Stage, snapshot::Best};
+use crate::{InputError, plan::Output, round::Stage, snapshot::Best};
 use lyceum_core::{
     ClientState, DataRef, Event, Gate, Job, Opening, Probe, Round, Tally, TaskId, Work,
 };
@@ -31,17 +31,37 @@ impl RoundMachine {
         }
     }
 
-    /// Whether there is an evaluation after the round in flight: as often as the scenario says, when a task is over, and
-    /// at the end of the run.
-    fn is_judged(&self) -> bool {
-        let next = self.flight.round.0 + 1;
+    /// Whether the model of a round is judged however many rounds there are: as often as the scenario says, and when a
+    /// task is over.
+    fn is_judged(&self, round: Round) -> bool {
+        let next = round.0 + 1;
         let task_is_over = self.flight.gate_opened || self.task_ends.contains(&next);
-        task_is_over || next.is_multiple_of(self.plan.evaluate_every) || next == self.plan.rounds
+        task_is_over || next.is_multiple_of(self.plan.evaluate_every)
+    }
+
+    /// Ends the run. The last model is always judged; where that is not due, it happens now, after the state that a longer
+    /// run goes on from, so that nothing of it is in that run's chain.
+    pub(super) fn conclude(&mut self) -> Result<(), InputError> {
+        self.before_closing = Some(self.fingerprint);
+        let last = self.done.checked_sub(1).map(Round);
+        let owed = last.filter(|last| !self.is_judged(*last) && !self.plan.probes.is_empty());
+        let Some(last) = owed else {
+            self.finish();
+            return Ok(());
+        };
+        self.flight.restart(last)?;
+        self.flight.closing = true;
+        match self.judged() {
+            nothing if nothing.is_empty() => self.finish(),
+            probes => self.assign_evaluation(&probes),
+        }
+        Ok(())
     }
 
     /// What must be judged after the round in flight.
     pub(super) fn probes(&self) -> Vec<(Probe, u32)> {
-        let mut probes = match self.is_judged() && !self.plan.probes.is_empty() {
+        let due = self.is_judged(self.flight.round) && !self.plan.probes.is_empty();
+        let mut probes = match due {
             true => self.judged(),
             false => Vec::new(),
         };
@@ -126,13 +146,17 @@ impl RoundMachine {
         }
         let round = self.flight.round;
         let mut tallies = self.flight.tallies(self.plan.classes);
-        let opening = self.opening(&tallies);
-        if opening.is_some() && !self.is_judged() && !self.plan.probes.is_empty() {
+        let opening = match self.flight.closing {
+            true => None,
+            false => self.opening(&tallies),
+        };
+        if opening.is_some() && !self.is_judged(round) && !self.plan.probes.is_empty() {
             self.flight.gate_opened = true;
             return self.assign_evaluation(&self.judged());
         }
         let mut chain = self.fingerprint.extend();
-        if let Some(merged) = self.merged(&tallies).filter(|_| self.is_judged()) {
+        let whole = self.flight.closing || self.is_judged(round);
+        if let Some(merged) = self.merged(&tallies).filter(|_| whole) {
             tallies.insert(Probe::Test, merged);
         }
         for (probe, tally) in tallies {
@@ -165,6 +189,9 @@ impl RoundMachine {
             self.stage(&begins);
         }
         self.fingerprint = chain.link();
-        self.end_round();
+        match self.flight.closing {
+            true => self.finish(),
+            false => self.end_round(),
+        }
     }
 }

@@ -12,9 +12,7 @@ use super::{
 use crate::{
     conductor::{Conductor, Ending, Parts, Saving},
     dispatch::{Admission, Dispatch, Pace},
-    run::{
-        Expert, Groundwork, Observer, RunError, RunFiles, Settings, Storage, checkpoint::Latest,
-    },
+    run::{Expert, Groundwork, Observer, Resume, RunError, RunFiles, Settings, incarnation},
 };
 use lyceum_core::Fingerprint;
 use lyceum_metrics::Summary;
@@ -37,8 +35,6 @@ const CLOSING: Duration = Duration::from_secs(4);
 const LOOK: Duration = Duration::from_millis(5);
 /// Time for the last packets. A closed connection lingers for longer, but has nothing more to say.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-/// Counts the processes that have worked on a run.
-const INCARNATION: &str = "incarnation";
 
 /// Where nodes connect, and what is asked of them.
 pub struct Network {
@@ -64,8 +60,8 @@ pub struct Work<'a> {
     pub registry: Fingerprint,
     /// Where and how.
     pub settings: &'a Settings,
-    /// Where to go on from.
-    pub latest: Option<Latest>,
+    /// What was found of the run in its folder.
+    pub resume: Resume,
 }
 
 /// The connections of one run.
@@ -220,23 +216,6 @@ pub fn admission(scenario: &Scenario, groundwork: &Groundwork, registry: Fingerp
     }
 }
 
-/// Counts this process among those that have worked on the run.
-fn incarnation(storage: &mut dyn Storage) -> Result<u32, RunError> {
-    let path = storage.path(INCARNATION);
-    let text = storage.read(INCARNATION).map_err(RunError::file(&path))?;
-    let before = text.map_or(Ok(0), |bytes| {
-        let text = String::from_utf8_lossy(&bytes);
-        text.trim()
-            .parse::<u32>()
-            .map_err(|_| RunError::damaged(&path, "it holds no number"))
-    })?;
-    let now = before + 1;
-    storage
-        .replace(INCARNATION, now.to_string().as_bytes())
-        .map_err(RunError::file(path))?;
-    Ok(now)
-}
-
 /// Runs a scenario on the nodes that connect, and leaves its folder complete. `observe` sees every event; `ready` is
 /// given what stops the run.
 pub async fn conduct<'a>(
@@ -250,7 +229,7 @@ pub async fn conduct<'a>(
         groundwork,
         registry,
         settings,
-        latest,
+        mut resume,
     } = work;
     let contribution = scenario.strategy.plugin.contribution();
     let lanes = contribution.lanes.clone();
@@ -262,11 +241,9 @@ pub async fn conduct<'a>(
     if let Some(Deadline::Reassign(reassign)) = &scenario.deadline {
         pace.reassign = Some((reassign.after_s.get() * 1e6) as u64);
     }
-    let saved = groundwork
-        .saved_expert(&storage)?
-        .filter(|_| scenario.needs_expert());
+    let saved = groundwork.saved_expert(scenario, &storage, &mut resume.warnings)?;
     admission.expert = saved.as_ref().map(|e| e.scores.clone());
-    let incarnation = incarnation(&mut storage)?;
+    let incarnation = incarnation::count(&mut storage)?;
     let dispatch = Dispatch::new(pace, admission, contribution, incarnation);
     let mut service = Service::open(network, &scenario.run.name, rounds, lanes.clone(), len);
     ready(Box::new(service.stopper()));
@@ -284,14 +261,8 @@ pub async fn conduct<'a>(
     let prepared = groundwork.finish(scenario, expert)?;
     let run = prepared.digest;
     let mut machine = prepared.machine(scenario);
-    let archive = RunFiles::open(
-        scenario,
-        settings,
-        prepared,
-        latest.as_ref(),
-        &mut machine,
-        observe,
-    )?;
+    resume.find(&storage, scenario, settings, &prepared)?;
+    let archive = RunFiles::open(scenario, settings, prepared, resume, &mut machine, observe)?;
     let saving = Saving {
         every: settings.checkpoint_every.as_micros() as u64,
         ..Saving::default()

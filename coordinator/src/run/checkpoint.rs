@@ -1,84 +1,327 @@
 //! The `checkpoint` folder of a run.
 //!
-//! `latest.json` names the folder of the last complete checkpoint and is replaced in one step, so a
-//! crash at any moment leaves a usable one.
+//! A checkpoint is a folder named by the rounds that are done. Its manifest is written last and holds the hashes of all
+//! files that belong to it, the digest of the run and the link of the chain: without it, or with other bytes anywhere, the
+//! folder is no checkpoint. The two last ones are kept, so that one may be damaged.
 
 use super::{
     RunError, Storage,
     model_file::{from_safetensors, to_safetensors},
+    seal::{self, FileSeal, Found},
 };
 use crate::Snapshot;
 use lyceum_core::{Fingerprint, Layout, Params, codec};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use lyceum_metrics::Extent;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-/// Name of the file that names the last complete checkpoint.
-const LATEST: &str = "checkpoint/latest.json";
+/// Name of the folder.
+pub const FOLDER: &str = "checkpoint";
+/// The parameters that a validation set likes best.
+pub const BEST: &str = "checkpoint/best.safetensors";
+/// Where checkpoints find them, by round.
+const BEST_FOLDER: &str = "checkpoint/best";
+const MANIFEST: &str = "manifest.json";
+/// What the checkpoints of the first version were named by.
+const FIRST_VERSION: &str = "checkpoint/latest.json";
 
-/// What `latest.json` says.
+/// What a checkpoint is, and the hashes of its files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Latest {
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Digest of the scenario, its prelude and its initial parameters.
+    pub run: Fingerprint,
+    /// Lineage of the scenario.
+    pub scenario: Fingerprint,
     /// Rounds done; also the name of the folder.
     pub rounds: u64,
-    /// Bytes of `events.jsonl` that belong to those rounds.
-    pub events_bytes: u64,
-    /// Digest of the scenario, its prelude and its initial parameters.
-    pub scenario: Fingerprint,
+    /// Rounds that the run was to have.
+    pub planned: u64,
     /// The chain after those rounds.
     pub fingerprint: Fingerprint,
+    /// How far `events.jsonl` went.
+    pub events: Extent,
+    /// Files by their names in the run's folder.
+    pub files: BTreeMap<String, FileSeal>,
 }
 
-impl Latest {
-    /// What the last complete checkpoint is, if there is one.
-    pub fn read(storage: &dyn Storage) -> Result<Option<Self>, RunError> {
-        read_json(storage, LATEST)
+/// A checkpoint that is not what was written: the file, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Name of the file in the run's folder.
+    pub file: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Damage {
+    fn new(file: &str, reason: impl ToString) -> Self {
+        Self {
+            file: file.into(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+fn folder(rounds: u64) -> String {
+    format!("{FOLDER}/{rounds:06}")
+}
+
+/// The manifests of all checkpoints that are there, by their rounds, the last one first.
+pub fn manifests(storage: &dyn Storage) -> Result<Vec<(u64, Found<Manifest>)>, RunError> {
+    let mut all = Vec::new();
+    let path = storage.path(FOLDER);
+    for name in storage.list(FOLDER).map_err(RunError::file(path))? {
+        let Ok(rounds) = name.parse::<u64>() else {
+            continue;
+        };
+        let file = format!("{}/{MANIFEST}", folder(rounds));
+        match seal::read::<Manifest>(storage, &file)? {
+            Found::Nothing => {}
+            Found::Good(manifest) if manifest.rounds != rounds => {
+                let reason = format!("it is the manifest after {} rounds", manifest.rounds);
+                all.push((rounds, Found::Damaged(reason)));
+            }
+            found => all.push((rounds, found)),
+        }
+    }
+    let first = storage.read(FIRST_VERSION);
+    if all.is_empty() && first.is_ok_and(|bytes| bytes.is_some()) {
+        return Err(RunError::version(storage.path(FIRST_VERSION), 1));
+    }
+    all.sort_by_key(|(rounds, _)| std::cmp::Reverse(*rounds));
+    Ok(all)
+}
+
+/// How checkpoints are read back.
+pub struct Search<'a> {
+    /// Where they are.
+    pub storage: &'a dyn Storage,
+    /// Of the model.
+    pub layout: &'a Layout,
+    /// Digest of the run that they must belong to.
+    pub run: Fingerprint,
+    /// Looks at what belongs to a checkpoint elsewhere.
+    pub also: &'a dyn Fn(&Manifest) -> Result<(), Damage>,
+    /// A mistake on purpose.
+    #[cfg(feature = "mutants")]
+    pub mutant: crate::Mutant,
+}
+
+/// What came of a search.
+pub struct Restored {
+    /// The last checkpoint that is what was written, if there is one.
+    pub checkpoint: Option<(Manifest, Snapshot)>,
+    /// What is wrong with those after it.
+    pub damages: Vec<Damage>,
+}
+
+impl Search<'_> {
+    /// The last checkpoint that is what was written.
+    pub fn last_good(&self) -> Result<Restored, RunError> {
+        let mut damages = Vec::new();
+        for (rounds, found) in manifests(self.storage)? {
+            let file = format!("{}/{MANIFEST}", folder(rounds));
+            let loaded = match found {
+                Found::Nothing => continue,
+                Found::Damaged(reason) => Err(Damage::new(&file, reason)),
+                Found::Good(manifest) => self.snapshot(&manifest).map(|s| (manifest, s)),
+            };
+            match loaded {
+                Ok(loaded) => {
+                    return Ok(Restored {
+                        checkpoint: Some(loaded),
+                        damages,
+                    });
+                }
+                Err(damage) => damages.push(damage),
+            }
+        }
+        Ok(Restored {
+            checkpoint: None,
+            damages,
+        })
     }
 
-    /// Reads the checkpoint back.
-    pub fn snapshot(&self, storage: &dyn Storage, layout: &Layout) -> Result<Snapshot, RunError> {
-        let state = self.file("state.bin");
-        let damaged = |reason: String| RunError::damaged(storage.path(&state), reason);
-        let mut snapshot: Snapshot =
-            codec::decode(&required(storage, &state)?).map_err(|e| damaged(e.to_string()))?;
-        if snapshot.fingerprint != self.fingerprint || snapshot.rounds != self.rounds {
-            return Err(damaged(
-                "it does not belong to latest.json; start the run anew".into(),
-            ));
+    fn snapshot(&self, manifest: &Manifest) -> Result<Snapshot, Damage> {
+        let folder = folder(manifest.rounds);
+        if manifest.run != self.run {
+            let file = format!("{folder}/{MANIFEST}");
+            return Err(Damage::new(&file, "it belongs to another run"));
         }
-        let global = self.file("global.safetensors");
-        let bytes = required(storage, &global)?;
-        snapshot.global = from_safetensors(&storage.path(&global), &bytes, layout)?;
+        (self.also)(manifest)?;
+        let mut files = BTreeMap::new();
+        for (name, seal) in &manifest.files {
+            files.insert(name.as_str(), self.file(name, seal)?);
+        }
+        let mut file = |name: &str| {
+            let name = format!("{folder}/{name}");
+            let bytes = files.remove(name.as_str());
+            bytes
+                .map(|bytes| (name.clone(), bytes))
+                .ok_or_else(|| Damage::new(&name, "the manifest does not name it"))
+        };
+        let (name, bytes) = file("state.bin")?;
+        let state = codec::decode::<Snapshot>(&bytes);
+        let mut snapshot = state.map_err(|e| Damage::new(&name, e))?;
+        if (snapshot.fingerprint, snapshot.rounds) != (manifest.fingerprint, manifest.rounds) {
+            return Err(Damage::new(&name, "it is the state of another checkpoint"));
+        }
+        let (name, bytes) = file("global.safetensors")?;
+        let global = from_safetensors(&self.storage.path(&name), &bytes, self.layout);
+        snapshot.global = global.map_err(|e| Damage::new(&name, e))?;
         Ok(snapshot)
     }
 
-    /// Saves a state and drops the one before.
-    pub fn write(
-        &self,
+    /// The bytes of a file, if they are those that were written.
+    fn file(&self, name: &str, seal: &FileSeal) -> Result<Vec<u8>, Damage> {
+        let bytes = self.storage.read(name);
+        let bytes = bytes.map_err(|e| Damage::new(name, e))?;
+        let bytes = bytes.ok_or_else(|| Damage::new(name, "it is missing"))?;
+        #[cfg(feature = "mutants")]
+        if self.mutant == crate::Mutant::BelieveFiles {
+            return Ok(bytes);
+        }
+        match FileSeal::of(&bytes) == *seal {
+            true => Ok(bytes),
+            false => Err(Damage::new(name, "it does not hold what was written")),
+        }
+    }
+}
+
+/// Writes the checkpoints of a run, one after another.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    /// Digest of the run.
+    pub run: Fingerprint,
+    /// Lineage of the scenario.
+    pub scenario: Fingerprint,
+    /// Rounds that the run is to have.
+    pub planned: u64,
+    /// The last one that is good.
+    pub last: Option<Manifest>,
+}
+
+impl Checkpoints {
+    /// Saves a state, and drops all before the last good one. `best` are the parameters of the snapshot's best round, where
+    /// they are not on disk.
+    pub fn save(
+        &mut self,
         storage: &mut dyn Storage,
         layout: &Layout,
         snapshot: &Snapshot,
+        best: Option<&Params>,
+        events: Extent,
     ) -> Result<(), RunError> {
-        let global = self.file("global.safetensors");
+        let folder = folder(snapshot.rounds);
+        // What is there is torn, or was found damaged.
+        if self
+            .last
+            .as_ref()
+            .is_none_or(|l| l.rounds != snapshot.rounds)
+        {
+            remove(storage, &folder)?;
+        }
+        let mut files = BTreeMap::new();
+        if let Some(best) = snapshot.best.map(|b| best_name(b.round)).zip(best) {
+            let (name, params) = best;
+            let tensors = to_safetensors(&storage.path(&name), layout, params)?;
+            put(storage, &mut files, name, &tensors)?;
+            replace(storage, BEST, &tensors)?;
+        } else if let (Some(best), Some(last)) = (snapshot.best, &self.last) {
+            let name = best_name(best.round);
+            files.extend(last.files.get(&name).map(|seal| (name, *seal)));
+        }
+        let global = format!("{folder}/global.safetensors");
         let tensors = to_safetensors(&storage.path(&global), layout, &snapshot.global)?;
-        replace(storage, &global, &tensors)?;
+        put(storage, &mut files, global, &tensors)?;
         let rest = Snapshot {
             global: Params::default(),
             ..snapshot.clone()
         };
-        replace(storage, &self.file("state.bin"), &codec::encode(&rest))?;
-        write_json(storage, &self.file("layout.json"), layout)?;
-        let before = Self::read(storage)?;
-        write_json(storage, LATEST, self)?;
-        if let Some(before) = before.filter(|b| b.rounds != self.rounds) {
-            let old = before.file("");
-            let removed = storage.remove(old.trim_end_matches('/'));
-            removed.map_err(RunError::file(storage.path(&old)))?;
+        let state = codec::encode(&rest);
+        put(storage, &mut files, format!("{folder}/state.bin"), &state)?;
+        let name = format!("{folder}/layout.json");
+        let json = serde_json::to_vec_pretty(layout);
+        let json = json.map_err(|e| RunError::damaged(storage.path(&name), e))?;
+        put(storage, &mut files, name, &json)?;
+        let manifest = Manifest {
+            run: self.run,
+            scenario: self.scenario,
+            rounds: snapshot.rounds,
+            planned: self.planned,
+            fingerprint: snapshot.fingerprint,
+            events,
+            files,
+        };
+        seal::write(storage, &format!("{folder}/{MANIFEST}"), &manifest)?;
+        let before = self.last.replace(manifest);
+        self.prune(storage, before)
+    }
+
+    /// Removes all but the last checkpoint and the one before.
+    fn prune(&self, storage: &mut dyn Storage, before: Option<Manifest>) -> Result<(), RunError> {
+        let kept: Vec<&Manifest> = self.last.iter().chain(&before).collect();
+        let list = |storage: &dyn Storage, folder: &str| {
+            let path = storage.path(folder);
+            storage.list(folder).map_err(RunError::file(path))
+        };
+        for name in list(storage, FOLDER)? {
+            let rounds = name.parse::<u64>();
+            if rounds.is_ok_and(|rounds| kept.iter().all(|k| k.rounds != rounds)) {
+                remove(storage, &format!("{FOLDER}/{name}"))?;
+            }
+        }
+        for name in list(storage, BEST_FOLDER)? {
+            let name = format!("{BEST_FOLDER}/{name}");
+            if kept.iter().all(|k| !k.files.contains_key(&name)) {
+                remove(storage, &name)?;
+            }
         }
         Ok(())
     }
+}
 
-    fn file(&self, name: &str) -> String {
-        format!("checkpoint/{:06}/{name}", self.rounds)
+/// Puts the best parameters of a checkpoint back where people look for them.
+pub fn restore_best(
+    storage: &mut dyn Storage,
+    manifest: &Manifest,
+    snapshot: &Snapshot,
+) -> Result<(), RunError> {
+    let Some(best) = snapshot.best else {
+        return Ok(());
+    };
+    let name = best_name(best.round);
+    let Some(seal) = manifest.files.get(&name) else {
+        return Ok(());
+    };
+    let path = storage.path(&name);
+    let bytes = storage.read(&name).map_err(RunError::file(&path))?;
+    let there = storage.read(BEST).ok().flatten();
+    match bytes.filter(|bytes| FileSeal::of(bytes) == *seal) {
+        Some(bytes) if there.as_ref() != Some(&bytes) => replace(storage, BEST, &bytes),
+        _ => Ok(()),
     }
+}
+
+fn best_name(round: u64) -> String {
+    format!("{BEST_FOLDER}/{round:06}.safetensors")
+}
+
+fn put(
+    storage: &mut dyn Storage,
+    files: &mut BTreeMap<String, FileSeal>,
+    name: String,
+    bytes: &[u8],
+) -> Result<(), RunError> {
+    replace(storage, &name, bytes)?;
+    files.insert(name, FileSeal::of(bytes));
+    Ok(())
+}
+
+fn remove(storage: &mut dyn Storage, name: &str) -> Result<(), RunError> {
+    let path = storage.path(name);
+    storage.remove(name).map_err(RunError::file(path))
 }
 
 /// Keeps the parameters that a validation set likes best.
@@ -87,7 +330,7 @@ pub fn write_best(
     layout: &Layout,
     params: &Params,
 ) -> Result<(), RunError> {
-    write_model(storage, "checkpoint/best.safetensors", layout, params)
+    write_model(storage, BEST, layout, params)
 }
 
 /// Writes parameters under the names of their layout.
@@ -105,33 +348,4 @@ pub fn write_model(
 pub fn replace(storage: &mut dyn Storage, name: &str, bytes: &[u8]) -> Result<(), RunError> {
     let path = storage.path(name);
     storage.replace(name, bytes).map_err(RunError::file(path))
-}
-
-fn required(storage: &dyn Storage, name: &str) -> Result<Vec<u8>, RunError> {
-    let path = storage.path(name);
-    let bytes = storage.read(name).map_err(RunError::file(&path))?;
-    bytes.ok_or_else(|| RunError::damaged(path, "it is missing; start the run anew"))
-}
-
-fn read_json<T: DeserializeOwned>(
-    storage: &dyn Storage,
-    name: &str,
-) -> Result<Option<T>, RunError> {
-    let path = storage.path(name);
-    let Some(bytes) = storage.read(name).map_err(RunError::file(&path))? else {
-        return Ok(None);
-    };
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|e| RunError::damaged(path, e))
-}
-
-fn write_json(
-    storage: &mut dyn Storage,
-    name: &str,
-    value: &impl Serialize,
-) -> Result<(), RunError> {
-    let json =
-        serde_json::to_vec_pretty(value).map_err(|e| RunError::damaged(storage.path(name), e))?;
-    replace(storage, name, &json)
 }

@@ -25,6 +25,22 @@ pub enum RunError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// A run cannot be gone on with as it was asked for.
+    #[error("{0}")]
+    Refused(String),
+    /// A file of a run that another version wrote.
+    #[error(
+        "{} is of version {found}, and this lyceum reads version {}: go on with the lyceum that wrote it, or start the run \
+         anew with another --out",
+        path.display(),
+        super::seal::FORMAT
+    )]
+    Version {
+        /// Which one.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
     /// A unit could not be worked on.
     #[error("a worker failed: {0}")]
     Worker(String),
@@ -53,7 +69,18 @@ pub enum RunError {
 impl RunError {
     /// Whether the user's input is at fault.
     pub fn is_bad_input(&self) -> bool {
-        matches!(self, Self::Scenario(_))
+        matches!(
+            self,
+            Self::Scenario(_) | Self::Refused(_) | Self::Version { .. }
+        )
+    }
+
+    /// A file is of another version.
+    pub fn version(path: impl Into<PathBuf>, found: u32) -> Self {
+        Self::Version {
+            path: path.into(),
+            found,
+        }
     }
 
     /// An error of a file, for `map_err`.

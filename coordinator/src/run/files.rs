@@ -2,8 +2,9 @@
 
 use super::{
     RunError,
-    checkpoint::{self, Latest},
+    checkpoint::{self, Checkpoints, Manifest},
     prepared::Prepared,
+    resume::{Outcome, Resume},
     spill::SpillFile,
     storage::{Folder, Storage},
 };
@@ -12,7 +13,7 @@ use crate::{
     conductor::Archive,
     quic::{Durable, Syncing},
 };
-use lyceum_core::{Calendar, ClientId, Event, Params, Probe, Round, Task, TaskInfo};
+use lyceum_core::{ClientId, Event, Params, Probe, Round};
 use lyceum_metrics::{
     Conditions, EVENTS, EventLog, Status, Summary, SummaryBuilder, cpu_seconds, peak_rss_mib,
     write_tables,
@@ -73,21 +74,6 @@ impl Settings {
             "another process is running in this folder; choose another --out",
         ))
     }
-
-    /// The summary of a run that has nothing left to do.
-    pub fn finished(
-        &self,
-        latest: &Option<Latest>,
-        prepared: &Prepared,
-        scenario: &Scenario,
-    ) -> Option<Summary> {
-        let rounds = scenario.rounds();
-        let done = latest
-            .as_ref()
-            .is_some_and(|l| l.rounds == rounds && l.scenario == prepared.digest);
-        let summary = Summary::read(&self.out.join("summary.json")).ok()?;
-        (done && summary.status == Status::Finished).then_some(summary)
-    }
 }
 
 /// Sees every event.
@@ -110,6 +96,7 @@ pub struct RunFiles<'a> {
     uncounted: Vec<u64>,
     builder: SummaryBuilder,
     best: Option<Params>,
+    checkpoints: Checkpoints,
     first_round: Option<f64>,
     observe: &'a mut Observer<'a>,
 }
@@ -120,7 +107,7 @@ impl<'a> RunFiles<'a> {
         scenario: &'a Scenario,
         settings: &'a Settings,
         prepared: Prepared,
-        latest: Option<&Latest>,
+        resume: Resume,
         machine: &mut RoundMachine,
         observe: &'a mut Observer<'a>,
     ) -> Result<Self, RunError> {
@@ -129,9 +116,33 @@ impl<'a> RunFiles<'a> {
             settings.updates_bytes,
             Box::new(SpillFile::new(&settings.out)),
         );
-        let (log, builder) = match latest {
-            Some(latest) => go_on(latest, &prepared, &storage, machine, settings)?,
-            None => begin(scenario, &prepared, &mut storage, settings)?,
+        for message in resume.warnings {
+            observe(&Event::Warned { message });
+        }
+        let opening = prepared.opening(scenario);
+        Outcome::remove(&mut storage)?;
+        let (log, builder, last) = match resume.checkpoint {
+            Some(found) => {
+                let (log, builder) = go_on(
+                    (scenario, &prepared),
+                    &found,
+                    &mut storage,
+                    machine,
+                    settings,
+                    &opening,
+                )?;
+                (log, builder, Some(found.0))
+            }
+            None => {
+                let (log, builder) = begin(scenario, &prepared, &mut storage, settings)?;
+                (log, builder, None)
+            }
+        };
+        let checkpoints = Checkpoints {
+            run: prepared.digest,
+            scenario: scenario.lineage(),
+            planned: scenario.run.rounds.get() as u64,
+            last,
         };
         let mut files = Self {
             scenario,
@@ -143,38 +154,22 @@ impl<'a> RunFiles<'a> {
             uncounted: Vec::new(),
             builder,
             best: None,
+            checkpoints,
             first_round: None,
             observe,
         };
-        files.announce(machine.rounds_done());
+        files.announce(machine.rounds_done(), opening)?;
         Ok(files)
     }
 
-    fn announce(&mut self, rounds_done: u64) {
-        let started = Event::RunStarted {
-            name: self.scenario.run.name.clone(),
-            seed: self.scenario.run.seed,
-            rounds: self.scenario.rounds(),
-            clients: self.scenario.clients(),
-            parameters: self.prepared.network.layout().len() as u64,
-            scenario: self.prepared.digest,
-        };
+    fn announce(&mut self, rounds_done: u64, opening: Vec<Event>) -> Result<(), RunError> {
         if rounds_done > 0 {
-            return (self.observe)(&started);
+            (self.observe)(&opening[0]);
+            return Ok(());
         }
-        self.record(started);
-        if let Some(stream) = self.prepared.stream.clone() {
-            let info = |task: &Task| TaskInfo {
-                name: task.name.clone(),
-                classes: task.classes.to_vec(),
-                probe: task.probe.len() as u64,
-            };
-            self.record(Event::StreamStarted {
-                tasks: stream.tasks().iter().map(info).collect(),
-                order: stream.reference().to_vec(),
-                ends: matches!(stream.calendar(), Calendar::Each(_)).then(|| stream.ends()),
-            });
-        }
+        opening.into_iter().for_each(|event| self.record(event));
+        self.write_out()?;
+        self.log.opened().map_err(metrics)?;
         if let Some(expert) = &self.prepared.expert {
             let losses = &expert.scores.losses;
             let samples = losses.len() as u64;
@@ -182,6 +177,7 @@ impl<'a> RunFiles<'a> {
                 losses.iter().map(|&l| f64::from(l)).sum::<f64>() / samples.max(1) as f64;
             self.record(Event::ExpertTrained { samples, mean_loss });
         }
+        Ok(())
     }
 
     /// Takes an event, which everybody sees with the next [`write_out`](Self::write_out).
@@ -267,23 +263,20 @@ impl<'a> RunFiles<'a> {
     fn see(&mut self, event: &Event) -> Result<(), RunError> {
         self.builder.observe(event);
         (self.observe)(event);
-        self.log.write(event).map_err(metrics)
+        match event {
+            Event::Warned { .. } => Ok(()),
+            event => self.log.write(event).map_err(metrics),
+        }
     }
 
     /// Makes everything up to this state safe.
     pub fn save(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {
-        let layout = self.prepared.network.layout();
-        if let Some(best) = self.best.take() {
-            checkpoint::write_best(&mut self.storage, layout, &best)?;
-        }
+        let best = self.best.take();
         self.write_out()?;
-        let latest = Latest {
-            rounds: snapshot.rounds,
-            events_bytes: self.log.sync().map_err(metrics)?,
-            scenario: self.prepared.digest,
-            fingerprint: snapshot.fingerprint,
-        };
-        latest.write(&mut self.storage, self.prepared.network.layout(), snapshot)
+        let events = self.log.sync().map_err(metrics)?;
+        let layout = self.prepared.network.layout();
+        let checkpoints = &mut self.checkpoints;
+        checkpoints.save(&mut self.storage, layout, snapshot, best.as_ref(), events)
     }
 
     /// The last good model is the one before the round that failed; it is kept before anything else.
@@ -302,7 +295,11 @@ impl<'a> RunFiles<'a> {
     /// Writes tables and summary.
     pub fn summarise(&mut self) -> Result<Summary, RunError> {
         self.write_out()?;
-        self.log.sync().map_err(metrics)?;
+        if let Some(best) = self.best.take() {
+            let layout = self.prepared.network.layout();
+            checkpoint::write_best(&mut self.storage, layout, &best)?;
+        }
+        let events = self.log.sync().map_err(metrics)?;
         write_tables(&self.settings.out).map_err(metrics)?;
         let conditions = Conditions {
             threads: self.settings.threads as u64,
@@ -316,6 +313,9 @@ impl<'a> RunFiles<'a> {
         summary
             .write(&self.settings.out.join("summary.json"))
             .map_err(metrics)?;
+        if summary.status == Status::Finished {
+            Outcome::write(&mut self.storage, self.prepared.digest, &summary, events)?;
+        }
         Ok(summary)
     }
 }
@@ -377,32 +377,45 @@ fn begin(
             "another run has begun in this folder; choose another --out",
         ));
     }
-    checkpoint::replace(storage, "scenario.toml", toml_text(scenario).as_bytes())?;
-    prepared.save_expert(storage)?;
+    checkpoint::replace(
+        storage,
+        "scenario.toml",
+        file_text(scenario, prepared).as_bytes(),
+    )?;
+    prepared.save_expert(scenario, storage)?;
     let log = EventLog::create(&settings.out.join(EVENTS)).map_err(metrics)?;
     Ok((log, SummaryBuilder::new()))
 }
 
-/// Takes machine, log and summary back to the last checkpoint.
+/// Takes machine, log and summary back to a checkpoint. The run may have another name or number of rounds now.
 fn go_on(
-    latest: &Latest,
-    prepared: &Prepared,
-    storage: &Folder,
+    (scenario, prepared): (&Scenario, &Prepared),
+    (manifest, snapshot): &(Manifest, Snapshot),
+    storage: &mut Folder,
     machine: &mut RoundMachine,
     settings: &Settings,
+    opening: &[Event],
 ) -> Result<(EventLog, SummaryBuilder), RunError> {
-    if latest.scenario != prepared.digest {
-        let reason = "the checkpoint belongs to another scenario, engine or data; run without --resume, or with the scenario.toml of this folder";
-        return Err(RunError::damaged(&settings.out, reason));
-    }
-    let snapshot = latest.snapshot(storage, prepared.network.layout())?;
     machine
-        .restore(snapshot)
+        .restore(snapshot.clone())
         .map_err(|e| RunError::damaged(&settings.out, e))?;
+    checkpoint::restore_best(storage, manifest, snapshot)?;
+    let text = file_text(scenario, prepared);
+    let there = storage.read("scenario.toml").ok().flatten();
+    if there.as_deref() != Some(text.as_bytes()) {
+        checkpoint::replace(storage, "scenario.toml", text.as_bytes())?;
+    }
     let path = settings.out.join(EVENTS);
-    let log = EventLog::resume(&path, latest.events_bytes).map_err(metrics)?;
+    let log = EventLog::resume(&path, opening, &manifest.events).map_err(metrics)?;
     let builder = SummaryBuilder::from_log(&path).map_err(metrics)?;
     Ok((log, builder))
+}
+
+/// What `scenario.toml` holds: the resolved scenario, and the hash of the file that it starts from.
+fn file_text(scenario: &Scenario, prepared: &Prepared) -> String {
+    let mut scenario = scenario.clone();
+    scenario.run.start_from_blake3 = prepared.start_from.map(|hash| hash.to_string());
+    toml_text(&scenario)
 }
 
 /// The resolved scenario as a file that can be run again.

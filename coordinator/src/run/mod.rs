@@ -3,14 +3,18 @@
 pub mod checkpoint;
 mod error;
 mod files;
+pub mod incarnation;
 pub mod journal;
 pub mod model_file;
 mod prepared;
+mod resume;
+pub mod seal;
 mod spill;
 mod storage;
 
 pub use error::RunError;
 pub use files::{Held, Observer, RunFiles, Settings, toml_text};
 pub use prepared::{EXPERT, Expert, Groundwork, Prepared};
+pub use resume::{Outcome, Resume};
 pub use spill::SpillFile;
 pub use storage::{Folder, Storage};

@@ -3,21 +3,21 @@
 use super::{
     RunError, Storage, checkpoint,
     model_file::{from_safetensors, to_safetensors},
+    seal::{self, FileSeal, Found},
 };
 use crate::{Closing, Plan, RoundMachine, SelectionPhase};
 use lyceum_core::{
-    Assignment, ClientId, DataRef, ExpertScores, Federation, Fingerprint, Job, Layout, Network,
-    Params, Payload, Probe, Role, Roster, Round, TaskStream, Ticket, UnitId, Upload, Work,
+    Assignment, Calendar, ClientId, DataRef, Event, ExpertScores, Federation, Fingerprint, Job,
+    Layout, Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskInfo, TaskStream,
+    Ticket, UnitId, Upload, Work,
 };
 use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use serde::{Deserialize, Serialize};
+use std::{fs, path::PathBuf, sync::Arc};
 
 /// Where the expert is kept in a run's folder.
 pub const EXPERT: &str = "expert.safetensors";
+const EXPERT_SEAL: &str = "expert.json";
 /// The unit of the expert's training, apart from those of round 0.
 const EXPERT_UNIT: UnitId = UnitId(u64::MAX);
 
@@ -28,6 +28,7 @@ pub struct Groundwork {
     /// The model.
     pub network: Network,
     initial: Params,
+    start_from: Option<Fingerprint>,
 }
 
 /// A scenario with everything that the coordinator needs at hand.
@@ -44,10 +45,21 @@ pub struct Prepared {
     pub expert: Option<Expert>,
     /// The model's parameters before the first round.
     pub initial: Params,
+    /// Hash of the file that they come from, if they come from one.
+    pub start_from: Option<Fingerprint>,
     /// Digest of the samples.
     pub data: Fingerprint,
     /// Digest of the scenario, of its prelude, and of the initial parameters.
     pub digest: Fingerprint,
+}
+
+/// Which expert is in a folder.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpertSeal {
+    /// Lineage of the scenario.
+    scenario: Fingerprint,
+    file: FileSeal,
 }
 
 /// What the expert's training found.
@@ -64,11 +76,12 @@ impl Groundwork {
     pub fn read(scenario: &Scenario, folders: &[PathBuf]) -> Result<Self, RunError> {
         let loaded = Loaded::read(scenario, folders)?;
         let network = loaded.network(scenario)?;
-        let initial = initial(scenario, &network)?;
+        let (initial, start_from) = initial(scenario, &network)?;
         Ok(Self {
             loaded,
             network,
             initial,
+            start_from,
         })
     }
 
@@ -130,25 +143,53 @@ impl Groundwork {
         })
     }
 
-    /// The expert that an earlier process of this run left in its folder.
-    pub fn saved_expert(&self, storage: &dyn Storage) -> Result<Option<Expert>, RunError> {
-        let path = storage.path(EXPERT);
-        let Some(bytes) = storage.read(EXPERT).map_err(RunError::file(&path))? else {
+    /// The expert that an earlier process of this run left in its folder. One that is not what was written is made again.
+    pub fn saved_expert(
+        &self,
+        scenario: &Scenario,
+        storage: &dyn Storage,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Expert>, RunError> {
+        if !scenario.needs_expert() {
             return Ok(None);
+        }
+        let read = match seal::read::<ExpertSeal>(storage, EXPERT_SEAL)? {
+            Found::Nothing => return Ok(None),
+            Found::Good(seal) if seal.scenario != scenario.lineage() => {
+                Err("it is of another run".into())
+            }
+            Found::Good(seal) => self.expert_in(storage, &seal.file),
+            Found::Damaged(reason) => Err(reason),
         };
+        read.map(Some).or_else(|reason: String| {
+            let path = storage.path(EXPERT);
+            let message = format!("{}: {reason}; the expert is trained again", path.display());
+            warnings.push(message);
+            Ok(None)
+        })
+    }
+
+    fn expert_in(&self, storage: &dyn Storage, seal: &FileSeal) -> Result<Expert, String> {
+        let path = storage.path(EXPERT);
+        let bytes = storage.read(EXPERT).map_err(|e| e.to_string())?;
+        let bytes = bytes.ok_or("it is missing")?;
+        if FileSeal::of(&bytes) != *seal {
+            return Err("it does not hold what was written".into());
+        }
         let samples = self.loaded.pooled().map_or(0, |pool| pool.len());
         let layout = self.network.layout();
-        let all = from_safetensors(&path, &bytes, &with_scores(layout, samples))?;
+        let all = from_safetensors(&path, &bytes, &with_scores(layout, samples));
+        let all = all.map_err(|e| e.to_string())?;
         let (params, scores) = all.split_at(layout.len());
         let (losses, errors) = scores.split_at(samples);
         let scores = ExpertScores {
             losses: losses.to_vec(),
             errors: errors.to_vec(),
         };
-        Ok(Some(Expert {
+        Ok(Expert {
             params: params.to_vec().into(),
             scores: Arc::new(scores),
-        }))
+        })
     }
 
     /// Divides the samples.
@@ -165,7 +206,7 @@ impl Groundwork {
                 .fault("data.clients", message, "ask for at most that many")
                 .into());
         }
-        let mut chain = scenario.digest().extend();
+        let mut chain = scenario.lineage().extend();
         chain.add(data.bytes()).add(self.initial.bytes());
         if let Some(expert) = &expert {
             chain
@@ -181,11 +222,37 @@ impl Groundwork {
             timetable,
             expert,
             initial: self.initial,
+            start_from: self.start_from,
         })
     }
 }
 
 impl Prepared {
+    /// The events that a log begins with.
+    pub fn opening(&self, scenario: &Scenario) -> Vec<Event> {
+        let mut opening = vec![Event::RunStarted {
+            name: scenario.run.name.clone(),
+            seed: scenario.run.seed,
+            rounds: scenario.rounds(),
+            clients: scenario.clients(),
+            parameters: self.network.layout().len() as u64,
+            scenario: self.digest,
+        }];
+        if let Some(stream) = &self.stream {
+            let info = |task: &Task| TaskInfo {
+                name: task.name.clone(),
+                classes: task.classes.to_vec(),
+                probe: task.probe.len() as u64,
+            };
+            opening.push(Event::StreamStarted {
+                tasks: stream.tasks().iter().map(info).collect(),
+                order: stream.reference().to_vec(),
+                ends: matches!(stream.calendar(), Calendar::Each(_)).then(|| stream.ends()),
+            });
+        }
+        opening
+    }
+
     /// The round machine before its first round.
     pub fn machine(&self, scenario: &Scenario) -> RoundMachine {
         let probes = [Probe::Validation, Probe::Test].into_iter();
@@ -223,8 +290,12 @@ impl Prepared {
         )
     }
 
-    /// Writes the expert's tensors and, behind them, its scores, as one safetensors file.
-    pub fn save_expert(&self, storage: &mut dyn Storage) -> Result<(), RunError> {
+    /// Writes the expert's tensors and, behind them, its scores, as one safetensors file, and its seal.
+    pub fn save_expert(
+        &self,
+        scenario: &Scenario,
+        storage: &mut dyn Storage,
+    ) -> Result<(), RunError> {
         let Some(expert) = &self.expert else {
             return Ok(());
         };
@@ -238,7 +309,12 @@ impl Prepared {
             .collect();
         let layout = with_scores(self.network.layout(), losses.len());
         let bytes = to_safetensors(&storage.path(EXPERT), &layout, &values.into())?;
-        checkpoint::replace(storage, EXPERT, &bytes)
+        checkpoint::replace(storage, EXPERT, &bytes)?;
+        let seal = ExpertSeal {
+            scenario: scenario.lineage(),
+            file: FileSeal::of(&bytes),
+        };
+        seal::write(storage, EXPERT_SEAL, &seal)
     }
 }
 
@@ -272,24 +348,30 @@ fn closing(scenario: &Scenario) -> Option<Closing> {
     })
 }
 
-fn initial(scenario: &Scenario, network: &Network) -> Result<Params, RunError> {
+/// The first parameters, and the hash of the file that they come from, if they come from one.
+fn initial(
+    scenario: &Scenario,
+    network: &Network,
+) -> Result<(Params, Option<Fingerprint>), RunError> {
     let Some(path) = &scenario.run.start_from else {
-        return Ok(network.initial(scenario.seed()).into());
+        return Ok((network.initial(scenario.seed()).into(), None));
     };
-    read_model(path, network.layout()).map_err(|e| {
-        scenario
-            .fault(
-                "run.start_from",
-                e.to_string(),
-                "a safetensors file of this scenario's model",
-            )
-            .into()
-    })
-}
-
-fn read_model(path: &Path, layout: &Layout) -> Result<Params, RunError> {
-    let bytes = fs::read(path).map_err(RunError::file(path))?;
-    from_safetensors(path, &bytes, layout)
+    let unfit = |e: RunError| {
+        let label = "a safetensors file of this scenario's model";
+        scenario.fault("run.start_from", e.to_string(), label)
+    };
+    let bytes = fs::read(path).map_err(|e| unfit(RunError::file(path)(e)))?;
+    let hash = Fingerprint::of(&bytes);
+    let wanted = scenario.run.start_from_blake3.as_ref();
+    if let Some(wanted) = wanted.filter(|wanted| **wanted != hash.to_string()) {
+        let message = format!("{} is another file than {wanted}", path.display());
+        let label = format!("its BLAKE3 is {hash}; leave the key out to take it as it is");
+        return Err(scenario
+            .fault("run.start_from_blake3", message, label)
+            .into());
+    }
+    let params = from_safetensors(path, &bytes, network.layout()).map_err(unfit)?;
+    Ok((params, Some(hash)))
 }
 
 fn with_scores(layout: &Layout, samples: usize) -> Layout {

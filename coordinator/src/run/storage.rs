@@ -11,6 +11,9 @@ pub trait Storage {
     /// All bytes of a file; `None` where there is no such file.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
 
+    /// Names of the files and folders right in a folder, in any order; none where there is no such folder.
+    fn list(&self, name: &str) -> io::Result<Vec<String>>;
+
     /// Makes a file hold these bytes. After a crash it holds them all, or what it held before; once this has returned,
     /// it holds them.
     fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
@@ -71,6 +74,17 @@ impl Storage for Folder {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    fn list(&self, name: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.root.join(name)) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e),
+        };
+        entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
     }
 
     fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {

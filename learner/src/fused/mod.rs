@@ -20,7 +20,8 @@ mod pool;
 
 use kernel::{Onto, all_near, transpose};
 use lyceum_core::{
-    Batch, Features, Learner, Loss, Network, Params, Samples, Update, step_by_gradient, wide,
+    Batch, Features, Learner, Loss, Mode, Network, Noise, Params, Samples, Update,
+    step_by_gradient, wide,
 };
 use plan::{Dropout, Kind, Op};
 
@@ -58,6 +59,8 @@ struct Room {
     /// A dropout mask, laid out as the output, and as it is drawn.
     mask: Vec<f32>,
     drawn: Vec<f32>,
+    /// Whether the mask acted on the way forward.
+    masked: bool,
     dense: dense::Scratch,
     conv: conv::Scratch,
     norm: norm::Scratch,
@@ -89,7 +92,7 @@ impl FusedLearner {
         }
     }
 
-    fn forward(&mut self, batch: &Batch, training: bool) {
+    fn forward(&mut self, batch: &Batch, mode: Mode<'_>) {
         self.seen = batch.rows();
         let Self {
             params,
@@ -106,7 +109,7 @@ impl FusedLearner {
                 (Some(room), Some(previous)) => &room.output[..rows * ops[previous].width],
                 _ => &batch.inputs,
             };
-            op.forward(params, input, batch, training, &mut after[0]);
+            op.forward(params, input, batch, mode, &mut after[0]);
         }
     }
 
@@ -187,18 +190,18 @@ impl FusedLearner {
     }
 
     /// The mean loss; writes its gradient times `scale` to `grad`.
-    fn gradient(&mut self, batch: &Batch, grad: &mut [f32], scale: f32) -> f32 {
+    fn gradient(&mut self, batch: &Batch, mode: Mode<'_>, grad: &mut [f32], scale: f32) -> f32 {
         if batch.rows() == 0 {
             grad.fill(0.0);
             return 0.0;
         }
-        self.forward(batch, true);
+        self.forward(batch, mode);
         let loss = self.loss(batch);
         self.walk_back(batch, Sink::Gradient(grad, scale));
         loss
     }
 
-    /// Walks from the slope at the logits to the first tensor, and brings every gradient to where it goes.
+    /// Walks from the slope at the logits to the first tensor, through what the walk forward left behind, and brings every gradient to where it goes.
     fn walk_back(&mut self, batch: &Batch, mut sink: Sink<'_, '_>) {
         let Self {
             params,
@@ -264,7 +267,7 @@ impl Op {
         params: &[f32],
         input: &[f32],
         batch: &Batch,
-        training: bool,
+        mode: Mode<'_>,
         own: &mut Room,
     ) {
         let rows = batch.rows();
@@ -302,16 +305,19 @@ impl Op {
                     || activation.apply(out.iter_mut(), |v| v),
                 );
             }
-            Kind::Dropout(dropout) if training => {
-                dropout.draw(batch, own);
+            Kind::Dropout(dropout) => {
+                own.masked = mode.noise().is_some();
+                let Some(noise) = mode.noise() else {
+                    return out.copy_from_slice(input);
+                };
+                dropout.draw(noise, rows, own);
                 let kept = input.iter().zip(&own.mask);
                 own.output
                     .iter_mut()
                     .zip(kept)
                     .for_each(|(o, (x, m))| *o = x * m);
             }
-            Kind::Dropout(_) => out.copy_from_slice(input),
-            Kind::Norm(norm) => norm.forward(params, input, rows, training, out, &mut own.norm),
+            Kind::Norm(norm) => norm.forward(params, input, rows, mode, out, &mut own.norm),
             Kind::Flatten(image) => image.as_columns(input, rows, out),
         }
     }
@@ -432,6 +438,7 @@ impl Kind {
                     || activation.walk_back(&own.output, next),
                 );
             }
+            Self::Dropout(_) if !own.masked => next.copy_from_slice(slope),
             Self::Dropout(_) => {
                 let kept = slope.iter().zip(&own.mask);
                 next.iter_mut().zip(kept).for_each(|(n, (s, m))| *n = s * m);
@@ -452,10 +459,9 @@ impl Kind {
 
 impl Dropout {
     /// Draws the mask of this step and lays it out as the values are.
-    fn draw(&self, batch: &Batch, own: &mut Room) {
-        let rows = batch.rows();
+    fn draw(&self, noise: Noise, rows: usize, own: &mut Room) {
         let drawn = room(&mut own.drawn, rows * self.width);
-        batch.dropout_mask(self.layer, self.share, drawn);
+        noise.mask(self.layer, self.share, drawn);
         match self.image {
             Some(image) => image.spread_rows(drawn, room(&mut own.mask, rows * image.values())),
             None => transpose(drawn, self.width, room(&mut own.mask, drawn.len())),
@@ -499,22 +505,29 @@ impl Learner for FusedLearner {
         &mut self.params
     }
 
-    fn descend(&mut self, start: &Params, batch: &Batch, rate: f32, out: &mut Vec<f32>) -> f32 {
+    fn descend(
+        &mut self,
+        start: &Params,
+        batch: &Batch,
+        mode: Mode<'_>,
+        rate: f32,
+        out: &mut Vec<f32>,
+    ) -> f32 {
         out.resize(start.len(), 0.0);
         self.load(start);
-        self.gradient(batch, out, -rate)
+        self.gradient(batch, mode, out, -rate)
     }
 
-    fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32 {
-        self.gradient(batch, grad, 1.0)
+    fn backward(&mut self, batch: &Batch, mode: Mode<'_>, grad: &mut [f32]) -> f32 {
+        self.gradient(batch, mode, grad, 1.0)
     }
 
-    fn step(&mut self, batch: &Batch, update: &mut Update<'_>) -> f32 {
+    fn step(&mut self, batch: &Batch, mode: Mode<'_>, update: &mut Update<'_>) -> f32 {
         if batch.rows() == 0 || update.clip.is_some() {
             // A clipped gradient must be known as a whole before any of it is applied.
-            return step_by_gradient(self, batch, update);
+            return step_by_gradient(self, batch, mode, update);
         }
-        self.forward(batch, true);
+        self.forward(batch, mode);
         let loss = self.loss(batch);
         update.begin(self.params.len());
         self.walk_back(batch, Sink::Update(update));
@@ -526,7 +539,7 @@ impl Learner for FusedLearner {
         if batch.rows() == 0 {
             return;
         }
-        self.forward(batch, false);
+        self.forward(batch, Mode::Evaluate);
         out.resize(batch.rows() * self.network.classes(), 0.0);
         transpose(self.logits_now(batch), batch.rows(), out);
     }
@@ -536,7 +549,7 @@ impl Learner for FusedLearner {
         let Some(width) = self.network.features().filter(|_| batch.rows() > 0) else {
             return;
         };
-        self.forward(batch, false);
+        self.forward(batch, Mode::Evaluate);
         // A last dense layer is an operation of its own, and takes columns, or the rows of the batch.
         let before = self.arena.rooms.len().checked_sub(2);
         match before.map(|index| &self.arena.rooms[index].output) {

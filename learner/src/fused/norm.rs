@@ -5,7 +5,7 @@
 //! channel, and ends in one affine map per sample and channel.
 
 use super::{flatten::Image, kernel::transpose};
-use lyceum_core::wide;
+use lyceum_core::{Mode, wide};
 use std::ops::Range;
 
 /// One normalisation.
@@ -24,8 +24,10 @@ pub(super) struct Norm {
 /// What is normalised together.
 #[derive(Clone, Debug)]
 pub(super) enum Cells {
-    /// A channel over the batch; while judging, by statistics that follow the batches.
+    /// A channel over the batch; while judging and where it is frozen, by statistics that followed the batches.
     Batch {
+        /// Position among the layers of the network.
+        layer: usize,
         momentum: f32,
         mean: Range<usize>,
         variance: Range<usize>,
@@ -37,6 +39,8 @@ pub(super) enum Cells {
 /// Buffers of one normalisation, rows x stored channels each unless said otherwise.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
+    /// Whether the walk forward took mean and variance from the parameters: then they are constants on the way back.
+    fixed: bool,
     mean: Vec<f32>,
     /// One over the standard deviation.
     inverse: Vec<f32>,
@@ -91,20 +95,24 @@ impl Norm {
         params: &[f32],
         input: &[f32],
         rows: usize,
-        training: bool,
+        mode: Mode<'_>,
         out: &mut [f32],
         scratch: &mut Scratch,
     ) {
+        scratch.fixed = match self.cells {
+            Cells::Batch { layer, .. } => !mode.is_by_batch(layer),
+            Cells::Groups(_) => false,
+        };
         let mut by_row = std::mem::take(&mut scratch.rows);
         if self.flat {
             let [from, to] = &mut by_row;
             from.resize(input.len(), 0.0);
             to.resize(input.len(), 0.0);
             transpose(input, rows, from);
-            self.normalise(params, from, rows, training, to, scratch);
+            self.normalise(params, from, rows, to, scratch);
             transpose(to, self.image.channels, out);
         } else {
-            self.normalise(params, input, rows, training, out, scratch);
+            self.normalise(params, input, rows, out, scratch);
         }
         scratch.rows = by_row;
     }
@@ -114,7 +122,6 @@ impl Norm {
         params: &[f32],
         input: &[f32],
         rows: usize,
-        training: bool,
         out: &mut [f32],
         scratch: &mut Scratch,
     ) {
@@ -122,7 +129,7 @@ impl Norm {
         fill(&mut scratch.mean, len, 0.0);
         fill(&mut scratch.inverse, len, 0.0);
         match &self.cells {
-            Cells::Batch { mean, variance, .. } if !training => {
+            Cells::Batch { mean, variance, .. } if scratch.fixed => {
                 for (_, channel, at) in self.sites(rows) {
                     scratch.mean[at] = params[mean.start + channel];
                     // A server's adaptive step can take a running variance below zero.
@@ -222,7 +229,8 @@ impl Norm {
 
     /// Writes the gradients and, for statistics, the way they have to go, to their places in `grad`; and the slope at
     /// the input to `wanted`. With `x` the normalised value and means over the cell:
-    /// `scale * slope - mean(scale * slope) - x * mean(scale * slope * x)`, over the standard deviation.
+    /// `scale * slope - mean(scale * slope) - x * mean(scale * slope * x)`, over the standard deviation. Where mean and
+    /// variance are constants, both means are left out, and statistics stay.
     #[expect(
         clippy::too_many_arguments,
         reason = "as the operations that it is one of"
@@ -269,6 +277,7 @@ impl Norm {
         scratch: &mut Scratch,
     ) {
         let Scratch {
+            fixed,
             mean,
             inverse,
             variance,
@@ -289,8 +298,14 @@ impl Norm {
             momentum,
             mean: running,
             variance: spread,
+            ..
         } = &self.cells
         {
+            if *fixed {
+                grad[running.clone()].fill(0.0);
+                grad[spread.clone()].fill(0.0);
+                return;
+            }
             let size = self.cell_size(rows);
             let unbiased = if size > 1.0 { size / (size - 1.0) } else { 1.0 };
             for channel in 0..self.image.channels {
@@ -341,6 +356,7 @@ impl Norm {
         scratch: &mut Scratch,
     ) {
         let Scratch {
+            fixed,
             mean,
             inverse,
             sums,
@@ -364,7 +380,10 @@ impl Norm {
         let [of_slope, of_input, constant] = factors;
         for (row, channel, at) in self.sites(rows) {
             let cell = self.cell(row, channel);
-            let (m1, m2) = ((first[cell] / size) as f32, (second[cell] / size) as f32);
+            let (m1, m2) = match fixed {
+                true => (0.0, 0.0),
+                false => ((first[cell] / size) as f32, (second[cell] / size) as f32),
+            };
             of_slope[at] = scale(channel) * inverse[at];
             of_input[at] = -m2 * inverse[at] * inverse[at];
             constant[at] = -m1 * inverse[at] - of_input[at] * mean[at];

@@ -122,6 +122,7 @@ impl Planner<'_> {
             Layer::BatchNorm { momentum, epsilon } => {
                 let [.., mean, variance] = self.take::<4>().map(Entry::range);
                 let cells = Cells::Batch {
+                    layer: index,
                     momentum: momentum as f32,
                     mean,
                     variance,

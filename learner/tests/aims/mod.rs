@@ -1,7 +1,7 @@
 //! Masks, targets, features and seen logits: the same on every engine.
 
-use super::{batch, cnn, conv, dense, learners, mlp, network, params, softmax};
-use lyceum_core::{ALL_CLASSES, Aims, Batch, Layer, Loss, Match, MatchKind, Network};
+use super::{batch, cnn, conv, dense, learners, mlp, network, params, softmax, train};
+use lyceum_core::{ALL_CLASSES, Aims, Batch, Layer, Loss, Match, MatchKind, Mode, Network};
 use std::sync::Arc;
 
 const KINDS: [MatchKind; 4] = [
@@ -75,7 +75,7 @@ fn engines_agree_on_masked_and_matched_rows() {
             let mut first: Option<(f32, Vec<f32>)> = None;
             for (name, mut learner) in learners(&network, &start) {
                 let mut grad = vec![f32::NAN; start.len()];
-                let value = learner.backward(&batch, &mut grad);
+                let value = learner.backward(&batch, train(2, &[]), &mut grad);
                 match &first {
                     None => first = Some((value, grad)),
                     Some((want, gradient)) => {
@@ -98,8 +98,8 @@ fn plain_rows_lose_the_same_with_and_without_empty_targets() {
         aimed.aims.open = vec![ALL_CLASSES; 6];
         let mut grads = [vec![0.0; start.len()], vec![0.0; start.len()]];
         let losses = [
-            learner.backward(&plain, &mut grads[0]),
-            learner.backward(&aimed, &mut grads[1]),
+            learner.backward(&plain, train(5, &[]), &mut grads[0]),
+            learner.backward(&aimed, train(5, &[]), &mut grads[1]),
         ];
         assert!(near(losses[0], losses[1]), "{name}: {losses:?}");
         assert!(all_near(&grads[0], &grads[1]), "{name}");
@@ -126,7 +126,7 @@ fn seen_logits_are_those_of_the_step_and_features_those_before_the_head() {
             let (mut logits, mut features, mut seen) = (vec![], vec![], vec![]);
             learner.logits(&batch, &mut logits);
             learner.features(&batch, &mut features);
-            learner.backward(&batch, &mut vec![0.0; start.len()]);
+            learner.backward(&batch, Mode::Evaluate, &mut vec![0.0; start.len()]);
             learner.seen_logits(&mut seen);
             assert!(all_near(&seen, &logits), "{name}");
             assert_eq!(features.len(), 5 * width, "{name}");
@@ -165,7 +165,7 @@ fn a_tensor_that_no_layer_reads_stays_as_it_is() {
                 objective: &objective,
                 memory: &mut memory,
             };
-            learner.step(&batch, &mut update);
+            learner.step(&batch, train(5, &[]), &mut update);
         }
         assert!(
             learner.params()[tail..].iter().all(|&v| v == 0.25),

@@ -1,6 +1,6 @@
 //! Parameters that are loaded and not copied, and steps that are only asked for.
 
-use super::{batch, built, cnn, mlp, normalised_cnn, normalised_mlp, params, wide};
+use super::{batch, built, cnn, mlp, normalised_cnn, normalised_mlp, params, train, wide};
 use lyceum_core::{Moments, Network, Optimizer, Params, Resolved, Role, Update};
 
 /// Bits of the parameters after two steps, from a model that is still where it was loaded from or was copied first.
@@ -19,6 +19,7 @@ fn trained(
     learner.load(&params(network, 1).into());
     learner.step(
         &batch(network, 3, false, 2),
+        train(2, &[]),
         &mut update(&mut memory, optimizer, 0.0, &objective),
     );
     memory.reset();
@@ -30,7 +31,7 @@ fn trained(
     }
     for rows in [7, 5] {
         let mut update = update(&mut memory, optimizer, weight_decay, &objective);
-        learner.step(&batch(network, rows, true, 3), &mut update);
+        learner.step(&batch(network, rows, true, 3), train(3, &[]), &mut update);
     }
     assert_eq!(
         &start[..],
@@ -104,10 +105,10 @@ fn a_descent_is_the_gradient_times_the_rate_on_every_engine() {
             };
             learner.load(&start);
             let mut grad = vec![0.0; start.len()];
-            let loss = learner.backward(&batch, &mut grad);
+            let loss = learner.backward(&batch, train(6, &[]), &mut grad);
             let mut change = Vec::new();
             assert_eq!(
-                learner.descend(&start, &batch, 0.25, &mut change),
+                learner.descend(&start, &batch, train(6, &[]), 0.25, &mut change),
                 loss,
                 "{name}"
             );

@@ -1,12 +1,17 @@
 //! The layers once more, in `f64`, as plainly as they can be written.
 
-use lyceum_core::{Batch, Layer, Loss, Network, Role};
+use lyceum_core::{Batch, Layer, Loss, Mode, Network, Role};
 
 /// Central differences of the loss, one parameter after another; for running statistics, their steps.
-pub(crate) fn gradient(network: &Network, params: &[f32], batch: &Batch) -> Vec<f64> {
+pub(crate) fn gradient(
+    network: &Network,
+    params: &[f32],
+    batch: &Batch,
+    mode: Mode<'_>,
+) -> Vec<f64> {
     const STEP: f64 = 1e-6;
     let mut params: Vec<f64> = params.iter().map(|&p| f64::from(p)).collect();
-    let mut gradient = steps(network, &params, batch);
+    let mut gradient = steps(network, &params, batch, mode);
     let trained = network.layout().entries().iter();
     for i in trained
         .filter(|e| e.role != Role::Statistic)
@@ -15,7 +20,7 @@ pub(crate) fn gradient(network: &Network, params: &[f32], batch: &Batch) -> Vec<
         let middle = params[i];
         let mut at = |value| {
             params[i] = value;
-            loss(network, &params, batch)
+            loss(network, &params, batch, mode)
         };
         gradient[i] = (at(middle + STEP) - at(middle - STEP)) / (2.0 * STEP);
         params[i] = middle;
@@ -23,9 +28,9 @@ pub(crate) fn gradient(network: &Network, params: &[f32], batch: &Batch) -> Vec<
     gradient
 }
 
-/// `momentum * (running - observed)` in the places of the statistics, zero elsewhere.
-fn steps(network: &Network, params: &[f64], batch: &Batch) -> Vec<f64> {
-    let mut observed = walk(network, params, batch, true).observed.into_iter();
+/// `momentum * (running - observed)` in the places of the statistics that follow the batch, zero elsewhere.
+fn steps(network: &Network, params: &[f64], batch: &Batch, mode: Mode<'_>) -> Vec<f64> {
+    let mut observed = walk(network, params, batch, mode).observed.into_iter();
     let mut steps = vec![0.0; params.len()];
     let statistics = network.layout().entries().iter();
     for i in statistics
@@ -38,9 +43,9 @@ fn steps(network: &Network, params: &[f64], batch: &Batch) -> Vec<f64> {
     steps
 }
 
-/// Weighted mean loss in training.
-pub(crate) fn loss(network: &Network, params: &[f64], batch: &Batch) -> f64 {
-    let logits = logits(network, params, batch, true);
+/// Weighted mean loss.
+pub(crate) fn loss(network: &Network, params: &[f64], batch: &Batch, mode: Mode<'_>) -> f64 {
+    let logits = logits(network, params, batch, mode);
     let rows = logits.chunks_exact(network.classes()).enumerate();
     let sum: f64 = rows
         .map(|(row, logits)| {
@@ -66,22 +71,20 @@ fn loss_of_row(loss: Loss, logits: &[f64], label: usize) -> f64 {
 }
 
 /// Logits, rows x classes.
-pub(crate) fn logits(network: &Network, params: &[f64], batch: &Batch, train: bool) -> Vec<f64> {
-    walk(network, params, batch, train).values
+pub(crate) fn logits(network: &Network, params: &[f64], batch: &Batch, mode: Mode<'_>) -> Vec<f64> {
+    walk(network, params, batch, mode).values
 }
 
 /// A walk through the layers.
 struct Walk {
-    train: bool,
     /// Row-major, rows x width.
     values: Vec<f64>,
     /// Momentum and observation for each running statistic, in the order of the layout.
     observed: Vec<(f64, f64)>,
 }
 
-fn walk(network: &Network, params: &[f64], batch: &Batch, train: bool) -> Walk {
+fn walk(network: &Network, params: &[f64], batch: &Batch, mode: Mode<'_>) -> Walk {
     let mut walk = Walk {
-        train,
         values: batch.inputs.iter().map(|&v| f64::from(v)).collect(),
         observed: Vec::new(),
     };
@@ -90,15 +93,18 @@ fn walk(network: &Network, params: &[f64], batch: &Batch, train: bool) -> Walk {
     for ((index, layer), shapes) in layers.zip(network.shapes().windows(2)) {
         let mut take = |len| params.split_off(..len).expect("parameters for every layer");
         match *layer {
-            Layer::Dropout { share } if train => {
+            Layer::Dropout { share } if mode.noise().is_some() => {
                 let mut mask = vec![0.0; walk.values.len()];
-                batch.dropout_mask(index, share, &mut mask);
+                let noise = mode.noise().expect("it was just asked for");
+                noise.mask(index, share, &mut mask);
                 let kept = walk.values.iter_mut().zip(mask);
                 kept.for_each(|(v, m)| *v *= f64::from(m));
             }
             Layer::BatchNorm { momentum, epsilon } => {
                 let own = [(); 4].map(|()| take(shapes[0][0]));
-                walk.batch_norm(momentum, epsilon, &shapes[0], own);
+                let by_batch = mode.is_by_batch(index);
+                let momentum = if by_batch { momentum } else { 0.0 };
+                walk.batch_norm(by_batch, (momentum, epsilon), &shapes[0], own);
             }
             Layer::GroupNorm { groups, epsilon } => {
                 let own = [(); 2].map(|()| take(shapes[0][0]));
@@ -118,7 +124,13 @@ fn walk(network: &Network, params: &[f64], batch: &Batch, train: bool) -> Walk {
 }
 
 impl Walk {
-    fn batch_norm(&mut self, momentum: f64, epsilon: f64, shape: &[usize], own: [&[f64]; 4]) {
+    fn batch_norm(
+        &mut self,
+        by_batch: bool,
+        (momentum, epsilon): (f64, f64),
+        shape: &[usize],
+        own: [&[f64]; 4],
+    ) {
         let (channels, plane) = (shape[0], shape[1..].iter().product::<usize>());
         let [weight, bias, running_mean, running_variance] = own;
         let (mut means, mut variances) = (Vec::new(), Vec::new());
@@ -130,7 +142,7 @@ impl Walk {
             let n = places.len() as f64;
             means.push((momentum, mean));
             variances.push((momentum, variance * n / (n - 1.0).max(1.0)));
-            if !self.train {
+            if !by_batch {
                 (mean, variance) = (running_mean[c], running_variance[c].max(0.0));
             }
             for i in places {

@@ -8,12 +8,15 @@ use lyceum_network_model::{
 };
 use std::{
     io::{self, Write},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket},
     num::NonZeroU64,
     process::ExitCode,
     time::Duration,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long a closed port may take to say so.
+const LISTEN: Duration = Duration::from_millis(200);
 
 /// Stands before a UDP server and delays, loses, repeats and reorders packets in both directions.
 ///
@@ -21,12 +24,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// SIGINT and SIGTERM print the counters and end the proxy.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Address to listen at for clients
-    #[arg(long)]
-    listen: SocketAddr,
-    /// Address of the server
-    #[arg(long)]
-    to: SocketAddr,
+    /// Where to listen for clients: a host name or an address, and a port
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: String,
+    /// The server: a host name or an address, and a port. Of several addresses, the first whose port is not closed
+    #[arg(long, value_name = "HOST:PORT")]
+    to: String,
     /// Delay one way, in milliseconds
     #[arg(long, default_value_t = 0.0)]
     delay_ms: f64,
@@ -118,10 +121,73 @@ impl Signals {
     }
 }
 
+/// All addresses of `HOST:PORT`.
+fn resolve(flag: &str, text: &str) -> io::Result<Vec<SocketAddr>> {
+    let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+    let found = text.to_socket_addrs().map_err(|e| {
+        wrong(format!(
+            "{flag} {text}: {e}; expected HOST:PORT, such as localhost:4433"
+        ))
+    })?;
+    Ok(found.collect())
+}
+
+/// The first address that does not say at once that its port is closed.
+fn open(text: &str, addresses: Vec<SocketAddr>) -> io::Result<SocketAddr> {
+    match addresses[..] {
+        [only] => Ok(only),
+        _ => {
+            let open = addresses.iter().find(|address| !is_closed(**address));
+            let nobody = || io::Error::other(format!("--to {text}: nobody is there yet"));
+            open.copied().ok_or_else(nobody)
+        }
+    }
+}
+
+/// Whether a port is known to be closed; one that is silent may be open.
+fn is_closed(address: SocketAddr) -> bool {
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let asked = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect(address)?;
+        socket.set_read_timeout(Some(LISTEN))?;
+        // One byte is no packet of QUIC.
+        socket.send(&[0])?;
+        socket.recv(&mut [0])
+    });
+    let silent = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
+    asked.is_err_and(|error| !silent.contains(&error.kind()))
+}
+
+async fn bind<F: Future<Output = io::Result<Proxy>>>(
+    text: &str,
+    addresses: &[SocketAddr],
+    bind: impl Fn(SocketAddr) -> F,
+) -> io::Result<Proxy> {
+    let mut failure = io::Error::other("it has no address");
+    for &address in addresses {
+        match bind(address).await {
+            Ok(proxy) => return Ok(proxy),
+            Err(error) => failure = error,
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("--listen {text}: {failure}"),
+    ))
+}
+
 async fn serve(arguments: Arguments) -> io::Result<ProxyCounts> {
     let mut signals = Signals::new()?;
     let (faults, seed) = (arguments.faults(), Seed(arguments.seed));
-    let mut proxy = Proxy::bind(arguments.listen, arguments.to, seed, faults).await?;
+    let to = open(&arguments.to, resolve("--to", &arguments.to)?)?;
+    let listen = resolve("--listen", &arguments.listen)?;
+    let mut proxy = bind(&arguments.listen, &listen, |from| {
+        Proxy::bind(from, to, seed, faults.clone())
+    })
+    .await?;
     writeln!(io::stdout(), "listening on {}", proxy.local_addr()?)?;
     loop {
         tokio::select! {
@@ -165,7 +231,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "lyceum-impair: {error}");
-            ExitCode::FAILURE
+            match error.kind() {
+                io::ErrorKind::InvalidInput => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

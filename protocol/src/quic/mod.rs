@@ -1,10 +1,12 @@
 //! Connections: settings of the transport, frames on a control stream, transfers of blobs.
 
+mod addresses;
 mod endpoint;
 mod frames;
 mod settings;
 mod transfer;
 
+pub use addresses::{first_answer, first_bound};
 pub use endpoint::{
     Keys, bind, client_transport, configure_client, configure_server, server_transport,
 };

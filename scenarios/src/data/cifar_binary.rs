@@ -4,7 +4,7 @@ use super::{DataError, DataSet, LoadContext, Source};
 use lyceum_core::units::Count;
 use lyceum_core::{Affine, Features, Samples};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use std::path::{Path, PathBuf};
 
 const PIXELS: usize = 3 * 32 * 32;
@@ -19,7 +19,7 @@ pub struct CifarBinary {
     /// Test file, such as `test_batch.bin`.
     pub test: PathBuf,
     /// Label bytes per record: 1 for CIFAR-10 (default), 2 for CIFAR-100.
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "one_or_two")]
     #[schemars(range(min = 1, max = 2))]
     pub label_bytes: u8,
     /// Whether the first of two label bytes, the coarse class, is the label (default false: the last).
@@ -32,6 +32,12 @@ pub struct CifarBinary {
 
 fn one() -> u8 {
     1
+}
+
+fn one_or_two<'de, D: Deserializer<'de>>(reader: D) -> Result<u8, D::Error> {
+    let bytes = u8::deserialize(reader)?;
+    let fault = || D::Error::custom(format!("{bytes} is out of range: expected 1 or 2"));
+    (1..=2).contains(&bytes).then_some(bytes).ok_or_else(fault)
 }
 
 impl DataSet for CifarBinary {
@@ -136,7 +142,7 @@ mod tests {
         let image: Vec<u8> = (0..PIXELS).map(|i| (i / 1024) as u8).collect();
         let file = [record, &image].concat();
         std::fs::write(folder.path().join("a.bin"), file).unwrap();
-        let set: CifarBinary = toml::from_str(text).unwrap();
+        let set: CifarBinary = toml::from_str(text).map_err(|e| e.message().to_owned())?;
         let context = LoadContext {
             seed: Seed(1),
             clients: 1,
@@ -173,7 +179,7 @@ mod tests {
     fn wrong_lengths_and_keys_are_refused() {
         for (more, reason) in [
             ("label_bytes = 2", "a multiple of 3074"),
-            ("label_bytes = 3", "must be 1"),
+            ("label_bytes = 3", "expected 1 or 2"),
             ("coarse = true", "needs `label_bytes = 2`"),
             ("classes = 3", "labels go from 0 to 2"),
         ] {

@@ -1,7 +1,7 @@
 use super::{DataError, DataSet, LoadContext, Source};
 use lyceum_core::{Affine, Features, Samples};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 const FILE: &[u8] = include_bytes!("../../data/digits.csv");
 const WIDTH: usize = 64;
@@ -16,13 +16,20 @@ const WIDTH: usize = 64;
 pub struct Digits {
     /// With 5 (default), every fifth sample of each class, in the order of the file, is a test
     /// sample, which makes 1,442 training and 355 test samples; 2 or above.
-    #[serde(default = "five")]
+    #[serde(default = "five", deserialize_with = "two_or_above")]
     #[schemars(range(min = 2))]
     pub test_every: u32,
 }
 
 fn five() -> u32 {
     5
+}
+
+fn two_or_above<'de, D: Deserializer<'de>>(reader: D) -> Result<u32, D::Error> {
+    let every = u32::deserialize(reader)?;
+    let label = "expected a whole number, 2 or above, so that training samples are left";
+    let fault = || D::Error::custom(format!("{every} is out of range: {label}"));
+    (every >= 2).then_some(every).ok_or_else(fault)
 }
 
 impl Default for Digits {

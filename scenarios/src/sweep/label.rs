@@ -11,6 +11,9 @@ pub(super) const LONGEST_LABEL: usize = 200;
 /// What a label, and any run's name, may hold.
 pub(crate) const LABEL: &str = "letters, digits and `-_.=,+`, not starting with a dot";
 
+/// The same as a pattern of JSON Schema.
+pub(crate) const PATTERN: &str = "^[A-Za-z0-9_=,+-][A-Za-z0-9._=,+-]*$";
+
 /// Whether a character may stand in a label.
 pub(super) fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.=,+".contains(c)

@@ -22,7 +22,7 @@ use setting::Setting;
 use std::{collections::BTreeSet, ops::Range};
 
 pub use label::baselines;
-pub(crate) use label::{LABEL, is_label};
+pub(crate) use label::{LABEL, PATTERN, is_label};
 
 /// Runs of one sweep at most.
 const MOST_RUNS: usize = 10_000;
@@ -204,6 +204,9 @@ fn distinct(seeds: &[u64]) -> bool {
     !seeds.is_empty() && seeds.len() <= MOST_RUNS && set.len() == seeds.len()
 }
 
+/// The form of seeds in a string.
+const SEEDS: &str = r"^\s*[0-9]+\s*(\.\.\s*[0-9]+\s*|(,\s*[0-9]+\s*)*)$";
+
 /// JSON Schema of the table.
 pub(crate) fn schema() -> serde_json::Value {
     json!({
@@ -214,8 +217,8 @@ pub(crate) fn schema() -> serde_json::Value {
             "seeds": {
                 "description": "Seeds of each point: a list, or a range such as \"0..5\"; run.seed by default.",
                 "oneOf": [
-                    { "type": "array", "items": { "type": "integer", "minimum": 0 }, "minItems": 1 },
-                    { "type": "string" },
+                    { "type": "array", "items": { "type": "integer", "minimum": 0 }, "minItems": 1, "uniqueItems": true },
+                    { "type": "string", "pattern": SEEDS },
                 ],
             },
             "baseline": {
@@ -225,7 +228,7 @@ pub(crate) fn schema() -> serde_json::Value {
             "over": {
                 "type": "object",
                 "description": "Dotted keys with lists of values; the points are all combinations.",
-                "additionalProperties": { "type": ["array", "object"] },
+                "additionalProperties": { "anyOf": [{ "type": "array", "minItems": 1 }, { "type": "object" }] },
             },
             "point": {
                 "type": "array",
@@ -235,7 +238,7 @@ pub(crate) fn schema() -> serde_json::Value {
                     "additionalProperties": false,
                     "required": ["label"],
                     "properties": {
-                        "label": { "type": "string", "description": "Name of the point and of its runs." },
+                        "label": { "type": "string", "pattern": PATTERN, "description": "Name of the point and of its runs." },
                         "set": { "type": "object", "description": "Dotted keys with the point's values." },
                     },
                 },

@@ -76,7 +76,8 @@ impl<'t> Plan<'t> {
         self.seeds_at = Some(span.clone());
         let list = match node.value() {
             DeValue::String(text) => seeds(text),
-            _ => Some(node.read::<Vec<u64>>()?),
+            DeValue::Array(_) => Some(node.read::<Vec<u64>>()?),
+            _ => None,
         };
         self.seeds = Some(list.filter(|list| distinct(list)).ok_or_else(wrong)?);
         Ok(())

@@ -4,7 +4,7 @@ use super::{
     label::{is_plain, short},
     plan::Axis,
 };
-use crate::{diagnostic::Fault, document::article};
+use crate::{diagnostic::Fault, document::noun};
 use std::{borrow::Cow, ops::Range};
 use toml::{
     Spanned,
@@ -64,8 +64,7 @@ impl<'t> Setting<'t> {
             }
             DeValue::Array(values) => values.to_vec(),
             other => {
-                let noun = article(other.type_str());
-                return Err(refuse(format!("`{}` is {noun}", self.path)));
+                return Err(refuse(format!("`{}` is {}", self.path, noun(other))));
             }
         };
         Ok(Axis {
@@ -146,7 +145,7 @@ pub(super) fn expect_table<'t>(
     match value.into_inner() {
         DeValue::Table(table) => Ok((table, span)),
         other => {
-            let message = format!("{what} is {}", article(other.type_str()));
+            let message = format!("{what} is {}", noun(&other));
             let label = format!("expected a table of {holds}");
             Err(Fault::new(message, label, Some(span)))
         }

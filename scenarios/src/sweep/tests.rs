@@ -171,10 +171,10 @@ fn a_wrong_table_gets_a_sentence() {
         ("[sweep]\nseed = [1]\n".into(), "unknown key `seed`"),
         ("[sweep]\nseeds = [1, 1]\n".into(), "these are no seeds"),
         ("[sweep]\nseeds = \"5..1\"\n".into(), "these are no seeds"),
-        ("[sweep]\nseeds = [-1]\n".into(), "invalid value"),
+        ("[sweep]\nseeds = [-1]\n".into(), "-1 is out of range"),
         (
             "[sweep.over]\ntraining.rate = 1\n".into(),
-            "`training.rate` is an integer",
+            "`training.rate` is 1",
         ),
         ("[sweep.over]\ntraining.rate = []\n".into(), "has no values"),
         (

@@ -31,6 +31,8 @@ pub struct StackFaults {
     pub down_micros: u64,
     /// Longest time that a sync of the journal takes, in microseconds.
     pub sync_micros: u64,
+    /// Share of the coordinator's deaths after which a stored file is damaged.
+    pub damage: Fraction,
 }
 
 impl Default for StackFaults {
@@ -49,6 +51,7 @@ impl Default for StackFaults {
             trouble_micros: 0,
             down_micros: SECOND,
             sync_micros: 1000,
+            damage: none(),
         }
     }
 }
@@ -81,6 +84,7 @@ impl StackFaults {
             trouble_micros: rng.random_range(1..=8) * SECOND,
             down_micros: 5 * SECOND,
             sync_micros: rng.random_range(100..50_000),
+            damage: Fraction::new(rng.random_range(0.0..=0.8)).unwrap_or_else(none),
         }
     }
 }

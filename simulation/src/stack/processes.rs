@@ -3,7 +3,7 @@
 use super::{Troubles, crew::SlowCrew, faults::StackFaults};
 use crate::{
     RunError,
-    world::{Disk, Ground, Shelf},
+    world::{Disk, Ground, Shelf, foreign_files},
 };
 use lyceum_client_node::{
     crew::Crew,
@@ -189,7 +189,7 @@ impl Processes {
         let mut transport = client_transport(&Transport::default(), false);
         plain_packets(&mut transport);
         client.transport_config(Arc::new(transport));
-        let locate: Locate = Arc::new(|| Box::pin(async { Ok(coordinator_address()) }));
+        let locate: Locate = Arc::new(|| Box::pin(async { Ok(vec![coordinator_address()]) }));
         let ground = self.ground.clone();
         let prepare: Prepare = Arc::new(move |_| {
             let loaded = (prepared(&ground), ground.node().clone());
@@ -200,9 +200,8 @@ impl Processes {
             Ok(Box::new(SlowCrew::start(node, each, listener)?) as Box<dyn Crew>)
         });
         Ok(Attendance {
-            endpoint,
-            client,
             locate,
+            reach: Arc::new(move |_| Ok((endpoint.clone(), client.clone()))),
             hello: Hello {
                 protocol: PROTOCOL,
                 attempt: 0,
@@ -243,6 +242,10 @@ impl Processes {
             self.notes().troubles.coordinator_crashes += 1;
             self.net.crash(coordinator_address());
             self.disk.crash(&mut Default::default());
+            if rng.random::<f64>() < self.faults.damage.get() {
+                let foreign = foreign_files(&self.ground);
+                self.disk.damage(&foreign, &mut Default::default());
+            }
             sleep(micros(rng.random_range(0..self.faults.down_micros.max(1)))).await;
         }
         None
@@ -265,7 +268,12 @@ impl Processes {
                 Some(server),
             )
             .map_err(|e| failed(&e))?;
-        let mut shelf = Shelf::new(self.disk.clone(), ground.layout().clone(), ground.digest());
+        let mut shelf = Shelf::new(
+            self.disk.clone(),
+            ground.layout().clone(),
+            ground.digest(),
+            ground.rounds(),
+        );
         let incarnation = shelf.incarnation()?;
         let mut machine = ground.machine();
         shelf.restore(&mut machine)?;

@@ -82,12 +82,12 @@ impl World<'_> {
             return;
         };
         if ending == Ending::Finished {
-            let fingerprint = process.conductor.machine().fingerprint();
-            self.fingerprint = Some(fingerprint);
-            let kept = process.conductor.archive().latest();
-            let kept = kept.ok().flatten().map(|latest| latest.fingerprint);
-            if kept != Some(fingerprint) {
-                let facts = format!("{kept:?} is on disk, {fingerprint} is the result");
+            let machine = process.conductor.machine();
+            self.fingerprint = Some(machine.fingerprint());
+            let result = machine.saved_fingerprint();
+            let kept = process.conductor.archive().kept().ok().flatten();
+            if kept != Some(result) {
+                let facts = format!("{kept:?} is on disk, {result} is the result");
                 self.violated(Property::Kept, facts);
             }
         }

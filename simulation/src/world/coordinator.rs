@@ -46,6 +46,9 @@ impl World<'_> {
             let safe = self.disk.flip(self.faults.rot, &mut self.counters);
             self.checks.rotten |= safe;
         }
+        if self.in_trouble() && self.chance(self.faults.damage.get()) {
+            self.checks.rotten |= self.disk.damage(&self.foreign, &mut self.counters);
+        }
         let clock = self.draw(3600 * SECOND);
         let now = Time(self.queue.now().0 + clock);
         let conductor = self.conductor(now);
@@ -71,7 +74,11 @@ impl World<'_> {
     fn conductor(&mut self, now: Time) -> Result<Conductor<Shelf>, RunError> {
         let ground = self.ground;
         let layout = ground.layout().clone();
-        let mut shelf = Shelf::new(self.disk.clone(), layout, ground.digest());
+        let mut shelf = Shelf::new(self.disk.clone(), layout, ground.digest(), ground.rounds());
+        #[cfg(feature = "mutants")]
+        {
+            shelf.mutant = self.mutant;
+        }
         let incarnation = shelf.incarnation()?;
         let mut machine = ground.machine();
         shelf.restore(&mut machine)?;

@@ -5,7 +5,7 @@ use lyceum_coordinator::run::{Storage, journal::JOURNAL};
 use lyceum_core::{Purpose, Seed, Stream, Ticket};
 use rand::RngExt;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,9 +13,11 @@ use std::{
 
 /// One file. Replacing makes another file, so a sync of the one before does nothing for it.
 #[derive(Default)]
-struct File {
-    bytes: Vec<u8>,
-    safe: usize,
+pub(super) struct File {
+    pub(super) bytes: Vec<u8>,
+    pub(super) safe: usize,
+    /// What it held before it was replaced.
+    pub(super) before: Option<Vec<u8>>,
     /// Counts replacements over all files.
     number: u64,
 }
@@ -27,10 +29,10 @@ pub(crate) struct Covered {
     bytes: usize,
 }
 
-struct State {
-    files: BTreeMap<String, File>,
+pub(super) struct State {
+    pub(super) files: BTreeMap<String, File>,
     replaced: u64,
-    rng: Stream,
+    pub(super) rng: Stream,
     full: bool,
     dead: bool,
     crash_at: Option<u64>,
@@ -45,7 +47,7 @@ struct State {
 pub(crate) struct Disk(Arc<Mutex<State>>);
 
 impl Disk {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -165,9 +167,11 @@ impl State {
 
     fn put(&mut self, name: &str, bytes: &[u8]) {
         self.replaced += 1;
+        let before = self.files.remove(name).map(|file| file.bytes);
         let file = File {
             bytes: bytes.to_vec(),
             safe: bytes.len(),
+            before,
             number: self.replaced,
         };
         self.files.insert(name.into(), file);
@@ -192,6 +196,14 @@ impl Storage for Disk {
             *byte ^= 1 << bit;
         }
         Ok(bytes)
+    }
+
+    fn list(&self, name: &str) -> io::Result<Vec<String>> {
+        let (state, folder) = (self.lock(), format!("{name}/"));
+        let inside = state.files.keys().filter_map(|f| f.strip_prefix(&folder));
+        let names = inside.filter_map(|f| f.split('/').next().map(String::from));
+        let names: BTreeSet<String> = names.collect();
+        Ok(names.into_iter().collect())
     }
 
     fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {

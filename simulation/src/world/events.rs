@@ -4,6 +4,7 @@ use super::{
     Counters, Faults, Ground, Lab, Outcome, Property,
     checks::Checks,
     coordinator::Process,
+    damage::foreign_files,
     disk::{Covered, Disk},
     faults::SECOND,
     node::{NodeProcess, Started},
@@ -15,7 +16,7 @@ use lyceum_core::{Chain, Fingerprint, Purpose, Seed, Stream, Ticket, Time};
 use lyceum_network_model::{Direction, Directions, Link, LinkFaults};
 use lyceum_protocol::message::{ToCoordinator, ToNode};
 use rand::RngExt;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A world that has not ended so long after the trouble is over does not end.
 const PATIENCE: u64 = 3600 * SECOND;
@@ -85,6 +86,8 @@ pub struct World<'a> {
     pub(super) nodes: Vec<NodeProcess>,
     pub(super) links: Vec<Link>,
     pub(super) disk: Disk,
+    /// The files of another run of the same model, by the ends of their names.
+    pub(super) foreign: BTreeMap<String, Vec<u8>>,
     pub(super) coordinator: Option<Process>,
     /// Coordinator processes so far.
     pub(super) processes: u64,
@@ -131,6 +134,10 @@ impl<'a> World<'a> {
             nodes: Vec::new(),
             links: (0..faults.nodes).map(link).collect(),
             disk: Disk::new(seed, faults.crash_at_write),
+            foreign: match faults.damage.get() > 0.0 {
+                true => foreign_files(ground),
+                false => BTreeMap::new(),
+            },
             coordinator: None,
             processes: 0,
             peers: Vec::new(),

@@ -49,6 +49,9 @@ pub struct Faults {
     pub bit_flips: Fraction,
     /// Whether bits that were safe may flip too. What was acknowledged may then be worked on again.
     pub rot: bool,
+    /// Share of the coordinator's starts before which a stored file is damaged, whichever: a bit is flipped, its end is cut
+    /// off, it is what it was before, or it is the file of another run.
+    pub damage: Fraction,
     /// Times at which the coordinator's clock jumps forward.
     pub clock_jumps: u32,
     /// Longest such jump, in microseconds.
@@ -85,6 +88,7 @@ impl Default for Faults {
             full_micros: 0,
             bit_flips: fraction(0.0),
             rot: false,
+            damage: fraction(0.0),
             clock_jumps: 0,
             clock_jump_micros: 0,
             late_messages: fraction(0.0),
@@ -151,13 +155,23 @@ impl Faults {
         }
     }
 
-    /// The preset of this name: `calm`, `bad-network`, `crashes` or `bad-disk`.
+    /// Processes that die, and a disk that does not hold what was written.
+    pub fn damaged_files() -> Self {
+        Self {
+            damage: fraction(0.9),
+            save_micros: 0,
+            ..Self::crashes()
+        }
+    }
+
+    /// The preset of this name: `calm`, `bad-network`, `crashes`, `bad-disk` or `damaged-files`.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "calm" => Some(Self::calm()),
             "bad-network" => Some(Self::bad_network()),
             "crashes" => Some(Self::crashes()),
             "bad-disk" => Some(Self::bad_disk()),
+            "damaged-files" => Some(Self::damaged_files()),
             _ => None,
         }
     }
@@ -193,6 +207,10 @@ impl Faults {
             late_messages: share(rng, 1.0),
             save_micros: one_of(rng, &[0, SECOND, 10 * SECOND]),
             journal_bytes: one_of(rng, &[10_000, 20_000, 256 << 20]),
+            damage: match maybe(rng) {
+                true => share(rng, 0.9),
+                false => fraction(0.0),
+            },
         }
     }
 }

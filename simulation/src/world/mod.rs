@@ -11,6 +11,7 @@
 mod checks;
 mod commands;
 mod coordinator;
+mod damage;
 mod disk;
 mod events;
 mod faults;
@@ -21,6 +22,7 @@ mod report;
 mod shelf;
 mod workers;
 
+pub(crate) use damage::foreign_files;
 pub(crate) use disk::Disk;
 pub(crate) use shelf::Shelf;
 
@@ -108,6 +110,8 @@ counters! {
     full_disks,
     /// Bits that read back flipped.
     bit_flips,
+    /// Stored files that were damaged: flipped bits, cut off, older ones, those of another run.
+    damaged_files,
     /// Jumps of the coordinator's clock.
     clock_jumps,
     /// Syncs of the journal that were waited for.

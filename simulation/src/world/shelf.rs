@@ -6,32 +6,40 @@ use lyceum_coordinator::{
     conductor::Archive,
     run::{
         RunError, Storage,
-        checkpoint::{Latest, replace, write_best},
+        checkpoint::{Checkpoints, Restored, Search},
+        incarnation,
     },
 };
 use lyceum_core::{Event, Fingerprint, Layout, Params, Round};
-
-/// Counts the coordinator processes of a run.
-const INCARNATION: &str = "incarnation";
+use lyceum_metrics::Extent;
 
 /// Where a coordinator process of a world keeps its run.
 pub(crate) struct Shelf {
     disk: Disk,
     layout: Layout,
-    run: Fingerprint,
+    checkpoints: Checkpoints,
     best: Option<Params>,
     /// What happened since somebody looked.
     pub(super) events: Vec<Event>,
+    #[cfg(feature = "mutants")]
+    pub(super) mutant: lyceum_coordinator::Mutant,
 }
 
 impl Shelf {
-    pub(crate) fn new(disk: Disk, layout: Layout, run: Fingerprint) -> Self {
+    pub(crate) fn new(disk: Disk, layout: Layout, run: Fingerprint, rounds: u64) -> Self {
         Self {
             disk,
             layout,
-            run,
+            checkpoints: Checkpoints {
+                run,
+                scenario: run,
+                planned: rounds,
+                last: None,
+            },
             best: None,
             events: Vec::new(),
+            #[cfg(feature = "mutants")]
+            mutant: lyceum_coordinator::Mutant::None,
         }
     }
 
@@ -42,28 +50,36 @@ impl Shelf {
 
     /// Counts one process more, and says which one it is.
     pub(crate) fn incarnation(&mut self) -> Result<u32, RunError> {
-        let path = self.disk.path(INCARNATION);
-        let bytes = self.disk.read(INCARNATION).map_err(RunError::file(path))?;
-        let before = bytes.and_then(|b| b.first_chunk().copied());
-        let number = before.map_or(0, u32::from_le_bytes) + 1;
-        replace(&mut self.disk, INCARNATION, &number.to_le_bytes())?;
-        Ok(number)
+        incarnation::count(&mut self.disk)
     }
 
-    /// Takes a machine back to the last checkpoint.
-    pub(crate) fn restore(&self, machine: &mut RoundMachine) -> Result<(), RunError> {
-        if let Some(latest) = Latest::read(&self.disk)? {
-            let snapshot = latest.snapshot(&self.disk, &self.layout)?;
+    /// Takes a machine back to the last good checkpoint.
+    pub(crate) fn restore(&mut self, machine: &mut RoundMachine) -> Result<(), RunError> {
+        if let Some((manifest, snapshot)) = self.last_good()?.checkpoint {
             let path = self.disk.path("checkpoint");
             let restored = machine.restore(snapshot);
             restored.map_err(|e| RunError::damaged(path, e))?;
+            self.checkpoints.last = Some(manifest);
         }
         Ok(())
     }
 
-    /// The last checkpoint.
-    pub(crate) fn latest(&self) -> Result<Option<Latest>, RunError> {
-        Latest::read(&self.disk)
+    fn last_good(&self) -> Result<Restored, RunError> {
+        let search = Search {
+            storage: &self.disk,
+            layout: &self.layout,
+            run: self.checkpoints.run,
+            also: &|_| Ok(()),
+            #[cfg(feature = "mutants")]
+            mutant: self.mutant,
+        };
+        search.last_good()
+    }
+
+    /// The link of the last good checkpoint.
+    pub(crate) fn kept(&self) -> Result<Option<Fingerprint>, RunError> {
+        let checkpoint = self.last_good()?.checkpoint;
+        Ok(checkpoint.map(|(manifest, _)| manifest.fingerprint))
     }
 }
 
@@ -84,16 +100,10 @@ impl Archive for Shelf {
     }
 
     fn save(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {
-        if let Some(best) = self.best.take() {
-            write_best(&mut self.disk, &self.layout, &best)?;
-        }
-        let latest = Latest {
-            rounds: snapshot.rounds,
-            events_bytes: 0,
-            scenario: self.run,
-            fingerprint: snapshot.fingerprint,
-        };
-        latest.write(&mut self.disk, &self.layout, snapshot)
+        let (best, events) = (self.best.take(), Extent::nothing());
+        let (disk, layout) = (&mut self.disk, &self.layout);
+        self.checkpoints
+            .save(disk, layout, snapshot, best.as_ref(), events)
     }
 
     fn storage(&mut self) -> &mut dyn Storage {

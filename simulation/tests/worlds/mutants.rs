@@ -32,6 +32,7 @@ fn every_mistake_is_found_within_a_hundred_worlds() {
         journal_bytes: 12_000,
         ..Faults::crashes()
     };
+    let damaged = Faults::damaged_files();
     for (overrides, mutant, faults, property) in [
         (wait, Mutant::ArrivalOrder, None, Property::SameResult),
         (again, Mutant::AcceptDuplicates, None, Property::CountedOnce),
@@ -43,6 +44,12 @@ fn every_mistake_is_found_within_a_hundred_worlds() {
             Mutant::SaveInReplay,
             Some(&restless),
             Property::Acknowledged,
+        ),
+        (
+            wait,
+            Mutant::BelieveFiles,
+            Some(&damaged),
+            Property::SameResult,
         ),
     ] {
         assert_eq!(caught(overrides, Mutant::None, faults), []);

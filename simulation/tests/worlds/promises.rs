@@ -33,6 +33,9 @@ const CLOSING: [&[&str]; 3] = [
     ],
 ];
 
+/// The last evaluation is not due.
+const SPARSE: &[&str] = &["evaluation.every=10", "deadline.reassign={after_s=1.0}"];
+
 fn look(overrides: &[&str], seeds: Range<u64>) -> Report {
     let span = Span {
         seeds,
@@ -53,7 +56,7 @@ fn assert_holds(overrides: &[&str], seeds: Range<u64>) -> Report {
 
 #[test]
 fn a_calm_world_is_a_run_in_one_process() {
-    for overrides in VARIANTS {
+    for overrides in VARIANTS.iter().chain(&[SPARSE]) {
         let scenario = read(overrides);
         let (ground, mut lab) = ground(&scenario);
         let outcome = World::run(&ground, &mut lab, &Faults::calm(), 1);
@@ -132,9 +135,14 @@ fn rounds_that_close_without_the_late_repeat() {
 
 #[test]
 fn a_crash_at_any_storage_operation_changes_nothing() {
-    let scenario = read(&["run.rounds=2", "strategy.scaffold={}"]);
-    let (ground, mut lab) = ground(&scenario);
-    let want = Some(in_process(&scenario));
+    for every in ["evaluation.every=1", "evaluation.every=10"] {
+        crash_at_each_operation(&read(&["run.rounds=2", "strategy.scaffold={}", every]));
+    }
+}
+
+fn crash_at_each_operation(scenario: &lyceum_scenarios::Scenario) {
+    let (ground, mut lab) = ground(scenario);
+    let want = Some(in_process(scenario));
     for save_micros in [0, u64::MAX] {
         let faults = |crash_at_write| Faults {
             save_micros,
@@ -150,6 +158,26 @@ fn a_crash_at_any_storage_operation_changes_nothing() {
             assert_eq!(outcome.counters.crashes_at_write, 1, "{write}");
             assert_eq!(outcome.fingerprint, want, "{write}");
         }
+    }
+}
+
+/// Whatever file is damaged, in whatever way, the run ends with its result; where rounds close without the late, it ends.
+#[test]
+fn damaged_files_change_nothing() {
+    for overrides in VARIANTS.iter().chain(&CLOSING).chain(&[SPARSE]) {
+        let scenario = read(overrides);
+        let (ground, mut lab) = ground(&scenario);
+        let want = ground.waits().then(|| in_process(&scenario));
+        let mut damaged = 0;
+        for seed in 0..60 {
+            let outcome = World::run(&ground, &mut lab, &Faults::damaged_files(), seed);
+            assert_eq!(outcome.violations, [], "{overrides:?} {seed}");
+            if want.is_some() {
+                assert_eq!(outcome.fingerprint, want, "{overrides:?} {seed}");
+            }
+            damaged += outcome.counters.damaged_files;
+        }
+        assert!(damaged > 60, "{overrides:?}: {damaged}");
     }
 }
 

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 /// Averaged gradient episodic memory: the gradient loses its part against that of a batch of earlier samples (Chaudhry
 /// et al. 2019, equation 11).
 ///
-/// The memory is filled when a task is over, with random samples of it.
+/// The memory is filled when a task is over, with random samples of it. The reference gradient is taken in training mode,
+/// with dropout masks of its own (the authors' code normalises by the batch there as well, but drops nothing).
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AGem {
@@ -76,7 +77,8 @@ impl ContinualMethod for AGem {
         let drawn = sample_distinct(all.len() as u64, rows, site.rng);
         let drawn: Vec<Item> = drawn.into_iter().map(|p| all[p as usize]).collect();
         reference.resize(grad.len(), 0.0);
-        site.backward(&drawn, reference);
+        let mode = site.training();
+        site.backward(&drawn, mode, reference);
         keep_trainable(reference, site.network.layout());
         away_from(grad, reference);
     }
@@ -87,5 +89,34 @@ impl ContinualMethod for AGem {
             self.budget().room(&site.sight.pool, 0),
             site,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::continual::replay_testbed::Bed;
+
+    #[test]
+    fn every_step_drops_other_values_out_of_its_reference() {
+        let points: Vec<_> = (0..20).map(|i| ([i as f32, 1.0], i / 5)).collect();
+        let mut bed = Bed::new(&points, 4);
+        bed.drop_out(1);
+        let rule = AGem {
+            memory: Count::new(8),
+            memory_bytes: None,
+            per_task: None,
+            reference: None,
+        };
+        let mut state = Memory::default();
+        rule.end_task(&mut state, &mut bed.site());
+        bed.come_to(1);
+        let mut grad = vec![1.0; bed.network.layout().len()];
+        for _ in 0..3 {
+            rule.gradient(&mut state, &mut grad, &mut bed.site());
+        }
+        let drawn = bed.drawn();
+        let distinct: std::collections::BTreeSet<_> = drawn.iter().collect();
+        assert_eq!((drawn.len(), distinct.len()), (3, 3));
     }
 }

@@ -1,7 +1,7 @@
 use super::fisher::{Estimate, Fisher};
 use lyceum_core::{
     ContinualMethod, IMPORTANCES, Lessons, Needs, Network, Params, Site,
-    units::{Count, Misfit, NonNegative},
+    units::{Count, NonNegative},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,15 +56,6 @@ impl ContinualMethod for AveragedEwc {
             importances: true,
             ..Needs::default()
         }
-    }
-
-    fn unfit(&self, network: &Network) -> Option<Misfit> {
-        let alone = self.fisher != Fisher::Batched && super::importance::mixes_samples(network);
-        alone.then(|| Misfit {
-            key: "fisher".into(),
-            message: "batch normalisation leaves a single sample no gradient".into(),
-            expected: "`fisher = \"batched\"`, or group normalisation".into(),
-        })
     }
 
     fn end_task(&self, kept: &mut Boundary, site: &mut Site<'_>) {

@@ -1,9 +1,9 @@
 use super::{
     fisher::{Estimate, Fisher},
-    importance::{Importance, mixes_samples},
+    importance::Importance,
 };
 use lyceum_core::{
-    ContinualMethod, Needs, Network, Params, Site,
+    ContinualMethod, Needs, Params, Site,
     units::{Count, Fraction, Misfit, NonNegative},
 };
 use schemars::JsonSchema;
@@ -79,15 +79,6 @@ impl ContinualMethod for Ewc {
             ),
             _ => None,
         }
-    }
-
-    fn unfit(&self, network: &Network) -> Option<Misfit> {
-        let alone = self.fisher != Fisher::Batched && mixes_samples(network);
-        alone.then(|| Misfit {
-            key: "fisher".into(),
-            message: "batch normalisation leaves a single sample no gradient".into(),
-            expected: "`fisher = \"batched\"`, or group normalisation".into(),
-        })
     }
 
     fn pulls(&self, kept: &Importance) -> Vec<(Params, Params)> {

@@ -1,8 +1,9 @@
-//! The diagonal of the Fisher information of a model, as mean over samples.
+//! The diagonal of the Fisher information of a model, as mean over samples. It is that of the model as it is tested:
+//! nothing drops out, and batch normalisations take their running statistics (as in the code of van de Ven et al. 2022).
 
 use super::importance::{add_squares, drawn};
-use lyceum_core::{Item, Site, exp, units::Count};
-use rand::{Rng, RngExt};
+use lyceum_core::{Item, Mode, Site, exp, units::Count};
+use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,10 +92,8 @@ impl Squares {
 
     /// Adds the squared gradient of the batch.
     fn add(&mut self, share: f32, site: &mut Site<'_>) {
-        if site.network.has_dropout() {
-            site.batch.noise = site.rng.next_u64();
-        }
-        site.learner.backward(site.batch, &mut self.grad);
+        site.learner
+            .backward(site.batch, Mode::Evaluate, &mut self.grad);
         add_squares(&mut self.sum, share, &self.grad);
     }
 }
@@ -208,5 +207,20 @@ mod tests {
         assert_eq!(draw(&[0.0, 1.0, 0.0], 0.0), 1);
         assert_eq!(draw(&[0.0, 0.9999999, 0.0], 0.99999999), 1);
         assert_eq!(draw(&[0.5, 0.5], 0.5), 1);
+    }
+
+    #[test]
+    fn every_pass_is_one_of_evaluation() {
+        let mut bed = Bed::new(1, 2, &[(&[1.0], 0), (&[3.0], 0), (&[5.0], 1)]);
+        for fisher in [
+            Fisher::Exact,
+            Fisher::Sampled,
+            Fisher::Empirical,
+            Fisher::Batched,
+        ] {
+            diagonal(&mut bed, fisher, 2);
+        }
+        // Three samples and two classes; three; three; two batches.
+        assert_eq!(bed.learner.modes, [None; 6 + 3 + 3 + 2]);
     }
 }

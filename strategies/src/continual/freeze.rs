@@ -5,6 +5,10 @@ use std::ops::Range;
 
 /// Frozen layers: after the first tasks some tensors stay as they are, whatever the gradient, weight decay and pulls say.
 /// With `after = 0` they keep their initial values.
+///
+/// A batch normalisation of which the running mean or variance is frozen is one function from then on: it normalises by
+/// both as they are, in training as in tests. One of which the weight and the bias alone are named goes on with the
+/// statistics of the batch.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Freeze {
@@ -103,7 +107,10 @@ impl ContinualMethod for Freeze {
         if site.task.place >= self.after {
             frozen.ranges = self.ranges(site.network);
         }
-        Lessons::default()
+        Lessons {
+            frozen: frozen.ranges.clone(),
+            ..Lessons::default()
+        }
     }
 
     fn gradient(&self, frozen: &mut Frozen, grad: &mut [f32], _: &mut Site<'_>) {
@@ -138,7 +145,8 @@ mod tests {
             bed.task.place = place;
             let before = [0.1, 0.2, 0.3, 0.4];
             let (method, mut frozen) = (freeze(&[], &["0.bias"]), Frozen::default());
-            method.begin_call(&mut frozen, &mut bed.site());
+            let lessons = method.begin_call(&mut frozen, &mut bed.site());
+            assert_eq!(lessons.frozen == [2..4], kept);
             let mut grad = [1.0; 4];
             method.gradient(&mut frozen, &mut grad, &mut bed.site());
             assert_eq!(grad[2..] == [0.0; 2], kept);

@@ -58,6 +58,7 @@ impl ContinualMethod for GDumb {
             only: true,
             afresh: true,
             epochs: Some(self.passes.get()),
+            ..Lessons::default()
         }
     }
 }

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 /// Gradient episodic memory: the gradient is turned so that the loss on samples of no earlier task increases (Lopez-Paz
 /// and Ranzato 2017, algorithm 1).
 ///
-/// Every step goes through the whole memory. It is filled when a task is over, with random samples of it.
+/// Every step goes through the whole memory, in training mode as the authors' code does: each pass has dropout masks of
+/// its own, and batch normalisations go by the samples of one task. The memory is filled when a task is over, with random samples of it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gem {
@@ -75,7 +76,8 @@ impl ContinualMethod for Gem {
         references.resize_with(tasks.len(), Vec::new);
         for (items, reference) in tasks.iter().zip(&mut *references) {
             reference.resize(grad.len(), 0.0);
-            site.backward(items, reference);
+            let mode = site.training();
+            site.backward(items, mode, reference);
             keep_trainable(reference, site.network.layout());
         }
         into_cone(grad, references, self.margin.get());
@@ -100,6 +102,11 @@ pub(super) fn fill(kept: &mut Ring, room: Room, site: &mut Site<'_>) {
 mod tests {
     use super::*;
     use crate::continual::replay_testbed::Bed;
+    use lyceum_core::Mode;
+
+    fn backward(bed: &mut Bed, items: &[Item], grad: &mut [f32]) -> f32 {
+        bed.site().backward(items, Mode::Evaluate, grad)
+    }
 
     #[test]
     fn a_step_never_increases_the_loss_on_the_memory() {
@@ -122,15 +129,46 @@ mod tests {
         let new: Vec<Item> = bed.sight.items().collect();
         let len = bed.network.layout().len();
         let (mut grad, mut old) = (vec![0.0; len], vec![0.0; len]);
-        let before = bed.site().backward(&kept, &mut old);
-        bed.site().backward(&new, &mut grad);
+        let before = backward(&mut bed, &kept, &mut old);
+        backward(&mut bed, &new, &mut grad);
         let along = |grad: &[f32]| grad.iter().zip(&old).map(|(a, b)| a * b).sum::<f32>();
         assert!(along(&grad) < 0.0, "the tasks are against each other");
         rule.gradient(&mut state, &mut grad, &mut bed.site());
         assert!(along(&grad) > -1e-3);
-        let mut site = bed.site();
-        let moves = site.learner.params_mut().iter_mut().zip(&grad);
+        let moves = bed.site().learner.params_mut().iter_mut().zip(&grad);
         moves.for_each(|(w, g)| *w -= 1e-3 * g);
-        assert!(site.backward(&kept, &mut old) <= before + 1e-5);
+        assert!(backward(&mut bed, &kept, &mut old) <= before + 1e-5);
+    }
+
+    #[test]
+    fn every_reference_gradient_is_one_of_training_with_masks_of_its_own() {
+        let points: Vec<_> = (0..30).map(|i| ([i as f32, 1.0], i / 5)).collect();
+        let noises = |seed: u64| {
+            let mut bed = Bed::new(&points, 6);
+            bed.drop_out(seed);
+            let rule = Gem {
+                memory: Count::new(8),
+                memory_bytes: None,
+                per_task: None,
+                margin: half(),
+            };
+            let mut state = Memories::default();
+            for task in 0..2 {
+                bed.come_to(task);
+                rule.end_task(&mut state, &mut bed.site());
+            }
+            bed.come_to(2);
+            let mut grad = vec![1.0; bed.network.layout().len()];
+            for _ in 0..3 {
+                rule.gradient(&mut state, &mut grad, &mut bed.site());
+            }
+            bed.drawn()
+        };
+        let first = noises(1);
+        assert_eq!(first.len(), 6, "two earlier tasks in three steps");
+        let distinct: std::collections::BTreeSet<_> = first.iter().collect();
+        assert_eq!(distinct.len(), 6);
+        assert_eq!(first, noises(1));
+        assert!(first.iter().zip(noises(2)).all(|(a, b)| *a != b));
     }
 }

@@ -1,6 +1,6 @@
 //! How much each parameter matters to tasks that are over, and what it is then pulled to.
 
-use lyceum_core::{Item, Layer, Network, Params, Site, sample_distinct, units::Count, wide};
+use lyceum_core::{Item, Params, Site, sample_distinct, units::Count, wide};
 use serde::{Deserialize, Serialize};
 
 /// Importances and an anchor: the quadratic `1/2 sum_i importance_i (w_i - anchor_i)^2`, up to a factor. Empty until a
@@ -92,12 +92,6 @@ pub(super) fn add_squares(sum: &mut [f32], scale: f32, grad: &[f32]) {
             places.for_each(|(sum, g)| *sum += scale * (g * g));
         },
     );
-}
-
-/// Whether the gradient of one sample depends on the others of its batch, so that it has none by itself.
-pub(super) fn mixes_samples(network: &Network) -> bool {
-    let mixes = |layer: &Layer| matches!(layer, Layer::BatchNorm { .. });
-    network.layers().iter().any(mixes)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use super::{
     fisher::{Estimate, Fisher},
-    importance::{Importance, mixes_samples},
+    importance::Importance,
 };
 use lyceum_core::{
     ContinualMethod, Layer, Lessons, Needs, Network, Params, Site, Step, Stream,
@@ -14,6 +14,7 @@ use std::ops::Range;
 /// Low-rank adaptation: after the first tasks the model is frozen, and each dense layer learns `W = W0 + s B A` with
 /// `s = alpha / rank` (Hu et al. 2022, section 4.1); with `lambda`, at the cost of
 /// `lambda * sum_ij F_ij (s (B A)_ij)^2`, `F` the Fisher information of the frozen model (Xiang et al. 2023, equation 4).
+/// Batch normalisations belong to what is frozen: they normalise by their running statistics from then on.
 ///
 /// `A` starts uniform within `1 / sqrt(inputs)`, `B` at zero. A step goes from the whole slope `E` of `W`, that of
 /// weight decay, strategy and other methods included: `B <- B - rate s E A^T`, `A <- A - rate s B^T E`. Where a client
@@ -85,6 +86,13 @@ fn dense_layers(network: &Network) -> Vec<Dense> {
         inputs: entry.shape[1],
     });
     weights.collect()
+}
+
+/// What stays as the frozen model has it: all parameters but the weights of dense layers.
+fn beside(layers: &[Dense], len: usize) -> Vec<Range<usize>> {
+    let starts = std::iter::once(0).chain(layers.iter().map(|dense| dense.range.end));
+    let ends = layers.iter().map(|dense| dense.range.start).chain([len]);
+    starts.zip(ends).map(|(start, end)| start..end).collect()
 }
 
 impl Factors {
@@ -230,25 +238,11 @@ impl ContinualMethod for Lora {
     }
 
     fn unfit(&self, network: &Network) -> Option<Misfit> {
-        let refuse = |key: &str, message: &str, expected: &str| {
-            Some(Misfit {
-                key: key.into(),
-                message: message.into(),
-                expected: expected.into(),
-            })
-        };
-        let pulls = self.lambda.get() > 0.0 && self.fisher != Fisher::Batched;
-        match () {
-            () if dense_layers(network).is_empty() => {
-                refuse("", "the model has no dense layer", "one to adapt")
-            }
-            () if pulls && mixes_samples(network) => refuse(
-                "fisher",
-                "batch normalisation leaves a single sample no gradient",
-                "`fisher = \"batched\"`, or group normalisation",
-            ),
-            () => None,
-        }
+        dense_layers(network).is_empty().then(|| Misfit {
+            key: String::new(),
+            message: "the model has no dense layer".into(),
+            expected: "one to adapt".into(),
+        })
     }
 
     fn begin_task(&self, adapters: &mut Adapters, site: &mut Site<'_>) {
@@ -264,16 +258,21 @@ impl ContinualMethod for Lora {
     }
 
     fn begin_call(&self, adapters: &mut Adapters, site: &mut Site<'_>) -> Lessons {
-        if !adapters.base.is_empty() {
-            let params = site.learner.params();
-            for (dense, own) in dense_layers(site.network).iter().zip(&mut adapters.factors) {
-                let base = &adapters.base[dense.range.clone()];
-                let drift = params[dense.range.clone()].iter().zip(base);
-                let drift: Vec<f32> = drift.map(|(w, base)| w - base).collect();
-                own.fit(self.scale(), &drift, dense.inputs);
-            }
+        if adapters.base.is_empty() {
+            return Lessons::default();
         }
-        Lessons::default()
+        let params = site.learner.params();
+        let layers = dense_layers(site.network);
+        for (dense, own) in layers.iter().zip(&mut adapters.factors) {
+            let base = &adapters.base[dense.range.clone()];
+            let drift = params[dense.range.clone()].iter().zip(base);
+            let drift: Vec<f32> = drift.map(|(w, base)| w - base).collect();
+            own.fit(self.scale(), &drift, dense.inputs);
+        }
+        Lessons {
+            frozen: beside(&layers, params.len()),
+            ..Lessons::default()
+        }
     }
 
     fn pulls(&self, adapters: &Adapters) -> Vec<(Params, Params)> {
@@ -446,5 +445,16 @@ mod tests {
         assert_eq!(method.misfit(), None);
         method.lambda = NonNegative::new(1.0).unwrap();
         assert_eq!(method.misfit().unwrap().key, "lambda");
+    }
+
+    #[test]
+    fn all_but_the_weights_of_dense_layers_is_frozen_with_the_model() {
+        let method = lora(1);
+        let (mut bed, mut adapters) = frozen(&method);
+        let lessons = method.begin_call(&mut adapters, &mut bed.site());
+        assert_eq!(lessons.frozen, [0..0, 6..8]);
+        let mut whole = Adapters::default();
+        let lessons = method.begin_call(&mut whole, &mut bed.site());
+        assert!(lessons.frozen.is_empty());
     }
 }

@@ -25,7 +25,10 @@ pub struct Lwf {
 
 /// One number, or one a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a number, 0 or above, or a list of such numbers"
+)]
 pub enum Alpha {
     /// For every task.
     Constant(NonNegative),
@@ -136,7 +139,7 @@ impl ContinualMethod for Lwf {
 #[cfg(test)]
 mod tests {
     use super::{super::testbed::Bed, *};
-    use lyceum_core::Batch;
+    use lyceum_core::{Batch, Mode};
 
     fn lwf(alpha: f64) -> Lwf {
         Lwf {
@@ -208,7 +211,8 @@ mod tests {
             draft.finish(&mut batch);
             batch.aims.sets = bed.sets();
             let mut grad = vec![0.0; 6];
-            lyceum_core::Learner::backward(&mut bed.learner, &batch, &mut grad);
+            let learner = &mut bed.learner;
+            lyceum_core::Learner::backward(learner, &batch, Mode::Evaluate, &mut grad);
             grad
         };
         for (naive, own) in slope(0.0).iter().zip(slope(3.0)) {

@@ -1,14 +1,14 @@
-use super::importance::{Importance, drawn, mixes_samples};
+use super::importance::{Importance, drawn};
 use lyceum_core::{
-    ContinualMethod, Item, Match, MatchKind, Needs, Network, Params, Site,
-    units::{Count, Misfit, NonNegative},
+    ContinualMethod, Item, Match, MatchKind, Mode, Needs, Params, Site,
+    units::{Count, NonNegative},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Memory aware synapses: `lambda * sum_i Omega_i (w_i - anchor_i)^2`, where `Omega_i` grows with each task by the mean
 /// over its samples of the absolute slope of the squared length of the logits (Aljundi et al. 2018, equations 2 to 4).
-/// It needs no labels. A step of SGD is stable where `rate * 2 * lambda * Omega` is below 2; slopes of large logits are
+/// It needs no labels. Slopes are those of the model as it is tested, without dropout, as in the authors' code. A step of SGD is stable where `rate * 2 * lambda * Omega` is below 2; slopes of large logits are
 /// large.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -30,14 +30,6 @@ impl ContinualMethod for Mas {
         }
     }
 
-    fn unfit(&self, network: &Network) -> Option<Misfit> {
-        mixes_samples(network).then(|| Misfit {
-            key: String::new(),
-            message: "batch normalisation leaves a single sample no gradient".into(),
-            expected: "group normalisation, or none".into(),
-        })
-    }
-
     fn pulls(&self, kept: &Importance) -> Vec<(Params, Params)> {
         kept.pulls(2.0 * self.lambda.get() as f32)
     }
@@ -49,7 +41,7 @@ impl ContinualMethod for Mas {
         let (mut omega, mut grad) = (vec![0.0; len], vec![0.0; len]);
         for item in items {
             pack_length(item, site);
-            site.learner.backward(site.batch, &mut grad);
+            site.learner.backward(site.batch, Mode::Evaluate, &mut grad);
             let slopes = omega.iter_mut().zip(&grad);
             slopes.for_each(|(omega, slope)| *omega += share * slope.abs());
         }
@@ -96,6 +88,7 @@ mod tests {
             assert!((got - want).abs() < 1e-6, "{got} {want}");
         }
         assert_eq!(kept.anchor(), bed.learner.weights);
+        assert_eq!(bed.learner.modes, [None; 2], "passes of evaluation");
         assert_eq!(mas.pulls(&kept)[0].0[..], *kept.weights());
     }
 }

@@ -1,8 +1,9 @@
 //! One client with points in the plane and a dense layer, to call the hooks of methods that replay.
 
 use lyceum_core::{
-    Affine, Batch, Draft, Features, Head, Init, Item, Layer, Learner, Loss, MEANS, Network,
-    Optimizer, Purpose, Role, Samples, Seed, Shard, Showing, Site, Stream, TaskId, TaskView, View,
+    Affine, Batch, Draft, Features, Head, Init, Item, Layer, Learner, Loss, MEANS, Mode, Network,
+    Noise, Optimizer, Purpose, Role, Samples, Seed, Shard, Showing, Site, Stream, TaskId, TaskView,
+    View,
 };
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ pub(super) struct Bed {
     pub(super) task: TaskView,
     pub(super) loss: Loss,
     rng: Stream,
+    noise: Stream,
     batch: Batch,
 }
 
@@ -23,6 +25,8 @@ pub(super) struct DenseLayer {
     params: Vec<f32>,
     classes: usize,
     seen: Vec<f32>,
+    /// Of each backward pass, which values would drop out.
+    pub(super) modes: Vec<Option<Noise>>,
 }
 
 impl Bed {
@@ -42,6 +46,7 @@ impl Bed {
             params: network.initial(Seed(3)),
             classes,
             seen: Vec::new(),
+            modes: Vec::new(),
         };
         let mut bed = Self {
             sight: Shard::new(pool.clone(), Arc::default()),
@@ -51,6 +56,7 @@ impl Bed {
             task: view(0),
             loss: Loss::CrossEntropy,
             rng: Seed(4).once(Purpose::CONTINUAL),
+            noise: Seed(4).once(Purpose::REFERENCE),
             batch: Batch::default(),
         };
         bed.come_to(0);
@@ -79,6 +85,29 @@ impl Bed {
         };
     }
 
+    /// A model with dropout, whose masks are drawn from this seed.
+    pub(super) fn drop_out(&mut self, seed: u64) {
+        let classes = self.layer.classes;
+        let layers = vec![
+            Layer::Dropout { share: 0.5 },
+            Layer::Dense { units: classes },
+        ];
+        self.network = Network::new(&[2], classes, layers, Init::default()).unwrap();
+        self.network
+            .append(MEANS, vec![classes, 3], Role::Statistic);
+        self.noise = Seed(seed).once(Purpose::REFERENCE);
+    }
+
+    /// The first values of a mask of each backward pass, as bits; all of them are in training.
+    pub(super) fn drawn(&self) -> Vec<Vec<bool>> {
+        let mask = |noise: &Option<Noise>| {
+            let mut mask = [0.0; 64];
+            noise.expect("in training").mask(0, 0.5, &mut mask);
+            mask.map(|value| value > 0.0).to_vec()
+        };
+        self.layer.modes.iter().map(mask).collect()
+    }
+
     pub(super) fn layer_params(&self) -> &[f32] {
         self.layer.params()
     }
@@ -90,6 +119,8 @@ impl Bed {
             sight: &self.sight,
             task: &self.task,
             rng: &mut self.rng,
+            noise: &mut self.noise,
+            fixed: &[],
             batch: &mut self.batch,
             loss: self.loss,
             head: Head::Shared,
@@ -135,7 +166,8 @@ impl Learner for DenseLayer {
         &mut self.params
     }
 
-    fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32 {
+    fn backward(&mut self, batch: &Batch, mode: Mode<'_>, grad: &mut [f32]) -> f32 {
+        self.modes.push(mode.noise());
         let mut logits = Vec::new();
         self.logits(batch, &mut logits);
         let (classes, share) = (self.classes, 1.0 / batch.rows() as f32);

@@ -1,8 +1,8 @@
 //! A place to work at with a few numbers: softmax regression with its exact gradient.
 
 use lyceum_core::{
-    Affine, Batch, Features, Head, Init, Layer, Learner, Lens, Loss, Network, Optimizer, Purpose,
-    Samples, Seed, Shard, Showing, Site, Stream, TaskId, TaskView, View,
+    Affine, Batch, Features, Head, Init, Layer, Learner, Lens, Loss, Mode, Network, Noise,
+    Optimizer, Purpose, Samples, Seed, Shard, Showing, Site, Stream, TaskId, TaskView, View,
 };
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ pub(super) struct Linear {
     pub(super) weights: Vec<f32>,
     inputs: usize,
     classes: usize,
+    /// Of each backward pass, which values would drop out.
+    pub(super) modes: Vec<Option<Noise>>,
 }
 
 impl Linear {
@@ -35,7 +37,8 @@ impl Learner for Linear {
         &mut self.weights
     }
 
-    fn backward(&mut self, batch: &Batch, grad: &mut [f32]) -> f32 {
+    fn backward(&mut self, batch: &Batch, mode: Mode<'_>, grad: &mut [f32]) -> f32 {
+        self.modes.push(mode.noise());
         grad.fill(0.0);
         let (inputs, classes) = (self.inputs, self.classes);
         let share = 1.0 / batch.rows() as f32;
@@ -80,6 +83,7 @@ pub(super) struct Bed {
     pub(super) task: TaskView,
     pub(super) head: Head,
     rng: Stream,
+    noise: Stream,
     batch: Batch,
 }
 
@@ -107,6 +111,7 @@ impl Bed {
                 weights: vec![0.0; network.layout().len()],
                 inputs,
                 classes,
+                modes: Vec::new(),
             },
             network,
             shard,
@@ -118,6 +123,7 @@ impl Bed {
             },
             head: Head::Shared,
             rng: Seed(5).once(Purpose::CONTINUAL),
+            noise: Seed(5).once(Purpose::REFERENCE),
             batch: Batch::default(),
         }
     }
@@ -144,6 +150,8 @@ impl Bed {
             sight: &self.shard,
             task: &self.task,
             rng: &mut self.rng,
+            noise: &mut self.noise,
+            fixed: &[],
             batch: &mut self.batch,
             loss: Loss::CrossEntropy,
             head: self.head,

@@ -84,6 +84,11 @@ impl Pace {
         self.ramp().map_or(n, |ramp| ramp.size(t, total, n, growth))
     }
 
+    /// Whether the part grows with the share of the steps that are done, so that their number matters.
+    pub fn is_ramp(&self) -> bool {
+        self.ramp().is_some()
+    }
+
     fn ramp(&self) -> Option<&Ramp> {
         match self {
             Self::All(_) | Self::Cyclical(_) => None,

@@ -1,10 +1,10 @@
 //! The update that most others are close to.
 
-use super::{blocks, squared_distance, updates, weighted_mean};
+use super::{blocks, enough, squared_distance, weighted_mean};
 use crate::aggregation::{advance, positive};
 use lyceum_core::{
     Folded, Params, Reduction, Stall, Strategy, Updates,
-    units::{Count, Positive},
+    units::{Count, Misfit, Positive},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,15 +45,27 @@ impl Strategy for Krum {
         Reduction::EachUpdate
     }
 
+    fn short_of(&self, updates: usize) -> Option<Misfit> {
+        let (wrong, keep) = (self.byzantine as usize, self.keep.get());
+        let (to_score, to_keep) = (2 * wrong + 3, wrong + keep);
+        let least = to_score.max(to_keep);
+        let key = if to_score >= to_keep {
+            "byzantine"
+        } else {
+            "keep"
+        };
+        (updates < least).then(|| Misfit {
+            key: key.into(),
+            message: format!(
+                "Krum with byzantine = {wrong} and keep = {keep} needs {least} updates, a round has {updates}"
+            ),
+            expected: format!("at least {least} clients in a round, or a smaller `{key}`"),
+        })
+    }
+
     fn close(&self, (): &mut (), global: &mut Params, folded: &Folded<'_>) -> Result<(), Stall> {
-        let updates = updates(folded)?;
+        let updates = enough(self, folded)?;
         let (count, wrong, keep) = (updates.len(), self.byzantine as usize, self.keep.get());
-        let least = (2 * wrong + 3).max(wrong + keep);
-        if count < least {
-            return Err(Stall(format!(
-                "Krum with byzantine = {wrong} and keep = {keep} needs {least} updates, {count} were accepted"
-            )));
-        }
         let distances = distances(updates, global.len())?;
         let best = best(&distances, count, count - wrong - 2, keep);
         let mut weights = vec![0.0; count];
@@ -134,7 +146,7 @@ mod tests {
     fn too_few_updates_stall_with_the_number_that_is_needed() {
         let updates = terms(&[&[1.0], &[2.0], &[3.0], &[4.0]]);
         let why = close(&krum(1, 1), &updates).unwrap_err();
-        assert!(why.contains("needs 5 updates, 4 were accepted"), "{why}");
+        assert!(why.contains("needs 5 updates, a round has 4"), "{why}");
         let why = close(&krum(0, 9), &updates).unwrap_err();
         assert!(why.contains("needs 9 updates"), "{why}");
     }

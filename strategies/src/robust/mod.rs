@@ -14,7 +14,7 @@ pub use krum::Krum;
 pub use median::Median;
 pub use trimmed_mean::TrimmedMean;
 
-use lyceum_core::{Folded, Stall, Updates, wide};
+use lyceum_core::{Folded, Stall, Strategy, Updates, wide};
 
 /// Values of a block: 16 MiB.
 const BLOCK: usize = 1 << 22;
@@ -26,6 +26,15 @@ fn updates<'a>(folded: &Folded<'a>) -> Result<&'a dyn Updates, Stall> {
     match folded.updates.is_empty() {
         true => Err(Stall("no update was accepted".into())),
         false => Ok(folded.updates),
+    }
+}
+
+/// The updates of a round, of which the rule must have enough.
+fn enough<'a>(rule: &impl Strategy, folded: &Folded<'a>) -> Result<&'a dyn Updates, Stall> {
+    let updates = updates(folded)?;
+    match rule.short_of(updates.len()) {
+        Some(misfit) => Err(Stall(misfit.message)),
+        None => Ok(updates),
     }
 }
 

@@ -1,10 +1,10 @@
 //! The mean of each coordinate without its extremes.
 
-use super::{per_coordinate, updates};
+use super::{enough, per_coordinate};
 use crate::aggregation::{advance, positive};
 use lyceum_core::{
     Folded, Params, Reduction, Stall, Strategy,
-    units::{Minority, Positive},
+    units::{Minority, Misfit, Positive},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,15 +40,20 @@ impl Strategy for TrimmedMean {
         Reduction::EachUpdate
     }
 
+    fn short_of(&self, updates: usize) -> Option<Misfit> {
+        let (share, out) = (self.trim.get(), self.left_out(updates));
+        (2 * out >= updates).then(|| Misfit {
+            key: "trim".into(),
+            message: format!(
+                "a trim of {share} leaves out {out} of {updates} updates at either end, so none is left"
+            ),
+            expected: "more clients in a round, or a smaller share".into(),
+        })
+    }
+
     fn close(&self, (): &mut (), global: &mut Params, folded: &Folded<'_>) -> Result<(), Stall> {
-        let updates = updates(folded)?;
-        let (count, share) = (updates.len(), self.trim.get());
-        let out = self.left_out(count);
-        if 2 * out >= count {
-            return Err(Stall(format!(
-                "a trim of {share} leaves out {out} of {count} updates at either end, so none is left"
-            )));
-        }
+        let updates = enough(self, folded)?;
+        let out = self.left_out(updates.len());
         let mean = per_coordinate(updates, global.len(), |values| trimmed(values, out))?;
         advance(global, self.rate.get(), &mean);
         Ok(())

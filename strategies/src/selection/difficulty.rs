@@ -153,6 +153,12 @@ impl ClientSelector for Difficulty {
         at_most(self.per_round, roster)
     }
 
+    fn bound_to_rounds(&self) -> Vec<&'static str> {
+        let paced = self.pace.is_ramp().then_some("pace");
+        let budgeted = (self.budget == Budget::Updates).then_some("budget");
+        paced.into_iter().chain(budgeted).collect()
+    }
+
     fn rounds(&self, roster: &dyn Roster, rounds: u64) -> Option<u64> {
         if self.budget == Budget::Rounds {
             return None;

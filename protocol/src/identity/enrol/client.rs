@@ -1,5 +1,6 @@
 //! The new host's side.
 
+use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use super::super::{
 use super::pin::Pinned;
 use super::wire::{Answer, LONGEST_REPLY, Question};
 use super::{ALPN, ENROL_NAME};
+use crate::quic::first_answer;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -42,6 +44,9 @@ pub enum EnrolError {
         /// What went wrong.
         reason: String,
     },
+    /// None of several addresses answers.
+    #[error("{0}")]
+    Nobody(String),
     /// The server said no.
     #[error("{address} refuses: {reason}")]
     Refused {
@@ -58,10 +63,10 @@ pub enum EnrolError {
     Credentials(#[from] CredentialsError),
 }
 
-/// Makes a key and gets a certificate for this identity from the server at this address, which must
-/// hold the authority that the join string names.
+/// Makes a key and gets a certificate for this identity from the server, which must hold the authority that the join
+/// string names. Of several addresses, the first that answers is asked.
 pub async fn join(
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     join: &Join,
     identity: &Identity,
 ) -> Result<Credentials, EnrolError> {
@@ -71,15 +76,7 @@ pub async fn join(
         identity: identity.clone(),
         csr: request.csr_pem(),
     };
-    let exchange = exchange(address, join.authority, question.write());
-    let answer = tokio::time::timeout(PATIENCE, exchange)
-        .await
-        .unwrap_or_else(|_| {
-            Err(failed(
-                address,
-                format!("no answer within {} s", PATIENCE.as_secs()),
-            ))
-        })?;
+    let (address, answer) = exchange(addresses, join.authority, question.write()).await?;
     let credentials = match Answer::read(&answer) {
         Some(Answer::Granted {
             certificate,
@@ -105,21 +102,62 @@ fn is(authority: &str, pin: Sha256) -> bool {
     certificate.is_ok_and(|certificate| Sha256::of(&certificate) == pin)
 }
 
+/// Asks the first of these addresses that answers.
 pub(in super::super) async fn exchange(
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     authority: Sha256,
     question: String,
-) -> Result<Vec<u8>, EnrolError> {
+) -> Result<(SocketAddr, Vec<u8>), EnrolError> {
+    let connected = first_answer(addresses, |address| connect(address, authority)).await;
+    let (address, endpoint, connection) = connected.map_err(|errors| all(addresses, errors))?;
+    let answer = in_time(address, async {
+        ask(&connection, &question)
+            .await
+            .map_err(|error| failed(address, error))
+    })
+    .await;
+    connection.close(0u32.into(), b"");
+    endpoint.wait_idle().await;
+    Ok((address, answer?))
+}
+
+async fn connect(
+    address: SocketAddr,
+    authority: Sha256,
+) -> Result<(SocketAddr, Endpoint, quinn::Connection), EnrolError> {
     let endpoint = Endpoint::client(any_port(address)).map_err(|error| failed(address, error))?;
     let connecting = endpoint.connect_with(client_config(authority), address, ENROL_NAME);
     let connecting = connecting.map_err(|error| failed(address, error))?;
-    let connection = connecting
-        .await
-        .map_err(|error| unconnected(address, error))?;
-    let answer = ask(&connection, &question).await;
-    connection.close(0u32.into(), b"");
-    endpoint.wait_idle().await;
-    answer.map_err(|error| failed(address, error))
+    let connected = async { connecting.await.map_err(|e| unconnected(address, e)) };
+    let connection = in_time(address, connected).await?;
+    Ok((address, endpoint, connection))
+}
+
+async fn in_time<T>(
+    address: SocketAddr,
+    work: impl Future<Output = Result<T, EnrolError>>,
+) -> Result<T, EnrolError> {
+    let late = || format!("no answer within {} s", PATIENCE.as_secs());
+    let done = tokio::time::timeout(PATIENCE, work).await;
+    done.unwrap_or_else(|_| Err(failed(address, late())))
+}
+
+/// The error of all addresses: that of one where somebody was, if there is one.
+fn all(addresses: &[SocketAddr], errors: Vec<EnrolError>) -> EnrolError {
+    let nobody = |error: &EnrolError| matches!(error, EnrolError::Connection { .. });
+    let mut errors = errors;
+    let somebody = errors.iter().position(|error| !nobody(error));
+    match (somebody, addresses) {
+        (Some(place), _) => errors.swap_remove(place),
+        (None, [_]) if !errors.is_empty() => errors.swap_remove(0),
+        (None, _) => EnrolError::Nobody(
+            errors
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
+        ),
+    }
 }
 
 async fn ask(connection: &quinn::Connection, question: &str) -> Result<Vec<u8>, String> {

@@ -19,6 +19,7 @@ use super::super::tls::{provider, quic_server, without_resumption};
 use super::super::{Authority, AuthorityError, Identity, TokenError, Tokens};
 use super::wire::{Answer, LONGEST_REQUEST, Question};
 use super::{ALPN, ENROL_NAME, VALIDITY};
+use crate::quic::first_bound;
 
 /// For the handshake with the request, and again for the client to close.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -108,17 +109,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on this address, with a certificate of the authority that ends with the process.
+    /// Listens on the first of these addresses that it can have, with a certificate of the authority that ends with the
+    /// process.
     /// Needs a tokio runtime. Certificates that it grants are valid for `validity`.
     pub fn bind(
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         authority: Authority,
         tokens: Tokens,
         validity: Duration,
     ) -> Result<Self, ServeError> {
         let config = server_config(&authority)?;
-        let endpoint = Endpoint::server(config, address)
-            .map_err(|source| ServeError::Listen { address, source })?;
+        let endpoint = first_bound(addresses, |address| {
+            Endpoint::server(config.clone(), address)
+        })
+        .map_err(|(address, source)| ServeError::Listen { address, source })?;
         let desk = Arc::new(Desk {
             authority,
             tokens,
@@ -156,14 +160,14 @@ impl Server {
     }
 }
 
-/// Serves enrolment on this address, for as long as it is polled, with certificates that are valid
+/// Serves enrolment on the first of these addresses that it can have, for as long as it is polled, with certificates that are valid
 /// for [`VALIDITY`].
 pub async fn serve(
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     authority: Authority,
     tokens: Tokens,
 ) -> Result<(), ServeError> {
-    Server::bind(address, authority, tokens, VALIDITY)?
+    Server::bind(addresses, authority, tokens, VALIDITY)?
         .run()
         .await;
     Ok(())

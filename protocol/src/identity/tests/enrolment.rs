@@ -18,7 +18,7 @@ fn open() -> Office {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::create(folder.path()).unwrap();
     let tokens = Tokens::open(folder.path()).unwrap();
-    let server = Server::bind(LOOPBACK, authority, tokens.clone(), HOUR).unwrap();
+    let server = Server::bind(&[LOOPBACK], authority, tokens.clone(), HOUR).unwrap();
     let address = server.local_addr().unwrap();
     tokio::spawn(server.run());
     Office {
@@ -36,7 +36,7 @@ impl Office {
     }
 
     async fn refusal(&self, string: &Join, identity: &str) -> String {
-        match join(self.address, string, &id(identity)).await {
+        match join(&[self.address], string, &id(identity)).await {
             Err(EnrolError::Refused { reason, .. }) => reason,
             other => panic!("{other:?}"),
         }
@@ -47,7 +47,7 @@ impl Office {
 async fn a_new_host_enrols_once_and_then_connects_to_a_coordinator() {
     let office = open();
     let string = office.string(None).to_string().parse().unwrap();
-    let joined = join(office.address, &string, &id("client/a"))
+    let joined = join(&[office.address], &string, &id("client/a"))
         .await
         .unwrap();
     let own = tempfile::tempdir().unwrap();
@@ -91,7 +91,7 @@ async fn a_forged_token_and_a_wrong_name_are_refused_with_the_reason() {
 async fn a_damaged_request_is_answered_and_a_long_one_is_not_read() {
     let office = open();
     let pin = office.string(None).authority;
-    let answer = exchange(office.address, pin, "hello".to_owned())
+    let (_, answer) = exchange(&[office.address], pin, "hello".to_owned())
         .await
         .unwrap();
     let answer = String::from_utf8(answer).unwrap();
@@ -99,7 +99,7 @@ async fn a_damaged_request_is_answered_and_a_long_one_is_not_read() {
         answer.starts_with("refused\nthe request cannot be read"),
         "{answer}"
     );
-    let cut_off = exchange(office.address, pin, "x".repeat(5000))
+    let cut_off = exchange(&[office.address], pin, "x".repeat(5000))
         .await
         .unwrap_err();
     assert!(
@@ -116,12 +116,12 @@ async fn a_server_of_another_authority_gets_no_token() {
         authority: Sha256::of(b"another authority"),
         ..string.clone()
     };
-    let error = join(office.address, &other, &id("client/a"))
+    let error = join(&[office.address], &other, &id("client/a"))
         .await
         .unwrap_err();
     assert!(matches!(error, EnrolError::WrongAuthority(_)), "{error}");
     // The use is still there.
-    join(office.address, &string, &id("client/a"))
+    join(&[office.address], &string, &id("client/a"))
         .await
         .unwrap();
 }
@@ -148,7 +148,7 @@ async fn a_server_that_only_shows_the_right_authority_is_not_trusted() {
     let address = server.local_addr().unwrap();
     let identity = id("client/a");
     let accept = async { server.accept().await.unwrap().await };
-    let (accepted, joined) = tokio::join!(accept, join(address, &string, &identity));
+    let (accepted, joined) = tokio::join!(accept, join(&[address], &string, &identity));
     accepted.unwrap_err();
     assert!(
         matches!(joined, Err(EnrolError::Connection { .. })),
@@ -167,7 +167,18 @@ async fn a_coordinator_does_not_pass_for_the_enrolment_service() {
     let identity = id("client/a");
     let accept = async { server.accept().await.unwrap().await };
     let address = server.local_addr().unwrap();
-    let (accepted, joined) = tokio::join!(accept, join(address, &string, &identity));
+    let (accepted, joined) = tokio::join!(accept, join(&[address], &string, &identity));
     accepted.unwrap_err();
     joined.unwrap_err();
+}
+
+/// Of a name's two addresses the first is a port that never answers.
+#[tokio::test]
+async fn a_host_enrols_at_the_address_that_answers() {
+    let office = open();
+    let silent = std::net::UdpSocket::bind(LOOPBACK).unwrap();
+    let addresses = [silent.local_addr().unwrap(), office.address];
+    let string = office.string(None);
+    let joined = join(&addresses, &string, &id("client/a")).await.unwrap();
+    assert_eq!(joined.identity(), &id("client/a"));
 }

@@ -1,0 +1,315 @@
+//! Whether a run can be gone on with, and from where.
+//!
+//! Twice: before data is read, what the folder and the scenario say of each other; then, once the run's digest is known,
+//! which checkpoint holds what was written.
+
+use super::{
+    Prepared, RunError, Settings, Storage,
+    checkpoint::{BEST, Damage, FOLDER, Manifest, Restored, Search, manifests},
+    seal::{self, FileSeal, Found},
+};
+use crate::Snapshot;
+use lyceum_core::{Event, Fingerprint};
+use lyceum_metrics::{EVENTS, EventLog, EventReader, Extent, Summary};
+use lyceum_scenarios::{Deadline, Scenario};
+use serde::{Deserialize, Serialize};
+
+/// What a run that is finished left.
+const OUTCOME: &str = "checkpoint/finished.json";
+const SUMMARY: &str = "summary.json";
+
+/// A run that is to be gone on with.
+#[derive(Debug, Default)]
+pub struct Resume {
+    /// What was found damaged, and what is done about it.
+    pub warnings: Vec<String>,
+    /// The last checkpoint that holds what was written; none to begin with round 0.
+    pub checkpoint: Option<(Manifest, Snapshot)>,
+}
+
+impl Resume {
+    /// Looks at a folder before anything else is read; refuses where the scenario is another, or does not allow another
+    /// number of rounds.
+    pub fn look(storage: &dyn Storage, scenario: &Scenario) -> Result<Self, RunError> {
+        let good = |(_, found)| match found {
+            Found::Good(manifest) => Some(manifest),
+            Found::Nothing | Found::Damaged(_) => None,
+        };
+        let newest: Option<Manifest> = manifests(storage)?.into_iter().find_map(good);
+        if newest
+            .as_ref()
+            .is_none_or(|m| m.scenario != scenario.lineage())
+        {
+            refuse_another(storage, scenario, newest.is_some())?;
+        } else if let Some(manifest) = newest {
+            refuse_rounds(storage, scenario, &manifest)?;
+        }
+        Ok(Self::default())
+    }
+
+    /// Finds the checkpoint to go on from.
+    pub fn find(
+        &mut self,
+        storage: &dyn Storage,
+        scenario: &Scenario,
+        settings: &Settings,
+        prepared: &Prepared,
+    ) -> Result<(), RunError> {
+        let log = settings.out.join(EVENTS);
+        let lines = prepared.opening(scenario).len();
+        let also = |manifest: &Manifest| {
+            let checked = EventLog::check(&log, lines, &manifest.events);
+            checked.map_err(|e| Damage {
+                file: EVENTS.into(),
+                reason: e.to_string(),
+            })
+        };
+        let search = Search {
+            storage,
+            layout: prepared.network.layout(),
+            run: prepared.digest,
+            also: &also,
+            #[cfg(feature = "mutants")]
+            mutant: crate::Mutant::None,
+        };
+        let Restored {
+            checkpoint,
+            damages,
+        } = search.last_good()?;
+        if checkpoint.is_none() && !damages.is_empty() {
+            refuse_other_data(settings, prepared, storage)?;
+            refuse_lost(scenario, storage, &damages)?;
+        }
+        let from = match &checkpoint {
+            Some((manifest, _)) => format!("the {} rounds before it", manifest.rounds),
+            None => "round 0, with the same result".into(),
+        };
+        for Damage { file, reason } in damages {
+            let path = storage.path(&file);
+            let path = path.display();
+            self.warnings
+                .push(format!("{path}: {reason}; going on from {from}"));
+        }
+        self.checkpoint = checkpoint;
+        Ok(())
+    }
+
+    /// The summary of a run that has nothing left to do.
+    pub fn finished(
+        &mut self,
+        storage: &dyn Storage,
+        scenario: &Scenario,
+        settings: &Settings,
+        prepared: &Prepared,
+    ) -> Result<Option<Summary>, RunError> {
+        let Some((manifest, _)) = &self.checkpoint else {
+            return Ok(None);
+        };
+        let rounds = scenario.rounds();
+        if manifest.rounds != rounds || !self.warnings.is_empty() {
+            return Ok(None);
+        }
+        let lines = prepared.opening(scenario).len();
+        let outcome = match seal::read::<Outcome>(storage, OUTCOME)? {
+            Found::Nothing => return Ok(None),
+            Found::Damaged(reason) => Err((OUTCOME, reason)),
+            Found::Good(outcome) if (outcome.run, outcome.rounds) != (prepared.digest, rounds) => {
+                return Ok(None);
+            }
+            Found::Good(outcome) => outcome.check(storage, settings, lines),
+        };
+        match outcome {
+            Ok(summary) => Ok(Some(summary)),
+            Err((file, reason)) => {
+                let path = storage.path(file);
+                let warning = format!("{}: {reason}; it is made again", path.display());
+                self.warnings.push(warning);
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The run in the folder is of another scenario, unless its own copy of the scenario says that it is the same.
+fn refuse_another(storage: &dyn Storage, scenario: &Scenario, begun: bool) -> Result<(), RunError> {
+    let folder = storage.path("");
+    let folder = folder.display();
+    let text = storage.read("scenario.toml").ok().flatten();
+    let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
+    let keys = text.and_then(|text| scenario.differing(&text));
+    let what = match keys {
+        Some(keys) if keys.is_empty() => return Ok(()),
+        Some(keys) => listed(&keys),
+        // Nothing is there to go on with, and nothing to tell it from.
+        None if !begun => return Ok(()),
+        None => "its scenario.toml cannot be read".into(),
+    };
+    Err(RunError::Refused(format!(
+        "{folder} holds a run of another scenario ({what}): go on with the file and --set that it began with, which its \
+         scenario.toml has, or choose another --out"
+    )))
+}
+
+fn listed(keys: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let shown = keys[..keys.len().min(SHOWN)].join(", ");
+    match keys.len() {
+        1 => format!("{shown} differs"),
+        few if few <= SHOWN => format!("{shown} differ"),
+        many => format!("{shown} and {} more differ", many - SHOWN),
+    }
+}
+
+fn refuse_rounds(
+    storage: &dyn Storage,
+    scenario: &Scenario,
+    manifest: &Manifest,
+) -> Result<(), RunError> {
+    let folder = storage.path("");
+    let folder = folder.display();
+    let (wanted, done, planned) = (
+        scenario.run.rounds.get() as u64,
+        manifest.rounds,
+        manifest.planned,
+    );
+    if scenario.rounds() < done {
+        return Err(RunError::Refused(format!(
+            "{folder}: {done} rounds are done, and run.rounds is {wanted}: ask for {done} or more, or choose another --out"
+        )));
+    }
+    let bound = scenario.bound_to_rounds();
+    if wanted == planned || bound.is_empty() {
+        return Ok(());
+    }
+    Err(RunError::Refused(format!(
+        "{folder}: the run was to have run.rounds = {planned} and cannot be gone on with to {wanted}, since what its rounds do \
+         depends on how many there are ({}): go on with {planned}, or choose another --out",
+        bound.join(", ")
+    )))
+}
+
+/// No checkpoint belongs to the run that the scenario makes: that of the folder began with other data.
+fn refuse_other_data(
+    settings: &Settings,
+    prepared: &Prepared,
+    storage: &dyn Storage,
+) -> Result<(), RunError> {
+    let good = |(_, found)| match found {
+        Found::Good(Manifest { run, .. }) => Some(run),
+        Found::Nothing | Found::Damaged(_) => None,
+    };
+    let mut runs = manifests(storage)?.into_iter().filter_map(good).peekable();
+    if runs.peek().is_none()
+        || runs.any(|run| run == prepared.digest)
+        || begun_as(settings, prepared)
+    {
+        return Ok(());
+    }
+    Err(RunError::Refused(format!(
+        "{} holds a run of other data: the scenario is the same, but the samples, the parameters that it starts from, or an \
+         expert of another engine are not; bring back what it began with, or choose another --out",
+        settings.out.display()
+    )))
+}
+
+/// Whether the log's first line is that of this run.
+fn begun_as(settings: &Settings, prepared: &Prepared) -> bool {
+    let first = EventReader::open(&settings.out.join(EVENTS))
+        .ok()
+        .and_then(|mut log| log.next()?.ok());
+    matches!(first, Some(Event::RunStarted { scenario, .. }) if scenario == prepared.digest)
+}
+
+/// Where a round may close without the late, nobody can do the rounds again as they were.
+fn refuse_lost(
+    scenario: &Scenario,
+    storage: &dyn Storage,
+    damages: &[Damage],
+) -> Result<(), RunError> {
+    if !matches!(scenario.deadline, Some(Deadline::Close(_))) {
+        return Ok(());
+    }
+    let told: Vec<String> = damages
+        .iter()
+        .map(|d| format!("{}: {}", storage.path(&d.file).display(), d.reason))
+        .collect();
+    let reason = format!(
+        "no checkpoint is left to go on from ({}), and with deadline.close its rounds would not be the same again; bring one \
+         back, or start the run anew with another --out",
+        told.join("; ")
+    );
+    Err(RunError::damaged(storage.path(FOLDER), reason))
+}
+
+/// What a finished run left, so that nothing of it is believed unseen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outcome {
+    /// Digest of the run.
+    pub run: Fingerprint,
+    /// Its rounds.
+    pub rounds: u64,
+    /// The last link of its chain.
+    pub fingerprint: Fingerprint,
+    /// How far `events.jsonl` goes.
+    pub events: Extent,
+    /// `summary.json`.
+    pub summary: FileSeal,
+    /// The best parameters, where there is a validation set.
+    pub best: Option<FileSeal>,
+}
+
+impl Outcome {
+    /// Writes it down; the summary and the log are on disk.
+    pub fn write(
+        storage: &mut dyn Storage,
+        run: Fingerprint,
+        summary: &Summary,
+        events: Extent,
+    ) -> Result<(), RunError> {
+        let sealed = |storage: &dyn Storage, name: &str| {
+            let path = storage.path(name);
+            let bytes = storage.read(name).map_err(RunError::file(path))?;
+            Ok::<_, RunError>(bytes.map(|bytes| FileSeal::of(&bytes)))
+        };
+        let missing = || RunError::damaged(storage.path(SUMMARY), "it was written and is missing");
+        let outcome = Self {
+            run,
+            rounds: summary.rounds,
+            fingerprint: summary.fingerprint,
+            events,
+            summary: sealed(storage, SUMMARY)?.ok_or_else(missing)?,
+            best: match summary.best_round {
+                Some(_) => sealed(storage, BEST)?,
+                None => None,
+            },
+        };
+        seal::write(storage, OUTCOME, &outcome)
+    }
+
+    /// Forgets that the run was finished.
+    pub fn remove(storage: &mut dyn Storage) -> Result<(), RunError> {
+        let path = storage.path(OUTCOME);
+        storage.remove(OUTCOME).map_err(RunError::file(path))
+    }
+
+    /// The summary, if all is there as it was written; else which file is not.
+    fn check(
+        &self,
+        storage: &dyn Storage,
+        settings: &Settings,
+        lines: usize,
+    ) -> Result<Summary, (&'static str, String)> {
+        let is = |name: &'static str, seal: &FileSeal| match storage.read(name) {
+            Ok(Some(bytes)) if FileSeal::of(&bytes) == *seal => Ok(()),
+            Ok(Some(_)) => Err((name, "it does not hold what was written".to_string())),
+            Ok(None) => Err((name, "it is missing".into())),
+            Err(error) => Err((name, error.to_string())),
+        };
+        is(SUMMARY, &self.summary)?;
+        self.best.iter().try_for_each(|best| is(BEST, best))?;
+        EventLog::check(&settings.out.join(EVENTS), lines, &self.events)
+            .map_err(|e| (EVENTS, e.to_string()))?;
+        Summary::read(&settings.out.join(SUMMARY)).map_err(|e| (SUMMARY, e.to_string()))
+    }
+}

@@ -1,0 +1,199 @@
+//! What a scenario would never do, or not survive, although every key is right: found before the first round.
+
+use crate::{
+    deadline::Deadline,
+    diagnostic::Diagnostic,
+    registry::Chosen,
+    scenario::{Scenario, Sized},
+    timeline::{Moment, Phase},
+};
+use lyceum_core::{AnySelector, Attendance, ClientId, Round};
+use std::collections::BTreeSet;
+
+/// Rounds that are looked through for one that a strategy can close, at most.
+const SIZES: usize = 100_000;
+
+/// A key, what is wrong, and what would be right.
+type Wrong = (String, String, String);
+
+/// Clients that a selector asks for; very many if it asks for all.
+fn wanted(selection: &Chosen<dyn AnySelector>) -> usize {
+    let everybody = Sized {
+        clients: u64::MAX >> 1,
+    };
+    selection.plugin.cohort(&everybody)
+}
+
+impl Scenario {
+    /// What can never happen in this run.
+    pub(crate) fn prospects(&self) -> Vec<Wrong> {
+        let phases: Vec<Phase> = [self.phase(Round(0))]
+            .into_iter()
+            .chain(self.phases.iter().map(|(_, phase)| phase.clone()))
+            .collect();
+        let clients = self.clients() as usize;
+        let cohorts = phases.iter().map(|p| wanted(&p.selection).min(clients));
+        let most = cohorts.max().unwrap_or(0);
+        let thin = phases.iter().any(|phase| phase.dropout > 0.0);
+        let mut wrong = Vec::new();
+        wrong.extend(self.never_enough(most, thin));
+        wrong.extend(self.never_closes(most));
+        wrong.extend(self.never_judged());
+        wrong
+    }
+
+    /// A strategy for which no round has enough updates.
+    fn never_enough(&self, most: usize, thin: bool) -> Option<Wrong> {
+        let short = |updates: usize| self.strategy.plugin.short_of(updates);
+        let early = matches!(self.deadline, Some(Deadline::Close(_)));
+        let varies = thin || early || self.stream.is_some() || !self.timeline.is_empty();
+        let misfit = short(most)?;
+        if varies && (1..=most.min(SIZES)).any(|updates| short(updates).is_none()) {
+            return None;
+        }
+        let path = format!("strategy.{}.{}", self.strategy.name, misfit.key);
+        Some((path, misfit.message, misfit.expected))
+    }
+
+    /// A deadline that waits for more clients than there are.
+    fn never_closes(&self, most: usize) -> Option<Wrong> {
+        let Some(Deadline::Close(close)) = &self.deadline else {
+            return None;
+        };
+        let enough = close.enough_clients.map(|n| ("enough_clients", n));
+        let keys = [Some(("min_clients", close.min_clients)), enough];
+        let wrong = |(key, clients): (&str, lyceum_core::units::Count)| {
+            (clients.get() > most).then(|| {
+                let message = format!("{} clients never answer", clients.get());
+                let label = format!("at most {most}, which take part in a round");
+                (format!("deadline.close.{key}"), message, label)
+            })
+        };
+        keys.into_iter().flatten().find_map(wrong)
+    }
+
+    /// Evaluations that never come.
+    fn never_judged(&self) -> Vec<Wrong> {
+        let (rounds, evaluation) = (self.run.rounds.get(), &self.evaluation);
+        let late = evaluation
+            .clients_every
+            .filter(|every| every.get() > rounds);
+        let late = late.map(|_| {
+            let message = "clients would never be judged".to_owned();
+            let label = format!("at most run.rounds = {rounds}");
+            ("evaluation.clients_every".to_owned(), message, label)
+        });
+        let idle = |key: &str, given: bool| {
+            (given && self.stream.is_none()).then(|| {
+                let message = "only in a stream of tasks does this say anything".to_owned();
+                let label = "leave it out, or add a table `[scenario.*]`".to_owned();
+                (format!("evaluation.{key}"), message, label)
+            })
+        };
+        let all = [
+            late,
+            idle("ahead", !evaluation.ahead),
+            idle("local", evaluation.local),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// Refuses entries of the timeline that come when the run is over.
+    pub(crate) fn within_run(&self, times: &[Round]) -> Result<(), Diagnostic> {
+        let rounds = self.run.rounds.get() as u64;
+        let late = times.iter().position(|time| time.0 >= rounds);
+        let Some(index) = late else { return Ok(()) };
+        let key = match self.timeline[index].task {
+            Some(_) => "task",
+            None => "round",
+        };
+        let message = format!("round {} comes after the end of the run", times[index]);
+        let label = format!("the last of run.rounds = {rounds} is round {}", rounds - 1);
+        Err(self.fault(&format!("timeline.{index}.{key}"), message, label))
+    }
+
+    /// Refuses a timeline that leaves nobody, and tells of rounds that come to little.
+    pub(crate) fn outlook(
+        &self,
+        attendance: &Attendance,
+        phases: &[Phase],
+        times: &[Round],
+    ) -> Result<Vec<String>, Diagnostic> {
+        let moments = || times.iter().zip(&self.timeline);
+        let comes_or_goes = |m: &Moment| m.drop_clients.is_some() || m.add_clients.is_some();
+        let changes = moments().filter(|(_, m)| comes_or_goes(m)).map(|(t, _)| *t);
+        let points: BTreeSet<Round> = changes.chain(phases.iter().map(|p| p.from)).collect();
+        let clients = self.clients();
+        let present = |round: &Round| match attendance.is_full() {
+            true => clients as usize,
+            false => (0..clients)
+                .filter(|client| attendance.is_present(ClientId(*client), *round))
+                .count(),
+        };
+        let present: Vec<(Round, usize)> = points.iter().map(|r| (*r, present(r))).collect();
+        let mut warnings = Vec::new();
+        for (index, (from, present_now)) in present.iter().enumerate() {
+            if *present_now > 0 {
+                let phase = phases.iter().rfind(|phase| phase.from <= *from);
+                warnings.extend(
+                    phase
+                        .into_iter()
+                        .flat_map(|p| self.little(*from, p, *present_now)),
+                );
+                continue;
+            }
+            let back = present[index..].iter().any(|(_, clients)| *clients > 0);
+            if !back && let Some(wrong) = self.all_leave(times, *from) {
+                return Err(wrong);
+            }
+            warnings.push(format!("from round {from} on no client is there"));
+        }
+        Ok(warnings)
+    }
+
+    /// The entry that sends everybody away for good, whatever is drawn.
+    fn all_leave(&self, times: &[Round], from: Round) -> Option<Diagnostic> {
+        let all = |moment: &Moment| {
+            moment.drop_clients.is_some_and(|part| {
+                let share = part.share.is_some_and(|share| share.get() >= 1.0);
+                share
+                    || part
+                        .count
+                        .is_some_and(|n| n.get() >= self.data.clients.get())
+            })
+        };
+        let mut entries = times.iter().zip(&self.timeline).enumerate();
+        let (index, _) = entries.find(|(_, (time, moment))| **time == from && all(moment))?;
+        let message = format!("from round {from} on nobody is left");
+        let label = format!(
+            "fewer clients, or an end of the run: `rounds = {}`",
+            from.0.max(1)
+        );
+        let path = format!("timeline.{index}.drop_clients");
+        Some(self.fault(&path, message, label))
+    }
+
+    /// What is too little in the rounds from one on, with so many clients.
+    fn little(&self, from: Round, phase: &Phase, present: usize) -> Vec<String> {
+        let wanted = wanted(&phase.selection);
+        let cohort = wanted.min(present);
+        let answer = ((1.0 - phase.dropout) * cohort as f64) as usize;
+        let mut warnings = Vec::new();
+        if wanted > present && wanted < usize::MAX >> 2 {
+            warnings.push(format!(
+                "from round {from} on there are {present} clients, and selection.{} wants {wanted} a round",
+                phase.selection.name
+            ));
+        }
+        if phase.dropout >= 1.0 {
+            let every = "no client ever answers: availability.dropout = 1";
+            warnings.push(format!("from round {from} on {every}"));
+        } else if let Some(misfit) = self.strategy.plugin.short_of(answer.max(1)) {
+            warnings.push(format!(
+                "from round {from} on about {answer} clients answer a round, and {}: such rounds leave the model as it is",
+                misfit.message
+            ));
+        }
+        warnings
+    }
+}
