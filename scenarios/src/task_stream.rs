@@ -309,7 +309,8 @@ impl StreamChoice {
         let stream = TaskStream::new(tasks, calendar, reference, rules, seed);
         let turn = |stream: TaskStream, turn: &Turn| stream.retimed(|visits| turn.applied(visits));
         let stream = turns.iter().fold(stream, turn);
-        match late_task(&stream, rounds) {
+        // Where all tasks are there from the start, none comes late.
+        match late_task(&stream, rounds).filter(|_| !rules.at_once) {
             Some((place, begins)) => Err(self.never_comes(scenario, &turns, place, begins)),
             None => Ok(stream),
         }
@@ -330,7 +331,7 @@ impl StreamChoice {
             Some(_) => format!("scenario.{kind}.arrival.rounds_per_task"),
             None => "run.rounds".into(),
         };
-        let rounds = scenario.run.rounds.get();
+        let rounds = scenario.rounds();
         let message = format!("task {place} of the stream never comes: the run ends before");
         let label = format!(
             "it would come in round {begins}, the last one is round {}",

@@ -41,6 +41,16 @@ use std::sync::Arc;
 pub trait DataSet: Send + Sync {
     /// Reads or makes the samples. Equal contexts and equal files give equal samples.
     fn load(&self, context: &LoadContext) -> Result<Source, DataError>;
+
+    /// Keys that say where files lie. They are in no digest: what is in the files is.
+    fn paths(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether no file is read.
+    fn is_generated(&self) -> bool {
+        false
+    }
 }
 
 /// What a data set is told when it is loaded.

@@ -87,6 +87,10 @@ impl fmt::Display for Column {
 }
 
 impl DataSet for Csv {
+    fn paths(&self) -> &'static [&'static str] {
+        &["train", "test"]
+    }
+
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {
         let mut classes = Names::default();
         let train = self.read(&context.find(&self.train)?, &mut classes)?;
