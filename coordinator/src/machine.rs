@@ -15,7 +15,7 @@ use lyceum_core::{
     Upload, Work, codec,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -42,6 +42,8 @@ pub struct RoundMachine {
     before_closing: Option<Fingerprint>,
     best: Option<Best>,
     done: u64,
+    /// Rounds that begin once a task is over for everybody.
+    task_ends: BTreeSet<u64>,
     /// When the cohort's work went out.
     assigned_at: Time,
     flight: Collected,
@@ -62,6 +64,8 @@ impl RoundMachine {
     ) -> Self {
         let fingerprint = origin.extend().add(global.bytes()).link();
         let flight = Collected::new(Round(0), &plan);
+        let stream = plan.stream.as_ref().filter(|s| s.gate().is_none());
+        let ends = stream.map_or_else(Vec::new, |stream| stream.ends());
         Self {
             plan,
             roster,
@@ -74,6 +78,7 @@ impl RoundMachine {
             before_closing: None,
             best: None,
             done: 0,
+            task_ends: ends.into_iter().flatten().collect(),
             assigned_at: Time(0),
             flight,
             outputs: VecDeque::new(),

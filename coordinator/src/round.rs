@@ -47,6 +47,8 @@ pub(crate) struct Collected {
     pub(crate) scoring_bytes: u64,
     /// It is the initial model that is judged.
     pub(crate) before: bool,
+    /// A gate ended a task with this round, which is therefore judged.
+    pub(crate) gate_opened: bool,
     /// It is the last model that is judged, after a round that was not due for it.
     pub(crate) closing: bool,
     tallies: BTreeMap<(Probe, UnitId), Tally>,
@@ -75,6 +77,7 @@ impl Collected {
             scored_samples: 0,
             scoring_bytes: 0,
             before: false,
+            gate_opened: false,
             closing: false,
             tallies: BTreeMap::new(),
         }
@@ -93,6 +96,7 @@ impl Collected {
         self.pending.clear();
         self.clients.clear();
         self.tallies.clear();
+        self.gate_opened = false;
         (
             self.next_unit,
             self.cohort,

@@ -9,7 +9,10 @@ use crate::{
 };
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// One task of a stream.
 #[derive(Clone, Debug)]
@@ -294,6 +297,22 @@ impl TaskStream {
         &self.reference
     }
 
+    /// For each visit of the reference, the first round in which no client is at it any more, once the last of them has
+    /// gone on. `None` for the last visit, which goes on to the end; all are `None` where clients have the tasks in orders of
+    /// their own, so that there is no time at which a task is over, and those behind it are not.
+    pub fn ends(&self) -> Vec<Option<u64>> {
+        let gone_on = match &self.calendar {
+            Calendar::Same(visits) => last_ends(&self.reference, [&**visits].into_iter()),
+            Calendar::Each(all) => last_ends(&self.reference, all.iter().map(|v| &**v)),
+        };
+        let earlier = gone_on.len().saturating_sub(1);
+        let goes_on = |end: &Option<u64>| end.is_some_and(|end| end < NEVER);
+        let common = gone_on.is_sorted() && gone_on[..earlier].iter().all(goes_on);
+        let ends = gone_on.into_iter().enumerate();
+        ends.map(|(place, end)| end.filter(|_| common && place < earlier))
+            .collect()
+    }
+
     /// What a client is at in a round. Where boundaries are hidden, or all tasks come at once, it is one long task.
     pub fn view(&self, client: ClientId, round: Round) -> Option<TaskView> {
         let visit = self.calendar.at(client, round)?;
@@ -489,6 +508,38 @@ impl TaskStream {
             Head::Masked | Head::Multi => Some(self.tasks[task.0 as usize].classes.clone()),
         }
     }
+}
+
+/// A visit that lasts to the end of the run.
+const NEVER: u64 = u64::MAX;
+
+/// For each visit of a common order, when the last client is gone from it; `None` where none came. A task that comes again is
+/// told from its first time by counting.
+fn last_ends<'a>(
+    reference: &[Visit],
+    clients: impl Iterator<Item = &'a [Visit]>,
+) -> Vec<Option<u64>> {
+    let counted = |visits: &[Visit]| {
+        let mut times = BTreeMap::new();
+        let one = |visit: &Visit| {
+            let time: &mut u32 = times.entry(visit.task).or_default();
+            *time += 1;
+            (visit.task, *time)
+        };
+        visits.iter().map(one).collect::<Vec<_>>()
+    };
+    let places: BTreeMap<_, _> = counted(reference).into_iter().zip(0..).collect();
+    let mut last = vec![None; reference.len()];
+    for visits in clients {
+        let ends = visits.iter().skip(1).map(|next| next.begins);
+        for (visit, end) in counted(visits).iter().zip(ends.chain([NEVER])) {
+            if let Some(&place) = places.get(visit) {
+                let known: &mut Option<u64> = &mut last[place];
+                *known = Some(end).max(*known);
+            }
+        }
+    }
+    last
 }
 
 /// Whether each of so many tasks has begun by the end of a round, in this order of theirs.

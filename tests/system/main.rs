@@ -21,6 +21,7 @@ mod happenings;
 mod hostile;
 mod lengthening;
 mod memories;
+mod measures;
 mod nodes;
 mod oort;
 mod output;

@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{Closing, Plan, RoundMachine, SelectionPhase};
 use lyceum_core::{
-    Assignment, ClientId, DataRef, Event, ExpertScores, Federation, Fingerprint, Job, Layout,
-    Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskInfo, TaskStream, Ticket,
-    UnitId, Upload, Work,
+    Assignment, Calendar, ClientId, DataRef, Event, ExpertScores, Federation, Fingerprint, Job,
+    Layout, Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskInfo, TaskStream,
+    Ticket, UnitId, Upload, Work,
 };
 use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable};
 use serde::{Deserialize, Serialize};
@@ -260,6 +260,7 @@ impl Prepared {
             opening.push(Event::StreamStarted {
                 tasks: stream.tasks().iter().map(info).collect(),
                 order: stream.reference().to_vec(),
+                ends: matches!(stream.calendar(), Calendar::Each(_)).then(|| stream.ends()),
             });
         }
         if !self.class_names.is_empty() {
