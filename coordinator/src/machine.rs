@@ -10,7 +10,7 @@ use crate::{
     updates::Spill,
 };
 use lyceum_core::{
-    Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Folded, Job,
+    Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Grid, Job,
     Outcome, Params, Purpose, Roster, Round, SelectorRun, StrategyRun, Ticket, Time, UnitId,
     Upload, Work, codec,
 };
@@ -63,7 +63,7 @@ impl RoundMachine {
         origin: Fingerprint,
     ) -> Self {
         let fingerprint = origin.extend().add(global.bytes()).link();
-        let flight = Collected::new(Round(0), &plan, global.len());
+        let flight = Collected::new(Round(0), &plan);
         let stream = plan.stream.as_ref().filter(|s| s.gate().is_none());
         let ends = stream.map_or_else(Vec::new, |stream| stream.ends());
         Self {
@@ -141,6 +141,11 @@ impl RoundMachine {
     /// The global model.
     pub fn global(&self) -> &Params {
         &self.global
+    }
+
+    /// What the values of updates may be.
+    pub(crate) fn grid(&self) -> Grid {
+        Grid::from(&self.plan.contribution.layout)
     }
 
     /// Last link of the chain.
@@ -316,7 +321,7 @@ impl RoundMachine {
 
     fn absorb(&mut self, upload: Upload) -> Result<(), InputError> {
         #[cfg(feature = "mutants")]
-        let (mutant, len) = (self.mutant, self.global.len());
+        let mutant = self.mutant;
         let ticket = self.ticket();
         let flight = &mut self.flight;
         #[cfg(feature = "mutants")]
@@ -330,7 +335,7 @@ impl RoundMachine {
         flight.absorb(upload)?;
         #[cfg(feature = "mutants")]
         if mutant == crate::Mutant::ArrivalOrder {
-            flight.round_sum(&self.plan.contribution.lanes, len);
+            flight.round_sum(&self.plan.contribution);
         }
         if flight.pending.is_empty() {
             match flight.stage {
@@ -439,17 +444,15 @@ impl RoundMachine {
         let mut next = self.global.clone();
         self.flight.updates.sort();
         self.flight.fold().map_err(|e| e.to_string())?;
-        let folded = Folded {
-            sum: self.flight.sum(),
-            updates: &self.flight.updates,
-            population: self.roster.clients(),
-        };
+        let harvest = self.flight.harvest(self.roster.clients());
         self.strategy
-            .close(&mut next, &folded)
+            .close(&mut next, harvest)
             .map_err(|stall| stall.0)?;
         if let Some(index) = next.first_not_finite() {
+            let entry = self.plan.contribution.layout.entry_at(index);
             return Err(format!(
-                "the strategy made parameter {index} of the global model {}; training diverged: lower training.rate or the strategy's own rate",
+                "the strategy made `{}` of the global model {}; training diverged: lower training.rate or the strategy's own rate",
+                entry.map_or("a value", |e| &e.name),
                 next[index]
             ));
         }

@@ -2,8 +2,8 @@
 
 use crate::{InputError, plan::Plan, updates::UpdateStore};
 use lyceum_core::{
-    Addend, ClientId, ClientReport, ClientState, DataRef, ExactSum, Job, Payload, Probe, Reduction,
-    Round, SumError, Tally, Term, UnitId, Upload,
+    Addend, ClientId, ClientReport, ClientState, DataRef, ExactSum, Grid, Harvest, Job, Payload,
+    Probe, Reduction, Round, SumError, Tally, Term, UnitId, Upload,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,10 +55,10 @@ pub(crate) struct Collected {
 }
 
 impl Collected {
-    pub(crate) fn new(round: Round, plan: &Plan, parameters: usize) -> Self {
+    pub(crate) fn new(round: Round, plan: &Plan) -> Self {
         let summed = match plan.contribution.reduction {
-            Reduction::Sum => parameters,
-            Reduction::EachUpdate => 0,
+            Reduction::Sum => Grid::from(&plan.contribution.layout),
+            Reduction::EachUpdate => Grid::default(),
         };
         Self {
             round,
@@ -190,9 +190,13 @@ impl Collected {
         Ok(())
     }
 
-    /// The sum of all that was added.
-    pub(crate) fn sum(&self) -> &ExactSum {
-        &self.sum
+    /// All that was added, to be closed.
+    pub(crate) fn harvest(&mut self, population: u64) -> Harvest<'_> {
+        Harvest {
+            sum: &mut self.sum,
+            updates: &self.updates,
+            population,
+        }
     }
 
     /// Puts reports into client order; a client that was scored for the selector reports that score, unless
@@ -258,9 +262,10 @@ impl Collected {
     }
 
     /// Rounds the sum to single precision.
-    pub(crate) fn round_sum(&mut self, lanes: &[lyceum_core::Lane], len: usize) {
+    pub(crate) fn round_sum(&mut self, contribution: &lyceum_core::Contribution) {
         self.fold().expect("few terms fit");
-        let mut rounded = ExactSum::new(lanes, len);
+        let lanes = &contribution.lanes;
+        let mut rounded = ExactSum::new(lanes, Grid::from(&contribution.layout));
         for lane in 0..lanes.len() {
             let weight = self.sum.weight(lane);
             if weight > 0.0 {

@@ -24,6 +24,11 @@ pub enum Event {
         /// Hash of the resolved scenario, of what its prelude found, and of the initial parameters.
         scenario: Fingerprint,
     },
+    /// What the classes are called, where the data has names for them: class 0 first.
+    ClassesNamed {
+        /// One for each class.
+        names: Vec<String>,
+    },
     /// The expert was trained.
     ExpertTrained {
         /// Samples in the pool.
@@ -174,7 +179,7 @@ pub enum Event {
         /// Of evaluating after it.
         evaluation_seconds: f64,
     },
-    /// Something that somebody should know. It is shown and stands in no log: a run that met it ends like one that did not.
+    /// Something that somebody should know, such as what is probably not meant. It is shown and stands in no log: a run that met it ends like one that did not.
     Warned {
         /// What happened, and what was done.
         message: String,

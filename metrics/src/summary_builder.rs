@@ -105,6 +105,7 @@ impl SummaryBuilder {
             Event::StreamStarted { .. } | Event::TaskBegan(_) | Event::EvaluatedBefore { .. } => {}
             Event::Warned { .. } => {}
             Event::ExpertTrained { .. }
+            | Event::ClassesNamed { .. }
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }
             | Event::RoundSkipped { .. }
