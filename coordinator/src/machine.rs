@@ -65,7 +65,7 @@ impl RoundMachine {
         let fingerprint = origin.extend().add(global.bytes()).link();
         let flight = Collected::new(Round(0), &plan);
         let stream = plan.stream.as_ref().filter(|s| s.gate().is_none());
-        let ends = stream.map_or_else(Vec::new, |stream| stream.ends());
+        let ends = stream.and_then(|stream| stream.ends()).unwrap_or_default();
         Self {
             plan,
             roster,

@@ -44,7 +44,8 @@ pub enum Event {
         /// [`Event::TaskBegan`] tells.
         order: Vec<Visit>,
         /// Where clients have calendars of their own: for each entry of `order`, the first round in which no client is at
-        /// it any more ([`TaskStream::ends`](crate::TaskStream::ends)).
+        /// it any more, `None` for the end of the run; empty where their orders differ
+        /// ([`TaskStream::ends`](crate::TaskStream::ends)).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ends: Option<Vec<Option<u64>>>,
     },

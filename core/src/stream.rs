@@ -297,20 +297,17 @@ impl TaskStream {
         &self.reference
     }
 
-    /// For each visit of the reference, the first round in which no client is at it any more, once the last of them has
-    /// gone on. `None` for the last visit, which goes on to the end; all are `None` where clients have the tasks in orders of
-    /// their own, so that there is no time at which a task is over, and those behind it are not.
-    pub fn ends(&self) -> Vec<Option<u64>> {
-        let gone_on = match &self.calendar {
-            Calendar::Same(visits) => last_ends(&self.reference, [&**visits].into_iter()),
-            Calendar::Each(all) => last_ends(&self.reference, all.iter().map(|v| &**v)),
+    /// For each visit of the reference, the first round in which no client is at it any more; `None` for those that last
+    /// to the end of the run for some client, as the last one does. Nothing where clients have the tasks in orders of
+    /// their own: then a task is over for some before it begins for others.
+    pub fn ends(&self) -> Option<Vec<Option<u64>>> {
+        let ends = match &self.calendar {
+            Calendar::Same(visits) => last_ends(&self.reference, [&**visits].into_iter())?,
+            Calendar::Each(all) => last_ends(&self.reference, all.iter().map(|v| &**v))?,
         };
-        let earlier = gone_on.len().saturating_sub(1);
-        let goes_on = |end: &Option<u64>| end.is_some_and(|end| end < NEVER);
-        let common = gone_on.is_sorted() && gone_on[..earlier].iter().all(goes_on);
-        let ends = gone_on.into_iter().enumerate();
-        ends.map(|(place, end)| end.filter(|_| common && place < earlier))
-            .collect()
+        let over = |end: u64| Some(end).filter(|&end| end < NEVER);
+        ends.is_sorted()
+            .then(|| ends.into_iter().map(over).collect())
     }
 
     /// What a client is at in a round. Where boundaries are hidden, or all tasks come at once, it is one long task.
@@ -513,12 +510,12 @@ impl TaskStream {
 /// A visit that lasts to the end of the run.
 const NEVER: u64 = u64::MAX;
 
-/// For each visit of a common order, when the last client is gone from it; `None` where none came. A task that comes again is
-/// told from its first time by counting.
+/// For each visit of a common order, when the last client is gone from it. `None` where clients do not keep to that order,
+/// or leave something of it out altogether. A task that comes again is told from its first time by counting.
 fn last_ends<'a>(
     reference: &[Visit],
     clients: impl Iterator<Item = &'a [Visit]>,
-) -> Vec<Option<u64>> {
+) -> Option<Vec<u64>> {
     let counted = |visits: &[Visit]| {
         let mut times = BTreeMap::new();
         let one = |visit: &Visit| {
@@ -528,18 +525,20 @@ fn last_ends<'a>(
         };
         visits.iter().map(one).collect::<Vec<_>>()
     };
-    let places: BTreeMap<_, _> = counted(reference).into_iter().zip(0..).collect();
-    let mut last = vec![None; reference.len()];
+    let places: BTreeMap<_, usize> = counted(reference).into_iter().zip(0..).collect();
+    let mut last: Vec<Option<u64>> = vec![None; reference.len()];
     for visits in clients {
+        let own: Option<Vec<usize>> = counted(visits)
+            .iter()
+            .map(|visit| places.get(visit).copied())
+            .collect();
+        let own = own.filter(|own| own.is_sorted())?;
         let ends = visits.iter().skip(1).map(|next| next.begins);
-        for (visit, end) in counted(visits).iter().zip(ends.chain([NEVER])) {
-            if let Some(&place) = places.get(visit) {
-                let known: &mut Option<u64> = &mut last[place];
-                *known = Some(end).max(*known);
-            }
+        for (place, end) in own.into_iter().zip(ends.chain([NEVER])) {
+            last[place] = last[place].max(Some(end));
         }
     }
-    last
+    last.into_iter().collect()
 }
 
 /// Whether each of so many tasks has begun by the end of a round, in this order of theirs.

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 pub struct StreamRecord {
     tasks: Vec<TaskInfo>,
     order: Vec<Visit>,
-    /// Where clients have calendars of their own: when the last client is gone from each entry of the order.
+    /// Where clients have calendars of their own: when the last client is gone from each entry of the order, `None` for
+    /// the end of the run; empty where they have the tasks in orders of their own.
     ends: Option<Vec<Option<u64>>>,
     before: Vec<Option<f64>>,
     /// Accuracy of each task, by definition, after the rounds that were judged.
@@ -148,20 +149,23 @@ impl StreamRecord {
         &self.judged
     }
 
-    /// The first round in which nobody is at an entry of the common order any more; `None` for the last one, and where
-    /// there is no such round.
+    /// The first round in which nobody is at an entry of the common order any more, [`END`] for those that last to the end
+    /// of the run, as the last one does; `None` where clients have the tasks in orders of their own.
     fn end(&self, place: usize) -> Option<u64> {
-        let next = self.order.get(place + 1)?;
+        let next = self.order.get(place + 1).map(|visit| visit.begins);
         match &self.ends {
-            None => Some(next.begins),
-            Some(ends) => ends.get(place).copied().flatten(),
+            _ if next.is_none() => Some(END),
+            None => next,
+            Some(ends) => Some(ends.get(place)?.unwrap_or(END)),
         }
     }
 
-    /// Whether clients have the tasks in orders of their own, so that none ends for all of them at once.
+    /// Whether a task is not over for all clients before the run is, or never at once, other than the last one.
     pub fn ends_apart(&self) -> bool {
-        let ends = self.ends.as_ref();
-        ends.is_some_and(|ends| ends.iter().all(Option::is_none))
+        let earlier = 0..self.order.len().saturating_sub(1);
+        earlier
+            .into_iter()
+            .any(|place| self.end(place).is_none_or(|end| end == END))
     }
 
     /// Places in the common order at which each task is first there.
@@ -178,12 +182,13 @@ impl StreamRecord {
     pub fn curve(&self) -> Curve {
         let places = self.first_places();
         let tasks: Vec<TaskId> = places.iter().map(|&p| self.order[p].task).collect();
-        let ends = places.iter().skip(1).map(|next| self.end(next - 1));
-        let rows = ends.map(|end| self.row_at_end(&tasks, end));
-        let mut rows: Vec<_> = rows.collect();
-        if let Some(&last) = places.last() {
-            rows.push(self.last_row(&tasks, Round(self.order[last].begins)));
-        }
+        let nexts = places.iter().skip(1).map(|next| next - 1);
+        let last = places.last().map(|_| self.order.len() - 1);
+        let row = |(&place, next): (&usize, usize)| match self.end(next) {
+            Some(END) => self.last_row(&tasks, Round(self.order[place].begins)),
+            end => self.row_at_end(&tasks, end),
+        };
+        let rows = places.iter().zip(nexts.chain(last)).map(row).collect();
         let before = tasks
             .iter()
             .map(|t| self.before.get(t.0 as usize).copied().flatten())
@@ -235,10 +240,12 @@ impl StreamRecord {
             return Some(next.from.0);
         }
         let begun = self.order.partition_point(|v| v.begins <= own.to.0);
-        self.end(begun.checked_sub(1)?)
+        self.end(begun.checked_sub(1)?).filter(|&end| end < END)
     }
 }
 
+/// The end of the run, whenever that is.
+const END: u64 = u64::MAX;
 /// What helps where a client was not judged.
 const EVERY: &str = "; `every = 1` in `[evaluation]` judges every round";
 
@@ -325,7 +332,7 @@ impl StreamRecord {
             return Some(format!("the run has not come to task `{task}`"));
         };
         Some(match self.end(next - 1) {
-            Some(end) if end > self.rounds_seen() => {
+            Some(end) if end > self.rounds_seen() || end == END => {
                 format!("the run has not come to the end of task `{task}`")
             }
             Some(end) => not_judged(&format!("the last of task `{task}`"), end.saturating_sub(1)),
@@ -385,8 +392,7 @@ impl StreamRecord {
         }
         let mut from = 0;
         for (place, visit) in self.order.iter().enumerate() {
-            let last = place + 1 == self.order.len();
-            let Some(end) = self.end(place).or(last.then_some(u64::MAX)) else {
+            let Some(end) = self.end(place) else {
                 continue;
             };
             let begins = from.max(visit.begins);
@@ -400,7 +406,7 @@ impl StreamRecord {
                 .iter()
                 .filter_map(|(_, row)| row.get(task).copied().flatten());
             life.train(&self.tasks[task].name, values);
-            let over = |round: &Round| last || round.0 + 1 == end;
+            let over = |round: &Round| end == END || round.0 + 1 == end;
             if let Some((_, row)) = judged.last().filter(|(round, _)| over(round)) {
                 life.test(&self.tasks, row);
             }
@@ -605,6 +611,12 @@ mod tests {
         own.observe(&judged(2, 0, 0.2));
         assert_eq!(own.curve().rows[0], [Some(0.7), Some(0.2)]);
         own.ends = Some(vec![None, None]);
+        assert_eq!(
+            own.curve().rows[0],
+            [Some(0.6), Some(0.8)],
+            "the end of the run"
+        );
+        own.ends = Some(vec![]);
         assert_eq!(own.curve().rows[0], [None, None]);
         assert_eq!(own.curve().rows[1], [Some(0.6), Some(0.8)]);
         let said = own.unmeasured().join("\n");

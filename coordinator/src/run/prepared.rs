@@ -260,7 +260,8 @@ impl Prepared {
             opening.push(Event::StreamStarted {
                 tasks: stream.tasks().iter().map(info).collect(),
                 order: stream.reference().to_vec(),
-                ends: matches!(stream.calendar(), Calendar::Each(_)).then(|| stream.ends()),
+                ends: matches!(stream.calendar(), Calendar::Each(_))
+                    .then(|| stream.ends().unwrap_or_default()),
             });
         }
         if !self.class_names.is_empty() {
