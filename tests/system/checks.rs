@@ -210,20 +210,6 @@ fn what_never_happens_is_refused_where_it_is_said() {
             "never comes",
         ),
         (
-            &[
-                "strategy=fed_avg",
-                "timeline=[{round=1,drop_clients={share=1.0}}]",
-            ],
-            "nobody is left",
-        ),
-        (
-            &[
-                "strategy=fed_avg",
-                "timeline=[{round=2,drop_clients={count=4}}]",
-            ],
-            "nobody is left",
-        ),
-        (
             &["strategy=fed_avg", "data.validation=0.0001"],
             "training samples are none",
         ),
@@ -282,6 +268,20 @@ fn what_comes_to_little_is_a_warning() {
                 "timeline=[{round=1,drop_clients={count=2}}]",
             ][..],
             "from round 1 on there are 2 clients, and selection.uniform wants 3 a round",
+        ),
+        (
+            &[
+                "strategy=fed_avg",
+                "timeline=[{round=1,drop_clients={share=1.0}}]",
+            ],
+            "from round 1 on no client is there",
+        ),
+        (
+            &[
+                "strategy=fed_avg",
+                "timeline=[{round=2,drop_clients={count=4}}]",
+            ],
+            "from round 2 on no client is there",
         ),
         (
             &["strategy=fed_avg", "availability.dropout=1"],
