@@ -6,7 +6,7 @@
 use lyceum_coordinator::{
     Snapshot,
     run::{
-        Outcome,
+        Finished,
         checkpoint::Manifest,
         journal::{self, Record},
         model_file::{from_safetensors, to_safetensors},
@@ -107,10 +107,10 @@ pub fn manifest(bytes: &[u8]) {
 }
 
 /// What a finished run says that it left.
-pub fn outcome(bytes: &[u8]) {
-    if let Ok(Found::Good(outcome)) = seal::from_bytes::<Outcome>(bytes) {
-        let again = seal::from_bytes::<Outcome>(&seal::to_bytes(&outcome));
-        assert_eq!(again, Ok(Found::Good(outcome)));
+pub fn finished(bytes: &[u8]) {
+    if let Ok(Found::Good(finished)) = seal::from_bytes::<Finished>(bytes) {
+        let again = seal::from_bytes::<Finished>(&seal::to_bytes(&finished));
+        assert_eq!(again, Ok(Found::Good(finished)));
     }
 }
 
@@ -229,7 +229,7 @@ pub const TARGETS: [Target; 14] = [
     ("journal", journal, records),
     ("snapshot", snapshot, snapshots),
     ("manifest", manifest, manifests),
-    ("outcome", outcome, outcomes),
+    ("finished", finished, finishes),
     ("scenario", scenario, scenarios),
     ("certificate", certificate, || vec![pem().der.clone()]),
     ("credentials", credentials, || {
@@ -419,8 +419,8 @@ fn manifests() -> Vec<Vec<u8>> {
     vec![seal::to_bytes(&manifest), plain]
 }
 
-fn outcomes() -> Vec<Vec<u8>> {
-    vec![seal::to_bytes(&Outcome {
+fn finishes() -> Vec<Vec<u8>> {
+    vec![seal::to_bytes(&Finished {
         run: Fingerprint::of(b"run"),
         rounds: 6,
         fingerprint: Fingerprint::of(b"x"),
