@@ -51,7 +51,7 @@ const TIMELINE: &str = "timeline=[\
     {round=2,add_clients=3},\
     {round=3,silence={share=1.0,rounds=2}},\
     {round=4,set={training={rate=0.01},selection={uniform={per_round=2}}}},\
-    {round=6,drop_clients={share=1.0}}]";
+    {round=6,drop_clients={share=0.999999}}]";
 
 #[test]
 fn who_comes_goes_and_falls_silent_is_told_and_so_is_what_changes() {
