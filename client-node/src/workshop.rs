@@ -6,8 +6,10 @@ use crate::{
 };
 use lyceum_core::{ClientId, Federation, Fingerprint, Probe, Roster, Samples, Shard};
 use lyceum_protocol::message::{NumericProfile, OwnData};
-use lyceum_scenarios::{Loaded, Registry, Scenario, data::own_samples};
+use lyceum_scenarios::{Loaded, Registry, Scenario, data};
 use std::{borrow::Cow, path::PathBuf, sync::Arc};
+
+pub use lyceum_scenarios::data::OwnFile;
 
 /// Makes nodes from scenarios.
 pub struct Workshop {
@@ -17,15 +19,6 @@ pub struct Workshop {
     pub folders: Vec<PathBuf>,
     /// For a real client: its own training samples.
     pub own: Option<OwnFile>,
-}
-
-/// Where a real client's samples are.
-#[derive(Clone, Debug)]
-pub struct OwnFile {
-    /// A CSV file.
-    pub path: PathBuf,
-    /// The column of the classes.
-    pub label: String,
 }
 
 impl Workshop {
@@ -39,7 +32,7 @@ impl Workshop {
             .ok_or_else(|| format!("this build has no engine `{}`", scenario.training.engine))?;
         match (&order.client, &self.own) {
             (Some((client, want)), Some(own)) => {
-                prepare_real(&scenario, engine, *client, &read_own(own, want)?)
+                prepare_real(&scenario, engine, *client, &read_own(&scenario, own, want)?)
             }
             (None, None) => self.prepare_simulated(&scenario, engine, order),
             (Some(_), None) => Err("this node is to be a real client, but has no --data".into()),
@@ -102,9 +95,10 @@ fn prepare_real(
 }
 
 /// Reads a real client's samples as the coordinator says that they must be.
-fn read_own(own: &OwnFile, want: &OwnData) -> Result<Arc<Samples>, String> {
+fn read_own(scenario: &Scenario, own: &OwnFile, want: &OwnData) -> Result<Arc<Samples>, String> {
     let shape: Vec<usize> = want.shape.iter().map(|&n| n as usize).collect();
-    own_samples(&own.path, &own.label, &shape, want.classes as usize)
+    let (set, how) = (&*scenario.data_set.plugin, scenario.data.normalise);
+    data::own_samples(own, set, how, &shape, want.classes as usize)
         .map(Arc::new)
         .map_err(|e| e.to_string())
 }

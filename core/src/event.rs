@@ -24,6 +24,11 @@ pub enum Event {
         /// Hash of the resolved scenario, of what its prelude found, and of the initial parameters.
         scenario: Fingerprint,
     },
+    /// What the classes are called, where the data has names for them: class 0 first.
+    ClassesNamed {
+        /// One for each class.
+        names: Vec<String>,
+    },
     /// The expert was trained.
     ExpertTrained {
         /// Samples in the pool.
@@ -38,6 +43,11 @@ pub enum Event {
         /// The order that tables follow, and when its tasks begin. With a gate the first task alone: of the others
         /// [`Event::TaskBegan`] tells.
         order: Vec<Visit>,
+        /// Where clients have calendars of their own: for each entry of `order`, the first round in which no client is at
+        /// it any more, `None` for the end of the run; empty where their orders differ
+        /// ([`TaskStream::ends`](crate::TaskStream::ends)).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ends: Option<Vec<Option<u64>>>,
     },
     /// A competence gate opened: the next task comes to everybody.
     TaskBegan(Opening),
@@ -170,7 +180,7 @@ pub enum Event {
         /// Of evaluating after it.
         evaluation_seconds: f64,
     },
-    /// Something that somebody should know. It is shown and stands in no log: a run that met it ends like one that did not.
+    /// Something that somebody should know, such as what is probably not meant. It is shown and stands in no log: a run that met it ends like one that did not.
     Warned {
         /// What happened, and what was done.
         message: String,

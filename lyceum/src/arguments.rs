@@ -209,9 +209,10 @@ pub(crate) struct NodeArguments {
     /// Be this one real client, with data of its own
     #[arg(long, value_name = "NAME")]
     pub(crate) client: Option<String>,
-    /// With --client: the column of the CSV file that holds the classes
-    #[arg(long, value_name = "COLUMN", default_value = "label")]
-    pub(crate) label: String,
+    /// With --client: the column of the CSV file that holds the classes [default: as in the scenario's own CSV file, else
+    /// label]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label: Option<String>,
     /// Give up after so many failed attempts to connect [default: never]
     #[arg(long, value_name = "N")]
     pub(crate) attempts: Option<u32>,

@@ -2,9 +2,9 @@
 
 use crate::output::{line, warn};
 use crate::{arguments::Check, failure::Failure, settings::ProcessSettings};
-use lyceum_scenarios::{Loaded, Registry, Scenario, Sweep};
+use lyceum_scenarios::{Loaded, Registry, Scenario, Sweep, shares};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -52,7 +52,7 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
         &arguments.file,
         &sweep,
     );
-    let parameters = feasible(registry, &sweep, &folders)?;
+    let found = feasible(registry, &sweep, &folders, true)?;
     if sweep.has_table {
         let (points, seeds) = (sweep.points.len(), sweep.seeds.len());
         let runs = points * seeds;
@@ -61,8 +61,14 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
             sweep.name
         ));
     }
-    for (point, parameters) in sweep.points.iter().zip(parameters) {
+    let mut shown: Vec<String> = Vec::new();
+    for (point, found) in sweep.points.iter().zip(found) {
         let scenario = point.scenario(sweep.seeds[0]);
+        let Found {
+            parameters,
+            overview,
+            ..
+        } = found;
         line(format_args!(
             "{}: {} rounds of {} on {}, {} clients, {parameters} parameters",
             point.label,
@@ -71,8 +77,23 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
             scenario.data_set.name,
             scenario.data.clients.get(),
         ));
+        // Points of a sweep that share their data say so by saying nothing.
+        if shown != overview {
+            overview.iter().for_each(|of| line(format_args!("  {of}")));
+            shown = overview;
+        }
     }
     Ok(())
+}
+
+/// What became of reading a point's data.
+#[derive(Clone)]
+pub(crate) struct Found {
+    parameters: usize,
+    /// What the samples are like, in lines.
+    overview: Vec<String>,
+    /// What is probably not meant, in sentences.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Where the data of a sweep is looked for; all its points look in the same places.
@@ -87,48 +108,81 @@ pub(crate) fn folders_of(
     process.folders(flags, file, &own)
 }
 
-/// Reads the data of every point and builds its model, once for all that share them. Returns the number of parameters
-/// of each.
+/// Reads the data of every point and builds its model, once for all that share them, and shows each warning once.
+/// `listed` asks for what the samples are like.
 pub(crate) fn feasible(
     registry: &Registry,
     sweep: &Sweep,
     folders: &[PathBuf],
-) -> Result<Vec<usize>, Failure> {
+    listed: bool,
+) -> Result<Vec<Found>, Failure> {
     let mut seen = BTreeMap::new();
-    let mut found = Vec::new();
+    let mut all: Vec<Found> = Vec::new();
+    let mut warned = BTreeSet::new();
     for point in &sweep.points {
         let scenario = point.scenario(sweep.seeds[0]);
+        begins_somewhere(&scenario)?;
         let mut ground = scenario.resolved();
         let decisive = ["data", "model", "scenario", "timeline", "availability"];
         ground.retain(|table, _| decisive.contains(&table));
         let engine = scenario.training.engine.clone();
         let key = (ground.to_string(), engine, scenario.rounds());
-        let parameters = match seen.get(&key) {
-            Some(&parameters) => parameters,
-            None => parameters(registry, &scenario, folders)?,
+        let found = match seen.get(&key) {
+            Some(&place) => Found::clone(&all[place]),
+            None => examined(registry, &scenario, folders, listed)?,
         };
-        seen.insert(key, parameters);
-        found.push(parameters);
+        for message in &found.warnings {
+            if warned.insert(message.clone()) {
+                warn(message);
+            }
+        }
+        seen.entry(key).or_insert(all.len());
+        all.push(found);
     }
-    Ok(found)
+    Ok(all)
 }
 
-fn parameters(
+fn examined(
     registry: &Registry,
     scenario: &Scenario,
     folders: &[PathBuf],
-) -> Result<usize, Failure> {
+    listed: bool,
+) -> Result<Found, Failure> {
     let loaded = Loaded::read(scenario, folders)?;
     let network = loaded.network(scenario)?;
     if let Some(engine) = registry.engine(&scenario.training.engine) {
         (engine.build)(&network)
             .map_err(|e| scenario.fault("training.engine", e, "cannot be used here"))?;
     }
+    let mut warnings = loaded.warnings(scenario);
+    let mut overview = match listed {
+        true => loaded.overview(scenario),
+        false => Vec::new(),
+    };
     if !scenario.needs_expert() {
         let stream = loaded.stream(scenario, None)?;
         let timetable = scenario.timetable(stream.as_deref())?;
-        timetable.warnings.iter().for_each(|text| warn(text));
-        loaded.federate(scenario, None)?;
+        warnings.extend(timetable.warnings);
+        let federation = loaded.federate(scenario, None)?;
+        if listed {
+            overview.push(shares(scenario, &*federation));
+        }
     }
-    Ok(network.layout().len())
+    Ok(Found {
+        parameters: network.layout().len(),
+        overview,
+        warnings,
+    })
+}
+
+/// Refuses a run that would start from a file that is not there.
+fn begins_somewhere(scenario: &Scenario) -> Result<(), Failure> {
+    let Some(path) = &scenario.run.start_from else {
+        return Ok(());
+    };
+    std::fs::metadata(path).map(|_| ()).map_err(|e| {
+        let message = format!("{}: {e}", path.display());
+        let label = "a safetensors file of this scenario's model";
+        scenario.fault("run.start_from", message, label).into()
+    })
 }

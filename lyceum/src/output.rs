@@ -18,10 +18,15 @@ pub(crate) fn line(text: Arguments<'_>) {
 
 /// Tells on standard error what is not wrong, but hardly meant.
 pub(crate) fn warn(text: &str) {
-    complain(&format!("warning: {text}\n"));
+    complain(&format!("{}\n", warning(text)));
 }
 
 /// Writes text to standard error; nobody may be there to read it.
 pub(crate) fn complain(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// A warning as all commands show it.
+pub(crate) fn warning(message: &str) -> String {
+    format!("warning: {message}")
 }

@@ -1,6 +1,6 @@
 //! What a person sees while a run goes on. Rounds are numbered from 0, as in files; how many are done is a count.
 
-use crate::output::complain;
+use crate::output::{complain, warning};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lyceum_core::{Event, Opening, Outcome, Probe, Round, Turnout};
 use std::{
@@ -98,6 +98,7 @@ impl Progress {
             Event::Timing { round, .. } => self.step(*round),
             Event::Paused { .. } | Event::Stalled { .. } | Event::RunFinished { .. } => self.end(),
             Event::StreamStarted { .. }
+            | Event::ClassesNamed { .. }
             | Event::EvaluatedBefore { .. }
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }
@@ -251,7 +252,7 @@ impl Shown {
 
     /// Shows a line that nobody may miss.
     fn warn(&self, message: &str) {
-        let line = format!("warning: {message}");
+        let line = warning(message);
         match self {
             Self::Bar(bar) => bar.println(line),
             Self::Lines | Self::Nothing => complain(&format!("{line}\n")),

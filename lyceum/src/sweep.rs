@@ -17,6 +17,7 @@ use lyceum_metrics::{Labelled, Status, Summary, compare, effects, write_runs};
 use lyceum_scenarios::{Point, Registry, Sweep, baselines};
 use lyceum_simulation::Settings;
 use std::{
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
@@ -63,7 +64,8 @@ pub(crate) fn collect<'s>(
         let mut runs = planned.runs.iter();
         runs.try_for_each(same_scenario)?;
     }
-    feasible(registry, sweep, &folders)?;
+    let found = feasible(registry, sweep, &folders, false)?;
+    let said = found.into_iter().flat_map(|found| found.warnings);
     let rounds = planned.runs.iter().map(|run| run.rounds()).sum();
     let progress = SweepProgress::new(arguments.quiet, planned.runs.len(), rounds);
     let (jobs, threads) = shares(arguments, process, planned.runs.len())?;
@@ -81,6 +83,7 @@ pub(crate) fn collect<'s>(
             started: Instant::now(),
         },
         runs: &planned.runs,
+        said: said.collect(),
         queue: Queue::new(planned.runs.len()),
         progress: Mutex::new(progress),
         stop,
@@ -183,6 +186,8 @@ struct Crew<'a> {
     /// Of every run but for its folder.
     settings: Settings,
     runs: &'a [PlannedRun<'a>],
+    /// Warnings that were shown before the first run.
+    said: BTreeSet<String>,
     queue: Queue,
     progress: Mutex<SweepProgress>,
     stop: &'a Arc<AtomicBool>,
@@ -239,6 +244,7 @@ impl Crew<'_> {
                 self.queue.grown(index);
                 self.shown(|progress| progress.round(index, round.0 + 1));
             }
+            Event::Warned { message } if self.said.contains(message) => {}
             Event::Warned { message } => self.shown(|progress| progress.warn(message)),
             _ => {}
         };
@@ -284,6 +290,7 @@ fn settle(runs: &[PlannedRun<'_>], outcomes: Vec<Outcome>) -> (Vec<Labelled>, us
             label: run.point.label.clone(),
             seed: run.seed,
             settings: run.point.settings.clone(),
+            folder: Some(run.out.display().to_string()),
             outcome,
         });
     }

@@ -1,7 +1,11 @@
 //! From a data set on disk to clients with shards.
 
+mod overview;
+
+pub use overview::shares;
+
 use crate::{
-    data::{DataError, LoadContext, Source, normalise, split_validation},
+    data::{DataError, LoadContext, Settled, Source, TableNames, normalise, split_validation},
     diagnostic::Diagnostic,
     partition::Divide,
     scenario::Scenario,
@@ -19,6 +23,9 @@ pub struct Loaded {
     shape: Vec<usize>,
     classes: usize,
     kind: Kind,
+    /// Where the samples come from a table.
+    names: Option<TableNames>,
+    warnings: Vec<String>,
 }
 
 enum Kind {
@@ -57,15 +64,52 @@ impl Loaded {
                 train,
                 test,
                 natural,
-            } => Self::pool(scenario, train, test, natural),
+            } => {
+                let (mut train, mut test) = (train, test);
+                normalise(scenario.data.normalise, &mut train, &mut test);
+                Self::pool(scenario, train, test, natural)
+            }
+            Source::Table(table) => {
+                let settled = table.settle(scenario.data.normalise).map_err(refuse)?;
+                Self::table(scenario, settled)
+            }
             Source::OnDemand(federation) => Self::on_demand(scenario, federation),
         }
     }
 
+    fn table(scenario: &Scenario, settled: Settled) -> Result<Self, Diagnostic> {
+        let Settled {
+            train,
+            test,
+            natural,
+            names,
+            warnings,
+        } = settled;
+        Ok(Self {
+            names: Some(names),
+            warnings,
+            ..Self::pool(scenario, train, test, natural)?
+        })
+    }
+
+    /// The scenario with what was learned of its table, so that whoever reads it again reads by the same names.
+    pub fn settled(&self, scenario: &Scenario) -> Scenario {
+        let mut scenario = scenario.clone();
+        if let (Some(names), Some(set)) = (&self.names, scenario.data_set.resolved.as_table_mut()) {
+            set.extend(names.keys());
+        }
+        scenario
+    }
+
+    /// Names of the classes; empty where they are numbers.
+    pub fn class_names(&self) -> &[String] {
+        self.names.as_ref().map_or(&[], |names| &names.classes)
+    }
+
     fn pool(
         scenario: &Scenario,
-        mut train: Samples,
-        mut test: Samples,
+        train: Samples,
+        test: Samples,
         natural: Option<Vec<u32>>,
     ) -> Result<Self, Diagnostic> {
         if train.is_empty() || test.is_empty() {
@@ -75,7 +119,6 @@ impl Loaded {
                 "at least one of each",
             ));
         }
-        normalise(scenario.data.normalise, &mut train, &mut test);
         let all: Vec<u32> = (0..train.len() as u32).collect();
         let share = Fraction::new(scenario.data.validation.get()).expect("a decay is a fraction");
         let (kept, held) = split_validation(&all, share, scenario.seed());
@@ -94,6 +137,8 @@ impl Loaded {
             shape,
             classes,
             kind: Kind::Pool(pool),
+            names: None,
+            warnings: Vec::new(),
         })
     }
 
@@ -132,6 +177,8 @@ impl Loaded {
             shape: test.shape.clone(),
             classes: test.classes,
             kind: Kind::OnDemand(federation),
+            names: None,
+            warnings: Vec::new(),
         })
     }
 
@@ -152,6 +199,7 @@ impl Loaded {
                 kept: &pool.kept,
                 held: &pool.held,
                 losses: difficulty,
+                called: self.class_names(),
             },
             Kind::OnDemand(federation) => match federation.probe(Probe::Test) {
                 Some(test) => Material {
@@ -160,6 +208,7 @@ impl Loaded {
                     kept: &[],
                     held: &[],
                     losses: None,
+                    called: &[],
                 },
                 None => {
                     let label = "this set has no test samples";
@@ -193,13 +242,25 @@ impl Loaded {
                     label,
                 )
             })?;
-        match scenario.stream.as_ref().and_then(|s| s.unfit(&network)) {
+        let stream = scenario.stream.as_ref();
+        match stream.and_then(|s| s.unfit(&network, self.sample_bytes())) {
             Some(Misfit {
                 key,
                 message,
                 expected,
             }) => Err(scenario.fault(&format!("scenario.{key}"), message, expected)),
             None => Ok(with_room(network, scenario.needs())),
+        }
+    }
+
+    /// Bytes of a sample as it is stored; 0 where there is none.
+    fn sample_bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Pool(pool) => pool.train.sample_bytes(),
+            Kind::OnDemand(federation) => {
+                let test = federation.probe(Probe::Test);
+                test.map_or(0, |samples| samples.sample_bytes())
+            }
         }
     }
 

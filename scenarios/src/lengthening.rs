@@ -1,6 +1,6 @@
 //! What a run that is gone on with has in common with the run that began.
 
-use crate::{Schedule, StreamChoice, Training, scenario::Scenario};
+use crate::{Schedule, StreamChoice, Training, data::LEARNED, scenario::Scenario};
 use lyceum_core::Fingerprint;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,8 +41,16 @@ impl Scenario {
     pub fn differing(&self, text: &str) -> Option<Vec<String>> {
         let (here, there) = (flat(self.resolved()), flat(text.parse().ok()?));
         let all = here.keys().chain(there.keys());
+        let learned = format!("data.set.{}.", self.data_set.name);
+        let learned = |key: &str| {
+            let key = key
+                .strip_prefix(&learned)
+                .filter(|key| LEARNED.contains(key));
+            self.data_set.plugin.table().is_some() && key.is_some()
+        };
         let free = |key: &str| {
-            key.starts_with("data.folders") || FREE.iter().any(|free| key == format!("run.{free}"))
+            let of_run = || FREE.iter().any(|free| key == format!("run.{free}"));
+            key.starts_with("data.folders") || of_run() || learned(key)
         };
         let differ = all.filter(|key| here.get(*key) != there.get(*key) && !free(key));
         let sorted: BTreeSet<&String> = differ.collect();

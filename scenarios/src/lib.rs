@@ -29,7 +29,7 @@ mod training;
 
 pub use deadline::{Close, Deadline, Reassign, Wait};
 pub use diagnostic::{Diagnostic, Fault, Sources};
-pub use federation::Loaded;
+pub use federation::{Loaded, shares};
 pub use registry::{Chosen, Config, Plugin, Plugins, Registry};
 pub use scenario::{Availability, Data, Evaluation, RealClient, Run, Scenario, TABLES};
 pub use schema::{schema, variants};

@@ -1,7 +1,7 @@
 //! One experiment, read from a TOML file and checked.
 
 use crate::{
-    data::{DataSet, Normalisation},
+    data::{DataSet, LEARNED, Normalisation},
     deadline::Deadline,
     diagnostic::{Diagnostic, Fault, Sources},
     document::{Document, Node, Places, Texts},
@@ -474,8 +474,8 @@ impl Scenario {
         Some(found.unwrap_or_else(|| path.clone()))
     }
 
-    /// Hash of everything in the file that can change a result. The name is left out, and where files lie: what is in them
-    /// is in the chain by itself.
+    /// Hash of everything in the file that can change a result. The name is left out, and where files lie and what a run
+    /// learned of a table: what is in them is in the chain by itself.
     pub fn digest(&self) -> Fingerprint {
         self.digest_without(&["name", "start_from_blake3"])
     }
@@ -489,7 +489,12 @@ impl Scenario {
         let set = table.get_mut("data").and_then(|data| data.get_mut("set"));
         let set = set.and_then(|set| set.get_mut(self.data_set.name));
         if let Some(set) = set.and_then(toml::Value::as_table_mut) {
-            for key in self.data_set.plugin.paths() {
+            let plugin = &self.data_set.plugin;
+            let learned: &[&str] = match plugin.table() {
+                Some(_) => &LEARNED,
+                None => &[],
+            };
+            for key in plugin.paths().iter().chain(learned) {
                 set.remove(*key);
             }
         }
@@ -525,11 +530,12 @@ impl Scenario {
                 "each needs a name of its own".into(),
             );
         }
-        if !names.is_empty() && self.data.normalise == Normalisation::Standard {
+        let table = self.data_set.plugin.table().is_some();
+        if !names.is_empty() && self.data.normalise == Normalisation::Standard && !table {
             refuse(
                 "data.normalise",
                 "real clients cannot be normalised by samples that they do not see".into(),
-                "`unit` or `none` with `[[data.real]]`".into(),
+                "`unit` or `none` with `[[data.real]]`, or a data set from a CSV file".into(),
             );
         }
         let clients = self.clients() as usize;

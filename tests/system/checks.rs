@@ -256,6 +256,14 @@ fn what_never_happens_is_refused_where_it_is_said() {
 }
 
 #[test]
+fn a_run_that_starts_from_no_file_is_refused() {
+    let set = ["strategy=fed_avg", "run.start_from=nowhere.safetensors"];
+    let (code, told) = check(KRUM, &set);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("nowhere.safetensors:1:16"), "{told}");
+}
+
+#[test]
 fn an_entry_of_the_timeline_is_refused_at_its_own_line() {
     let text = format!(
         "{KRUM}[[timeline]]\nround = 1\nadd_clients = 1\n[[timeline]]\nround = 7\nadd_clients = 1\n"

@@ -171,11 +171,11 @@ fn samples_that_do_not_fit_are_refused_with_a_sentence_before_the_client_joins()
     for (text, why) in [
         (
             csv(&good, 32, |_| 0),
-            "there are 32 columns beside `label`, the scenario's samples have 64 values",
+            "line 1: has 32 columns of features: expected 64, which the scenario's samples have",
         ),
         (
             csv(&good, 64, |i| i),
-            "line 12: `10` is no class: expected 0 to 9",
+            "line 12, column `label`: `10` is no class: expected 0 to 9",
         ),
         (
             csv(&good[64..], 64, |_| 0),
@@ -183,7 +183,7 @@ fn samples_that_do_not_fit_are_refused_with_a_sentence_before_the_client_joins()
         ),
         (
             csv(&good, 64, |_| 0).replace("label", "class"),
-            "there is no column `label` with the classes",
+            "there is no column `label`: the names are p0, p1",
         ),
     ] {
         let out = alice(&federation, &text).wait_with_output().unwrap();

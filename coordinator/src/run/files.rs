@@ -119,21 +119,15 @@ impl<'a> RunFiles<'a> {
             settings.updates_bytes,
             Box::new(SpillFile::new(&settings.out)),
         );
-        for message in resume.warnings {
+        for message in [resume.warnings, prepared.warnings.clone()].concat() {
             observe(&Event::Warned { message });
         }
         let opening = prepared.opening(scenario);
         Outcome::remove(&mut storage)?;
         let (log, builder, last) = match resume.checkpoint {
             Some(found) => {
-                let (log, builder) = go_on(
-                    (scenario, &prepared),
-                    &found,
-                    &mut storage,
-                    machine,
-                    settings,
-                    &opening,
-                )?;
+                let (log, builder) =
+                    go_on(&prepared, &found, &mut storage, machine, settings, &opening)?;
                 (log, builder, Some(found.0))
             }
             None => {
@@ -385,11 +379,8 @@ fn begin(
             "another run has begun in this folder; choose another --out",
         ));
     }
-    checkpoint::replace(
-        storage,
-        "scenario.toml",
-        file_text(scenario, prepared, &settings.folders).as_bytes(),
-    )?;
+    let text = file_text(prepared, &settings.folders);
+    checkpoint::replace(storage, "scenario.toml", text.as_bytes())?;
     prepared.save_expert(scenario, storage)?;
     let log = EventLog::create(&settings.out.join(EVENTS)).map_err(metrics)?;
     Ok((log, SummaryBuilder::new()))
@@ -397,7 +388,7 @@ fn begin(
 
 /// Takes machine, log and summary back to a checkpoint. The run may have another name or number of rounds now.
 fn go_on(
-    (scenario, prepared): (&Scenario, &Prepared),
+    prepared: &Prepared,
     (manifest, snapshot): &(Manifest, Snapshot),
     storage: &mut Folder,
     machine: &mut RoundMachine,
@@ -408,7 +399,7 @@ fn go_on(
         .restore(snapshot.clone())
         .map_err(|e| RunError::damaged(&settings.out, e))?;
     checkpoint::restore_best(storage, manifest, snapshot)?;
-    let text = file_text(scenario, prepared, &settings.folders);
+    let text = file_text(prepared, &settings.folders);
     let there = storage.read("scenario.toml").ok().flatten();
     if there.as_deref() != Some(text.as_bytes()) {
         checkpoint::replace(storage, "scenario.toml", text.as_bytes())?;
@@ -419,10 +410,10 @@ fn go_on(
     Ok((log, builder))
 }
 
-/// What `scenario.toml` holds: the resolved scenario as a file that can be run again from anywhere, and the hash of the file
-/// that it starts from.
-fn file_text(scenario: &Scenario, prepared: &Prepared, folders: &[PathBuf]) -> String {
-    let mut scenario = scenario.clone();
+/// What `scenario.toml` holds: the resolved scenario as a file that can be run again from anywhere, with what was learned of
+/// its data, and the hash of the file that it starts from.
+fn file_text(prepared: &Prepared, folders: &[PathBuf]) -> String {
+    let mut scenario = prepared.settled.clone();
     scenario.run.start_from_blake3 = prepared.start_from.map(|hash| hash.to_string());
     format!("{RESOLVED}{}", scenario.placed(folders))
 }

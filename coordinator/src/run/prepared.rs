@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{Closing, Plan, RoundMachine, SelectionPhase};
 use lyceum_core::{
-    Assignment, ClientId, DataRef, Event, ExpertScores, Federation, Fingerprint, Job, Layout,
-    Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskInfo, TaskStream, Ticket,
-    UnitId, Upload, Work,
+    Assignment, Calendar, ClientId, DataRef, Event, ExpertScores, Federation, Fingerprint, Job,
+    Layout, Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskInfo, TaskStream,
+    Ticket, UnitId, Upload, Work,
 };
 use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable};
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,12 @@ pub struct Prepared {
     pub expert: Option<Expert>,
     /// The model's parameters before the first round.
     pub initial: Params,
+    /// The scenario with what was learned of its data.
+    pub settled: Scenario,
+    /// What the classes are called; empty where they are numbers.
+    pub class_names: Vec<String>,
+    /// What is probably not meant, in sentences.
+    pub warnings: Vec<String>,
     /// Hash of the file that they come from, if they come from one.
     pub start_from: Option<Fingerprint>,
     /// Digest of the samples.
@@ -195,9 +201,13 @@ impl Groundwork {
     /// Divides the samples.
     pub fn finish(self, scenario: &Scenario, expert: Option<Expert>) -> Result<Prepared, RunError> {
         let data = self.loaded.digest();
+        let settled = self.loaded.settled(scenario);
+        let class_names = self.loaded.class_names().to_vec();
+        let mut warnings = self.loaded.warnings(scenario);
         let losses = expert.as_ref().map(|e| e.scores.losses.as_slice());
         let stream = self.loaded.stream(scenario, losses)?;
         let timetable = scenario.timetable(stream.as_deref())?;
+        warnings.extend_from_slice(&timetable.warnings);
         let federation = self.loaded.federate(scenario, losses)?;
         let clients = scenario.clients();
         if federation.clients() < clients {
@@ -215,6 +225,9 @@ impl Groundwork {
         }
         Ok(Prepared {
             digest: chain.link(),
+            settled,
+            class_names,
+            warnings,
             data,
             network: self.network,
             federation,
@@ -247,7 +260,13 @@ impl Prepared {
             opening.push(Event::StreamStarted {
                 tasks: stream.tasks().iter().map(info).collect(),
                 order: stream.reference().to_vec(),
+                ends: matches!(stream.calendar(), Calendar::Each(_))
+                    .then(|| stream.ends().unwrap_or_default()),
             });
+        }
+        if !self.class_names.is_empty() {
+            let names = self.class_names.clone();
+            opening.push(Event::ClassesNamed { names });
         }
         opening
     }
@@ -263,7 +282,7 @@ impl Prepared {
             evaluate_every: scenario.evaluation.every.get() as u64,
             probes: probes.filter_map(size).collect(),
             classes: self.network.classes(),
-            contribution: scenario.strategy.plugin.contribution(),
+            contribution: scenario.strategy.plugin.contribution(self.network.layout()),
             alone_from: ClientId(scenario.data.clients.get() as u64),
             closing: closing(scenario),
             attendance: self.timetable.attendance.clone(),
@@ -274,7 +293,8 @@ impl Prepared {
             judges_before: scenario.evaluation.before,
         };
         let roster: Arc<dyn Roster> = self.federation.clone();
-        let strategy = scenario.strategy.plugin.clone().start(&self.initial);
+        let strategy = scenario.strategy.plugin.clone();
+        let strategy = strategy.start(&self.initial, self.network.layout());
         let selector = scenario
             .selection
             .plugin

@@ -154,7 +154,7 @@ mod tests {
         };
         match set.load(&context).map_err(|error| error.to_string())? {
             Source::Pool { train, .. } => Ok(train),
-            Source::OnDemand(_) => unreachable!(),
+            _ => unreachable!(),
         }
     }
 

@@ -126,7 +126,7 @@ mod tests {
         };
         match (Digits { test_every }).load(&context)? {
             Source::Pool { train, test, .. } => Ok((train, test)),
-            Source::OnDemand(_) => unreachable!(),
+            _ => unreachable!(),
         }
     }
 

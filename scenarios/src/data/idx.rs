@@ -199,7 +199,7 @@ mod tests {
         };
         match set.load(&context).map_err(|error| error.to_string())? {
             Source::Pool { train, test, .. } => Ok((train, test)),
-            Source::OnDemand(_) => unreachable!(),
+            _ => unreachable!(),
         }
     }
 

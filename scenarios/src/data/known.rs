@@ -338,7 +338,7 @@ mod tests {
     fn pool(set: &dyn DataSet, context: &LoadContext) -> (Samples, Samples) {
         match set.load(context).unwrap() {
             Source::Pool { train, test, .. } => (train, test),
-            Source::OnDemand(_) => unreachable!(),
+            _ => unreachable!(),
         }
     }
 

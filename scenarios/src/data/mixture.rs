@@ -164,7 +164,7 @@ mod tests {
         };
         match set.load(&context).unwrap() {
             Source::Pool { train, test, .. } => (train, test),
-            Source::OnDemand(_) => unreachable!(),
+            _ => unreachable!(),
         }
     }
 

@@ -11,12 +11,16 @@ mod error;
 mod idx;
 mod idx_file;
 mod known;
+mod labels;
 mod mixture;
 mod normalise;
 mod own;
 mod synthetic;
 mod table;
 mod table_layout;
+mod table_lines;
+mod table_rows;
+mod table_values;
 #[cfg(test)]
 mod test_data;
 mod validation;
@@ -28,10 +32,15 @@ pub use idx::{Channels, Idx};
 pub use known::{Cifar10Subset, Cifar100Subset, FashionMnist, KNOWN, KnownFile, KnownSet, Mnist};
 pub use mixture::Mixture;
 pub use normalise::{Normalisation, normalise};
-pub use own::own_samples;
+pub use own::{OwnFile, own_samples};
 pub use synthetic::Synthetic;
 pub use table::{Column, Csv, Header};
+pub use table_values::{Statistics, Table, TableNames};
 pub use validation::split_validation;
+
+pub(crate) use labels::listed;
+pub(crate) use table::LEARNED;
+pub(crate) use table_values::Settled;
 
 use lyceum_core::{Federation, Samples, Seed};
 use std::path::{Path, PathBuf};
@@ -41,6 +50,12 @@ use std::sync::Arc;
 pub trait DataSet: Send + Sync {
     /// Reads or makes the samples. Equal contexts and equal files give equal samples.
     fn load(&self, context: &LoadContext) -> Result<Source, DataError>;
+
+    /// The table that the samples come from, if they do: labels and features have names, and a real client's file is read
+    /// in the same way.
+    fn table(&self) -> Option<&Csv> {
+        None
+    }
 
     /// Keys that say where files lie. They are in no digest: what is in the files is.
     fn paths(&self) -> &'static [&'static str] {
@@ -76,6 +91,8 @@ pub enum Source {
         /// Owner of each training sample, `0..owners` without gaps, if the set knows owners.
         natural: Option<Vec<u32>>,
     },
+    /// A table in one place, not normalised yet, to be divided by a partition.
+    Table(Box<Table>),
     /// Clients whose samples are made when they are asked for; no partition applies.
     OnDemand(Arc<dyn Federation>),
 }

@@ -1,79 +1,124 @@
 //! A real client's own samples: a CSV file that never leaves its machine.
 
-use super::{DataError, Place};
-use lyceum_core::{Affine, Features, Samples};
-use std::path::Path;
+use super::normalise::Normalisation;
+use super::table::{Column, Csv, Header, read_other};
+use super::table_layout::Wanted;
+use super::table_values::samples;
+use super::{DataError, DataSet};
+use lyceum_core::{Samples, units::Fraction};
+use std::path::PathBuf;
 
-/// Reads a client's training samples: a header line, one column with the class as a number below `classes`, and as many
-/// other columns as a sample of `shape` has values, in the order of the sample. Values reach the model as they are.
+/// Where a real client's samples are.
+#[derive(Clone, Debug)]
+pub struct OwnFile {
+    /// A CSV file.
+    pub path: PathBuf,
+    /// The column of the classes, where it is not the scenario's own.
+    pub label: Option<String>,
+}
+
+/// Reads a client's training samples for a scenario with this data set.
+///
+/// Where the scenario's samples come from a table, the client's file is read as those were: labels and features by their
+/// names, normalised by what normalised the others. Elsewhere classes are numbers below `classes`, and the other columns
+/// are the values of a sample of `shape`, in its order, as they reach the model.
 pub fn own_samples(
-    path: &Path,
-    label: &str,
+    own: &OwnFile,
+    set: &dyn DataSet,
+    normalise: Normalisation,
     shape: &[usize],
     classes: usize,
 ) -> Result<Samples, DataError> {
-    let fault = |line: u64, problem: String| DataError::Cell {
-        path: path.to_path_buf(),
-        place: Place { line, column: None },
-        problem,
+    let width = shape.iter().product::<usize>();
+    let table = match set.table() {
+        Some(table) => of_table(table, own.label.as_deref()),
+        None => numbered(own.label.as_deref().unwrap_or("label"), classes),
     };
-    let mut reader = csv::Reader::from_path(path).map_err(|e| fault(1, e.to_string()))?;
-    let header = reader.headers().map_err(|e| fault(1, e.to_string()))?;
-    let column = header.iter().position(|name| name.trim() == label);
-    let column =
-        column.ok_or_else(|| fault(1, format!("there is no column `{label}` with the classes")))?;
-    let (width, found) = (shape.iter().product::<usize>(), header.len() - 1);
-    if found != width {
-        let problem = format!(
-            "there are {found} columns beside `{label}`, the scenario's samples have {width} values"
-        );
-        return Err(fault(1, problem));
-    }
-    let (mut values, mut labels) = (Vec::new(), Vec::new());
-    for (index, record) in reader.records().enumerate() {
-        let line = index as u64 + 2;
-        let record = record.map_err(|e| fault(line, e.to_string()))?;
-        for (place, text) in record.iter().map(str::trim).enumerate() {
-            if place == column {
-                let class = text.parse::<u32>().ok().filter(|&c| (c as usize) < classes);
-                labels.push(class.ok_or_else(|| {
-                    fault(
-                        line,
-                        format!("`{text}` is no class: expected 0 to {}", classes - 1),
-                    )
-                })?);
-            } else {
-                let value = text.parse::<f32>().ok().filter(|v| v.is_finite());
-                values.push(
-                    value.ok_or_else(|| fault(line, format!("`{text}` is no finite number")))?,
-                );
-            }
-        }
-    }
-    if labels.is_empty() {
-        return Err(fault(
-            2,
-            "there is no sample: at least one is needed".into(),
-        ));
-    }
+    let wanted = Wanted {
+        names: table.features.as_deref(),
+        width,
+        by: "the scenario's samples have",
+    };
+    let rows = read_other(&table, &own.path, wanted)?;
+    let statistics = match normalise {
+        Normalisation::Standard => table.statistics()?,
+        Normalisation::None | Normalisation::Unit => None,
+    };
+    let of: Vec<u32> = (0..classes as u32).collect();
+    let samples = samples(&rows, &of, classes, statistics.as_ref())?;
     Ok(Samples {
         shape: shape.to_vec(),
-        classes,
-        features: Features::F32(values),
-        labels,
-        affine: Affine::identity(),
+        ..samples
     })
+}
+
+/// The scenario's table, with the client's own name for the column of the labels.
+fn of_table(table: &Csv, label: Option<&str>) -> Csv {
+    let mut table = table.clone();
+    match (label, &table.label) {
+        (None, _) => {}
+        (Some(label), Column::Number(_)) if label.parse::<u32>().is_ok() => {
+            table.label = Column::Number(label.parse().unwrap_or_default());
+        }
+        (Some(label), _) => {
+            table.label = Column::Name(label.to_owned());
+            table.header = Header::Yes;
+        }
+    }
+    table
+}
+
+/// A table with a header whose labels are the numbers of the classes.
+fn numbered(label: &str, classes: usize) -> Csv {
+    Csv {
+        train: PathBuf::new(),
+        test: None,
+        test_fraction: Fraction::new(0.0).expect("0 is a fraction"),
+        label: Column::Name(label.to_owned()),
+        client: None,
+        header: Header::Yes,
+        separator: ',',
+        classes: Some((0..classes).map(|class| class.to_string()).collect()),
+        features: None,
+        mean: None,
+        deviation: None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lyceum_core::Features;
 
-    fn read(text: &str) -> Result<Samples, String> {
+    fn read_with(
+        set: &dyn DataSet,
+        label: Option<&str>,
+        how: Normalisation,
+        text: &str,
+    ) -> Result<Samples, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("own.csv");
         std::fs::write(&path, text).unwrap();
-        own_samples(&path, "label", &[2], 3).map_err(|e| e.to_string())
+        let own = OwnFile {
+            path,
+            label: label.map(String::from),
+        };
+        own_samples(&own, set, how, &[2], 3).map_err(|e| e.to_string())
+    }
+
+    fn read(text: &str) -> Result<Samples, String> {
+        read_with(
+            &super::super::Digits::default(),
+            None,
+            Normalisation::Unit,
+            text,
+        )
+    }
+
+    fn table() -> Csv {
+        let text = "train = 't'\nlabel = 'y'\nclient = 'who'\nclasses = ['cat', 'dog', 'eel']\n\
+            features = ['a', 'b']\nmean = [1, 10]\ndeviation = [2, 0.5]";
+        toml::from_str(text).unwrap()
     }
 
     #[test]
@@ -84,13 +129,57 @@ mod tests {
     }
 
     #[test]
+    fn a_file_for_a_table_is_read_by_names_and_normalised_as_the_others() {
+        let text = "b,y,a,rest\n10,dog,3,x\n11,cat,1,x\n";
+        let samples = read_with(&table(), None, Normalisation::None, text).unwrap();
+        assert_eq!(samples.labels, [1, 0]);
+        assert_eq!(samples.features, Features::F32(vec![3.0, 10.0, 1.0, 11.0]));
+        let samples = read_with(&table(), None, Normalisation::Standard, text).unwrap();
+        assert_eq!(samples.features, Features::F32(vec![1.0, 0.0, 0.0, 2.0]));
+        let renamed = text.replace('y', "kind");
+        let samples = read_with(&table(), Some("kind"), Normalisation::None, &renamed).unwrap();
+        assert_eq!(samples.labels, [1, 0]);
+    }
+
+    #[test]
+    fn what_the_scenario_does_not_know_is_refused() {
+        for (text, wanted) in [
+            (
+                "a,b,y\n1,2,emu\n",
+                "line 2, column `y`: `emu` is no class: expected one of `cat`, `dog`, `eel`",
+            ),
+            (
+                "a,c,y\n1,2,cat\n",
+                "there is no column `b`, which the scenario's samples have: the features here are a, c",
+            ),
+            (
+                "a,b,label\n1,2,cat\n",
+                "there is no column `y`: the names are a, b, label",
+            ),
+            ("a,b,y\n", "has a header and no sample"),
+        ] {
+            let fault = read_with(&table(), None, Normalisation::None, text).unwrap_err();
+            assert!(
+                fault.contains(wanted) && fault.contains("own.csv"),
+                "{fault}"
+            );
+        }
+    }
+
+    #[test]
     fn each_fault_names_its_line() {
         let faults = [
-            ("a,b\n1,2\n", "no column `label`"),
-            ("a,label\n1,2\n", "the scenario's samples have 2 values"),
+            ("a,b\n1,2\n", "line 1: there is no column `label`"),
+            (
+                "a,label\n1,2\n",
+                "has 1 column of features: expected 2, which the scenario's samples have",
+            ),
             ("a,b,label\n1,2,3\n", "`3` is no class: expected 0 to 2"),
-            ("a,b,label\n1,nan,0\n", "`nan` is no finite number"),
-            ("a,b,label\n", "at least one is needed"),
+            (
+                "a,b,label\r\n1,2,0\r\n1,nan,0\r\n",
+                "line 3, column `b`: `nan` is not a finite number",
+            ),
+            ("a,b,label\n", "at least one row"),
         ];
         for (text, wanted) in faults {
             let fault = read(text).unwrap_err();

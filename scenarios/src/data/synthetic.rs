@@ -289,7 +289,7 @@ mod tests {
         };
         match set.load(&context).unwrap() {
             Source::OnDemand(federation) => federation,
-            Source::Pool { .. } => unreachable!(),
+            _ => unreachable!(),
         }
     }
 

@@ -1,13 +1,12 @@
-use super::table_layout::Layout;
-use super::{DataError, DataSet, LoadContext, Source, checked};
-use ::csv::{Reader, ReaderBuilder, StringRecord, Trim};
+use super::labels::Labels;
+use super::table_layout::{Part, Wanted};
+use super::table_rows::Rows;
+use super::table_values::{Statistics, Table};
+use super::{DataError, DataSet, LoadContext, Source};
 use lyceum_core::units::Fraction;
-use lyceum_core::{Affine, Features, Purpose, Samples, Seed, shuffle};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// A table of numbers in CSV files, by path: a label column, perhaps a column that names the owner
@@ -15,7 +14,10 @@ use std::path::{Path, PathBuf};
 ///
 /// Classes are the distinct labels of both files in ascending order: by value if all of them are
 /// numbers, otherwise as text. So the labels 0 to 9 are themselves, and the labels 1 to 3 become
-/// 0 to 2.
+/// 0 to 2. Where files have headers, features are found by their names, in whichever order they come.
+///
+/// A run writes the names that it found into its own `scenario.toml` (`classes`, `features` and,
+/// with `normalise = "standard"`, `mean` and `deviation`), and every node reads by them.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Csv {
@@ -41,6 +43,20 @@ pub struct Csv {
     /// Character between values, ASCII (default a comma).
     #[serde(default = "comma")]
     pub separator: char,
+    /// Labels in the order of their classes; any other label is refused. Default: those of both files, ascending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<String>>,
+    /// Names of the features in the order of a sample; other columns are left aside. Default: all columns besides label
+    /// and client, in the order of the training file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Vec<String>>,
+    /// With `normalise = "standard"`: what is subtracted from each feature. Default: its mean over the training samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean: Option<Vec<f64>>,
+    /// With `normalise = "standard"`: what each feature is divided by then. Default: its standard deviation over the
+    /// training samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<Vec<f64>>,
 }
 
 /// A column of a table.
@@ -86,196 +102,138 @@ impl fmt::Display for Column {
     }
 }
 
+/// Keys that a run fills in. They follow from the samples, which are in a run's fingerprint themselves.
+pub(crate) const LEARNED: [&str; 4] = ["classes", "features", "mean", "deviation"];
+
 impl DataSet for Csv {
     fn paths(&self) -> &'static [&'static str] {
         &["train", "test"]
     }
 
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {
-        let mut classes = Names::default();
-        let train = self.read(&context.find(&self.train)?, &mut classes)?;
+        let mut labels = self.labels()?;
+        let train_path = context.find(&self.train)?;
+        let train = Rows::read(self, &train_path, Part::Train, self.wanted(), &mut labels)?;
+        holds_rows(&train)?;
         let (train, test) = match &self.test {
             Some(path) => {
+                let wanted = Wanted {
+                    names: train.names.as_deref(),
+                    width: train.width,
+                    by: "the training file has",
+                };
                 let path = context.find(path)?;
-                let mut test = self.read(&path, &mut classes)?;
-                test.must_match(&train, &path)?;
+                let test = Rows::read(self, &path, Part::Other, Some(wanted), &mut labels)?;
+                holds_rows(&test)?;
                 (train, test)
             }
-            None => train.split(self.test_fraction),
+            None => self.split(train)?,
         };
-        let order = classes.ranks();
-        let natural = self.client.as_ref().map(|_| contiguous(&train.owners));
-        let (train, test) = (train.finish(&order), test.finish(&order));
-        checked(&self.train.display().to_string(), &train, &test)?;
-        Ok(Source::Pool {
+        let has_owners = self.client.is_some();
+        let table = Table::new(
             train,
             test,
-            natural,
-        })
-    }
-}
-
-/// Distinct texts, numbered as they first appear.
-#[derive(Default)]
-struct Names(BTreeMap<String, u32>);
-
-impl Names {
-    fn number(&mut self, name: &str) -> u32 {
-        let next = self.0.len() as u32;
-        match self.0.get(name) {
-            Some(&number) => number,
-            None => *self.0.entry(name.to_owned()).or_insert(next),
-        }
+            labels.classes(),
+            has_owners,
+            self.statistics()?,
+        )?;
+        Ok(Source::Table(Box::new(table)))
     }
 
-    /// For every number the rank of its text: by value if all are numbers, otherwise as text. Texts
-    /// of one value, such as 1 and 1.0, share a rank.
-    fn ranks(&self) -> Vec<u32> {
-        let value = |name: &String| name.parse().ok().filter(|value: &f64| value.is_finite());
-        let values: Option<Vec<f64>> = self.0.keys().map(value).collect();
-        let texts = self.0.values().copied();
-        let mut ranks = vec![0; self.0.len()];
-        let Some(values) = values else {
-            texts
-                .enumerate()
-                .for_each(|(rank, number)| ranks[number as usize] = rank as u32);
-            return ranks;
-        };
-        let mut pairs: Vec<(f64, u32)> = values.into_iter().zip(texts).collect();
-        pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut rank = 0;
-        for (at, &(value, number)) in pairs.iter().enumerate() {
-            rank += u32::from(at > 0 && value != pairs[at - 1].0);
-            ranks[number as usize] = rank;
-        }
-        ranks
+    fn table(&self) -> Option<&Csv> {
+        Some(self)
     }
-}
-
-/// Renumbers owners as they first appear, without gaps.
-fn contiguous(owners: &[u32]) -> Vec<u32> {
-    let mut numbers = BTreeMap::new();
-    let mut number = |owner: &u32| {
-        let next = numbers.len() as u32;
-        *numbers.entry(*owner).or_insert(next)
-    };
-    owners.iter().map(&mut number).collect()
-}
-
-/// The contents of one file.
-#[derive(Default)]
-struct Table {
-    /// Names of the features, if the file holds them.
-    names: Option<Vec<String>>,
-    /// Features per row; unknown while there is no row.
-    width: usize,
-    features: Vec<f32>,
-    labels: Vec<u32>,
-    /// Empty without an owner column.
-    owners: Vec<u32>,
 }
 
 impl Csv {
-    fn read(&self, path: &Path, classes: &mut Names) -> Result<Table, DataError> {
-        let mut reader = self.open(path)?;
-        let mut row = StringRecord::new();
-        let mut layout = Layout::new(path);
-        let mut table = Table::default();
-        let mut owners = Names::default();
-        let mut first = true;
-        while reader
-            .read_record(&mut row)
-            .map_err(|error| layout.broken(error))?
-        {
-            if std::mem::take(&mut first) && layout.begin(self, &row)? {
-                continue;
-            }
-            layout.append(&row, &mut table.features)?;
-            table.labels.push(classes.number(&row[layout.label]));
-            if let Some(owner) = layout.owner {
-                table.owners.push(owners.number(&row[owner]));
-            }
-        }
-        let values = table.features.len();
-        table.width = values.checked_div(table.labels.len()).unwrap_or(0);
-        table.names = layout.features();
-        Ok(table)
-    }
-
-    fn open(&self, path: &Path) -> Result<Reader<File>, DataError> {
-        if !self.separator.is_ascii() {
-            return Err(DataError::Key {
-                key: "separator",
-                problem: format!("is `{}`: expected an ASCII character", self.separator),
-            });
-        }
-        let file = File::open(path).map_err(|source| DataError::Read {
-            path: path.to_path_buf(),
-            source,
-        })?;
-        let mut builder = ReaderBuilder::new();
-        builder.has_headers(false).trim(Trim::All);
-        Ok(builder.delimiter(self.separator as u8).from_reader(file))
-    }
-}
-
-impl Table {
-    /// Checks the columns of a test file, and gives an empty one the width of the training file.
-    fn must_match(&mut self, train: &Self, path: &Path) -> Result<(), DataError> {
-        if self.labels.is_empty() {
-            self.width = train.width;
-        }
-        let problem = match (&self.names, &train.names) {
-            _ if self.width != train.width => format!("has {} features", self.width),
-            (Some(own), Some(names)) if own != names => {
-                format!("has the features {}", own.join(", "))
-            }
-            _ => return Ok(()),
+    /// The labels that the set knows before it is read.
+    pub(super) fn labels(&self) -> Result<Labels, DataError> {
+        let Some(classes) = &self.classes else {
+            return Ok(Labels::open());
         };
-        let names = train.names.as_ref().map(|names| names.join(", "));
-        let expected = names.unwrap_or_else(|| train.width.to_string());
-        Err(DataError::Format {
-            path: path.to_path_buf(),
-            problem: format!("{problem}: expected {expected}, as in the training file"),
+        Labels::given(classes).map_err(|name| DataError::Key {
+            key: "classes",
+            problem: format!("names one class twice ({name}): expected each label once"),
         })
     }
 
-    /// Training and test rows, each in the order of the file; the same ones whatever the seed.
-    fn split(self, test: Fraction) -> (Self, Self) {
-        let amount = (self.labels.len() as f64 * test.get()).round() as usize;
-        let mut order: Vec<usize> = (0..self.labels.len()).collect();
-        shuffle(&mut order, &mut Seed(0).once(Purpose::DATA));
-        let mut train = order.split_off(amount);
-        order.sort_unstable();
-        train.sort_unstable();
-        (self.pick(&train), self.pick(&order))
+    /// The features that the set knows before it is read.
+    pub(super) fn wanted(&self) -> Option<Wanted<'_>> {
+        self.features.as_ref().map(|names| Wanted {
+            names: Some(names),
+            width: names.len(),
+            by: "the scenario names",
+        })
     }
 
-    fn pick(&self, rows: &[usize]) -> Self {
-        let features = |&row: &usize| &self.features[row * self.width..(row + 1) * self.width];
-        let owners = rows.iter().filter_map(|&row| self.owners.get(row).copied());
-        Self {
-            names: None,
-            width: self.width,
-            features: rows.iter().flat_map(features).copied().collect(),
-            labels: rows.iter().map(|&row| self.labels[row]).collect(),
-            owners: owners.collect(),
+    /// What standardises the features, where the set knows it before it is read.
+    pub(super) fn statistics(&self) -> Result<Option<Statistics>, DataError> {
+        let wrong = |key, problem: &str| {
+            let problem = problem.to_owned();
+            Err(DataError::Key { key, problem })
+        };
+        match (&self.mean, &self.deviation) {
+            (None, None) => Ok(None),
+            (Some(_), None) => wrong(
+                "deviation",
+                "is missing: expected one value for each `mean`",
+            ),
+            (None, Some(_)) => wrong(
+                "mean",
+                "is missing: expected one value for each `deviation`",
+            ),
+            (Some(mean), Some(_)) if mean.iter().any(|m| !m.is_finite()) => {
+                wrong("mean", "has a value that is no finite number")
+            }
+            (Some(mean), Some(deviation)) => {
+                let positive = |d: &f64| d.is_finite() && *d > 0.0;
+                if deviation.len() != mean.len() || !deviation.iter().all(positive) {
+                    return wrong("deviation", "needs one value above 0 for each `mean`");
+                }
+                Ok(Some(Statistics {
+                    mean: mean.clone(),
+                    deviation: deviation.clone(),
+                }))
+            }
         }
     }
 
-    fn finish(self, order: &[u32]) -> Samples {
-        Samples {
-            shape: vec![self.width],
-            classes: order.iter().max().map_or(0, |&last| last as usize + 1),
-            features: Features::F32(self.features),
-            labels: self
-                .labels
-                .iter()
-                .map(|&label| order[label as usize])
-                .collect(),
-            affine: Affine::identity(),
+    fn split(&self, rows: Rows) -> Result<(Rows, Rows), DataError> {
+        let path = rows.path.clone();
+        let (train, test) = rows.split(self.test_fraction);
+        if !train.is_empty() && !test.is_empty() {
+            return Ok((train, test));
         }
+        Err(DataError::Key {
+            key: "test_fraction",
+            problem: format!(
+                "leaves {} training and {} test samples of {}: expected at least one of each",
+                train.labels.len(),
+                test.labels.len(),
+                path.display()
+            ),
+        })
     }
+}
+
+/// Refuses a file without samples, and one with more than `u32` can number.
+pub(super) fn holds_rows(rows: &Rows) -> Result<(), DataError> {
+    let problem = match (rows.labels.len(), &rows.names) {
+        (0, Some(_)) => "has a header and no sample: expected at least one row below it",
+        (0, None) => "has no sample: expected at least one row",
+        (1..=0xffff_ffff, _) => return Ok(()),
+        _ => "has more than 4,294,967,295 samples: divide it into several files",
+    };
+    Err(DataError::Format {
+        path: rows.path.clone(),
+        problem: problem.to_owned(),
+    })
+}
+
+/// The file at a path, read as the set says for samples that are not its own training samples.
+pub(super) fn read_other(set: &Csv, path: &Path, wanted: Wanted<'_>) -> Result<Rows, DataError> {
+    let rows = Rows::read(set, path, Part::Other, Some(wanted), &mut set.labels()?)?;
+    holds_rows(&rows).map(|()| rows)
 }
 
 #[cfg(test)]

@@ -1,9 +1,30 @@
 //! Which column of a CSV file is what, and what is wrong with its cells.
 
 use super::table::{Column, Csv, Header};
+use super::table_lines::line_of;
 use super::{DataError, Place};
 use ::csv::StringRecord;
 use std::path::Path;
+
+/// What a file is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Training samples; they say which features there are, and whose they are.
+    Train,
+    /// Other samples of the same columns: test samples, or a real client's.
+    Other,
+}
+
+/// The features that a file must have, and who says so.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    /// Their names, where they have any.
+    pub(super) names: Option<&'a [String]>,
+    /// Their number.
+    pub(super) width: usize,
+    /// Such as "the training file has".
+    pub(super) by: &'static str,
+}
 
 /// Which column is what.
 pub(super) struct Layout<'a> {
@@ -11,6 +32,8 @@ pub(super) struct Layout<'a> {
     names: Option<StringRecord>,
     pub(super) label: usize,
     pub(super) owner: Option<usize>,
+    /// Columns of the features, in the order of a sample.
+    pub(super) features: Vec<usize>,
 }
 
 impl<'a> Layout<'a> {
@@ -21,22 +44,25 @@ impl<'a> Layout<'a> {
             names: None,
             label: 0,
             owner: None,
+            features: Vec::new(),
         }
     }
 
     /// Learns the columns from the first line; says whether that line held names.
-    pub(super) fn begin(&mut self, set: &Csv, row: &StringRecord) -> Result<bool, DataError> {
+    pub(super) fn begin(
+        &mut self,
+        set: &Csv,
+        row: &StringRecord,
+        part: Part,
+        wanted: Option<Wanted<'_>>,
+    ) -> Result<bool, DataError> {
         let by_name = |column: &Column| matches!(column, Column::Name(_));
         let named = by_name(&set.label) || set.client.as_ref().is_some_and(by_name);
         if set.header == Header::Yes || (set.header == Header::Auto && named) {
             self.names = Some(row.clone());
         }
         self.label = self.find(&set.label, row)?;
-        self.owner = set
-            .client
-            .as_ref()
-            .map(|column| self.find(column, row))
-            .transpose()?;
+        self.owner = self.find_owner(set, row, part)?;
         if self.owner == Some(self.label) {
             return Err(DataError::Key {
                 key: "client",
@@ -46,33 +72,104 @@ impl<'a> Layout<'a> {
                 ),
             });
         }
-        if !(0..row.len()).any(|at| self.is_feature(at)) {
+        let others = || (0..row.len()).filter(|&at| at != self.label && Some(at) != self.owner);
+        let mut others: Vec<usize> = others().collect();
+        if others.is_empty() {
             let problem = "there is no feature: expected a column besides label and client";
             return Err(self.wrong(row, None, problem.to_owned()));
         }
-        let number = |at: usize| row[at].parse::<f32>().is_ok();
-        let words = (0..row.len()).all(|at| !self.is_feature(at) || !number(at));
+        let words = others
+            .iter()
+            .all(|&at| row[at].trim().parse::<f64>().is_err());
         if set.header == Header::Auto && words {
             self.names = Some(row.clone());
         }
+        self.check_names(row)?;
+        if let Some(wanted) = wanted {
+            others = self.wanted(wanted, others, row)?;
+        }
+        self.features = others;
         Ok(self.names.is_some())
     }
 
-    /// Names of the features, if the first line holds names.
-    pub(super) fn features(&self) -> Option<Vec<String>> {
-        let names = self.names.as_ref()?.iter().enumerate();
-        let features = names.filter(|&(at, _)| self.is_feature(at));
-        Some(features.map(|(_, name)| name.to_owned()).collect())
+    /// The column of the owners. Only training samples need owners.
+    fn find_owner(
+        &self,
+        set: &Csv,
+        row: &StringRecord,
+        part: Part,
+    ) -> Result<Option<usize>, DataError> {
+        let Some(column) = &set.client else {
+            return Ok(None);
+        };
+        match (self.find(column, row), part, column) {
+            (Err(_), Part::Other, Column::Name(_)) => Ok(None),
+            (found, ..) => found.map(Some),
+        }
     }
 
-    fn is_feature(&self, at: usize) -> bool {
-        at != self.label && Some(at) != self.owner
+    /// Refuses names that stand for two columns.
+    fn check_names(&self, row: &StringRecord) -> Result<(), DataError> {
+        let Some(names) = &self.names else {
+            return Ok(());
+        };
+        let names: Vec<&str> = names.iter().map(str::trim).collect();
+        let twice = (0..names.len()).find(|&at| names[..at].contains(&names[at]));
+        let Some(at) = twice else {
+            return Ok(());
+        };
+        let problem = match names[at] {
+            "" => "two columns have no name: expected one for each".to_owned(),
+            name => format!("two columns are called `{name}`: expected a name of its own for each"),
+        };
+        Err(self.wrong(row, None, problem))
+    }
+
+    /// The wanted features: by name where both sides have names, else all others by position.
+    fn wanted(
+        &self,
+        wanted: Wanted<'_>,
+        others: Vec<usize>,
+        row: &StringRecord,
+    ) -> Result<Vec<usize>, DataError> {
+        let Wanted { names, width, by } = wanted;
+        if let (Some(names), Some(own)) = (names, &self.names) {
+            let place = |name: &String| {
+                let place = own.iter().position(|other| other.trim() == name);
+                let place = place.filter(|at| others.contains(at));
+                place.ok_or_else(|| {
+                    let there: Vec<_> = others.iter().map(|&at| own[at].trim()).collect();
+                    let problem = format!(
+                        "there is no column `{name}`, which {by}: the features here are {}",
+                        there.join(", ")
+                    );
+                    self.wrong(row, None, problem)
+                })
+            };
+            return names.iter().map(place).collect();
+        }
+        if others.len() != width {
+            let found = others.len();
+            let plural = if found == 1 { "column" } else { "columns" };
+            let problem = format!("has {found} {plural} of features: expected {width}, which {by}");
+            return Err(self.wrong(row, None, problem));
+        }
+        Ok(others)
+    }
+
+    /// Names of the features, if the first line holds names.
+    pub(super) fn feature_names(&self) -> Option<Vec<String>> {
+        let names = self.names.as_ref()?;
+        let name = |&at: &usize| names[at].trim().to_owned();
+        Some(self.features.iter().map(name).collect())
     }
 
     fn find(&self, column: &Column, row: &StringRecord) -> Result<usize, DataError> {
         let at = match (column, &self.names) {
             (Column::Number(number), _) => Some(*number as usize).filter(|&at| at < row.len()),
-            (Column::Name(name), Some(names)) => names.iter().position(|other| other == name),
+            (Column::Name(name), Some(names)) => {
+                names.iter().position(|other| other.trim() == name)
+            }
             (Column::Name(_), None) => None,
         };
         at.ok_or_else(|| self.wrong(row, None, self.no_column(column, row.len())))
@@ -87,7 +184,7 @@ impl<'a> Layout<'a> {
                 )
             }
             (Column::Name(name), Some(names)) => {
-                let names: Vec<&str> = names.iter().collect();
+                let names: Vec<&str> = names.iter().map(str::trim).collect();
                 format!(
                     "there is no column `{name}`: the names are {}",
                     names.join(", ")
@@ -101,25 +198,26 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Appends the features of a row, and checks its other cells.
-    pub(super) fn append(
-        &self,
-        row: &StringRecord,
-        features: &mut Vec<f32>,
-    ) -> Result<(), DataError> {
-        for (at, cell) in row.iter().enumerate() {
-            let feature = self.is_feature(at);
-            match cell.parse::<f32>() {
-                Ok(value) if feature && value.is_finite() => features.push(value),
-                _ if feature => return Err(self.wrong(row, Some(at), self.no_number(row, cell))),
-                _ if cell.is_empty() => {
-                    let problem = "is empty: expected a name or a number".to_owned();
-                    return Err(self.wrong(row, Some(at), problem));
-                }
-                _ => {}
-            }
+    /// The number in a feature's cell.
+    pub(super) fn number(&self, row: &StringRecord, at: usize) -> Result<f64, DataError> {
+        let cell = row[at].trim();
+        match cell.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(value),
+            _ => Err(self.wrong(row, Some(at), self.no_number(row, cell))),
         }
-        Ok(())
+    }
+
+    /// The text in the cell of a label or an owner.
+    pub(super) fn name<'r>(&self, row: &'r StringRecord, at: usize) -> Result<&'r str, DataError> {
+        let cell = row[at].trim();
+        let problem = match cell.parse::<f64>() {
+            _ if cell.is_empty() => "is empty: expected a name or a number".to_owned(),
+            Ok(value) if !value.is_finite() => {
+                format!("`{cell}` is no value: expected a name or a number")
+            }
+            _ => return Ok(cell),
+        };
+        Err(self.wrong(row, Some(at), problem))
     }
 
     fn no_number(&self, row: &StringRecord, cell: &str) -> String {
@@ -134,15 +232,28 @@ impl<'a> Layout<'a> {
         format!("`{cell}` is not a finite number{hint}")
     }
 
-    fn wrong(&self, row: &StringRecord, at: Option<usize>, problem: String) -> DataError {
+    /// An error about a row, or about one of its cells.
+    pub(super) fn wrong(
+        &self,
+        row: &StringRecord,
+        at: Option<usize>,
+        problem: String,
+    ) -> DataError {
         let name = |at| match self.names.as_ref().and_then(|names| names.get(at)) {
-            Some(name) => format!("`{name}`"),
+            Some(name) => format!("`{}`", name.trim()),
             None => at.to_string(),
         };
+        let within = row
+            .iter()
+            .take(at.unwrap_or(0))
+            .map(|cell| cell.matches('\n').count());
+        let start = row
+            .position()
+            .map_or(1, |place| line_of(self.path, place.byte()));
         DataError::Cell {
             path: self.path.to_path_buf(),
             place: Place {
-                line: row.position().map_or(1, ::csv::Position::line),
+                line: start + within.sum::<usize>() as u64,
                 column: at.map(name),
             },
             problem,
@@ -151,7 +262,9 @@ impl<'a> Layout<'a> {
 
     /// What the CSV reader found wrong.
     pub(super) fn broken(&self, error: ::csv::Error) -> DataError {
-        let line = error.position().map_or(1, ::csv::Position::line);
+        let line = error
+            .position()
+            .map_or(1, |place| line_of(self.path, place.byte()));
         let problem = match error.into_kind() {
             ::csv::ErrorKind::Io(source) => {
                 return DataError::Read {

@@ -33,6 +33,10 @@ impl Partition for ByClient {
         }
         Ok(held)
     }
+
+    fn keeps_owners(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

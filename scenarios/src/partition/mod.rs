@@ -33,6 +33,11 @@ pub trait Partition: Send + Sync {
     fn divide(&self, input: &Divide<'_>, rng: &mut Stream)
     -> Result<Vec<Vec<u32>>, PartitionError>;
 
+    /// Whether client i is owner i of the data set.
+    fn keeps_owners(&self) -> bool {
+        false
+    }
+
     /// Whether [`Divide::difficulty`] must be there: the losses of a centrally trained expert.
     fn needs_difficulty(&self) -> bool {
         false

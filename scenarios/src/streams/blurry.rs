@@ -1,6 +1,6 @@
 use super::{
     Ground, ScenarioPlugin, StreamError,
-    groups::{Groups, name_of},
+    groups::{ClassRef, Groups},
 };
 use lyceum_core::{
     Samples, Stream, Task,
@@ -18,9 +18,9 @@ pub struct Blurry {
     /// Number of tasks, each with as many classes; the classes in equal parts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<Count>,
-    /// Classes of each task, instead of a number of tasks.
+    /// Classes of each task, by number or name, instead of a number of tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub classes: Option<Vec<Vec<u32>>>,
+    pub classes: Option<Vec<Vec<ClassRef>>>,
     /// Deal the classes to the tasks in an order drawn from the seed; false by default.
     #[serde(default)]
     pub shuffled: bool,
@@ -41,11 +41,11 @@ impl Blurry {
 
 impl ScenarioPlugin for Blurry {
     fn tasks(&self, ground: &Ground<'_>, rng: &mut Stream) -> Result<Vec<Task>, StreamError> {
-        let groups = self.groups().of(ground.classes(), rng)?;
+        let groups = self.groups().of(ground, rng)?;
         let pool = ground.pool("share")?;
         let deal = deal(pool, &groups, self.share.get(), rng);
         let tasks = (0..).zip(&groups).map(|(task, group)| {
-            let own = ground.task_of_classes(name_of(group), group);
+            let own = ground.task_of_classes(ground.name_of(group), group);
             Task {
                 classes: ground.shown(pool, |place| deal[place as usize] == task),
                 train: ground.places(|place, _| deal[place as usize] == task),

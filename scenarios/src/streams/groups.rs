@@ -1,13 +1,54 @@
 //! Classes in groups, one for each task.
 
 use super::{Ground, StreamError};
+use crate::data::listed;
 use lyceum_core::{Stream, Task, shuffle, units::Count};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A class of the data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "expected the number of a class, counted from 0, or its name"
+)]
+pub enum ClassRef {
+    /// By number, counted from 0.
+    Number(u32),
+    /// By the label that the table has for it.
+    Name(String),
+}
+
+impl ClassRef {
+    /// The number of the class, if there is such a class.
+    pub(super) fn find(&self, ground: &Ground<'_>) -> Result<u32, (String, String)> {
+        let found = match self {
+            Self::Number(class) => Some(*class).filter(|&c| (c as usize) < ground.classes()),
+            Self::Name(name) => {
+                let place = ground.called.iter().position(|called| called == name);
+                place.map(|place| place as u32)
+            }
+        };
+        found.ok_or_else(|| {
+            let wrong = match self {
+                Self::Number(class) => format!("there is no class {class}"),
+                Self::Name(name) => format!("there is no class `{name}`"),
+            };
+            let numbers = format!("0 to {}", ground.classes() - 1);
+            let right = match ground.called {
+                [] => numbers,
+                called => format!("{numbers}, or a name: {}", listed(called.iter())),
+            };
+            (wrong, right)
+        })
+    }
+}
 
 /// How classes are dealt to tasks: three keys that several kinds of stream have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Groups<'a> {
     pub(super) tasks: Option<Count>,
-    pub(super) classes: Option<&'a [Vec<u32>]>,
+    pub(super) classes: Option<&'a [Vec<ClassRef>]>,
     pub(super) shuffled: bool,
 }
 
@@ -18,15 +59,15 @@ impl Groups<'_> {
         ground: &Ground<'_>,
         rng: &mut Stream,
     ) -> Result<Vec<Task>, StreamError> {
-        let groups = self.of(ground.classes(), rng)?;
-        let task = |group: &Vec<u32>| ground.task_of_classes(name_of(group), group);
+        let groups = self.of(ground, rng)?;
+        let task = |group: &Vec<u32>| ground.task_of_classes(ground.name_of(group), group);
         Ok(groups.iter().map(task).collect())
     }
 
     /// The classes of each task.
     pub(super) fn of(
         &self,
-        classes: usize,
+        ground: &Ground<'_>,
         rng: &mut Stream,
     ) -> Result<Vec<Vec<u32>>, StreamError> {
         match (self.tasks, self.classes) {
@@ -40,8 +81,8 @@ impl Groups<'_> {
                 "both `tasks` and `classes` are given",
                 "keep only one of them",
             )),
-            (Some(tasks), None) => self.equal_parts(tasks.get(), classes, rng),
-            (None, Some(groups)) => given(groups, classes),
+            (Some(tasks), None) => self.equal_parts(tasks.get(), ground.classes(), rng),
+            (None, Some(groups)) => given(groups, ground),
         }
     }
 
@@ -65,37 +106,29 @@ impl Groups<'_> {
     }
 }
 
-fn given(groups: &[Vec<u32>], classes: usize) -> Result<Vec<Vec<u32>>, StreamError> {
-    let mut seen = vec![false; classes];
-    for &class in groups.iter().flatten() {
-        match seen.get_mut(class as usize) {
-            None => {
-                let message = format!("there is no class {class}");
-                return Err(StreamError::new(
-                    "classes",
-                    message,
-                    format!("0 to {}", classes - 1),
-                ));
-            }
-            Some(true) => {
-                let message = format!("class {class} is in two tasks");
+fn given(groups: &[Vec<ClassRef>], ground: &Ground<'_>) -> Result<Vec<Vec<u32>>, StreamError> {
+    let mut seen = vec![false; ground.classes()];
+    let mut found = Vec::with_capacity(groups.len());
+    for group in groups {
+        let mut classes = Vec::with_capacity(group.len());
+        for class in group {
+            let class = class.find(ground);
+            let class =
+                class.map_err(|(wrong, right)| StreamError::new("classes", wrong, right))?;
+            if std::mem::replace(&mut seen[class as usize], true) {
+                let message = format!("class {} is in two tasks", ground.name_of(&[class]));
                 return Err(StreamError::new("classes", message, "each class once"));
             }
-            Some(seen) => *seen = true,
+            classes.push(class);
         }
+        found.push(classes);
     }
-    match groups.is_empty() || groups.iter().any(Vec::is_empty) {
+    match found.is_empty() || found.iter().any(Vec::is_empty) {
         true => Err(StreamError::new(
             "classes",
             "a task without a class",
             "at least one task, and one class in each",
         )),
-        false => Ok(groups.to_vec()),
+        false => Ok(found),
     }
-}
-
-/// A name such as `0+1`.
-pub(super) fn name_of(classes: &[u32]) -> String {
-    let names: Vec<_> = classes.iter().map(u32::to_string).collect();
-    names.join("+")
 }

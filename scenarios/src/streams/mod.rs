@@ -25,6 +25,7 @@ pub use class_incremental::ClassIncremental;
 pub use domain_incremental::DomainIncremental;
 pub use gate::{Competence, CompetenceGate, Window};
 pub use gradual_drift::GradualDrift;
+pub use groups::ClassRef;
 pub use online::Online;
 pub use order::{Defined, Designed, Difficulty, Ease, End, Given, Repeats, Seeded, TaskOrder};
 pub use shift::{
@@ -71,6 +72,8 @@ pub struct Ground<'a> {
     pub test: &'a Samples,
     /// The label that stands for each class of the data.
     pub names: &'a [u32],
+    /// What the classes of the data are called; empty where they are numbers.
+    pub called: &'a [String],
     /// Rounds of the run.
     pub rounds: u64,
 }
@@ -102,6 +105,16 @@ impl Ground<'_> {
     /// Number of classes of the data.
     pub fn classes(&self) -> usize {
         self.test.classes
+    }
+
+    /// A name such as `0+1` for a task of these classes.
+    pub fn name_of(&self, classes: &[u32]) -> String {
+        let name = |class: &u32| match self.called.get(*class as usize) {
+            Some(name) => name.clone(),
+            None => class.to_string(),
+        };
+        let names: Vec<_> = classes.iter().map(name).collect();
+        names.join("+")
     }
 
     /// The training samples, for what can be said of each only where they lie in one place.

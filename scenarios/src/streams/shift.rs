@@ -1,6 +1,6 @@
 //! What sets the tasks of a domain-incremental stream apart, with all classes in each.
 
-use super::{Ground, StreamError};
+use super::{Ground, StreamError, groups::ClassRef};
 use lyceum_core::{
     Lens, Pixels, Seed, Stream, Task, shuffle,
     units::{Angle, Count, Fraction, NonNegative, Positive},
@@ -105,10 +105,10 @@ pub struct LabelShift {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LabelGroups {
-    /// Classes behind each label of each task: `[[[0], [1]], [[2], [3]]]` asks first "0 or 1?", then "2 or 3?". Dealt
+    /// Classes, by number or name, behind each label of each task: `[[[0], [1]], [[2], [3]]]` asks first "0 or 1?", then "2 or 3?". Dealt
     /// in equal parts by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub groups: Option<Vec<Vec<Vec<u32>>>>,
+    pub groups: Option<Vec<Vec<Vec<ClassRef>>>>,
     /// Number of labels, where the groups are not listed; 2 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Count>,
@@ -324,7 +324,7 @@ impl LabelGroups {
         rng: &mut Stream,
     ) -> Result<Vec<Task>, StreamError> {
         let groups = match &self.groups {
-            Some(groups) => groups.clone(),
+            Some(groups) => found(groups, ground)?,
             None => self.equal_parts(number(tasks)?, ground.classes(), rng)?,
         };
         if tasks.is_some_and(|tasks| tasks.get() != groups.len()) {
@@ -374,16 +374,16 @@ impl LabelGroups {
             .flat_map(|(l, g)| g.iter().map(move |c| (l, c)))
         {
             match names.get_mut(class as usize) {
-                None => return refuse(format!("there is no class {class}"), "a class of the data"),
-                Some(Some(_)) => {
+                Some(name @ None) => *name = Some(label),
+                _ => {
+                    let class = ground.name_of(&[class]);
                     let message = format!("class {class} stands twice in a task");
                     return refuse(message, "once in each task");
                 }
-                Some(name) => *name = Some(label),
             }
         }
         let classes: Vec<u32> = labels.iter().flatten().copied().collect();
-        let parts: Vec<_> = labels.iter().map(|g| super::groups::name_of(g)).collect();
+        let parts: Vec<_> = labels.iter().map(|g| ground.name_of(g)).collect();
         let names: Vec<u32> = names.into_iter().map(Option::unwrap_or_default).collect();
         Ok(Task {
             classes: (0..labels.len() as u32).collect(),
@@ -394,4 +394,16 @@ impl LabelGroups {
             ..ground.task_of_classes(parts.join(" or "), &classes)
         })
     }
+}
+
+/// The numbers of classes.
+fn found(
+    groups: &[Vec<Vec<ClassRef>>],
+    ground: &Ground<'_>,
+) -> Result<Vec<Vec<Vec<u32>>>, StreamError> {
+    let class = |class: &ClassRef| class.find(ground);
+    let label = |label: &Vec<ClassRef>| label.iter().map(class).collect();
+    let task = |task: &Vec<Vec<ClassRef>>| task.iter().map(label).collect();
+    let found: Result<_, (String, String)> = groups.iter().map(task).collect();
+    found.map_err(|(wrong, right)| StreamError::new("shift.groups.groups", wrong, right))
 }

@@ -1,4 +1,7 @@
-use super::{Ground, ScenarioPlugin, StreamError, groups::Groups};
+use super::{
+    Ground, ScenarioPlugin, StreamError,
+    groups::{ClassRef, Groups},
+};
 use lyceum_core::{Stream, StreamRules, Task, units::Count};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,9 +14,9 @@ pub struct TaskFree {
     /// Number of tasks, each with as many classes; the classes in equal parts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<Count>,
-    /// Classes of each task, instead of a number of tasks.
+    /// Classes of each task, by number or name, instead of a number of tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub classes: Option<Vec<Vec<u32>>>,
+    pub classes: Option<Vec<Vec<ClassRef>>>,
     /// Deal the classes to the tasks in an order drawn from the seed; false by default.
     #[serde(default)]
     pub shuffled: bool,
