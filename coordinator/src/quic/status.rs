@@ -102,8 +102,13 @@ pub struct Watch {
 
 impl Watch {
     pub(super) fn new(run: String, rounds: u64, meters: Meters) -> Self {
+        let nothing_yet = Status {
+            run: run.clone(),
+            rounds,
+            ..Status::default()
+        };
         Self {
-            last: Arc::default(),
+            last: Arc::new(Mutex::new(nothing_yet)),
             meters,
             run,
             rounds,
