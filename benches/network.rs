@@ -317,6 +317,7 @@ fn machine(load: Load, rounds: u64) -> RoundMachine {
         judges_ahead: true,
         judges_before: false,
         attendance: Default::default(),
+        changes: Vec::new(),
         phases: Vec::new(),
     };
     let strategy = load.strategy();

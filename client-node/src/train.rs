@@ -9,10 +9,15 @@ use crate::{
 };
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientRule, ClientState, ExactSum, Job, LocalWork, Mode,
-    Outcome, Purpose, Resolved, Shard, Stream, TaskStream, Term, Update, Vectors,
+    Outcome, Purpose, Resolved, Shard, Stream, SumError, TaskStream, Term, Update, Vectors,
 };
 use lyceum_strategies::ordering::Score;
 use std::sync::Arc;
+
+/// Samples that are looked at for values of an unusual size, once training has diverged.
+const LOOKED_AT: usize = 100;
+/// Features beyond this are taken for unscaled ones.
+const UNSCALED: f32 = 20.0;
 
 /// A client's part of the sum, and the state that replaces its old one.
 pub(crate) type ClientUpdate = (Term, Option<(ClientId, ClientState)>);
@@ -183,7 +188,9 @@ impl Worker {
         let term = match sum.admit(settled.lanes) {
             Ok(term) => term,
             Err(reason) => {
-                report.outcome = Outcome::Refused(format!("its update is refused: {reason}"));
+                let advice = advice(&reason, shard);
+                report.outcome =
+                    Outcome::Refused(format!("its update is refused: {reason}{advice}"));
                 report.bytes_up = 0;
                 return Ok((report, None));
             }
@@ -389,6 +396,23 @@ impl Trace {
         let square = self.squares / self.steps.max(1) as f64;
         report.rms_loss = mean_of(square.sqrt(), 1).unwrap_or(0.0);
     }
+}
+
+/// What to do where training went out of all bounds.
+fn advice(reason: &SumError, shard: &Shard) -> String {
+    if !matches!(reason, SumError::Value { .. }) {
+        return String::new();
+    }
+    let some = shard.indices.iter().take(LOOKED_AT);
+    let values = some.flat_map(|&index| shard.pool.values(index as usize));
+    let largest = values.fold(0.0_f32, |most, value| most.max(value.abs()));
+    let scale = match largest > UNSCALED {
+        true => format!(
+            ", or scale the features, which reach {largest}, with data.normalise = \"standard\""
+        ),
+        false => String::new(),
+    };
+    format!("; training diverged: lower training.rate or set training.clip{scale}")
 }
 
 #[cfg(test)]

@@ -274,7 +274,21 @@ impl RoundMachine {
         }
     }
 
+    /// What the timeline does with the round in flight, for the log.
+    fn tell_timeline(&mut self) {
+        let (plan, round) = (&self.plan, self.flight.round);
+        let people = plan.attendance.changes(round, self.roster.clients());
+        let settings = plan.changes.iter().filter(|(from, _)| *from == round);
+        let settings = settings.map(|(_, set)| Event::SettingsChanged {
+            round,
+            set: set.clone(),
+        });
+        let events = people.into_iter().chain(settings);
+        self.outputs.extend(events.map(Output::Event));
+    }
+
     fn begin_training(&mut self) {
+        self.tell_timeline();
         let round = self.flight.round;
         let now = |phase: &&SelectionPhase| phase.from == round;
         let phases: Vec<_> = self.plan.phases.iter().filter(now).cloned().collect();
@@ -430,7 +444,7 @@ impl RoundMachine {
             .map_err(|stall| stall.0)?;
         if let Some(index) = next.first_not_finite() {
             return Err(format!(
-                "the strategy made parameter {index} of the global model {}",
+                "the strategy made parameter {index} of the global model {}; training diverged: lower training.rate or the strategy's own rate",
                 next[index]
             ));
         }

@@ -4,7 +4,7 @@ use lyceum_core::{
     AnySelector, Assignment, Attendance, ClientId, Contribution, Event, Params, Probe, Round, Seed,
     TaskStream, Upload,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, io, sync::Arc};
 
 /// What the machine needs to know of a scenario.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Plan {
     pub judges_ahead: bool,
     /// Who is there when.
     pub attendance: Attendance,
+    /// Settings that change, and when: for the log alone.
+    pub changes: Vec<(Round, BTreeMap<String, String>)>,
     /// Selectors and dropouts of later rounds, in the order of time.
     pub phases: Vec<SelectionPhase>,
     /// Whether the initial model is judged.
@@ -119,6 +121,27 @@ pub enum InputError {
         reason: String,
     },
     /// Updates do not fit into memory, and could not be put elsewhere.
-    #[error("updates that do not fit into memory cannot be kept: {0}")]
-    Spill(String),
+    #[error("updates that do not fit into memory cannot be kept: {reason}{}", if *full { "; free some space, then go on with the run" } else { "" })]
+    Spill {
+        /// What the system said.
+        reason: String,
+        /// There is no space for them.
+        full: bool,
+    },
+}
+
+impl InputError {
+    /// Updates could not be put elsewhere.
+    pub(crate) fn spill(error: &io::Error) -> Self {
+        Self::Spill {
+            reason: error.to_string(),
+            full: is_full(error),
+        }
+    }
+}
+
+/// Whether space is what is lacking.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    let lacking = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    lacking.contains(&error.kind())
 }

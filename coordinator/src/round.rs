@@ -86,9 +86,7 @@ impl Collected {
         self.closing = false;
         self.sum.clear();
         self.singles.clear();
-        self.updates
-            .clear()
-            .map_err(|e| InputError::Spill(e.to_string()))?;
+        self.updates.clear().map_err(|e| InputError::spill(&e))?;
         self.reports.clear();
         self.states.clear();
         self.scores.clear();
@@ -152,7 +150,7 @@ impl Collected {
                     Addend::Each(terms) => terms
                         .into_iter()
                         .try_for_each(|term| self.updates.put(term))
-                        .map_err(|e| InputError::Spill(e.to_string()))?,
+                        .map_err(|e| InputError::spill(&e))?,
                     Addend::Single(parts) => {
                         self.singles.push(self.sum.admit(parts).map_err(refused)?);
                         if self.singles.len() >= SINGLES {

@@ -68,6 +68,7 @@ fn machine_of(
         judges_ahead: true,
         judges_before: false,
         attendance: Default::default(),
+        changes: Vec::new(),
         phases: Vec::new(),
     };
     let global = Params::from(vec![0.0, 0.0]);

@@ -3,6 +3,7 @@
 
 use crate::{ClientId, ClientReport, Fingerprint, Opening, Probe, Round, Visit};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One thing that happened. Written as one JSON object a line, `{"event": "<kind>", ...}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +67,28 @@ pub enum Event {
         samples: u64,
         /// Parameters sent to the scored clients, in bytes.
         bytes_down: u64,
+    },
+    /// By the timeline, clients are there from a round on.
+    ClientsJoined(Turnout),
+    /// By the timeline, clients are gone for good from a round on.
+    ClientsLeft(Turnout),
+    /// By the timeline, clients do not answer from a round on.
+    ClientsSilent(Turnout),
+    /// Clients that were silent answer again from a round on.
+    ClientsBack(Turnout),
+    /// By the timeline, settings change from a round on.
+    SettingsChanged {
+        /// From which round on.
+        round: Round,
+        /// Dotted keys and their values, as a scenario file has them.
+        set: BTreeMap<String, String>,
+    },
+    /// Nobody can be selected in a round, or the selector wants nobody: the model stays as it is.
+    NobodySelected {
+        /// In which round.
+        round: Round,
+        /// Clients that are there.
+        present: u64,
     },
     /// The cohort is known and its work is out.
     RoundStarted {
@@ -176,6 +199,25 @@ pub enum Event {
         /// Last link of the chain.
         fingerprint: Fingerprint,
     },
+}
+
+/// Clients whose presence changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turnout {
+    /// From which round on.
+    pub round: Round,
+    /// How many.
+    pub clients: u64,
+    /// Clients that are there from then on, silent ones among them.
+    pub present: u64,
+    /// Who, ascending, where it is at most [`Turnout::NAMED`] clients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub who: Vec<ClientId>,
+}
+
+impl Turnout {
+    /// More clients are counted and not named.
+    pub const NAMED: usize = 1000;
 }
 
 /// What a log says of a task.

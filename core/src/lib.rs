@@ -44,7 +44,7 @@ pub use contract::{
     Addend, Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Memory, Outcome,
     Payload, Tally, Trained, Upload, Work,
 };
-pub use event::{Event, TaskInfo};
+pub use event::{Event, TaskInfo, Turnout};
 pub use exp::{exp, exp_all};
 pub use fingerprint::{Chain, Fingerprint};
 pub use gate::{Gate, Opening};
@@ -68,6 +68,7 @@ pub use strategy::{
 };
 pub use stream::{
     Bits, Calendar, Head, Members, Reach, StreamRules, Task, TaskStream, TaskView, Visit,
+    all_have_begun,
 };
 pub use sum::{ExactSum, Lane, SumBytesError, SumError, Term};
 pub use time::Time;

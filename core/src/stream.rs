@@ -491,6 +491,13 @@ impl TaskStream {
     }
 }
 
+/// Whether each of so many tasks has begun by the end of a round, in this order of theirs.
+pub fn all_have_begun(order: &[Visit], tasks: usize, round: Round) -> bool {
+    let come = order.iter().filter(|visit| visit.begins <= round.0);
+    let come: BTreeSet<TaskId> = come.map(|visit| visit.task).collect();
+    come.len() == tasks
+}
+
 fn begun(visits: &[Visit], round: Round) -> impl Iterator<Item = TaskId> + '_ {
     let until = visits.partition_point(|v| v.begins <= round.0);
     visits[..until].iter().map(|v| v.task)

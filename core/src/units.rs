@@ -127,8 +127,9 @@ impl<'de> Deserialize<'de> for Count {
             .ok()
             .and_then(Self::new)
             .ok_or_else(|| {
+                let most = if value > 0 { ", and at most 2^53" } else { "" };
                 de::Error::custom(format!(
-                    "{value} is out of range: expected a whole number, 1 or above"
+                    "{value} is out of range: expected a whole number, 1 or above{most}"
                 ))
             })
     }

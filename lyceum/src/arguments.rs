@@ -1,12 +1,12 @@
 //! The command line.
 
-use crate::address::Address;
+use crate::{address::Address, failure::EXIT_CODES};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Distributed federated and continual learning simulator.
 #[derive(Parser)]
-#[command(name = "lyceum", version)]
+#[command(name = "lyceum", version, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -263,7 +263,7 @@ pub(crate) struct Simulate {
     /// Only this world of the whole stack
     #[arg(long, value_name = "SEED", conflicts_with_all = ["worlds", "stack", "from"])]
     pub(crate) stack_world: Option<u64>,
-    /// The same faults in every world: calm, bad-network, crashes or bad-disk [default: drawn from the seed]
+    /// The same faults in every world: calm, bad-network, crashes, bad-disk or damaged-files [default: drawn from the seed]
     #[arg(long, value_name = "NAME")]
     pub(crate) faults: Option<String>,
     /// Threads; worlds run side by side [default: one per core]

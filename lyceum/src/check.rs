@@ -46,7 +46,12 @@ fn text(path: &Path) -> Result<String, Failure> {
 /// Reads a scenario and its data, builds its model, and prints what would run.
 pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failure> {
     let sweep = read_sweep(registry, &arguments.file, &arguments.set, None)?;
-    let folders = ProcessSettings::read()?.folders(&arguments.data, &arguments.file);
+    let folders = folders_of(
+        &ProcessSettings::read()?,
+        &arguments.data,
+        &arguments.file,
+        &sweep,
+    );
     let found = feasible(registry, &sweep, &folders, true)?;
     if sweep.has_table {
         let (points, seeds) = (sweep.points.len(), sweep.seeds.len());
@@ -91,6 +96,18 @@ pub(crate) struct Found {
     pub(crate) warnings: Vec<String>,
 }
 
+/// Where the data of a sweep is looked for; all its points look in the same places.
+pub(crate) fn folders_of(
+    process: &ProcessSettings,
+    flags: &[PathBuf],
+    file: &Path,
+    sweep: &Sweep,
+) -> Vec<PathBuf> {
+    let first = sweep.points.first();
+    let own = first.map_or_else(Vec::new, |p| p.scenario(sweep.seeds[0]).data.folders);
+    process.folders(flags, file, &own)
+}
+
 /// Reads the data of every point and builds its model, once for all that share them, and shows each warning once.
 /// `listed` asks for what the samples are like.
 pub(crate) fn feasible(
@@ -107,8 +124,8 @@ pub(crate) fn feasible(
         let mut ground = scenario.resolved();
         let decisive = ["data", "model", "scenario", "timeline", "availability"];
         ground.retain(|table, _| decisive.contains(&table));
-        let (engine, rounds) = (scenario.training.engine.clone(), scenario.run.rounds);
-        let key = (ground.to_string(), engine, rounds.get());
+        let engine = scenario.training.engine.clone();
+        let key = (ground.to_string(), engine, scenario.rounds());
         let found = match seen.get(&key) {
             Some(&place) => Found::clone(&all[place]),
             None => examined(registry, &scenario, folders, listed)?,

@@ -5,11 +5,12 @@ use crate::{
     arguments::Coordinator,
     check::read,
     failure::Failure,
-    network::{log_to_stderr, only_loopback, registry_digest, resolved, runtime, stop_signal},
+    network::{log_to_stderr, only_loopback, registry_digest, resolved, runtime},
     output::{complain, line},
     progress::Progress,
     run::{paused, report},
     settings::ProcessSettings,
+    stop::Stop,
 };
 use lyceum_coordinator::{
     dispatch::Pace,
@@ -26,7 +27,7 @@ use lyceum_scenarios::{Registry, Scenario};
 use quinn::Endpoint;
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -56,7 +57,7 @@ pub(crate) fn coordinator(
         // A coordinator that was killed is started again as it was started before.
         resume: out.join(EVENTS).exists(),
         out,
-        folders: process.folders(&arguments.data, &arguments.file),
+        folders: process.folders(&arguments.data, &arguments.file, &scenario.data.folders),
         checkpoint_every: Duration::try_from_secs_f64(seconds).map_err(|_| {
             Failure::input(format!(
                 "--checkpoint-every {seconds}: expected seconds, 0 or above"
@@ -72,9 +73,10 @@ pub(crate) fn coordinator(
         insecure: arguments.insecure_loopback,
         metrics: arguments.metrics.clone(),
     };
-    let stop = stop_signal()?;
+    let stop = Stop::watch()?;
     let mut progress = Progress::new(arguments.quiet);
-    let summary = runtime(CONNECTION_THREADS)?.block_on(async {
+    let asked = stop.clone();
+    let served = runtime(CONNECTION_THREADS)?.block_on(async {
         let job = Job {
             scenario: &scenario,
             registry,
@@ -86,18 +88,27 @@ pub(crate) fn coordinator(
             complain(&format!("nodes connect to {address}\n"));
         };
         serve(job, doors, &mut observe, announce, async move {
-            stop.notified().await
+            asked.asked().await
         })
         .await
-    })?;
-    report(&summary, &settings.out);
-    if let Some(failure) = paused(&summary) {
+    });
+    stop.settle(told(served, &settings.out))
+}
+
+/// Says how the run stands.
+fn told(served: Result<Summary, Failure>, out: &Path) -> Result<(), Failure> {
+    let again = || {
         line(format_args!(
             "resume    start the coordinator again as before"
-        ));
-        return Err(failure);
-    }
-    Ok(())
+        ))
+    };
+    let summary = served.inspect_err(|failure| {
+        if failure.can_go_on() {
+            again();
+        }
+    })?;
+    report(&summary, out);
+    paused(&summary).inspect_err(|_| again())
 }
 
 /// What is run, and how.

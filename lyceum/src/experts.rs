@@ -93,7 +93,9 @@ fn reference(
     let out = folder.join(FOLDER).join(name);
     let settings = Settings {
         threads: bench.process.threads(None)?,
-        folders: bench.process.folders(bench.data, &file),
+        folders: bench
+            .process
+            .folders(bench.data, &file, &plain.data.folders),
         resume: out.exists(),
         out: out.clone(),
         checkpoint_every: Duration::from_secs(10),

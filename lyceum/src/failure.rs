@@ -1,16 +1,38 @@
-//! What ends the command early, and its exit code.
+//! What ends a command without success, and its exit code: the same for all commands.
 
 use crate::output::complain;
 use lyceum_scenarios::Diagnostic;
 use lyceum_simulation::RunError;
 use std::process::ExitCode;
 
+/// Something went wrong.
+const FAILED: u8 = 1;
+/// The user's input or configuration is at fault; also clap's own code.
+const BAD_INPUT: u8 = 2;
+/// The run stopped and can be gone on with: EX_TEMPFAIL of sysexits.h.
+pub(crate) const UNFINISHED: u8 = 75;
+/// Ctrl-C, as shells have it: 128 and the number of the signal.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// What the help says of exit codes.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes, the same for all commands:
+  0    finished; of a node also: dismissed, or asked to go by SIGTERM
+  1    a failure
+  2    bad input or configuration
+  75   stopped, and can be gone on with: SIGTERM, a full disk, too few clients for deadline.close
+  130  stopped by Ctrl-C; a run or coordinator can be gone on with";
+
 /// A sentence for the user.
 pub(crate) enum Failure {
-    /// The user's input is at fault: exit code 2.
+    /// The user's input is at fault.
     Input(String),
-    /// Something else went wrong: exit code 1.
+    /// Something else went wrong.
     Other(String),
+    /// The run stopped and can be gone on with. Everything may have been said already.
+    Unfinished(String),
+    /// As before, by Ctrl-C.
+    Interrupted(String),
 }
 
 impl Failure {
@@ -24,25 +46,40 @@ impl Failure {
         Self::Other(format!("error: {message}\n"))
     }
 
+    /// A run that stopped and can be gone on with; that was said already.
+    pub(crate) fn unfinished() -> Self {
+        Self::Unfinished(String::new())
+    }
+
+    /// Whether the run can be gone on with.
+    pub(crate) fn can_go_on(&self) -> bool {
+        matches!(self, Self::Unfinished(_) | Self::Interrupted(_))
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Input(text)
+            | Self::Other(text)
+            | Self::Unfinished(text)
+            | Self::Interrupted(text) => text,
+        }
+    }
+
     /// The message alone, without what introduces an error.
-    pub(crate) fn sentence(self) -> String {
-        let (Self::Input(text) | Self::Other(text)) = self;
-        let text = text.trim();
+    pub(crate) fn sentence(&self) -> String {
+        let text = self.text().trim();
         text.strip_prefix("error: ").unwrap_or(text).to_string()
     }
 
     /// Prints the message and says how to exit.
-    pub(crate) fn report(self) -> ExitCode {
-        match self {
-            Self::Input(text) => {
-                complain(&text);
-                ExitCode::from(2)
-            }
-            Self::Other(text) => {
-                complain(&text);
-                ExitCode::FAILURE
-            }
-        }
+    pub(crate) fn report(&self) -> ExitCode {
+        complain(self.text());
+        ExitCode::from(match self {
+            Self::Input(_) => BAD_INPUT,
+            Self::Other(_) => FAILED,
+            Self::Unfinished(_) => UNFINISHED,
+            Self::Interrupted(_) => INTERRUPTED,
+        })
     }
 }
 
@@ -56,8 +93,9 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Scenario(diagnostic) => Self::Input(diagnostic.to_string()),
-            bad if bad.is_bad_input() => Self::input(bad),
-            other => Self::other(other),
+            error if error.is_bad_input() => Self::input(error),
+            error if error.can_go_on() => Self::Unfinished(format!("error: {error}\n")),
+            error => Self::other(error),
         }
     }
 }

@@ -124,7 +124,10 @@ fn serve(listen: &Address, folder: &Path, log: &Log) -> Result<(), Failure> {
     line(format_args!("authority {}", authority.fingerprint()));
     runtime(1)?
         .block_on(enrol::serve(&addresses, authority, tokens))
-        .map_err(Failure::other)
+        .map_err(|error| match error {
+            enrol::ServeError::Listen { .. } => Failure::input(error),
+            other => Failure::other(other),
+        })
 }
 
 fn enrol_here(

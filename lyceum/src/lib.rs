@@ -33,6 +33,7 @@ mod run;
 mod settings;
 mod simulate;
 mod status;
+mod stop;
 mod sweep;
 mod words;
 
@@ -52,7 +53,7 @@ pub fn registry() -> Registry {
     registry
 }
 
-/// The whole command over a registry. Exit code 2 is bad input, 1 is a failure.
+/// The whole command over a registry. Exit codes are those that `lyceum help` lists.
 pub fn main_with(registry: Registry) -> ExitCode {
     let started = Instant::now();
     let arguments = match Arguments::try_parse() {

@@ -2,7 +2,7 @@
 
 use crate::{
     coordinator::{Doors, Job, serve},
-    failure::Failure,
+    failure::{Failure, INTERRUPTED},
     network::runtime,
     output::complain,
 };
@@ -115,13 +115,13 @@ impl Children {
         }
     }
 
-    /// A node that ended by itself without an error is finished.
+    /// A node that ended by itself without an error is finished. Ctrl-C at a terminal reaches nodes, too.
     fn has_failed(&self, index: usize) -> bool {
         let mut children = self.lock();
         let Some(Some(child)) = children.get_mut(index) else {
             return false;
         };
-        matches!(child.try_wait(), Ok(Some(status)) if !status.success())
+        matches!(child.try_wait(), Ok(Some(status)) if !status.success() && status.code() != Some(INTERRUPTED.into()))
     }
 
     /// Nodes that are still there are not needed any more.

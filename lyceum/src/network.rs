@@ -3,8 +3,8 @@
 use crate::{address::Address, arguments::Log, failure::Failure};
 use lyceum_core::Fingerprint;
 use lyceum_scenarios::{Registry, schema};
-use std::{io, net::SocketAddr, sync::Arc};
-use tokio::{runtime::Runtime, sync::Notify};
+use std::{io, net::SocketAddr};
+use tokio::runtime::Runtime;
 
 /// A runtime with this many threads for connections; training has threads of its own.
 pub(crate) fn runtime(threads: usize) -> Result<Runtime, Failure> {
@@ -31,21 +31,6 @@ pub(crate) fn log_to_stderr(log: &Log) -> Result<(), Failure> {
 /// Digest of everything that scenarios can name in this build, and how.
 pub(crate) fn registry_digest(registry: &Registry) -> Fingerprint {
     Fingerprint::of(schema(registry).to_string().as_bytes())
-}
-
-/// Done once Ctrl-C or SIGTERM comes; the second one ends the process at once.
-pub(crate) fn stop_signal() -> Result<Arc<Notify>, Failure> {
-    let stop = Arc::new(Notify::new());
-    let notify = stop.clone();
-    let mut before = false;
-    ctrlc::set_handler(move || {
-        if std::mem::replace(&mut before, true) {
-            std::process::exit(130);
-        }
-        notify.notify_one();
-    })
-    .map_err(|e| Failure::other(format!("cannot watch for Ctrl-C: {e}")))?;
-    Ok(stop)
 }
 
 /// The addresses on which this host is to listen, as a flag says.

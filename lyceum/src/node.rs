@@ -4,9 +4,10 @@ use crate::{
     address::Address,
     arguments::NodeArguments,
     failure::Failure,
-    network::{log_to_stderr, only_loopback, registry_digest, runtime, stop_signal},
+    network::{log_to_stderr, only_loopback, registry_digest, runtime},
     output::line,
     settings::ProcessSettings,
+    stop::Stop,
 };
 use lyceum_client_node::{
     crew::{Crew, Threads},
@@ -36,16 +37,17 @@ const CONNECTION_THREADS: usize = 2;
 pub(crate) fn node(registry: Registry, arguments: &NodeArguments) -> Result<(), Failure> {
     let settings = ProcessSettings::read()?;
     log_to_stderr(&arguments.log)?;
-    let stop = stop_signal()?;
+    let stop = Stop::watch()?;
     let departure = runtime(CONNECTION_THREADS)?.block_on(async {
         let parts = attendance(registry, arguments, &settings).await?;
-        Ok::<_, Failure>(attend(parts, async move { stop.notified().await }).await)
+        Ok::<_, Failure>(attend(parts, stop.asked()).await)
     })?;
     match departure {
         Departure::Finished => {
             line(format_args!("the run is finished"));
             Ok(())
         }
+        Departure::Stopped if stop.by_ctrl_c() => Err(Failure::Interrupted(String::new())),
         Departure::Stopped => Ok(()),
         Departure::Refused(reason) => Err(Failure::other(reason)),
         Departure::Unreachable(reason) => Err(Failure::other(format!(
@@ -157,7 +159,7 @@ fn workshop(registry: Registry, arguments: &NodeArguments, settings: &ProcessSet
     });
     let folders = match own {
         Some(_) => Vec::new(),
-        None => settings.folders(&arguments.data, Path::new("")),
+        None => settings.folders(&arguments.data, Path::new(""), &[]),
     };
     Workshop {
         registry: Arc::new(registry),

@@ -1,8 +1,8 @@
-//! What a person sees while a run goes on.
+//! What a person sees while a run goes on. Rounds are numbered from 0, as in files; how many are done is a count.
 
 use crate::output::{complain, warning};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lyceum_core::{Event, Opening, Probe};
+use lyceum_core::{Event, Opening, Outcome, Probe, Round, Turnout};
 use std::{
     io::{IsTerminal, Write},
     time::Instant,
@@ -12,10 +12,13 @@ use std::{
 pub(crate) struct Progress {
     shown: Shown,
     rounds: u64,
-    accuracy: Option<f64>,
+    /// Of the last evaluation, and after which round it was.
+    accuracy: Option<(f64, Round)>,
     loss: Option<f64>,
     clients: u64,
     since: Instant,
+    /// The round before had nobody to train: that was said already.
+    idle: bool,
 }
 
 enum Shown {
@@ -27,7 +30,7 @@ enum Shown {
 impl Progress {
     /// Shows nothing yet.
     pub(crate) fn new(quiet: bool) -> Self {
-        let shown = Shown::new(quiet, "{bar:30} round {pos}/{len} {msg} {eta} left");
+        let shown = Shown::new(quiet, "{bar:30} {pos} of {len} rounds, {msg}, {eta} left");
         Self {
             shown,
             rounds: 0,
@@ -35,6 +38,7 @@ impl Progress {
             loss: None,
             clients: 0,
             since: Instant::now(),
+            idle: false,
         }
     }
 
@@ -57,26 +61,11 @@ impl Progress {
             Event::ExpertTrained { mean_loss, .. } => {
                 self.say(&format!("expert trained: mean loss {mean_loss:.4}"))
             }
-            Event::RoundClosed {
-                train_loss,
-                accepted,
-                refused,
-                round,
-                ..
-            } => {
-                self.loss = *train_loss;
-                self.clients += accepted;
-                if *refused > 0 {
-                    self.say(&format!("round {}: {refused} updates refused", round.0 + 1));
-                }
-            }
+            Event::RoundClosed { .. } => self.closed(event),
             Event::Client { round, report } => {
-                if let lyceum_core::Outcome::Refused(reason) = &report.outcome {
-                    self.say(&format!(
-                        "round {}: client {} refused: {reason}",
-                        round.0 + 1,
-                        report.client
-                    ));
+                if let Outcome::Refused(reason) = &report.outcome {
+                    let client = report.client;
+                    self.say(&format!("round {round}: client {client} refused: {reason}"));
                 }
             }
             Event::RoundSkipped { round, reason } => {
@@ -87,12 +76,26 @@ impl Progress {
             }
             Event::TaskBegan(opening) => self.task_began(opening),
             Event::Warned { message } => self.shown.warn(message),
+            Event::ClientsJoined(turnout) => self.turned_out(turnout, "joined"),
+            Event::ClientsLeft(turnout) => self.turned_out(turnout, "left"),
+            Event::ClientsSilent(turnout) => self.turned_out(turnout, "fell silent"),
+            Event::ClientsBack(turnout) => self.turned_out(turnout, "answer again"),
+            Event::SettingsChanged { round, set } => {
+                let changes = set.iter().map(|(key, value)| format!("{key} = {value}"));
+                let changes: Vec<_> = changes.collect();
+                self.say(&format!(
+                    "round {round}: from now on {}",
+                    changes.join(", ")
+                ));
+            }
+            Event::NobodySelected { round, present } => self.nobody(*round, *present),
             Event::Evaluated {
                 probe: Probe::Test,
                 accuracy,
+                round,
                 ..
-            } => self.accuracy = Some(*accuracy),
-            Event::Timing { round, .. } => self.step(round.0 + 1),
+            } => self.accuracy = Some((*accuracy, *round)),
+            Event::Timing { round, .. } => self.step(*round),
             Event::Paused { .. } | Event::Stalled { .. } | Event::RunFinished { .. } => self.end(),
             Event::StreamStarted { .. }
             | Event::ClassesNamed { .. }
@@ -111,6 +114,63 @@ impl Progress {
         self.say(line);
     }
 
+    fn closed(&mut self, event: &Event) {
+        let Event::RoundClosed {
+            train_loss,
+            cohort,
+            accepted,
+            refused,
+            round,
+            ..
+        } = event
+        else {
+            return;
+        };
+        self.loss = *train_loss;
+        self.clients += accepted;
+        if *refused > 0 {
+            self.say(&format!("round {round}: {refused} updates refused"));
+        }
+        let silent = *cohort > 0 && accepted + refused == 0;
+        if silent && !self.idle {
+            self.say(&format!(
+                "warning: round {round}: none of the {cohort} selected clients answered; the model stays as it is"
+            ));
+        }
+        self.idle = accepted + refused == 0;
+    }
+
+    fn turned_out(&self, turnout: &Turnout, what: &str) {
+        let Turnout {
+            round,
+            clients,
+            present,
+            ..
+        } = turnout;
+        let noun = if *clients == 1 { "client" } else { "clients" };
+        self.say(&format!(
+            "round {round}: {clients} {noun} {what}; {present} are there"
+        ));
+        if *present == 0 {
+            self.say(&format!(
+                "warning: round {round}: all clients have left; nobody trains any more unless some join"
+            ));
+        }
+    }
+
+    fn nobody(&self, round: Round, present: u64) {
+        if self.idle {
+            return;
+        }
+        let why = match present {
+            0 => "no client is there".to_string(),
+            _ => format!("the selection wants none of the {present} clients that are there"),
+        };
+        self.say(&format!(
+            "warning: round {round}: nobody is selected, since {why}; the model stays as it is"
+        ));
+    }
+
     fn task_began(&self, opening: &Opening) {
         let Opening {
             round,
@@ -124,27 +184,42 @@ impl Progress {
             false => ", patience is over",
         };
         self.say(&format!(
-            "round {}: task {task} comes, accuracy {accuracy:.4} on the one before{why}",
-            round.0 + 1
+            "round {round}: task {task} comes, accuracy {accuracy:.4} on the one before{why}"
         ));
     }
 
-    fn step(&mut self, done: u64) {
+    fn step(&mut self, round: Round) {
+        let done = round.0 + 1;
         let rate = self.clients as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
-        let number = |v: Option<f64>| v.map_or_else(|| "-".to_string(), |v| format!("{v:.4}"));
-        let figures = format!(
-            "accuracy {} loss {} {rate:.0} clients/s",
-            number(self.accuracy),
-            number(self.loss)
-        );
+        let figures = format!("{}, {rate:.0} clients/s", self.figures(round));
         match &self.shown {
             Shown::Bar(bar) => {
                 bar.set_position(done);
                 bar.set_message(figures);
             }
-            Shown::Lines => self.say(&format!("round {done}/{} {figures}", self.rounds)),
+            Shown::Lines => {
+                let rounds = self.rounds;
+                self.say(&format!(
+                    "round {round}: {figures}, {done} of {rounds} done"
+                ));
+            }
             Shown::Nothing => {}
         }
+    }
+
+    /// What the model is worth, and on what: one figure is of tests, the other of training.
+    fn figures(&self, round: Round) -> String {
+        let accuracy = match self.accuracy {
+            None => "-".into(),
+            Some((accuracy, at)) if at == round => format!("{:.2} %", 100.0 * accuracy),
+            Some((accuracy, at)) => format!("{:.2} % (round {at})", 100.0 * accuracy),
+        };
+        let loss = match self.loss {
+            None => "-".into(),
+            Some(loss) if loss.is_finite() => format!("{loss:.4}"),
+            Some(loss) => format!("{loss} (training diverged)"),
+        };
+        format!("test accuracy {accuracy}, training loss {loss}")
     }
 
     fn say(&self, line: &str) {

@@ -18,6 +18,8 @@ pub(crate) enum Outcome {
     Waiting,
     /// It was run, or had been; perhaps it is paused.
     Over(Box<Summary>),
+    /// It stopped for this reason, and can be gone on with.
+    Held(String),
     /// It cannot be run to its end, for this reason.
     Failed(String),
 }

@@ -7,8 +7,9 @@ use crate::{
     failure::Failure,
     grid::Grid,
     output::line,
-    run::{parse_seeds, stop_on_signal},
+    run::parse_seeds,
     settings::ProcessSettings,
+    stop::Stop,
     sweep,
 };
 use expected::{Expected, Order, Row};
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 /// Runs the rows that are asked for, and prints published value, ours with its interval, and verdict.
 pub(crate) fn reproduce(registry: &Registry, arguments: &Reproduce) -> Result<(), Failure> {
     let process = ProcessSettings::read()?;
-    let stop = stop_on_signal()?;
+    let stop = Stop::watch()?;
     let mut expected = Expected::continual();
     expected.keep(&arguments.only);
     if expected.rows.is_empty() {
@@ -36,7 +37,8 @@ pub(crate) fn reproduce(registry: &Registry, arguments: &Reproduce) -> Result<()
     let name = format!("reproduce-{}", arguments.what);
     let sweep = Sweep::of(&name, scenarios, parse_seeds(&arguments.seeds)?);
     let run = as_run(arguments);
-    let (_, runs) = sweep::collect(registry, &run, &process, &sweep, &stop)?;
+    let collected = sweep::collect(registry, &run, &process, &sweep, stop.flag());
+    let (_, runs) = stop.settle(collected)?;
     let found = Found::new(&expected, &runs);
     line(format_args!("{}", found.table(arguments.markdown)));
     match found.misses() {

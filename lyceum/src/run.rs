@@ -3,7 +3,7 @@
 use crate::output::line;
 use crate::{
     arguments::Run, check::read_sweep, coordinator::Job, failure::Failure, folder, local,
-    progress::Progress, settings::ProcessSettings, sweep,
+    progress::Progress, settings::ProcessSettings, stop::Stop, sweep,
 };
 use lyceum_core::Event;
 use lyceum_metrics::{Status, Summary};
@@ -11,21 +11,27 @@ use lyceum_scenarios::{Registry, Scenario};
 use lyceum_simulation::{Settings, run as simulate};
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
 /// Runs a scenario, or all runs of a sweep.
 pub(crate) fn run(registry: &Registry, arguments: &Run, started: Instant) -> Result<(), Failure> {
+    let stop = Stop::watch()?;
+    stop.settle(all(registry, arguments, started, stop.flag()))
+}
+
+fn all(
+    registry: &Registry,
+    arguments: &Run,
+    started: Instant,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), Failure> {
     let process = ProcessSettings::read()?;
-    let stop = stop_on_signal()?;
     let seeds = arguments.seeds.as_deref().map(parse_seeds).transpose()?;
     let sweep = read_sweep(registry, &arguments.file, &arguments.set, seeds)?;
     if sweep.has_table || arguments.seeds.is_some() {
-        return sweep::run(registry, arguments, &process, &sweep, &stop);
+        return sweep::run(registry, arguments, &process, &sweep, stop);
     }
     if arguments.jobs.is_some() {
         return Err(Failure::input(
@@ -33,8 +39,8 @@ pub(crate) fn run(registry: &Registry, arguments: &Run, started: Instant) -> Res
         ));
     }
     let scenario = sweep.points[0].scenario(sweep.seeds[0]);
-    let summary = one(registry, arguments, &process, &scenario, started, &stop)?;
-    paused(&summary).map_or(Ok(()), Err)
+    let summary = one(registry, arguments, &process, &scenario, started, stop)?;
+    paused(&summary)
 }
 
 fn one(
@@ -49,11 +55,19 @@ fn one(
     let mut progress = Progress::new(arguments.quiet);
     let mut observe = |event: &Event| progress.observe(event);
     let what = (scenario, &settings);
-    let summary = execute(registry, process, arguments.nodes, what, stop, &mut observe)?;
-    report(&summary, &settings.out);
-    if summary.status == Status::Paused {
+    let executed = execute(registry, process, arguments.nodes, what, stop, &mut observe);
+    let again = || {
         let command = resume_command(std::env::args(), Some(&settings.out));
         line(format_args!("resume    {command}"));
+    };
+    let summary = executed.inspect_err(|failure| {
+        if failure.can_go_on() {
+            again();
+        }
+    })?;
+    report(&summary, &settings.out);
+    if summary.status == Status::Paused {
+        again();
     }
     Ok(summary)
 }
@@ -124,7 +138,7 @@ fn settings(
     Ok(Settings {
         threads: process.threads(arguments.threads)?,
         out,
-        folders: process.folders(&arguments.data, &arguments.file),
+        folders: process.folders(&arguments.data, &arguments.file, &scenario.data.folders),
         resume: arguments.resume,
         checkpoint_every: checkpoint_every(arguments, process)?,
         updates_bytes: process.updates_bytes(),
@@ -147,21 +161,12 @@ pub(crate) fn checkpoint_every(
     })
 }
 
-/// Ctrl-C and SIGTERM finish the round in flight; a second one ends the process at once.
-pub(crate) fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })
-    .map_err(|e| Failure::other(format!("cannot watch for Ctrl-C: {e}")))?;
-    Ok(stop)
-}
-
-pub(crate) fn paused(summary: &Summary) -> Option<Failure> {
-    (summary.status == Status::Paused).then(|| Failure::Other(String::new()))
+/// A run that is paused can be gone on with.
+pub(crate) fn paused(summary: &Summary) -> Result<(), Failure> {
+    match summary.status {
+        Status::Paused => Err(Failure::unfinished()),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn report(summary: &Summary, out: &Path) {

@@ -92,17 +92,22 @@ impl ProcessSettings {
         set.unwrap_or_else(|| "identity".into())
     }
 
-    /// Where data sets are looked for: flags, then settings, then `data` here and beside the scenario.
-    pub(crate) fn folders(&self, flags: &[PathBuf], scenario: &Path) -> Vec<PathBuf> {
+    /// Where data sets are looked for: flags, then what the scenario says, then settings, then `data` here and the
+    /// scenario's own folder.
+    pub(crate) fn folders(&self, flags: &[PathBuf], file: &Path, own: &[PathBuf]) -> Vec<PathBuf> {
+        let beside = file.parent().filter(|p| !p.as_os_str().is_empty());
+        let beside = beside.map_or_else(|| ".".into(), PathBuf::from);
         let mut folders = flags.to_vec();
+        folders.extend(own.iter().map(|folder| beside.join(folder)));
         folders.extend(
             self.data
                 .iter()
                 .flat_map(|d| std::env::split_paths(d).collect::<Vec<_>>()),
         );
         folders.push("data".into());
-        let beside = scenario.parent().filter(|p| !p.as_os_str().is_empty());
-        folders.push(beside.map_or_else(|| ".".into(), PathBuf::from));
+        folders.push(beside);
+        let mut seen = std::collections::BTreeSet::new();
+        folders.retain(|folder| seen.insert(folder.clone()));
         folders
     }
 

@@ -27,7 +27,7 @@ use std::{
 pub(crate) fn simulate(registry: &Registry, arguments: &Simulate) -> Result<(), Failure> {
     let process = ProcessSettings::read()?;
     let scenario = read(registry, &arguments.file, &arguments.set)?;
-    let folders = process.folders(&arguments.data, &arguments.file);
+    let folders = process.folders(&arguments.data, &arguments.file, &scenario.data.folders);
     let threads = process.threads(arguments.threads)?;
     let range = |number: u64| arguments.from..arguments.from.saturating_add(number);
     let one = |seed: u64| seed..seed.saturating_add(1);

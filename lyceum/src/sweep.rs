@@ -2,7 +2,7 @@
 
 use crate::{
     arguments::Run,
-    check::feasible,
+    check::{feasible, folders_of},
     failure::Failure,
     folder,
     output::line,
@@ -55,7 +55,7 @@ pub(crate) fn collect<'s>(
     sweep: &'s Sweep,
     stop: &Arc<AtomicBool>,
 ) -> Result<(Planned<'s>, Vec<Labelled>), Failure> {
-    let folders = process.folders(&arguments.data, &arguments.file);
+    let folders = folders_of(process, &arguments.data, &arguments.file, sweep);
     let planned = plan(arguments, process, sweep)?;
     for point in &sweep.points {
         point.scenario(sweep.seeds[0]).without_real_clients()?;
@@ -219,6 +219,7 @@ impl Crew<'_> {
             let result = catch_unwind(AssertUnwindSafe(|| self.one(index)));
             let outcome = match result {
                 Ok(Ok(summary)) => Outcome::Over(Box::new(summary)),
+                Ok(Err(failure)) if failure.can_go_on() => Outcome::Held(failure.sentence()),
                 Ok(Err(failure)) => Outcome::Failed(failure.sentence()),
                 Err(_) => Outcome::Failed("it panicked".into()),
             };
@@ -270,6 +271,7 @@ fn said(outcome: &Outcome) -> String {
             accuracy.map_or_else(|| "done".into(), |a| format!("accuracy {:.2} %", 100.0 * a))
         }
         Outcome::Failed(reason) => format!("failed: {reason}"),
+        Outcome::Held(reason) => format!("stopped: {reason}"),
         Outcome::Waiting => "not begun".into(),
     }
 }
@@ -280,7 +282,7 @@ fn settle(runs: &[PlannedRun<'_>], outcomes: Vec<Outcome>) -> (Vec<Labelled>, us
     for (run, outcome) in runs.iter().zip(outcomes) {
         let outcome = match outcome {
             Outcome::Over(summary) if summary.status == Status::Paused => continue,
-            Outcome::Waiting => continue,
+            Outcome::Waiting | Outcome::Held(_) => continue,
             Outcome::Over(summary) => Ok(*summary),
             Outcome::Failed(reason) => Err(reason),
         };
@@ -307,7 +309,7 @@ fn paused(arguments: &Run, planned: &Planned<'_>, left: usize) -> Failure {
         "resume    {}",
         resume_command(std::env::args(), out)
     ));
-    Failure::Other(String::new())
+    Failure::unfinished()
 }
 
 /// Prints and writes what came out.

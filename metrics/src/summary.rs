@@ -35,7 +35,8 @@ pub struct Summary {
     /// Mean over the last 10 evaluations of the test probe, or over all where there are fewer. The
     /// last 10 rounds only where every round is evaluated.
     pub mean_last_10_accuracy: Option<f64>,
-    /// Largest over the evaluations of the test probe. Optimistic: it is a choice by the test set.
+    /// Largest over the evaluations of the test probe; in a stream, of those after all tasks have come. Optimistic: it is
+    /// a choice by the test set.
     pub best_accuracy: Option<f64>,
     /// Of the last evaluation of the test probe, where it is finite.
     pub final_loss: Option<f64>,
@@ -43,7 +44,7 @@ pub struct Summary {
     /// shown follows from the name ([`crate::Measure::named`]).
     #[serde(default)]
     pub measures: BTreeMap<String, f64>,
-    /// First round after which the validation probe had its best accuracy.
+    /// First round after which the validation probe had its best accuracy; in a stream, after all tasks have come.
     pub best_round: Option<u64>,
     /// Largest over the evaluations of the validation probe.
     pub best_validation_accuracy: Option<f64>,

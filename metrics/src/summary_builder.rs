@@ -4,7 +4,7 @@ use crate::latency::{Latencies, LatencyKind};
 use crate::log::{EventReader, LogError};
 use crate::stream_record::StreamRecord;
 use crate::summary::{Status, Summary};
-use lyceum_core::{Event, Fingerprint, Probe};
+use lyceum_core::{Event, Fingerprint, Probe, Round, all_have_begun};
 use std::collections::VecDeque;
 use std::path::Path;
 
@@ -89,8 +89,8 @@ impl SummaryBuilder {
                 loss,
                 ..
             } => match probe {
-                Probe::Test => self.tested(*accuracy, *loss),
-                Probe::Validation => self.validated(round.0, *accuracy),
+                Probe::Test => self.tested(*round, *accuracy, *loss),
+                Probe::Validation => self.validated(*round, *accuracy),
                 Probe::Task(_) | Probe::Gate(_) => {}
             },
             Event::RoundClosed { .. } => self.closed(event),
@@ -109,6 +109,12 @@ impl SummaryBuilder {
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }
             | Event::RoundSkipped { .. }
+            | Event::ClientsJoined(_)
+            | Event::ClientsLeft(_)
+            | Event::ClientsSilent(_)
+            | Event::ClientsBack(_)
+            | Event::SettingsChanged { .. }
+            | Event::NobodySelected { .. }
             | Event::Client { .. }
             | Event::ClientAccuracy { .. } => {}
         }
@@ -156,21 +162,28 @@ impl SummaryBuilder {
         }
     }
 
-    fn tested(&mut self, accuracy: f64, loss: f64) {
+    /// Whether the model of a round may be the best: in a stream, not before all tasks have come.
+    fn may_be_best(&self, round: Round) -> bool {
+        let (tasks, order) = (self.stream.tasks().len(), self.stream.order());
+        tasks == 0 || all_have_begun(order, tasks, round)
+    }
+
+    fn tested(&mut self, round: Round, accuracy: f64, loss: f64) {
         if self.last.len() == LAST {
             self.last.pop_front();
         }
         self.last.push_back(accuracy);
-        self.best_accuracy = Some(
-            self.best_accuracy
-                .map_or(accuracy, |best| best.max(accuracy)),
-        );
+        if self.may_be_best(round) {
+            let best = self.best_accuracy;
+            self.best_accuracy = Some(best.map_or(accuracy, |best| best.max(accuracy)));
+        }
         self.final_loss = Some(loss).filter(|loss| loss.is_finite());
     }
 
-    fn validated(&mut self, round: u64, accuracy: f64) {
-        if self.best_validation.is_none_or(|(_, best)| accuracy > best) {
-            self.best_validation = Some((round, accuracy));
+    fn validated(&mut self, round: Round, accuracy: f64) {
+        let better = self.best_validation.is_none_or(|(_, best)| accuracy > best);
+        if better && self.may_be_best(round) {
+            self.best_validation = Some((round.0, accuracy));
         }
     }
 
@@ -215,6 +228,7 @@ mod tests {
     use super::*;
     use crate::log::EventLog;
     use crate::small_run::{evaluated, run};
+    use lyceum_core::{TaskId, TaskInfo, Visit};
 
     fn conditions() -> Conditions {
         Conditions {
@@ -281,6 +295,42 @@ mod tests {
         assert_eq!(summary.best_validation_accuracy, Some(0.75));
         assert_eq!(summary.final_accuracy, None);
         assert_eq!(summary.mean_last_10_accuracy, None);
+    }
+
+    /// A second task comes in round 2: what the model makes of the first one alone is no best of the stream.
+    #[test]
+    fn the_best_of_a_stream_is_not_its_first_tasks() {
+        let task = |name: &str| TaskInfo {
+            name: name.into(),
+            classes: vec![0],
+            probe: 1,
+        };
+        let visit = |place: u32| Visit {
+            task: TaskId(place),
+            place,
+            begins: 2 * u64::from(place),
+            ends: 2 * u64::from(place) + 2,
+        };
+        let started = Event::StreamStarted {
+            tasks: vec![task("a"), task("b")],
+            order: vec![visit(0), visit(1)],
+        };
+        let judged = [1.0, 0.875, 0.5, 0.625]
+            .into_iter()
+            .zip(0..)
+            .flat_map(|(a, round)| {
+                [Probe::Validation, Probe::Test].map(|probe| evaluated(round, probe, a, 1.0))
+            });
+        let events: Vec<_> = [started].into_iter().chain(judged).collect();
+        let over = summary_of(&events);
+        assert_eq!(
+            (over.best_accuracy, over.best_round),
+            (Some(0.625), Some(3))
+        );
+        assert_eq!(over.best_validation_accuracy, Some(0.625));
+        let early = summary_of(&events[..5]);
+        assert_eq!((early.best_accuracy, early.best_round), (None, None));
+        assert_eq!(early.final_accuracy, Some(0.875));
     }
 
     #[test]

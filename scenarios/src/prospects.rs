@@ -74,13 +74,13 @@ impl Scenario {
 
     /// Evaluations that never come.
     fn never_judged(&self) -> Vec<Wrong> {
-        let (rounds, evaluation) = (self.run.rounds.get(), &self.evaluation);
+        let (rounds, evaluation) = (self.rounds(), &self.evaluation);
         let late = evaluation
             .clients_every
-            .filter(|every| every.get() > rounds);
+            .filter(|every| every.get() as u64 > rounds);
         let late = late.map(|_| {
             let message = "clients would never be judged".to_owned();
-            let label = format!("at most run.rounds = {rounds}");
+            let label = format!("at most {rounds}, the rounds of the run");
             ("evaluation.clients_every".to_owned(), message, label)
         });
         let idle = |key: &str, given: bool| {
@@ -100,7 +100,7 @@ impl Scenario {
 
     /// Refuses entries of the timeline that come when the run is over.
     pub(crate) fn within_run(&self, times: &[Round]) -> Result<(), Diagnostic> {
-        let rounds = self.run.rounds.get() as u64;
+        let rounds = self.rounds();
         let late = times.iter().position(|time| time.0 >= rounds);
         let Some(index) = late else { return Ok(()) };
         let key = match self.timeline[index].task {
@@ -108,7 +108,7 @@ impl Scenario {
             None => "round",
         };
         let message = format!("round {} comes after the end of the run", times[index]);
-        let label = format!("the last of run.rounds = {rounds} is round {}", rounds - 1);
+        let label = format!("of {rounds} rounds the last one is round {}", rounds - 1);
         Err(self.fault(&format!("timeline.{index}.{key}"), message, label))
     }
 

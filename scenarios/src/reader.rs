@@ -33,6 +33,8 @@ pub(crate) struct Reader<'t> {
     span: Range<usize>,
     /// The value is a word that chose this table with its defaults.
     word: bool,
+    /// The value stands in a table of any keys, and is kept as it is written.
+    free: bool,
 }
 
 /// A fault as serde hands it on.
@@ -48,6 +50,7 @@ impl<'t> Reader<'t> {
             value: value.into_inner(),
             span,
             word: false,
+            free: false,
         }
     }
 
@@ -58,6 +61,7 @@ impl<'t> Reader<'t> {
             value: DeValue::Table(DeTable::new()),
             span,
             word: true,
+            free: false,
         }
     }
 
@@ -144,7 +148,9 @@ impl<'t> Reader<'t> {
         self.here(|me| {
             let fits = |found: usize| length.is_none_or(|length| length == found);
             match me.value {
-                DeValue::Array(values) if fits(values.len()) => visit(Items::new(me.key, values)),
+                DeValue::Array(values) if fits(values.len()) => {
+                    visit(Items::new(me.key, values, me.free))
+                }
                 DeValue::Array(ref values) => {
                     let label = format!("expected {} of them", length.unwrap_or_default());
                     let message = format!("`{}` has {} values", me.key, values.len());
@@ -155,9 +161,14 @@ impl<'t> Reader<'t> {
         })
     }
 
-    fn table<T>(self, visit: impl FnOnce(Entries<'t>) -> Result<T, Refusal>) -> Result<T, Refusal> {
+    /// A table; one of any keys is `free`.
+    fn table<T>(
+        self,
+        free: bool,
+        visit: impl FnOnce(Entries<'t>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         self.here(|me| match me.value {
-            DeValue::Table(table) => visit(Entries::new(table)),
+            DeValue::Table(table) => visit(Entries::new(table, free)),
             _ => Err(me.wrong("a table")),
         })
     }
@@ -208,6 +219,10 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
         self.here(|me| match me.value {
             DeValue::String(text) => visitor.visit_string(text.into_owned()),
             DeValue::Integer(_) => visitor.visit_i64(me.within(i64::MIN.into(), i64::MAX.into())?),
+            // One of several types asks: a whole number is one for each of them.
+            DeValue::Float(_) if !me.free && me.integer().is_ok() => {
+                visitor.visit_i64(me.within(i64::MIN.into(), i64::MAX.into())?)
+            }
             DeValue::Float(_) => visitor.visit_f64(me.number()?),
             DeValue::Boolean(truth) => visitor.visit_bool(truth),
             DeValue::Datetime(_) => {
@@ -215,8 +230,8 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
                 let label = "no key takes one; a string stands in quotes";
                 Err(Refusal(Fault::new(message, label, Some(me.span))))
             }
-            DeValue::Array(values) => visitor.visit_seq(Items::new(me.key, values)),
-            DeValue::Table(table) => visitor.visit_map(Entries::new(table)),
+            DeValue::Array(values) => visitor.visit_seq(Items::new(me.key, values, me.free)),
+            DeValue::Table(table) => visitor.visit_map(Entries::new(table, me.free)),
         })
     }
 
@@ -273,7 +288,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.table(|table| match table.is_empty() {
+        self.table(false, |table| match table.is_empty() {
             true => visitor.visit_unit(),
             false => Err(de::Error::custom(
                 "there are keys in it: expected an empty table",
@@ -319,7 +334,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.table(|table| visitor.visit_map(table))
+        self.table(true, |table| visitor.visit_map(table))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -328,7 +343,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        self.deserialize_map(visitor)
+        self.table(false, |table| visitor.visit_map(table))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

@@ -20,7 +20,10 @@ use lyceum_core::{
 use lyceum_strategies::ordering::Ordering;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The tables of a scenario file.
 pub const TABLES: [&str; 14] = [
@@ -51,7 +54,8 @@ pub struct Run {
     pub seed: u64,
     /// Rounds of federated training.
     pub rounds: Count,
-    /// Start from the parameters in this safetensors file instead of drawing them.
+    /// Start from the parameters in this safetensors file instead of drawing them; a relative path is looked for here
+    /// and in the data folders, of which the scenario's own is one.
     #[serde(default)]
     pub start_from: Option<PathBuf>,
     /// BLAKE3 of that file, 64 hexadecimal digits: another file is refused. The `scenario.toml` of a run names it.
@@ -75,6 +79,10 @@ pub struct Data {
     /// Share of the training samples that is held back as validation set; 0 by default.
     #[serde(default = "no_share")]
     pub validation: Decay,
+    /// Folders in which the data set is looked for before those that every scenario has; relative ones stand beside this
+    /// file. They say where samples lie, not what they are, and change no result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<PathBuf>,
     /// Real clients that join with data of their own, behind the `clients` that are simulated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub real: Vec<RealClient>,
@@ -399,7 +407,7 @@ impl Scenario {
             || self.stream.as_ref().is_some_and(|s| s.order.needs_expert())
     }
 
-    /// All keys with their values, defaults included, as a scenario file.
+    /// All keys with their values, defaults included, as a scenario file; but for `data.folders`.
     pub fn resolved(&self) -> toml::Table {
         let mut table = toml::Table::new();
         let mut put = |key: &str, value: toml::Value| table.insert(key.into(), value);
@@ -409,6 +417,7 @@ impl Scenario {
         put("run", plain(resolved(&self.run)));
         let mut data = plain(resolved(&self.data));
         if let Some(data) = data.as_table_mut() {
+            data.remove("folders");
             data.insert("set".into(), chosen(&self.data_set));
             if let Some(partition) = &self.partition {
                 data.insert("partition".into(), chosen(partition));
@@ -440,8 +449,33 @@ impl Scenario {
         table
     }
 
-    /// Hash of everything in the file that can change a result: the name is left out, and what a run learns of a table,
-    /// which is in the digest of its samples.
+    /// As [`resolved`](Self::resolved), with where its files lie, so that it can be run again from anywhere. `folders` are
+    /// those in which they are looked for.
+    pub fn placed(&self, folders: &[PathBuf]) -> toml::Table {
+        let mut table = self.resolved();
+        let text = |path: &Path| toml::Value::String(absolute(path).to_string_lossy().into());
+        if let Some(start) = self.start_from(folders) {
+            put_in(&mut table, "run", "start_from", text(&start));
+        }
+        let there = || folders.iter().filter(|folder| folder.is_dir());
+        if !self.data_set.plugin.is_generated() && there().next().is_some() {
+            let all = there().map(|folder| text(folder)).collect();
+            put_in(&mut table, "data", "folders", toml::Value::Array(all));
+        }
+        table
+    }
+
+    /// Where `run.start_from` lies, if it is set.
+    pub fn start_from(&self, folders: &[PathBuf]) -> Option<PathBuf> {
+        let path = self.run.start_from.as_ref()?;
+        let here = [PathBuf::new()];
+        let mut places = here.iter().chain(folders).map(|folder| folder.join(path));
+        let found = places.find(|place| place.is_file());
+        Some(found.unwrap_or_else(|| path.clone()))
+    }
+
+    /// Hash of everything in the file that can change a result. The name is left out, and where files lie and what a run
+    /// learned of a table: what is in them is in the chain by itself.
     pub fn digest(&self) -> Fingerprint {
         self.digest_without(&["name", "start_from_blake3"])
     }
@@ -450,12 +484,18 @@ impl Scenario {
         let mut table = self.resolved();
         if let Some(run) = table.get_mut("run").and_then(toml::Value::as_table_mut) {
             of_run.iter().for_each(|key| drop(run.remove(*key)));
+            run.remove("start_from");
         }
-        if self.data_set.plugin.table().is_some() {
-            let set = table.get_mut("data").and_then(|data| data.get_mut("set"));
-            let set = set.and_then(|set| set.get_mut(self.data_set.name));
-            if let Some(set) = set.and_then(toml::Value::as_table_mut) {
-                LEARNED.iter().for_each(|key| drop(set.remove(*key)));
+        let set = table.get_mut("data").and_then(|data| data.get_mut("set"));
+        let set = set.and_then(|set| set.get_mut(self.data_set.name));
+        if let Some(set) = set.and_then(toml::Value::as_table_mut) {
+            let plugin = &self.data_set.plugin;
+            let learned: &[&str] = match plugin.table() {
+                Some(_) => &LEARNED,
+                None => &[],
+            };
+            for key in plugin.paths().iter().chain(learned) {
+                set.remove(*key);
             }
         }
         Fingerprint::of(table.to_string().as_bytes())
@@ -597,6 +637,17 @@ impl Roster for Sized {
     }
     fn samples(&self, _: ClientId) -> usize {
         0
+    }
+}
+
+/// As seen from the root of the file system.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+fn put_in(table: &mut toml::Table, name: &str, key: &str, value: toml::Value) {
+    if let Some(inner) = table.get_mut(name).and_then(toml::Value::as_table_mut) {
+        inner.insert(key.into(), value);
     }
 }
 

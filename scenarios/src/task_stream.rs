@@ -332,7 +332,7 @@ impl StreamChoice {
             Some(_) => format!("scenario.{kind}.arrival.rounds_per_task"),
             None => "run.rounds".into(),
         };
-        let rounds = scenario.run.rounds.get();
+        let rounds = scenario.rounds();
         let message = format!("task {place} of the stream never comes: the run ends before");
         let label = format!(
             "it would come in round {begins}, the last one is round {}",

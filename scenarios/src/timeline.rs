@@ -14,6 +14,7 @@ use lyceum_core::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One entry of `[[timeline]]`: a time, and what happens then.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -130,6 +131,8 @@ pub struct Timetable {
     pub phases: Vec<Phase>,
     /// Rounds that come to little, in sentences.
     pub warnings: Vec<String>,
+    /// What `set` changes from which round on: dotted keys and their values as text.
+    pub changes: Vec<(Round, BTreeMap<String, String>)>,
 }
 
 impl Scenario {
@@ -176,6 +179,7 @@ impl Scenario {
             attendance,
             phases,
             warnings,
+            changes: self.changes(&times),
         })
     }
 
@@ -235,6 +239,15 @@ impl Scenario {
             faults.push(("timeline".into(), "nobody is there at first".into(), label));
         }
         faults
+    }
+
+    fn changes(&self, times: &[Round]) -> Vec<(Round, BTreeMap<String, String>)> {
+        let moments = times.iter().copied().zip(&self.timeline);
+        let text = |(key, value): (String, toml::Value)| (key, value.to_string());
+        let changes = |set: &toml::Table| flat("", set).into_iter().map(text).collect();
+        moments
+            .filter_map(|(from, moment)| Some((from, changes(moment.set.as_ref()?))))
+            .collect()
     }
 
     fn attendance(&self, times: &[Round]) -> Attendance {

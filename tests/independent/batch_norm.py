@@ -3,6 +3,7 @@ and frozen layers. Full batches from given weights, so no draw matters."""
 
 import numpy as np
 
+import methods
 import rules
 from common import Checks, Samples, command, mixture
 from network import Network, cross_entropy, gradient, losses, train
@@ -214,6 +215,66 @@ def adapted(lyceum, checks):
         checks.moved("lora beside batch norm, %s stays" % name, net.tensor(got, name), net.tensor(base, name), 0)
 
 
+def remembering(lyceum, checks):
+    """Importances are those of the network in evaluation, by its running statistics; reference gradients of GEM and A-GEM are
+    those of training, by the statistics of the samples that they are of, and move no running ones."""
+    data = mixture(7, [60], 3, 4)
+    data = Samples(data.x, data.y + 3 * (np.arange(60) % 2))
+    tasks, steps = [[0, 1], [2, 3], [4, 5]], 2 * EPOCHS
+    of = lambda task: data.with_labels(tasks[task])
+    net = Network(4, 6, INSIDE)
+    start = net.draw(17)
+
+    def slopes(w, x):
+        each = [net.forward(w, row[None]) for row in x]
+        return np.mean([np.abs(net.backward(w, tape, 2 * z)) for z, tape in each], axis=0)
+
+    def pulled(importance, strength):
+        w, terms = start, []
+        for task in range(3):
+            pull = lambda v: strength * sum((f * (v - a) for f, a in terms), 0.0)
+            w = train(net, w, *of(task), RATE, steps, extra=pull)
+            terms = terms + [(importance(w, *of(task)), w)]
+            if importance is mas:
+                terms = [(sum(f for f, _ in terms), w)]
+        return w
+
+    mas = lambda w, x, y: slopes(w, x)
+
+    def projected(references):
+        w = start
+        for task in range(3):
+            for _ in range(steps):
+                grad, tape = gradient(net, w, *of(task))
+                grad = references(grad, w, task) if task else grad
+                w = net.follow(w - RATE * grad, tape)
+        return w
+
+    def gem(grad, w, task):
+        return methods.turned(grad, np.array([gradient(net, w, *of(t))[0] for t in range(task)]), 0.5)
+
+    def a_gem(grad, w, task):
+        reference = gradient(net, w, *data.with_labels(sum(tasks[:task], [])))[0]
+        along = grad @ reference
+        return grad - min(along, 0.0) / (reference @ reference) * reference
+
+    large = methods.LARGE
+    cases = [
+        ("mas", {"lambda": 0.25}, pulled(mas, 0.5)),
+        ("ewc", {"lambda": 8.0}, pulled(lambda w, x, y: methods.fisher_exact(net, w, x), 8.0)),
+        ("ewc", {"lambda": 8.0, "fisher": "empirical"}, pulled(lambda *at: methods.fisher_empirical(net, *at), 8.0)),
+        ("ewc", {"lambda": 64.0, "fisher": "batched"}, pulled(lambda *at: methods.fisher_batched(net, *at), 64.0)),
+        ("gem", {"memory": large}, projected(gem)),
+        ("a_gem", {"memory": large, "reference": large}, projected(a_gem)),
+    ]
+    for method, keys, want in cases:
+        scenario = table(net, 6, {"fed_avg": {}}, batch=1000)
+        stream = {"classes": tasks, "head": "shared", "arrival": {"rounds_per_task": 2}, "method": {method: keys}}
+        scenario["scenario"] = {"class_incremental": stream}
+        result = lyceum.run(scenario, data, start=net.unpack(start))
+        checks.model("%s %s beside batch norm" % (method, keys), net, result, want, start, tolerance=4e-6)
+
+
 def main():
     lyceum, checks = command(), Checks()
     training(lyceum, checks)
@@ -222,6 +283,7 @@ def main():
     servers(lyceum, checks)
     frozen(lyceum, checks)
     adapted(lyceum, checks)
+    remembering(lyceum, checks)
     checks.finish()
 
 

@@ -406,7 +406,7 @@ def lora(lyceum, checks):
                 scenario("lora", keys, net, rounds=rounds, epochs=epochs),
                 scenario={
                     "class_incremental": {
-                        "classes": TASKS,
+                        "classes": TASKS[:rounds],
                         "head": "shared",
                         "arrival": {"rounds_per_task": 1},
                         "method": {"lora": keys},
@@ -523,7 +523,8 @@ def importances(lyceum, checks):
     def run(method, keys, rounds):
         table = scenario(method, keys, net, rounds=rounds, epochs=1)
         table["scenario"]["class_incremental"]["arrival"] = {"rounds_per_task": 1}
-        table["scenario"]["class_incremental"]["classes"] = TASKS[:1] + [sum(TASKS[1:], [])]
+        tasks = TASKS[:1] + [sum(TASKS[1:], [])]
+        table["scenario"]["class_incremental"]["classes"] = tasks[:rounds]
         return net.pack(lyceum.run(table, DATA, start=net.unpack(start)).tensors)
 
     anchor, once, twice = (run("naive", {}, rounds) for rounds in (1, 2, 3))

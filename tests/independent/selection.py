@@ -81,13 +81,15 @@ def uniform(lyceum, checks):
 
 def difficulty(lyceum, checks):
     """Vahidian et al. 2023, client curriculum: all are ranked by their mean loss under the global model, the first n of the
-    ranking are the pool, and the pool is used up in rounds before the next ranking; n follows the pace over client updates."""
+    ranking are the pool, and the pool is used up in rounds before the next ranking; n follows the pace over client updates. A budget of updates ends the run after rounds x per_round of them, one of rounds after
+    the rounds, though the last round of a pool may be small."""
     data, rate, epochs, per_round = clients(4, [5, 9, 7, 12, 6, 8, 10, 4, 11]), 0.25, 2, 2
     ramp = {"start": 0.3, "full_at": 0.7}
-    for order in ("curriculum", "anti-curriculum", "random"):
-        for kind, keys in (("linear", ramp), ("exponential", ramp), ("all", {})):
+    orders, paces = ("curriculum", "anti-curriculum", "random"), (("linear", ramp), ("exponential", ramp), ("all", {}))
+    for order, (kind, keys) in itertools.product(orders, paces):
+        for ends in ("rounds", "updates"):
             rounds = 20
-            chosen = {"per_round": per_round, "order": order, "pace": {kind: keys}}
+            chosen = {"per_round": per_round, "order": order, "pace": {kind: keys}, "budget": ends}
             result = lyceum.run(table(rounds, {"difficulty": chosen}, rate, epochs), data, start=NET.unpack(START))
             cohorts = result.rounds()
             w, done, budget, at, wrong = START, 0, rounds * per_round, 0, 0
@@ -98,6 +100,7 @@ def difficulty(lyceum, checks):
                 pool, held = [], set(ranking[:n].tolist())
                 while len(pool) < n and at < len(cohorts):
                     right = min(per_round, n - len(pool))
+                    right = min(right, budget - done) if ends == "updates" else right
                     wrong += len(cohorts[at]) != right
                     pool += cohorts[at]
                     done += len(cohorts[at])
@@ -105,8 +108,11 @@ def difficulty(lyceum, checks):
                     at += 1
                 known = order != "random"
                 wrong += len(set(pool)) < len(pool) or (known and not set(pool) <= held)
-            checks.equal("difficulty %s, pace %s, cohorts outside of their pool" % (order, kind), wrong, 0)
-            checks.moved("difficulty %s, pace %s, model" % (order, kind), NET.pack(result.tensors), w, START)
+            what = "difficulty %s, pace %s, budget of %s" % (order, kind, ends)
+            checks.equal("%s: cohorts outside of their pool" % what, wrong, 0)
+            checks.moved("%s: model" % what, NET.pack(result.tensors), w, START)
+            used = len(cohorts) if ends == "rounds" else done
+            checks.equal("%s: %d rounds, %d updates" % (what, len(cohorts), done), used, rounds if ends == "rounds" else budget)
 
 
 def difficulty_shuffles(lyceum, checks):

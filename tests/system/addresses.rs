@@ -35,8 +35,8 @@ fn attendance(
     locate: impl Fn() -> Located + Send + Sync + 'static,
 ) -> Attendance {
     let credentials = Credentials::load(&federation.path().join("n1")).unwrap();
-    let (endpoint, client) = (endpoint(), settings(&credentials));
-    let reach: Reach = Arc::new(move |_| Ok((endpoint.clone(), client.clone())));
+    let client = settings(&credentials);
+    let reach: Reach = Arc::new(move |_| Ok((endpoint(), client.clone())));
     Attendance {
         locate: Arc::new(move || {
             let located = locate();
@@ -72,7 +72,7 @@ fn a_node_tries_all_addresses_and_looks_them_up_anew_at_each_attempt() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = UdpSocket::bind("127.0.0.2:0").unwrap();
     let there = SocketAddr::from(([127, 0, 0, 1], federation.port));
     let two = vec![silent.local_addr().unwrap(), there];
     let looks = Arc::new(AtomicUsize::new(0));

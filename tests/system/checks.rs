@@ -77,7 +77,7 @@ fn read(text: &str, set: &[&str]) -> Scenario {
 fn a_robust_rule_with_too_few_clients_is_refused_before_the_first_round() {
     let told = refused(KRUM, &[]);
     assert!(told.contains("needs 5 updates, a round has 4"), "{told}");
-    assert!(told.contains("--> p.toml:13:13\n"), "{told}");
+    assert!(told.contains("--> p.toml:14:13\n"), "{told}");
     let trim = ["strategy={trimmed_mean={trim=0.4}}", "data.clients=2"];
     let told = refused(KRUM, &trim);
     assert!(told.contains("leaves out 1 of 2 updates"), "{told}");
@@ -261,7 +261,7 @@ fn an_entry_of_the_timeline_is_refused_at_its_own_line() {
         "{KRUM}[[timeline]]\nround = 1\nadd_clients = 1\n[[timeline]]\nround = 7\nadd_clients = 1\n"
     );
     let told = refused(&text, &["data.clients=9"]);
-    assert!(told.contains("--> p.toml:18:9\n"), "{told}");
+    assert!(told.contains("--> p.toml:19:9\n"), "{told}");
 }
 
 #[test]

@@ -85,6 +85,14 @@ fn a_run_in_which_everybody_diverges_stops_with_the_last_good_model() {
         stderr.contains("no update was accepted; client 0: its update is refused"),
         "{stderr}"
     );
+    for advice in [
+        "training diverged",
+        "training.rate",
+        "training.clip",
+        "data.normalise",
+    ] {
+        assert!(stderr.contains(advice), "{advice}: {stderr}");
+    }
     assert!(
         folder
             .path()
@@ -102,4 +110,7 @@ fn a_diverging_digits_run_tells_so() {
     let (code, stderr) = run(folder.path(), &text.replace("rate = 0.05", "rate = 1e30"));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("round 0"), "{stderr}");
+    assert!(stderr.contains("training diverged"), "{stderr}");
+    // Pixels are scaled by default: that is not what is wrong.
+    assert!(!stderr.contains("data.normalise"), "{stderr}");
 }

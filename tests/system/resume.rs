@@ -267,6 +267,6 @@ fn two_processes_never_share_a_folder() {
     let lock = std::fs::File::create(folder.path().join("lock")).unwrap();
     lock.try_lock().unwrap();
     let out = start(folder.path(), &[]).wait_with_output().unwrap();
-    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(out.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&out.stderr).contains("another process"));
 }

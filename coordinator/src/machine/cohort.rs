@@ -20,6 +20,12 @@ impl RoundMachine {
         self.replace_absent(&mut cohort, &mut rng);
         self.flight.stage = Stage::Training;
         self.flight.cohort = cohort.len() as u64;
+        if cohort.is_empty() {
+            let all = (0..self.roster.clients()).map(ClientId);
+            let present = all.filter(|&client| self.is_present(round, client)).count() as u64;
+            let nobody = Event::NobodySelected { round, present };
+            self.outputs.push_back(Output::Event(nobody));
+        }
         self.outputs.push_back(Output::Event(Event::RoundStarted {
             round,
             cohort: self.flight.cohort,

@@ -3,9 +3,10 @@
 use super::RoundMachine;
 use crate::{InputError, plan::Output, round::Stage, snapshot::Best};
 use lyceum_core::{
-    ClientState, DataRef, Event, Gate, Job, Opening, Probe, Round, Tally, TaskId, Work,
+    ClientState, DataRef, Event, Gate, Job, Opening, Probe, Round, Tally, TaskId, TaskStream, Work,
+    all_have_begun,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Probe samples per unit.
 const PROBE_UNIT: u32 = 512;
@@ -122,6 +123,16 @@ impl RoundMachine {
         Some(merged)
     }
 
+    /// Whether a model of this round may be the best. In a stream, one that has not met all tasks is not: it is good at
+    /// what little there was.
+    fn may_be_best(&self) -> bool {
+        let all = |stream: &Arc<TaskStream>| {
+            let tasks = stream.tasks().len();
+            all_have_begun(stream.reference(), tasks, self.flight.round)
+        };
+        self.plan.stream.as_ref().is_none_or(all)
+    }
+
     /// What the initial model is worth; the first round goes on behind it.
     fn close_evaluation_before(&mut self) {
         self.flight.before = false;
@@ -156,8 +167,8 @@ impl RoundMachine {
             tally.correct.iter().chain(&tally.count).for_each(|&n| {
                 chain.number(n);
             });
-            if probe == Probe::Validation && self.best.is_none_or(|b| tally.accuracy() > b.accuracy)
-            {
+            let better = || self.best.is_none_or(|b| tally.accuracy() > b.accuracy);
+            if probe == Probe::Validation && self.may_be_best() && better() {
                 self.best = Some(Best {
                     round: round.0,
                     accuracy: tally.accuracy(),

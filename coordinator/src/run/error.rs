@@ -1,7 +1,8 @@
 //! Why a run did not come to its end.
 
+use crate::{InputError, plan::is_full};
 use lyceum_scenarios::Diagnostic;
-use std::{io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf};
 
 /// Why a run did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -10,7 +11,7 @@ pub enum RunError {
     #[error("{0}")]
     Scenario(Box<Diagnostic>),
     /// A file or folder.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), advice(source))]
     File {
         /// Which one.
         path: PathBuf,
@@ -41,6 +42,14 @@ pub enum RunError {
         /// Its version.
         found: u32,
     },
+    /// A folder or file that this run cannot have as it was asked for.
+    #[error("{}: {reason}", path.display())]
+    Misused {
+        /// Which one.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A unit could not be worked on.
     #[error("a worker failed: {0}")]
     Worker(String),
@@ -54,6 +63,8 @@ pub enum RunError {
         round: u64,
         /// Why.
         reason: String,
+        /// It may go better another time.
+        passing: bool,
     },
     /// The run was stopped before its first round, and can be resumed.
     #[error("the run was stopped before its first round; start it again to go on")]
@@ -61,9 +72,12 @@ pub enum RunError {
     /// A file of the run could not be written or read.
     #[error("{0}")]
     Metrics(String),
+    /// There is no space for a file of the run.
+    #[error("{0}; free some space, then go on with the run")]
+    FullDisk(String),
     /// An upload was not taken.
     #[error("{0}")]
-    Upload(#[from] crate::InputError),
+    Upload(#[from] InputError),
 }
 
 impl RunError {
@@ -71,7 +85,7 @@ impl RunError {
     pub fn is_bad_input(&self) -> bool {
         matches!(
             self,
-            Self::Scenario(_) | Self::Refused(_) | Self::Version { .. }
+            Self::Scenario(_) | Self::Refused(_) | Self::Version { .. } | Self::Misused { .. }
         )
     }
 
@@ -80,6 +94,37 @@ impl RunError {
         Self::Version {
             path: path.into(),
             found,
+        }
+    }
+
+    /// Whether the run can be gone on with once something outside of it has changed.
+    pub fn can_go_on(&self) -> bool {
+        match self {
+            Self::Stopped | Self::FullDisk(_) => true,
+            Self::Stalled { passing, .. } => *passing,
+            Self::File { source, .. } => is_full(source),
+            Self::Upload(InputError::Spill { full, .. }) => *full,
+            _ => false,
+        }
+    }
+
+    /// An error of the files that tell of a run.
+    pub fn of_log(error: impl Error + 'static) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+        while let Some(inner) = cause {
+            if inner.downcast_ref().is_some_and(is_full) {
+                return Self::FullDisk(error.to_string());
+            }
+            cause = inner.source();
+        }
+        Self::Metrics(error.to_string())
+    }
+
+    /// A folder or file that this run cannot have as it was asked for.
+    pub fn misused(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
+        Self::Misused {
+            path: path.into(),
+            reason: reason.to_string(),
         }
     }
 
@@ -95,6 +140,13 @@ impl RunError {
             path: path.into(),
             reason: reason.to_string(),
         }
+    }
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match is_full(error) {
+        true => "; free some space, then go on with the run",
+        false => "",
     }
 }
 

@@ -21,6 +21,7 @@ use lyceum_metrics::{
 use lyceum_scenarios::Scenario;
 use std::{
     collections::BTreeSet,
+    error::Error,
     fs,
     path::PathBuf,
     thread,
@@ -69,12 +70,14 @@ impl Settings {
                 Err(fs::TryLockError::Error(e)) => return Err(RunError::file(path)(e)),
             }
         }
-        Err(RunError::damaged(
+        Err(RunError::misused(
             &self.out,
             "another process is running in this folder; choose another --out",
         ))
     }
 }
+
+const RESOLVED: &str = "# Resolved: every key with its value. `lyceum run` reads it back.\n\n";
 
 /// Sees every event.
 pub type Observer<'a> = dyn FnMut(&Event) + 'a;
@@ -283,7 +286,12 @@ impl<'a> RunFiles<'a> {
             machine.global(),
         )?;
         self.summarise()?;
-        Err(RunError::Stalled { round, reason })
+        Err(RunError::Stalled {
+            round,
+            reason,
+            // The round waits anew when the run is gone on with; whatever else stops it stops it again.
+            passing: machine.short_of_clients().is_some(),
+        })
     }
 
     /// Writes tables and summary.
@@ -366,12 +374,13 @@ fn begin(
     settings: &Settings,
 ) -> Result<(EventLog, SummaryBuilder), RunError> {
     if settings.out.join(EVENTS).exists() && !settings.resume {
-        return Err(RunError::damaged(
+        return Err(RunError::misused(
             &settings.out,
             "another run has begun in this folder; choose another --out",
         ));
     }
-    checkpoint::replace(storage, "scenario.toml", file_text(prepared).as_bytes())?;
+    let text = file_text(prepared, &settings.folders);
+    checkpoint::replace(storage, "scenario.toml", text.as_bytes())?;
     prepared.save_expert(scenario, storage)?;
     let log = EventLog::create(&settings.out.join(EVENTS)).map_err(metrics)?;
     Ok((log, SummaryBuilder::new()))
@@ -390,7 +399,7 @@ fn go_on(
         .restore(snapshot.clone())
         .map_err(|e| RunError::damaged(&settings.out, e))?;
     checkpoint::restore_best(storage, manifest, snapshot)?;
-    let text = file_text(prepared);
+    let text = file_text(prepared, &settings.folders);
     let there = storage.read("scenario.toml").ok().flatten();
     if there.as_deref() != Some(text.as_bytes()) {
         checkpoint::replace(storage, "scenario.toml", text.as_bytes())?;
@@ -401,22 +410,19 @@ fn go_on(
     Ok((log, builder))
 }
 
-/// What `scenario.toml` holds: the resolved scenario, what was learned of its data, and the hash of the file that it
-/// starts from.
-fn file_text(prepared: &Prepared) -> String {
+/// What `scenario.toml` holds: the resolved scenario as a file that can be run again from anywhere, with what was learned of
+/// its data, and the hash of the file that it starts from.
+fn file_text(prepared: &Prepared, folders: &[PathBuf]) -> String {
     let mut scenario = prepared.settled.clone();
     scenario.run.start_from_blake3 = prepared.start_from.map(|hash| hash.to_string());
-    toml_text(&scenario)
+    format!("{RESOLVED}{}", scenario.placed(folders))
 }
 
-/// The resolved scenario as a file that can be run again.
+/// The resolved scenario, without where its files lie: what nodes are sent.
 pub fn toml_text(scenario: &Scenario) -> String {
-    format!(
-        "# Resolved: every key with its value. `lyceum run` reads it back.\n\n{}",
-        scenario.resolved()
-    )
+    format!("{RESOLVED}{}", scenario.resolved())
 }
 
-fn metrics(error: impl ToString) -> RunError {
-    RunError::Metrics(error.to_string())
+fn metrics(error: impl Error + 'static) -> RunError {
+    RunError::of_log(error)
 }

@@ -82,7 +82,7 @@ impl Groundwork {
     pub fn read(scenario: &Scenario, folders: &[PathBuf]) -> Result<Self, RunError> {
         let loaded = Loaded::read(scenario, folders)?;
         let network = loaded.network(scenario)?;
-        let (initial, start_from) = initial(scenario, &network)?;
+        let (initial, start_from) = initial(scenario, &network, folders)?;
         Ok(Self {
             loaded,
             network,
@@ -284,6 +284,7 @@ impl Prepared {
             alone_from: ClientId(scenario.data.clients.get() as u64),
             closing: closing(scenario),
             attendance: self.timetable.attendance.clone(),
+            changes: self.timetable.changes.clone(),
             phases: selection_phases(&self.timetable.phases),
             stream: self.stream.clone(),
             judges_ahead: scenario.evaluation.ahead,
@@ -368,15 +369,16 @@ fn closing(scenario: &Scenario) -> Option<Closing> {
 fn initial(
     scenario: &Scenario,
     network: &Network,
+    folders: &[PathBuf],
 ) -> Result<(Params, Option<Fingerprint>), RunError> {
-    let Some(path) = &scenario.run.start_from else {
+    let Some(path) = scenario.start_from(folders) else {
         return Ok((network.initial(scenario.seed()).into(), None));
     };
     let unfit = |e: RunError| {
         let label = "a safetensors file of this scenario's model";
         scenario.fault("run.start_from", e.to_string(), label)
     };
-    let bytes = fs::read(path).map_err(|e| unfit(RunError::file(path)(e)))?;
+    let bytes = fs::read(&path).map_err(|e| unfit(RunError::file(&path)(e)))?;
     let hash = Fingerprint::of(&bytes);
     let wanted = scenario.run.start_from_blake3.as_ref();
     if let Some(wanted) = wanted.filter(|wanted| **wanted != hash.to_string()) {
@@ -386,7 +388,7 @@ fn initial(
             .fault("run.start_from_blake3", message, label)
             .into());
     }
-    let params = from_safetensors(path, &bytes, network.layout()).map_err(unfit)?;
+    let params = from_safetensors(&path, &bytes, network.layout()).map_err(unfit)?;
     Ok((params, Some(hash)))
 }
 

@@ -13,6 +13,7 @@ use lyceum_core::{Event, Fingerprint};
 use lyceum_metrics::{EVENTS, EventLog, EventReader, Extent, Summary};
 use lyceum_scenarios::{Deadline, Scenario};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// What a run that is finished left.
 const OUTCOME: &str = "checkpoint/finished.json";
@@ -132,7 +133,7 @@ impl Resume {
 
 /// The run in the folder is of another scenario, unless its own copy of the scenario says that it is the same.
 fn refuse_another(storage: &dyn Storage, scenario: &Scenario, begun: bool) -> Result<(), RunError> {
-    let folder = storage.path("");
+    let folder = folder_of(storage);
     let folder = folder.display();
     let text = storage.read("scenario.toml").ok().flatten();
     let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
@@ -150,6 +151,12 @@ fn refuse_another(storage: &dyn Storage, scenario: &Scenario, begun: bool) -> Re
     )))
 }
 
+/// The run's folder, for messages.
+fn folder_of(storage: &dyn Storage) -> PathBuf {
+    let inside = storage.path(SUMMARY);
+    inside.parent().map_or_else(PathBuf::new, PathBuf::from)
+}
+
 fn listed(keys: &[String]) -> String {
     const SHOWN: usize = 6;
     let shown = keys[..keys.len().min(SHOWN)].join(", ");
@@ -165,7 +172,7 @@ fn refuse_rounds(
     scenario: &Scenario,
     manifest: &Manifest,
 ) -> Result<(), RunError> {
-    let folder = storage.path("");
+    let folder = folder_of(storage);
     let folder = folder.display();
     let (wanted, done, planned) = (
         scenario.run.rounds.get() as u64,

@@ -85,7 +85,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_is_silent_does_not_keep_the_next_from_being_tried() {
-        let answered = first_answer(&addresses(), |address| async move {
+        let addresses = addresses();
+        let answered = first_answer(&addresses, |address| async move {
             match address.port() {
                 3 => Ok(address),
                 _ => pending::<Result<_, ()>>().await,
@@ -96,8 +97,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_refuses_is_followed_by_the_next_and_all_errors_are_told() {
-        let tried = Mutex::new(Vec::new());
-        let refused = first_answer(&addresses(), |address| {
+        let (tried, addresses) = (Mutex::new(Vec::new()), addresses());
+        let refused = first_answer(&addresses, |address| {
             tried.lock().unwrap().push(address.port());
             async move { Err::<(), _>(format!("{} refuses", address.port())) }
         });
@@ -108,8 +109,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_answers_is_the_last_one_tried() {
-        let tried = Mutex::new(0);
-        let answered = first_answer(&addresses(), |address| {
+        let (tried, addresses) = (Mutex::new(0), addresses());
+        let answered = first_answer(&addresses, |address| {
             *tried.lock().unwrap() += 1;
             async move { Ok::<_, ()>(address) }
         });

@@ -41,6 +41,10 @@ fn one_or_two<'de, D: Deserializer<'de>>(reader: D) -> Result<u8, D::Error> {
 }
 
 impl DataSet for CifarBinary {
+    fn paths(&self) -> &'static [&'static str] {
+        &["train", "test"]
+    }
+
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {
         self.check()?;
         let mut train = empty();

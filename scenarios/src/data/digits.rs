@@ -39,6 +39,10 @@ impl Default for Digits {
 }
 
 impl DataSet for Digits {
+    fn is_generated(&self) -> bool {
+        true
+    }
+
     fn load(&self, _: &LoadContext) -> Result<Source, DataError> {
         if self.test_every < 2 {
             return Err(DataError::Key {

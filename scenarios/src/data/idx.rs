@@ -45,6 +45,10 @@ pub enum Channels {
 }
 
 impl DataSet for Idx {
+    fn paths(&self) -> &'static [&'static str] {
+        &["train_images", "train_labels", "test_images", "test_labels"]
+    }
+
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {
         let open = |path: &PathBuf| Contents::open(&context.find(path)?);
         let mut train = self.pair(open(&self.train_images)?, open(&self.train_labels)?)?;

@@ -59,6 +59,10 @@ const TRAIN: Ticket = Ticket(1);
 const TEST: Ticket = Ticket(2);
 
 impl DataSet for Mixture {
+    fn is_generated(&self) -> bool {
+        true
+    }
+
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {
         self.check()?;
         let centres = self.centres(context.seed);

@@ -56,6 +56,16 @@ pub trait DataSet: Send + Sync {
     fn table(&self) -> Option<&Csv> {
         None
     }
+
+    /// Keys that say where files lie. They are in no digest: what is in the files is.
+    fn paths(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether no file is read.
+    fn is_generated(&self) -> bool {
+        false
+    }
 }
 
 /// What a data set is told when it is loaded.

@@ -71,6 +71,10 @@ const TRAIN: Ticket = Ticket(0);
 const TEST: Ticket = Ticket(1);
 
 impl DataSet for Synthetic {
+    fn is_generated(&self) -> bool {
+        true
+    }
+
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {
         self.check()?;
         let mut clients = Clients {

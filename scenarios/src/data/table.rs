@@ -106,6 +106,10 @@ impl fmt::Display for Column {
 pub(crate) const LEARNED: [&str; 4] = ["classes", "features", "mean", "deviation"];
 
 impl DataSet for Csv {
+    fn paths(&self) -> &'static [&'static str] {
+        &["train", "test"]
+    }
+
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {
         let mut labels = self.labels()?;
         let train_path = context.find(&self.train)?;

@@ -16,14 +16,16 @@ use toml::{
 pub(super) struct Entries<'t> {
     entries: std::vec::IntoIter<(Spanned<Cow<'t, str>>, Spanned<DeValue<'t>>)>,
     next: Option<Reader<'t>>,
+    free: bool,
 }
 
 impl<'t> Entries<'t> {
-    pub(super) fn new(table: DeTable<'t>) -> Self {
+    pub(super) fn new(table: DeTable<'t>, free: bool) -> Self {
         let entries: Vec<_> = table.into_iter().collect();
         Self {
             entries: entries.into_iter(),
             next: None,
+            free,
         }
     }
 
@@ -43,6 +45,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
             return Ok(None);
         };
         let mut reader = Reader::new(key.get_ref(), value);
+        reader.free = self.free;
         if reader.span.is_empty() {
             reader.span = key.span();
         }
@@ -63,14 +66,16 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 pub(super) struct Items<'t> {
     key: String,
     values: std::vec::IntoIter<Spanned<DeValue<'t>>>,
+    free: bool,
 }
 
 impl<'t> Items<'t> {
-    pub(super) fn new(key: String, values: DeArray<'t>) -> Self {
+    pub(super) fn new(key: String, values: DeArray<'t>, free: bool) -> Self {
         let values: Vec<_> = values.into_iter().collect();
         Self {
             key,
             values: values.into_iter(),
+            free,
         }
     }
 }
@@ -89,7 +94,9 @@ impl<'de> SeqAccess<'de> for Items<'de> {
             true => self.key.clone(),
             false => format!("{}{LISTED}", self.key),
         };
-        placed(seed, Reader::new(&key, value)).map(Some)
+        let mut reader = Reader::new(&key, value);
+        reader.free = self.free;
+        placed(seed, reader).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {

@@ -47,19 +47,19 @@ fn without_null(object: &mut Map<String, Value>) {
     }
 }
 
-/// A whole number's own range, where the schema says no narrower one. A TOML file holds 64 bits with a sign.
+/// A whole number's own range, where the schema says no narrower one, in the place of a format. A TOML file holds 64 bits with a sign.
 fn with_range(object: &mut Map<String, Value>) {
-    let Some(format) = object.get("format").and_then(Value::as_str) else {
+    let Some(Value::String(format)) = object.get("format").cloned() else {
         return;
     };
-    let most = match format {
+    object.remove("format");
+    let most = match format.as_str() {
         "uint8" => u8::MAX.into(),
         "uint16" => u16::MAX.into(),
         "uint32" => u32::MAX.into(),
         "uint64" | "uint" => i64::MAX,
         _ => return,
     };
-    object.remove("format");
     object.entry("maximum").or_insert(most.into());
 }
 

@@ -1,6 +1,9 @@
 //! Files that do not hold what was written.
 
-use super::{Counters, Disk, Ground, Shelf, disk::State};
+use super::{
+    Counters, Disk, Ground, Shelf,
+    disk::{File, State},
+};
 use lyceum_coordinator::{
     conductor::Archive,
     run::journal::{Journal, Record},
@@ -49,7 +52,7 @@ impl Disk {
     ) -> bool {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let names: Vec<String> = state.files.keys().cloned().collect();
+        let names = state.whole_or_single();
         if names.is_empty() {
             return false;
         }
@@ -66,10 +69,24 @@ impl Disk {
 }
 
 impl State {
+    /// Names of the files that may be damaged. Of the two copies of a process's number one stays whole until both are
+    /// written again: without any the run waits for an operator.
+    fn whole_or_single(&self) -> Vec<String> {
+        let copy = |name: &str| name.starts_with("incarnation");
+        let hit = |(name, file): (&String, &File)| copy(name) && file.damaged;
+        let spared = self.files.iter().any(hit);
+        let names = self.files.keys();
+        names
+            .filter(|name| !(spared && copy(name)))
+            .cloned()
+            .collect()
+    }
+
     fn put_damaged(&mut self, name: &str, bytes: Vec<u8>) {
         if let Some(file) = self.files.get_mut(name) {
             file.safe = bytes.len();
             file.bytes = bytes;
+            file.damaged = true;
         }
     }
 

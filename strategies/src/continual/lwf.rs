@@ -3,7 +3,11 @@ use lyceum_core::{
     units::{Misfit, NonNegative, Positive},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, IntoDeserializer, SeqAccess, Visitor, value::SeqAccessDeserializer},
+};
+use std::fmt;
 
 /// Learning without forgetting: on the samples of a new task the model also matches what it said when the task began,
 /// over the classes of the tasks before: `loss + alpha * cross entropy of softmax(z / T) against softmax(teacher / T)`
@@ -24,16 +28,46 @@ pub struct Lwf {
 }
 
 /// One number, or one a task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "expected a number, 0 or above, or a list of such numbers"
-)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
 pub enum Alpha {
     /// For every task.
     Constant(NonNegative),
     /// By the client's own count of tasks, from the first.
     Each(Vec<NonNegative>),
+}
+
+impl<'de> Deserialize<'de> for Alpha {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NumberOrList)
+    }
+}
+
+/// Reads an [`Alpha`], each number where it stands.
+struct NumberOrList;
+
+impl<'de> Visitor<'de> for NumberOrList {
+    type Value = Alpha;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, 0 or above, or a list of such numbers")
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Alpha, E> {
+        NonNegative::deserialize(value.into_deserializer()).map(Alpha::Constant)
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Alpha, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Alpha, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Alpha, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(list)).map(Alpha::Each)
+    }
 }
 
 /// Classes that the labels' loss of new samples is over.

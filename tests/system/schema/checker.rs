@@ -1,6 +1,7 @@
 //! JSON Schema, as much of it as the scenario's schema uses.
 
 use serde_json::{Map, Value};
+use std::cmp::Ordering;
 
 /// Whether a schema takes a value. A keyword that this does not know ends the test.
 pub(crate) fn takes(schema: &Value, value: &Value) -> bool {
@@ -15,7 +16,7 @@ pub(crate) fn takes(schema: &Value, value: &Value) -> bool {
 
 fn holds(schema: &Map<String, Value>, keyword: &str, rule: &Value, value: &Value) -> bool {
     let parts = || rule.as_array().into_iter().flatten();
-    let number = |of: fn(f64, f64) -> bool| value.as_f64().is_none_or(|v| of(v, float(rule)));
+    let order = |of: fn(Ordering) -> bool| compared(value, rule).is_none_or(of);
     let items = |of: &dyn Fn(&[Value]) -> bool| value.as_array().is_none_or(|v| of(v));
     let size = rule.as_u64().unwrap_or_default() as usize;
     let text = |of: &dyn Fn(&str) -> bool| value.as_str().is_none_or(of);
@@ -29,10 +30,10 @@ fn holds(schema: &Map<String, Value>, keyword: &str, rule: &Value, value: &Value
         "enum" => parts().any(|one| one == value),
         "oneOf" => parts().filter(|part| takes(part, value)).count() == 1,
         "anyOf" => parts().any(|part| takes(part, value)),
-        "minimum" => number(|v, limit| v >= limit),
-        "maximum" => number(|v, limit| v <= limit),
-        "exclusiveMinimum" => number(|v, limit| v > limit),
-        "exclusiveMaximum" => number(|v, limit| v < limit),
+        "minimum" => order(Ordering::is_ge),
+        "maximum" => order(Ordering::is_le),
+        "exclusiveMinimum" => order(Ordering::is_gt),
+        "exclusiveMaximum" => order(Ordering::is_lt),
         "minItems" => items(&|v| v.len() >= size),
         "maxItems" => items(&|v| v.len() <= size),
         "uniqueItems" => items(&|v| (1..v.len()).all(|i| !v[..i].contains(&v[i]))),
@@ -61,8 +62,12 @@ fn holds(schema: &Map<String, Value>, keyword: &str, rule: &Value, value: &Value
     }
 }
 
-fn float(rule: &Value) -> f64 {
-    rule.as_f64().expect("limits are numbers")
+/// A number beside a limit; whole numbers are compared as such.
+fn compared(value: &Value, limit: &Value) -> Option<Ordering> {
+    match (value.as_i64(), limit.as_i64()) {
+        (Some(value), Some(limit)) => Some(value.cmp(&limit)),
+        _ => value.as_f64()?.partial_cmp(&limit.as_f64()?),
+    }
 }
 
 fn is_of(kind: &Value, value: &Value) -> bool {

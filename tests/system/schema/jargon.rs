@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Words that no user has to know.
-const WORDS: [&str; 38] = [
+const WORDS: [&str; 37] = [
     "u8",
     "u16",
     "u32",
@@ -33,7 +33,6 @@ const WORDS: [&str; 38] = [
     "untagged",
     "serde",
     "deserialize",
-    "unit",
     "map",
     "sequence",
     "seq",
@@ -49,7 +48,7 @@ const WORDS: [&str; 38] = [
     "::",
 ];
 /// Names of the field that happen to be names of types, too.
-const NAMES: [&str; 4] = ["Adam", "Krum", "Oort", "CIFAR"];
+const NAMES: [&str; 5] = ["Fisher", "Adam", "Krum", "Oort", "CIFAR"];
 
 fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))

@@ -148,7 +148,8 @@ async fn a_server_that_only_shows_the_right_authority_is_not_trusted() {
     let address = server.local_addr().unwrap();
     let identity = id("client/a");
     let accept = async { server.accept().await.unwrap().await };
-    let (accepted, joined) = tokio::join!(accept, join(&[address], &string, &identity));
+    let there = [address];
+    let (accepted, joined) = tokio::join!(accept, join(&there, &string, &identity));
     accepted.unwrap_err();
     assert!(
         matches!(joined, Err(EnrolError::Connection { .. })),
@@ -167,7 +168,8 @@ async fn a_coordinator_does_not_pass_for_the_enrolment_service() {
     let identity = id("client/a");
     let accept = async { server.accept().await.unwrap().await };
     let address = server.local_addr().unwrap();
-    let (accepted, joined) = tokio::join!(accept, join(&[address], &string, &identity));
+    let there = [address];
+    let (accepted, joined) = tokio::join!(accept, join(&there, &string, &identity));
     accepted.unwrap_err();
     joined.unwrap_err();
 }
