@@ -22,7 +22,8 @@ use lyceum_coordinator::{
 };
 use lyceum_core::{
     Addend, AnySelector, AnyStrategy, Assignment, ClientId, ClientReport, ClientTerm, DataRef,
-    Event, Fingerprint, Outcome, Params, Payload, Reduction, Roster, Round, Seed, Trained, Upload,
+    Event, Fingerprint, Layout, Outcome, Params, Payload, Reduction, Roster, Round, Seed, Trained,
+    Upload,
 };
 use lyceum_protocol::{
     identity::{Authority, Identity, Revocations, Role, quinn_client, quinn_server},
@@ -239,7 +240,7 @@ async fn rounds(load: Load, rounds: u64) -> Taken {
 async fn coordinate(endpoint: Endpoint, load: Load, rounds: u64) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     let times = Arc::new(Mutex::new(Vec::new()));
-    let contribution = load.strategy().contribution();
+    let contribution = load.strategy().contribution(&Layout::weights(load.values));
     let lanes = contribution.lanes.clone();
     let network = Network {
         endpoint,
@@ -248,7 +249,7 @@ async fn coordinate(endpoint: Endpoint, load: Load, rounds: u64) -> f64 {
         pace: Pace::default(),
         metrics: None,
     };
-    let mut service = Service::open(network, "bench", rounds, lanes.clone(), load.values);
+    let mut service = Service::open(network, "bench", rounds, lanes.clone(), load.values.into());
     let mut machine = machine(load, rounds);
     machine.spill_to(BUDGET, Box::new(SpillFile::new(folder.path())));
     let parts = Parts {
@@ -310,7 +311,7 @@ fn machine(load: Load, rounds: u64) -> RoundMachine {
         evaluate_every: u64::MAX,
         probes: Vec::new(),
         classes: 10,
-        contribution: load.strategy().contribution(),
+        contribution: load.strategy().contribution(&Layout::weights(load.values)),
         alone_from: ClientId(0),
         closing: None,
         stream: None,
@@ -323,7 +324,7 @@ fn machine(load: Load, rounds: u64) -> RoundMachine {
     let strategy = load.strategy();
     let selector: Arc<dyn AnySelector> = Arc::new(All {});
     let selector = selector.start(roster.clone(), rounds);
-    let strategy = strategy.start(&global);
+    let strategy = strategy.start(&global, &Layout::weights(load.values));
     RoundMachine::new(
         plan,
         roster,

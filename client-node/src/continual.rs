@@ -269,7 +269,7 @@ impl Worker {
             coefficient = momentum * coefficient + 1.0;
             trace.travel += rate * coefficient;
             trace.trained += self.spare.draft.rows() as u64;
-            trace.add(loss);
+            trace.add(loss, self.batch.rows(), self.learner.seen_squares());
             loss.is_finite()
         });
         self.batch.aims = Default::default();

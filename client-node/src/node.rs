@@ -2,9 +2,9 @@
 
 use crate::{continual::Spare, train::Together};
 use lyceum_core::{
-    Addend, AnyMethod, Assignment, Batch, ClientId, ClientRule, ClientTerm, DataRef, Engine,
-    ExactSum, ExpertScores, Federation, Learner, Moments, Needs, Network, Params, Payload,
-    Reduction, Round, Seed, Shard, SumError, TaskStream, Term, Trained, Upload, Work,
+    Addend, AnyMethod, Assignment, Batch, Bounds, ClientId, ClientRule, ClientTerm, DataRef,
+    Engine, ExactSum, ExpertScores, Federation, Grid, Learner, Moments, Needs, Network, Params,
+    Payload, Reduction, Round, Seed, Shard, SumError, TaskStream, Term, Trained, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
@@ -42,6 +42,8 @@ pub struct Node {
     pub(crate) ordering: Option<Ordering>,
     pub(crate) expert: Expert,
     pub(crate) rule: Arc<dyn ClientRule>,
+    /// What of the model is the rule's.
+    pub(crate) bounds: Bounds,
     reduction: Reduction,
     /// What the expert makes of each sample, by its index in the pool.
     pub(crate) expert_scores: Option<ExpertScores>,
@@ -109,14 +111,18 @@ impl Node {
             Some(ExpertScores { losses, errors })
         });
         Self {
-            network,
             seed: scenario.seed(),
             rounds: scenario.rounds(),
             training: scenario.training.clone(),
             ordering: scenario.ordering.clone(),
             expert: scenario.expert.clone(),
             rule: scenario.strategy.plugin.client_half(),
-            reduction: scenario.strategy.plugin.contribution().reduction,
+            bounds: Bounds::of(network.layout()),
+            reduction: scenario
+                .strategy
+                .plugin
+                .contribution(network.layout())
+                .reduction,
             expert_scores,
             engine,
             stream: None,
@@ -126,6 +132,7 @@ impl Node {
             judges_local: scenario.evaluation.local,
             alone: false,
             federation,
+            network,
         }
     }
 
@@ -232,7 +239,8 @@ impl Worker {
     ) -> Result<Upload, NodeError> {
         let (rule, stream) = (self.node.rule.clone(), self.stream.clone());
         let federation = self.node.federation.clone();
-        let mut sum = ExactSum::new(&rule.lanes(), first.global.len());
+        let grid = Grid::from(self.node.network.layout());
+        let mut sum = ExactSum::new(&rule.lanes(), grid);
         let (mut reports, mut states) = (Vec::new(), Vec::new());
         let (mut units, mut micros) = (Vec::new(), Vec::new());
         let mut terms = Vec::with_capacity(ExactSum::FOLD);

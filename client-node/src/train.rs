@@ -41,7 +41,8 @@ pub(crate) struct Trace {
     recent: Vec<f32>,
     /// Steps of one epoch.
     epoch: u64,
-    squares: f64,
+    /// Of the first epoch's worth of steps: sum of the squared losses of samples, and how many they were.
+    squares: (f64, u64),
     steps: u64,
     pub(crate) trained: u64,
     pub(crate) travel: f64,
@@ -176,19 +177,22 @@ impl Worker {
                 self.learner.delta(&assignment.global, delta)
             }
         };
-        let settled = rule.settle(&LocalWork {
-            client,
-            delta: &delta,
-            samples: report.samples,
-            steps: report.steps,
-            travel: trace.travel,
-            state: job.state.rule.as_ref(),
-            round: &assignment.vectors,
+        let settled = self.node.bounds.settle(delta, |delta| {
+            rule.settle(&LocalWork {
+                client,
+                delta,
+                samples: report.samples,
+                steps: report.steps,
+                travel: trace.travel,
+                state: job.state.rule.as_ref(),
+                round: &assignment.vectors,
+            })
         });
         let term = match sum.admit(settled.lanes) {
             Ok(term) => term,
             Err(reason) => {
                 let advice = advice(&reason, shard);
+                let reason = reason.told(self.node.network.layout());
                 report.outcome =
                     Outcome::Refused(format!("its update is refused: {reason}{advice}"));
                 report.bytes_up = 0;
@@ -292,7 +296,7 @@ impl Worker {
             coefficient = momentum * coefficient + 1.0;
             trace.travel += rate * coefficient;
             trace.trained += positions.len() as u64;
-            trace.add(loss);
+            trace.add(loss, batch.rows(), learner.seen_squares());
             loss.is_finite()
         });
         trace
@@ -368,22 +372,23 @@ impl Trace {
             first: 0.0,
             recent: Vec::with_capacity(epoch as usize),
             epoch,
-            squares: 0.0,
+            squares: (0.0, 0),
             steps: 0,
             trained: 0,
             travel: 0.0,
         }
     }
 
-    pub(crate) fn add(&mut self, loss: f32) {
-        let value = f64::from(loss);
+    /// Notes a step: its loss, its rows and the sum of their squared losses.
+    pub(crate) fn add(&mut self, loss: f32, rows: usize, squares: f64) {
         if self.steps < self.epoch {
-            self.first += value;
+            self.first += f64::from(loss);
+            self.squares.0 += squares;
+            self.squares.1 += rows as u64;
             self.recent.push(loss);
         } else {
             self.recent[(self.steps % self.epoch) as usize] = loss;
         }
-        self.squares += value * value;
         self.steps += 1;
     }
 
@@ -393,7 +398,8 @@ impl Trace {
         report.trained = self.trained;
         report.first_loss = mean_of(self.first, self.steps.min(self.epoch));
         report.last_loss = mean_of(mean(&self.recent), 1).filter(|_| self.steps > 0);
-        let square = self.squares / self.steps.max(1) as f64;
+        let (squares, samples) = self.squares;
+        let square = squares / samples.max(1) as f64;
         report.rms_loss = mean_of(square.sqrt(), 1).unwrap_or(0.0);
     }
 }
@@ -421,7 +427,9 @@ mod tests {
 
     fn report(losses: &[f32]) -> ClientReport {
         let mut trace = Trace::new(2);
-        losses.iter().for_each(|&loss| trace.add(loss));
+        // Of two samples, the loss of one is 0.
+        let squares = |loss: f32| f64::from(2.0 * loss).powi(2);
+        (losses.iter()).for_each(|&loss| trace.add(loss, 2, squares(loss)));
         let mut report = ClientReport::dropped_out(ClientId(0), 60, 0);
         trace.fill(&mut report);
         report
@@ -434,6 +442,8 @@ mod tests {
             (whole.first_loss, whole.last_loss, whole.steps),
             (Some(3.0), Some(0.375), 6)
         );
+        // Squares of 8, 0, 4 and 0, whatever comes after the first epoch.
+        assert_eq!(whole.rms_loss, 20.0_f32.sqrt());
         let broken_off = report(&[4.0, 2.0, 1.0]);
         assert_eq!(
             (broken_off.first_loss, broken_off.last_loss),

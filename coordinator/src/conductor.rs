@@ -226,8 +226,8 @@ impl<A: Archive> Conductor<A> {
                 units,
                 body,
             } => {
-                let len = self.machine.global().len();
-                let upload = body::decode(&body, ticket, units, &self.lanes, len);
+                let grid = self.machine.grid();
+                let upload = body::decode(&body, ticket, units, &self.lanes, &grid);
                 let path = self.archive.storage().path(JOURNAL);
                 let upload = upload.map_err(|e| RunError::damaged(path, e))?;
                 self.machine.handle(now, Input::Upload(upload))?;

@@ -10,12 +10,12 @@ use crate::{
     updates::Spill,
 };
 use lyceum_core::{
-    Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Folded, Job,
+    Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Grid, Job,
     Outcome, Params, Purpose, Roster, Round, SelectorRun, StrategyRun, Ticket, Time, UnitId,
     Upload, Work, codec,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -42,6 +42,8 @@ pub struct RoundMachine {
     before_closing: Option<Fingerprint>,
     best: Option<Best>,
     done: u64,
+    /// Rounds that begin once a task is over for everybody.
+    task_ends: BTreeSet<u64>,
     /// When the cohort's work went out.
     assigned_at: Time,
     flight: Collected,
@@ -61,7 +63,9 @@ impl RoundMachine {
         origin: Fingerprint,
     ) -> Self {
         let fingerprint = origin.extend().add(global.bytes()).link();
-        let flight = Collected::new(Round(0), &plan, global.len());
+        let flight = Collected::new(Round(0), &plan);
+        let stream = plan.stream.as_ref().filter(|s| s.gate().is_none());
+        let ends = stream.and_then(|stream| stream.ends()).unwrap_or_default();
         Self {
             plan,
             roster,
@@ -74,6 +78,7 @@ impl RoundMachine {
             before_closing: None,
             best: None,
             done: 0,
+            task_ends: ends.into_iter().flatten().collect(),
             assigned_at: Time(0),
             flight,
             outputs: VecDeque::new(),
@@ -136,6 +141,11 @@ impl RoundMachine {
     /// The global model.
     pub fn global(&self) -> &Params {
         &self.global
+    }
+
+    /// What the values of updates may be.
+    pub(crate) fn grid(&self) -> Grid {
+        Grid::from(&self.plan.contribution.layout)
     }
 
     /// Last link of the chain.
@@ -311,7 +321,7 @@ impl RoundMachine {
 
     fn absorb(&mut self, upload: Upload) -> Result<(), InputError> {
         #[cfg(feature = "mutants")]
-        let (mutant, len) = (self.mutant, self.global.len());
+        let mutant = self.mutant;
         let ticket = self.ticket();
         let flight = &mut self.flight;
         #[cfg(feature = "mutants")]
@@ -325,7 +335,7 @@ impl RoundMachine {
         flight.absorb(upload)?;
         #[cfg(feature = "mutants")]
         if mutant == crate::Mutant::ArrivalOrder {
-            flight.round_sum(&self.plan.contribution.lanes, len);
+            flight.round_sum(&self.plan.contribution);
         }
         if flight.pending.is_empty() {
             match flight.stage {
@@ -434,17 +444,15 @@ impl RoundMachine {
         let mut next = self.global.clone();
         self.flight.updates.sort();
         self.flight.fold().map_err(|e| e.to_string())?;
-        let folded = Folded {
-            sum: self.flight.sum(),
-            updates: &self.flight.updates,
-            population: self.roster.clients(),
-        };
+        let harvest = self.flight.harvest(self.roster.clients());
         self.strategy
-            .close(&mut next, &folded)
+            .close(&mut next, harvest)
             .map_err(|stall| stall.0)?;
         if let Some(index) = next.first_not_finite() {
+            let entry = self.plan.contribution.layout.entry_at(index);
             return Err(format!(
-                "the strategy made parameter {index} of the global model {}; training diverged: lower training.rate or the strategy's own rate",
+                "the strategy made `{}` of the global model {}; training diverged: lower training.rate or the strategy's own rate",
+                entry.map_or("a value", |e| &e.name),
                 next[index]
             ));
         }

@@ -2,8 +2,8 @@
 
 use crate::{InputError, plan::Plan, updates::UpdateStore};
 use lyceum_core::{
-    Addend, ClientId, ClientReport, ClientState, DataRef, ExactSum, Job, Payload, Probe, Reduction,
-    Round, SumError, Tally, Term, UnitId, Upload,
+    Addend, ClientId, ClientReport, ClientState, DataRef, ExactSum, Grid, Harvest, Job, Payload,
+    Probe, Reduction, Round, SumError, Tally, Term, UnitId, Upload,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,16 +47,18 @@ pub(crate) struct Collected {
     pub(crate) scoring_bytes: u64,
     /// It is the initial model that is judged.
     pub(crate) before: bool,
+    /// A gate ended a task with this round, which is therefore judged.
+    pub(crate) gate_opened: bool,
     /// It is the last model that is judged, after a round that was not due for it.
     pub(crate) closing: bool,
     tallies: BTreeMap<(Probe, UnitId), Tally>,
 }
 
 impl Collected {
-    pub(crate) fn new(round: Round, plan: &Plan, parameters: usize) -> Self {
+    pub(crate) fn new(round: Round, plan: &Plan) -> Self {
         let summed = match plan.contribution.reduction {
-            Reduction::Sum => parameters,
-            Reduction::EachUpdate => 0,
+            Reduction::Sum => Grid::from(&plan.contribution.layout),
+            Reduction::EachUpdate => Grid::default(),
         };
         Self {
             round,
@@ -75,6 +77,7 @@ impl Collected {
             scored_samples: 0,
             scoring_bytes: 0,
             before: false,
+            gate_opened: false,
             closing: false,
             tallies: BTreeMap::new(),
         }
@@ -93,6 +96,7 @@ impl Collected {
         self.pending.clear();
         self.clients.clear();
         self.tallies.clear();
+        self.gate_opened = false;
         (
             self.next_unit,
             self.cohort,
@@ -186,9 +190,13 @@ impl Collected {
         Ok(())
     }
 
-    /// The sum of all that was added.
-    pub(crate) fn sum(&self) -> &ExactSum {
-        &self.sum
+    /// All that was added, to be closed.
+    pub(crate) fn harvest(&mut self, population: u64) -> Harvest<'_> {
+        Harvest {
+            sum: &mut self.sum,
+            updates: &self.updates,
+            population,
+        }
     }
 
     /// Puts reports into client order; a client that was scored for the selector reports that score, unless
@@ -254,9 +262,10 @@ impl Collected {
     }
 
     /// Rounds the sum to single precision.
-    pub(crate) fn round_sum(&mut self, lanes: &[lyceum_core::Lane], len: usize) {
+    pub(crate) fn round_sum(&mut self, contribution: &lyceum_core::Contribution) {
         self.fold().expect("few terms fit");
-        let mut rounded = ExactSum::new(lanes, len);
+        let lanes = &contribution.lanes;
+        let mut rounded = ExactSum::new(lanes, Grid::from(&contribution.layout));
         for lane in 0..lanes.len() {
             let weight = self.sum.weight(lane);
             if weight > 0.0 {

@@ -3,9 +3,9 @@
 use crate::{Input, InputError, Output, Plan, RoundMachine};
 use lyceum_core::{
     Addend, AnySelector, AnyStrategy, Assignment, Calendar, ClientId, ClientReport, Contribution,
-    DataRef, Event, ExactSum, Fingerprint, Folded, Lane, Outcome, Params, Payload, Probe, Roster,
-    Round, Seed, Stall, Strategy, StreamRules, Tally, Task, TaskId, TaskStream, Ticket, Time,
-    Trained, UnitId, Upload, Visit, Work,
+    DataRef, Event, ExactSum, Fingerprint, Folded, Lane, Layout, Outcome, Params, Payload, Probe,
+    Roster, Round, Seed, Stall, Strategy, StreamRules, Tally, Task, TaskId, TaskStream, Ticket,
+    Time, Trained, UnitId, Upload, Visit, Work,
     units::{Count, Misfit},
 };
 use lyceum_strategies::{
@@ -60,6 +60,7 @@ fn machine_of(
         classes: 2,
         contribution: Contribution {
             lanes: vec![Lane::INTEGER],
+            layout: Layout::weights(2),
             ..Contribution::default()
         },
         alone_from: ClientId(u64::MAX),
@@ -77,7 +78,7 @@ fn machine_of(
     RoundMachine::new(
         plan,
         roster,
-        strategy.start(&global),
+        strategy.start(&global, &Layout::weights(2)),
         selector,
         global,
         Fingerprint::default(),

@@ -34,6 +34,12 @@ pub trait ContinualMethod: Send + Sync + 'static {
         None
     }
 
+    /// What is wrong with its memory for samples of so many bytes and networks with so many logits.
+    fn cramped(&self, sample: usize, logits: usize) -> Option<Misfit> {
+        let _ = (sample, logits);
+        None
+    }
+
     /// A task has come; the learner holds the global model.
     fn begin_task(&self, state: &mut Self::State, site: &mut Site<'_>) {
         let _ = (state, site);
@@ -424,6 +430,8 @@ pub trait AnyMethod: Send + Sync {
     fn misfit(&self) -> Option<Misfit>;
     /// See [`ContinualMethod::unfit`].
     fn unfit(&self, network: &Network) -> Option<Misfit>;
+    /// See [`ContinualMethod::cramped`].
+    fn cramped(&self, sample: usize, logits: usize) -> Option<Misfit>;
 }
 
 /// A method at work for one client.
@@ -477,6 +485,10 @@ impl<M: ContinualMethod> AnyMethod for M {
 
     fn unfit(&self, network: &Network) -> Option<Misfit> {
         ContinualMethod::unfit(self, network)
+    }
+
+    fn cramped(&self, sample: usize, logits: usize) -> Option<Misfit> {
+        ContinualMethod::cramped(self, sample, logits)
     }
 }
 

@@ -250,8 +250,8 @@ pub struct ClientReport {
     pub first_loss: Option<f32>,
     /// Mean training loss of the last epoch's worth of steps; `None` without a finite one.
     pub last_loss: Option<f32>,
-    /// Root of the mean squared batch loss, for Oort's utility (the paper squares the loss of each sample, which
-    /// would take another pass); 0 without a finite one.
+    /// Root of the mean over samples of the squared loss in the first epoch's worth of steps, as they were taken, for Oort's
+    /// utility; 0 without a finite one.
     pub rms_loss: f32,
     /// Mean score of the client's samples, where the ordering scored them.
     pub difficulty: Option<f32>,

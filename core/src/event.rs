@@ -43,6 +43,11 @@ pub enum Event {
         /// The order that tables follow, and when its tasks begin. With a gate the first task alone: of the others
         /// [`Event::TaskBegan`] tells.
         order: Vec<Visit>,
+        /// Where clients have calendars of their own: for each entry of `order`, the first round in which no client is at
+        /// it any more, `None` for the end of the run; empty where their orders differ
+        /// ([`TaskStream::ends`](crate::TaskStream::ends)).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ends: Option<Vec<Option<u64>>>,
     },
     /// A competence gate opened: the next task comes to everybody.
     TaskBegan(Opening),

@@ -74,6 +74,11 @@ pub trait Learner: Send {
     /// Logits that the last [`step`](Self::step) or [`backward`](Self::backward) saw, row-major, rows x classes;
     /// replaces `out`. Only if its batch asked for it by `keep_logits`, and before anything else is computed.
     fn seen_logits(&mut self, out: &mut Vec<f32>);
+
+    /// Sum over the rows of the squared loss that the last [`step`](Self::step), [`backward`](Self::backward) or
+    /// [`descend`](Self::descend) saw: of each row by itself and without its weight; of one that is masked or matched, as it
+    /// counts.
+    fn seen_squares(&self) -> f64;
 }
 
 /// A step that knows the whole gradient before it changes a parameter.

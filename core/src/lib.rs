@@ -7,6 +7,7 @@
 
 mod aims;
 mod attendance;
+mod bounds;
 mod continual;
 mod contract;
 mod event;
@@ -36,6 +37,7 @@ pub mod units;
 
 pub use aims::{ALL_CLASSES, Aims, Match, MatchKind};
 pub use attendance::{Absence, Attendance, Who};
+pub use bounds::Bounds;
 pub use continual::{
     AnyMethod, ContinualMethod, Draft, IMPORTANCES, Lessons, MEANS, MethodRun, Needs, Site, Step,
     sets,
@@ -64,13 +66,14 @@ pub use samples::{
 pub use seed::{Purpose, Seed, Stream, dirichlet, sample_distinct, shuffle};
 pub use selection::{AnySelector, ClientSelector, Roster, SelectorRun};
 pub use strategy::{
-    AnyStrategy, ClientRule, Folded, LocalWork, PlainClient, Settled, Stall, Strategy, StrategyRun,
+    AnyStrategy, ClientRule, Folded, Harvest, LocalWork, PlainClient, Settled, Stall, Strategy,
+    StrategyRun,
 };
 pub use stream::{
     Bits, Calendar, Head, Members, Reach, StreamRules, Task, TaskStream, TaskView, Visit,
     all_have_begun,
 };
-pub use sum::{ExactSum, Lane, SumBytesError, SumError, Term};
+pub use sum::{ExactSum, Grid, Lane, SumBytesError, SumError, Term};
 pub use time::Time;
 pub use updates::{ClientTerm, Contribution, Reduction, Updates};
 pub use wide::wide;

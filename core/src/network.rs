@@ -63,7 +63,9 @@ pub enum Layer {
     /// Training takes mean and biased variance over the rows and places of the batch, whatever the weights of
     /// the rows; running estimates of both then move by `momentum`, the variance by its unbiased estimate
     /// (biased if a channel has one value only). Everything else takes the running estimates, with a negative
-    /// variance read as 0, and so does training where they are frozen (see `Mode`). They are averaged like weights, but follow no gradient: see `Role::Statistic`.
+    /// variance read as 0, and so does training where they are frozen (see `Mode`). They follow no gradient and may be any
+    /// finite value; a strategy averages them by the weights of its clients, whatever else it does to parameters. See
+    /// `Role::Statistic`.
     BatchNorm {
         /// Share of the running estimates that each batch replaces, from 0 to 1; 0.1 by default.
         #[serde(default = "tenth")]

@@ -132,6 +132,13 @@ impl Layout {
         self.entries.iter().all(follows)
     }
 
+    /// One trainable tensor of so many values, named `weights`.
+    pub fn weights(len: usize) -> Self {
+        let mut layout = Self::default();
+        layout.push("weights", vec![len], Role::Trainable);
+        layout
+    }
+
     /// Appends a tensor behind the last one.
     pub fn push(&mut self, name: impl Into<String>, shape: Vec<usize>, role: Role) {
         let offset = self.len();
@@ -151,6 +158,24 @@ impl Layout {
     /// The tensor of this name.
     pub fn find(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|e| e.name == name)
+    }
+
+    /// The tensor that a value belongs to.
+    pub fn entry_at(&self, index: usize) -> Option<&Entry> {
+        self.entries.iter().find(|e| e.range().contains(&index))
+    }
+
+    /// Where tensors of these roles stand, in ascending order; neighbours are one range.
+    pub fn ranges(&self, of: impl Fn(Role) -> bool) -> Vec<Range<usize>> {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for entry in self.entries.iter().filter(|e| of(e.role) && !e.is_empty()) {
+            let at = entry.range();
+            match ranges.last_mut() {
+                Some(last) if last.end == at.start => last.end = at.end,
+                _ => ranges.push(at),
+            }
+        }
+        ranges
     }
 
     /// The tensors in the order of their offsets.

@@ -64,6 +64,15 @@ impl Samples {
         self.labels.is_empty()
     }
 
+    /// Bytes of a sample as it is stored, without its label.
+    pub fn sample_bytes(&self) -> usize {
+        let value = match self.features {
+            Features::U8(_) => 1,
+            Features::F32(_) => 4,
+        };
+        self.width() * value
+    }
+
     /// Values per sample.
     pub fn width(&self) -> usize {
         self.shape.iter().product()

@@ -4,8 +4,8 @@
 //! come free. Authors implement [`Strategy`]; holders see its erased twin [`AnyStrategy`].
 
 use crate::{
-    ClientId, Contribution, ExactSum, Lane, Objective, Params, Reduction, Updates, codec,
-    units::Misfit,
+    Bounds, ClientId, Contribution, ExactSum, Lane, Layout, Objective, Params, Reduction, Updates,
+    codec, units::Misfit,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -37,6 +37,9 @@ pub trait Strategy: Send + Sync + 'static {
     }
 
     /// Turns what came of the round into the next global model.
+    ///
+    /// The sums are those of what follows gradients; elsewhere they are zero, and what a rule does there is undone: see
+    /// [`Bounds`].
     fn close(
         &self,
         state: &mut Self::State,
@@ -60,6 +63,26 @@ pub struct Stall(pub String);
 pub struct Folded<'a> {
     /// Lanes as the client half named them; all empty where the strategy asks for each update.
     pub sum: &'a ExactSum,
+    /// Each update, where the strategy asks for them; none otherwise.
+    pub updates: &'a dyn Updates,
+    /// Number of clients in the federation, idle ones included.
+    pub population: u64,
+    /// Where a rule acts.
+    pub bounds: &'a Bounds,
+}
+
+impl Folded<'_> {
+    /// `global += rate * direction`; a running statistic goes along its direction as far as that leads, whatever the rate.
+    pub fn advance(&self, global: &mut Params, rate: f64, direction: &[f32]) {
+        self.bounds.advance(global, rate, direction);
+    }
+}
+
+/// What was collected in a round, to be closed.
+#[derive(Debug)]
+pub struct Harvest<'a> {
+    /// Lanes as the client half named them. What is not the rule's is taken out of it.
+    pub sum: &'a mut ExactSum,
     /// Each update, where the strategy asks for them; none otherwise.
     pub updates: &'a dyn Updates,
     /// Number of clients in the federation, idle ones included.
@@ -100,7 +123,7 @@ pub trait ClientRule: Send + Sync {
 pub struct LocalWork<'a> {
     /// Who.
     pub client: ClientId,
-    /// Trained minus received parameters.
+    /// Trained minus received parameters; zero where they follow no gradient.
     pub delta: &'a Params,
     /// The client's number of training samples.
     pub samples: u64,
@@ -139,12 +162,12 @@ impl ClientRule for PlainClient {
 
 /// A strategy whose state type is hidden. Implemented for every [`Strategy`].
 pub trait AnyStrategy: Send + Sync {
-    /// Begins a run at these parameters.
-    fn start(self: Arc<Self>, global: &Params) -> Box<dyn StrategyRun>;
+    /// Begins a run at these parameters, which have this layout.
+    fn start(self: Arc<Self>, global: &Params, layout: &Layout) -> Box<dyn StrategyRun>;
     /// What happens on the client's side.
     fn client_half(&self) -> Arc<dyn ClientRule>;
-    /// What clients add to a round.
-    fn contribution(&self) -> Contribution;
+    /// What clients of a model of this layout add to a round.
+    fn contribution(&self, layout: &Layout) -> Contribution;
     /// See [`Strategy::short_of`].
     fn short_of(&self, updates: usize) -> Option<Misfit>;
 }
@@ -156,7 +179,7 @@ pub trait StrategyRun: Send {
     /// See [`Strategy::short_of`].
     fn short_of(&self, updates: usize) -> Option<Misfit>;
     /// See [`Strategy::close`].
-    fn close(&mut self, global: &mut Params, folded: &Folded<'_>) -> Result<(), Stall>;
+    fn close(&mut self, global: &mut Params, harvest: Harvest<'_>) -> Result<(), Stall>;
     /// The state as bytes.
     fn save(&self) -> Vec<u8>;
     /// Takes back a saved state.
@@ -166,22 +189,29 @@ pub trait StrategyRun: Send {
 struct Running<S: Strategy> {
     rule: Arc<S>,
     state: S::State,
+    bounds: Bounds,
 }
 
 impl<S: Strategy> AnyStrategy for S {
-    fn start(self: Arc<Self>, global: &Params) -> Box<dyn StrategyRun> {
-        let state = self.init(global);
-        Box::new(Running { rule: self, state })
+    fn start(self: Arc<Self>, global: &Params, layout: &Layout) -> Box<dyn StrategyRun> {
+        let (state, bounds) = (self.init(global), Bounds::of(layout));
+        let rule = self;
+        Box::new(Running {
+            rule,
+            state,
+            bounds,
+        })
     }
 
     fn client_half(&self) -> Arc<dyn ClientRule> {
         Strategy::client_half(self)
     }
 
-    fn contribution(&self) -> Contribution {
+    fn contribution(&self, layout: &Layout) -> Contribution {
         Contribution {
             lanes: Strategy::client_half(self).lanes(),
             reduction: self.reduction(),
+            layout: layout.clone(),
         }
     }
 
@@ -199,8 +229,15 @@ impl<S: Strategy> StrategyRun for Running<S> {
         Strategy::short_of(&*self.rule, updates)
     }
 
-    fn close(&mut self, global: &mut Params, folded: &Folded<'_>) -> Result<(), Stall> {
-        self.rule.close(&mut self.state, global, folded)
+    fn close(&mut self, global: &mut Params, harvest: Harvest<'_>) -> Result<(), Stall> {
+        let Self {
+            rule,
+            state,
+            bounds,
+        } = self;
+        bounds.close(global, harvest, rule.reduction(), |global, folded| {
+            rule.close(state, global, folded)
+        })
     }
 
     fn save(&self) -> Vec<u8> {

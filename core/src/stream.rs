@@ -9,7 +9,10 @@ use crate::{
 };
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// One task of a stream.
 #[derive(Clone, Debug)]
@@ -294,6 +297,19 @@ impl TaskStream {
         &self.reference
     }
 
+    /// For each visit of the reference, the first round in which no client is at it any more; `None` for those that last
+    /// to the end of the run for some client, as the last one does. Nothing where clients have the tasks in orders of
+    /// their own: then a task is over for some before it begins for others.
+    pub fn ends(&self) -> Option<Vec<Option<u64>>> {
+        let ends = match &self.calendar {
+            Calendar::Same(visits) => last_ends(&self.reference, [&**visits].into_iter())?,
+            Calendar::Each(all) => last_ends(&self.reference, all.iter().map(|v| &**v))?,
+        };
+        let over = |end: u64| Some(end).filter(|&end| end < NEVER);
+        ends.is_sorted()
+            .then(|| ends.into_iter().map(over).collect())
+    }
+
     /// What a client is at in a round. Where boundaries are hidden, or all tasks come at once, it is one long task.
     pub fn view(&self, client: ClientId, round: Round) -> Option<TaskView> {
         let visit = self.calendar.at(client, round)?;
@@ -489,6 +505,40 @@ impl TaskStream {
             Head::Masked | Head::Multi => Some(self.tasks[task.0 as usize].classes.clone()),
         }
     }
+}
+
+/// A visit that lasts to the end of the run.
+const NEVER: u64 = u64::MAX;
+
+/// For each visit of a common order, when the last client is gone from it. `None` where clients do not keep to that order,
+/// or leave something of it out altogether. A task that comes again is told from its first time by counting.
+fn last_ends<'a>(
+    reference: &[Visit],
+    clients: impl Iterator<Item = &'a [Visit]>,
+) -> Option<Vec<u64>> {
+    let counted = |visits: &[Visit]| {
+        let mut times = BTreeMap::new();
+        let one = |visit: &Visit| {
+            let time: &mut u32 = times.entry(visit.task).or_default();
+            *time += 1;
+            (visit.task, *time)
+        };
+        visits.iter().map(one).collect::<Vec<_>>()
+    };
+    let places: BTreeMap<_, usize> = counted(reference).into_iter().zip(0..).collect();
+    let mut last: Vec<Option<u64>> = vec![None; reference.len()];
+    for visits in clients {
+        let own: Option<Vec<usize>> = counted(visits)
+            .iter()
+            .map(|visit| places.get(visit).copied())
+            .collect();
+        let own = own.filter(|own| own.is_sorted())?;
+        let ends = visits.iter().skip(1).map(|next| next.begins);
+        for (place, end) in own.into_iter().zip(ends.chain([NEVER])) {
+            last[place] = last[place].max(Some(end));
+        }
+    }
+    last.into_iter().collect()
 }
 
 /// Whether each of so many tasks has begun by the end of a round, in this order of theirs.

@@ -1,6 +1,6 @@
 //! Single updates of a round, for strategies to which a sum says too little.
 
-use crate::{ClientId, Lane, Params, Stall};
+use crate::{ClientId, Lane, Layout, Params, Stall};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -22,6 +22,8 @@ pub struct Contribution {
     pub lanes: Vec<Lane>,
     /// Whether nodes sum them.
     pub reduction: Reduction,
+    /// Names and roles of the values.
+    pub layout: Layout,
 }
 
 /// What one client adds to a round.

@@ -6,7 +6,7 @@
 use lyceum_coordinator::{
     Snapshot,
     run::{
-        Outcome,
+        Finished,
         checkpoint::Manifest,
         journal::{self, Record},
         model_file::{from_safetensors, to_safetensors},
@@ -14,8 +14,8 @@ use lyceum_coordinator::{
     },
 };
 use lyceum_core::{
-    Addend, ClientId, ClientReport, ClientState, ClientTerm, ExactSum, Fingerprint, Lane, Layout,
-    Memory, Outcome, Payload, Probe, Round, Tally, Ticket, Trained, UnitId, codec,
+    Addend, ClientId, ClientReport, ClientState, ClientTerm, ExactSum, Fingerprint, Grid, Lane,
+    Layout, Memory, Outcome, Payload, Probe, Role, Round, Tally, Ticket, Trained, UnitId, codec,
 };
 use lyceum_metrics::Extent;
 use lyceum_protocol::{
@@ -31,6 +31,14 @@ use std::{path::Path, sync::OnceLock, time::Duration};
 
 const LANES: [Lane; 2] = [Lane::INTEGER, Lane::SCALAR];
 const LEN: usize = 300;
+/// Running statistics among them, as a model with batch normalisation has.
+const STATISTICS: usize = 20;
+
+fn grid() -> Grid {
+    let mut layout = Layout::weights(LEN - STATISTICS);
+    layout.push("variance", vec![STATISTICS], Role::Statistic);
+    Grid::from(&layout)
+}
 
 /// What a coordinator reads from a node.
 pub fn frame_from_node(bytes: &[u8]) {
@@ -56,7 +64,7 @@ pub fn result(bytes: &[u8]) {
             Ticket(1),
             vec![UnitId(0)],
             &LANES,
-            LEN,
+            &grid(),
         )
     };
     if let Ok(upload) = read(bytes) {
@@ -68,13 +76,13 @@ pub fn result(bytes: &[u8]) {
 
 /// A sum; one that could be a round's can be added to the round's.
 pub fn sum(bytes: &[u8]) {
-    let Ok(sum) = ExactSum::from_bytes(bytes, &LANES, LEN) else {
+    let Ok(sum) = ExactSum::from_bytes(bytes, &LANES, &grid()) else {
         return;
     };
-    let again = ExactSum::from_bytes(&sum.to_bytes(), &LANES, LEN);
+    let again = ExactSum::from_bytes(&sum.to_bytes(), &LANES, &grid());
     assert_eq!(again.map(|s| s.to_bytes()), Ok(sum.to_bytes()));
     if sum.is_within(1000) {
-        let mut round = ExactSum::new(&LANES, LEN);
+        let mut round = ExactSum::new(&LANES, grid());
         for _ in 0..100 {
             round.merge(&sum).expect("a hundred thousand terms fit");
         }
@@ -107,10 +115,10 @@ pub fn manifest(bytes: &[u8]) {
 }
 
 /// What a finished run says that it left.
-pub fn outcome(bytes: &[u8]) {
-    if let Ok(Found::Good(outcome)) = seal::from_bytes::<Outcome>(bytes) {
-        let again = seal::from_bytes::<Outcome>(&seal::to_bytes(&outcome));
-        assert_eq!(again, Ok(Found::Good(outcome)));
+pub fn finished(bytes: &[u8]) {
+    if let Ok(Found::Good(finished)) = seal::from_bytes::<Finished>(bytes) {
+        let again = seal::from_bytes::<Finished>(&seal::to_bytes(&finished));
+        assert_eq!(again, Ok(Found::Good(finished)));
     }
 }
 
@@ -229,7 +237,7 @@ pub const TARGETS: [Target; 14] = [
     ("journal", journal, records),
     ("snapshot", snapshot, snapshots),
     ("manifest", manifest, manifests),
-    ("outcome", outcome, outcomes),
+    ("finished", finished, finishes),
     ("scenario", scenario, scenarios),
     ("certificate", certificate, || vec![pem().der.clone()]),
     ("credentials", credentials, || {
@@ -309,15 +317,28 @@ fn from_coordinator() -> Vec<Vec<u8>> {
 }
 
 fn a_sum() -> ExactSum {
-    let mut sum = ExactSum::new(&LANES, LEN);
+    let mut sum = ExactSum::new(&LANES, grid());
     let values: Vec<f32> = (0..LEN).map(|i| (i as f32 - 150.0) / 7.0).collect();
     sum.add(0, 12.0, &values).expect("they fit");
     sum.add(1, 3.0, &[]).expect("it fits");
     sum
 }
 
+/// With statistics that only the coarser grids hold.
+fn a_large_sum() -> ExactSum {
+    let mut sum = a_sum();
+    let mut values = vec![0.25; LEN];
+    values[LEN - 3..].copy_from_slice(&[1.6e8, -3e20, f32::MAX]);
+    sum.add(0, 5.0, &values).expect("they fit");
+    sum
+}
+
 fn sums() -> Vec<Vec<u8>> {
-    vec![a_sum().to_bytes(), ExactSum::new(&LANES, LEN).to_bytes()]
+    vec![
+        a_sum().to_bytes(),
+        a_large_sum().to_bytes(),
+        ExactSum::new(&LANES, grid()).to_bytes(),
+    ]
 }
 
 fn results() -> Vec<Vec<u8>> {
@@ -419,8 +440,8 @@ fn manifests() -> Vec<Vec<u8>> {
     vec![seal::to_bytes(&manifest), plain]
 }
 
-fn outcomes() -> Vec<Vec<u8>> {
-    vec![seal::to_bytes(&Outcome {
+fn finishes() -> Vec<Vec<u8>> {
+    vec![seal::to_bytes(&Finished {
         run: Fingerprint::of(b"run"),
         rounds: 6,
         fingerprint: Fingerprint::of(b"x"),

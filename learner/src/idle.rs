@@ -50,6 +50,10 @@ impl Learner for IdleLearner {
         self.logits(batch, out);
     }
 
+    fn seen_squares(&self) -> f64 {
+        0.0
+    }
+
     fn seen_logits(&mut self, out: &mut Vec<f32>) {
         out.clear();
     }

@@ -13,6 +13,8 @@ pub struct BurnLearner {
     device: Device,
     /// Logits of the last step, if its batch asked for them.
     seen: Vec<f32>,
+    /// Sum of the squared losses of its rows.
+    squares: f64,
 }
 
 impl BurnLearner {
@@ -23,6 +25,7 @@ impl BurnLearner {
             params: vec![0.0; network.layout().len()],
             device: device.without_autodiff(),
             seen: Vec::new(),
+            squares: 0.0,
         }
     }
 
@@ -62,11 +65,12 @@ impl Learner for BurnLearner {
     fn backward(&mut self, batch: &Batch, mode: Mode<'_>, grad: &mut [f32]) -> f32 {
         if batch.rows() == 0 {
             grad.fill(0.0);
+            self.squares = 0.0;
             return 0.0;
         }
         let mut seen = std::mem::take(&mut self.seen);
-        let loss = self.pass(batch, mode).backward(grad, &mut seen);
-        self.seen = seen;
+        let (loss, squares) = self.pass(batch, mode).backward(grad, &mut seen);
+        (self.seen, self.squares) = (seen, squares);
         loss
     }
 
@@ -88,6 +92,10 @@ impl Learner for BurnLearner {
             ..self.pass(batch, Mode::Evaluate)
         };
         pass.logits(out);
+    }
+
+    fn seen_squares(&self) -> f64 {
+        self.squares
     }
 
     fn seen_logits(&mut self, out: &mut Vec<f32>) {

@@ -36,9 +36,9 @@ impl Pass<'_> {
         out.extend_from_slice(values(&flat.output.transpose().into_data()));
     }
 
-    /// Weighted mean loss; its gradient replaces `grad`. The batch has at least one row.
-    /// If the batch asks for them, the logits replace `seen`.
-    pub(crate) fn backward(&self, grad: &mut [f32], seen: &mut Vec<f32>) -> f32 {
+    /// Weighted mean loss, and the sum of the rows' squared losses; the gradient replaces `grad`. The batch has at least one
+    /// row. If the batch asks for them, the logits replace `seen`.
+    pub(crate) fn backward(&self, grad: &mut [f32], seen: &mut Vec<f32>) -> (f32, f64) {
         let mut gradients = Gradients {
             wanted: true,
             ..Gradients::default()
@@ -48,7 +48,7 @@ impl Pass<'_> {
             seen.clear();
             seen.extend_from_slice(values(&flat.output.clone().transpose().into_data()));
         }
-        let (loss, slope) = match self.batch.aims.is_empty() {
+        let (losses, slope) = match self.batch.aims.is_empty() {
             true => self.loss(flat.output.clone()),
             false => self.aimed_loss(flat.output.clone()),
         };
@@ -57,7 +57,7 @@ impl Pass<'_> {
         if let (Some(image), Some(slope)) = (image, slope) {
             image.backward(slope, &mut gradients);
         }
-        gradients.write(loss, grad)
+        gradients.write(losses, grad)
     }
 
     /// Notes the steps of running statistics in `gradients`, where the mode has them follow the batch.
@@ -77,7 +77,7 @@ impl Pass<'_> {
 
     /// The loss of logits (classes x rows), and its slope there: weight / rows times softmax, or sigmoids,
     /// minus one-hot label.
-    fn loss(&self, logits: Tensor<2>) -> (Tensor<1>, Tensor<2>) {
+    fn loss(&self, logits: Tensor<2>) -> (Losses, Tensor<2>) {
         let rows = self.batch.rows();
         let mut weights = self.batch.weights.clone();
         weights.resize(rows, 1.0);
@@ -87,8 +87,10 @@ impl Pass<'_> {
             Loss::CrossEntropy => {
                 let targets = self.by_class(0.0, |row| weights[row]);
                 let logs = activation::log_softmax(logits, 0);
-                let loss = (logs.clone() * targets.clone()).sum().neg();
-                (loss, logs.exp() * shares - targets)
+                let mean = (logs.clone() * targets.clone()).sum().neg();
+                let rows = (logs.clone() * self.by_class(0.0, |_| 1.0)).sum_dim(0);
+                let losses = Losses::new(mean, rows);
+                (losses, logs.exp() * shares - targets)
             }
             Loss::Sigmoid => {
                 // With the logits of the rows' own classes negated, each term is ln(1 + e^signed).
@@ -96,27 +98,31 @@ impl Pass<'_> {
                 let signed = logits * signs.clone();
                 let small = signed.clone().abs().neg().exp().log1p();
                 let terms = activation::relu(signed.clone()) + small;
-                let loss = (terms * shares.clone()).sum();
-                (loss, activation::sigmoid(signed) * signs * shares)
+                let mean = (terms.clone() * shares.clone()).sum();
+                let losses = Losses::new(mean, terms.sum_dim(0));
+                (losses, activation::sigmoid(signed) * signs * shares)
             }
         }
     }
 
     /// As `loss`, for rows that are masked or matched: few numbers, and the same code as every engine's.
-    fn aimed_loss(&self, logits: Tensor<2>) -> (Tensor<1>, Tensor<2>) {
+    fn aimed_loss(&self, logits: Tensor<2>) -> (Losses, Tensor<2>) {
         let (rows, classes) = (self.batch.rows(), self.network.classes());
         let data = logits.transpose().into_data();
         let (mut slopes, mut total) = (vec![0.0; rows * classes], 0.0);
+        let mut each = Vec::with_capacity(rows);
         let lines = values(&data).chunks_exact(classes);
         let places = lines.zip(slopes.chunks_exact_mut(classes));
         for (row, (z, out)) in places.enumerate() {
             let weight = self.batch.weights.get(row).copied().unwrap_or(1.0);
             let of_label = (self.batch.labels[row], weight);
             let share = 1.0 / rows as f32;
-            total += (self.batch.aims).slope(self.batch.loss, row, z, of_label, share, out);
+            each.push((self.batch.aims).slope(self.batch.loss, row, z, of_label, share, out));
+            total += each[row];
         }
-        let loss = self.tensor(vec![total / rows as f32], [1]);
-        (loss, self.columns(slopes, classes))
+        let mean = self.tensor(vec![total / rows as f32], [1]);
+        let losses = Losses::new(mean, self.tensor(each, [1, rows]));
+        (losses, self.columns(slopes, classes))
     }
 
     /// A value for the class of each row, and another for all beside it (classes x rows).
@@ -162,16 +168,34 @@ impl Gradients {
     }
 
     /// Fetches everything; parameters without a gradient get zero.
-    fn write(self, loss: Tensor<1>, grad: &mut [f32]) -> f32 {
+    fn write(self, losses: Losses, grad: &mut [f32]) -> (f32, f64) {
         if self.ranges.iter().map(Range::len).sum::<usize>() < grad.len() {
             grad.fill(0.0);
         }
-        let fetched = self.tensors.register(loss).execute();
+        let tensors = self.tensors.register(losses.rows).register(losses.mean);
+        let fetched = tensors.execute();
         for (range, data) in self.ranges.into_iter().zip(&fetched) {
             grad[range].copy_from_slice(values(data));
         }
-        let loss = fetched.last().expect("the loss was registered last");
-        values(loss)[0]
+        let [.., rows, mean] = &fetched[..] else {
+            unreachable!("the losses were registered last")
+        };
+        let square = |loss: &f32| f64::from(*loss) * f64::from(*loss);
+        (values(mean)[0], values(rows).iter().map(square).sum())
+    }
+}
+
+/// The loss of a batch.
+struct Losses {
+    /// The weighted mean.
+    mean: Tensor<1>,
+    /// That of each row without its weight, or what is as large.
+    rows: Tensor<2>,
+}
+
+impl Losses {
+    fn new(mean: Tensor<1>, rows: Tensor<2>) -> Self {
+        Self { mean, rows }
     }
 }
 

@@ -121,6 +121,7 @@ pub(crate) fn feasible(
     let mut warned = BTreeSet::new();
     for point in &sweep.points {
         let scenario = point.scenario(sweep.seeds[0]);
+        begins_somewhere(&scenario)?;
         let mut ground = scenario.resolved();
         let decisive = ["data", "model", "scenario", "timeline", "availability"];
         ground.retain(|table, _| decisive.contains(&table));
@@ -171,5 +172,17 @@ fn examined(
         parameters: network.layout().len(),
         overview,
         warnings,
+    })
+}
+
+/// Refuses a run that would start from a file that is not there.
+fn begins_somewhere(scenario: &Scenario) -> Result<(), Failure> {
+    let Some(path) = &scenario.run.start_from else {
+        return Ok(());
+    };
+    std::fs::metadata(path).map(|_| ()).map_err(|e| {
+        let message = format!("{}: {e}", path.display());
+        let label = "a safetensors file of this scenario's model";
+        scenario.fault("run.start_from", message, label).into()
     })
 }

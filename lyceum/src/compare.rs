@@ -1,17 +1,21 @@
 //! `lyceum compare`: a table over finished runs.
 
-use crate::output::line;
+mod alike;
+
+use crate::output::{complain, line};
 use crate::{arguments::Compare, failure::Failure};
-use lyceum_metrics::{Labelled, Summary, compare as table};
+use alike::{Found, label};
+use lyceum_metrics::compare as table;
 use lyceum_scenarios::baselines;
 use std::path::{Path, PathBuf};
 
 /// Reads the summaries of runs and prints them side by side.
 pub(crate) fn compare(arguments: &Compare) -> Result<(), Failure> {
     let folders = arguments.runs.iter().flat_map(|path| runs_in(path));
-    let runs = folders
-        .map(|folder| read(&folder))
+    let found = folders
+        .map(|folder| Found::read(&folder))
         .collect::<Result<Vec<_>, _>>()?;
+    let (runs, renamed) = label(found);
     let mut labels: Vec<&str> = Vec::new();
     for run in &runs {
         if !labels.contains(&run.label.as_str()) {
@@ -29,10 +33,15 @@ pub(crate) fn compare(arguments: &Compare) -> Result<(), Failure> {
             "--baseline {wanted}: expected a name among these runs, or parts of one: {labels}"
         )));
     }
-    let table = table(&runs, &baselines);
+    let mut table = table(&runs, &baselines);
+    table.notes.extend(renamed);
     if arguments.csv {
         let text = table.to_csv().map_err(Failure::other)?;
         line(format_args!("{}", text.trim_end()));
+        // A program reads the table, a person what is not in it.
+        for one in &table.left_out {
+            complain(&format!("left out: {one}\n"));
+        }
     } else if arguments.markdown {
         line(format_args!("{}", table.to_markdown()));
     } else {
@@ -54,9 +63,4 @@ fn runs_in(path: &Path) -> Vec<PathBuf> {
         true => vec![path.to_path_buf()],
         false => folders,
     }
-}
-
-fn read(folder: &Path) -> Result<Labelled, Failure> {
-    let summary = Summary::read(&folder.join("summary.json")).map_err(Failure::input)?;
-    Ok(Labelled::named(summary))
 }

@@ -78,10 +78,7 @@ fn reference(
         )));
     };
     let kind = stream.kind.name;
-    let text = match stream.gate {
-        None => text,
-        Some(_) => ungated(&plain, kind),
-    };
+    let text = undisturbed(&plain, kind);
     let mut set: Vec<String> = keys
         .iter()
         .map(|key| format!("scenario.{kind}.{key}"))
@@ -120,12 +117,15 @@ fn reference(
     last_accuracies(&out.join(EVENTS))
 }
 
-/// A scenario without its gate: a reference has one task, or all, from its first round to its last.
-fn ungated(scenario: &Scenario, kind: &str) -> String {
+/// A scenario without what says when tasks and clients come: a reference has one task, or all, and every client, from its
+/// first round to its last.
+fn undisturbed(scenario: &Scenario, kind: &str) -> String {
     let mut table = scenario.resolved();
+    table.remove("timeline");
     let stream = table.get_mut("scenario").and_then(|s| s.get_mut(kind));
     if let Some(stream) = stream.and_then(toml::Value::as_table_mut) {
         stream.remove("gate");
+        stream.remove("arrival");
     }
     table.to_string()
 }

@@ -30,14 +30,15 @@ pub(crate) fn metrics(registry: &Registry, options: &Options) -> Result<(), Fail
     options.refuse_those_of_runs()?;
     let setups = read_matrices(path).map_err(Failure::input)?;
     let known = vec![TaskValues::default(); setups.len()];
-    matrix::print(options, &setups, known)
+    matrix::print(options, &setups, known, Vec::new())
 }
 
-/// Prints in the form that was asked for: `json` if it is JSON, otherwise the table below its title.
+/// Prints in the form that was asked for: `json` if it is JSON, otherwise the table below its title and above its notes.
 fn show(
     options: &Options,
     title: &str,
     table: &Table,
+    notes: &[String],
     json: &impl Serialize,
 ) -> Result<(), Failure> {
     match options.format() {
@@ -45,8 +46,24 @@ fn show(
             let text = serde_json::to_string_pretty(json).map_err(Failure::other)?;
             line(format_args!("{text}"));
         }
-        Format::Markdown => line(format_args!("{}", table.to_markdown().trim_end())),
-        Format::Text => line(format_args!("{title}\n\n{}", table.to_string().trim_end())),
+        Format::Markdown => {
+            let notes = lines(notes, "* ");
+            line(format_args!("{}{notes}", table.to_markdown().trim_end()));
+        }
+        Format::Text => {
+            let notes = lines(notes, "");
+            let table = table.to_string();
+            line(format_args!("{title}\n\n{}{notes}", table.trim_end()));
+        }
     }
     Ok(())
+}
+
+/// Notes, each in a line of its own, behind an empty one.
+fn lines(notes: &[String], bullet: &str) -> String {
+    let lines = notes.iter().map(|note| format!("\n{bullet}{note}"));
+    std::iter::once("\n".to_owned())
+        .filter(|_| !notes.is_empty())
+        .chain(lines)
+        .collect()
 }

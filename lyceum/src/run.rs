@@ -173,11 +173,14 @@ pub(crate) fn report(summary: &Summary, out: &Path) {
     let percent = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{:.2} %", 100.0 * v));
     let shown: PathBuf = out.into();
     line(format_args!(
-        "accuracy  {} (mean of last 10 {}, best {})",
+        "accuracy  {} (mean of last 10 evaluations {}, best {})",
         percent(summary.final_accuracy),
         percent(summary.mean_last_10_accuracy),
         percent(summary.best_accuracy)
     ));
+    for reason in &summary.unmeasured {
+        line(format_args!("missing   {reason}"));
+    }
     line(format_args!(
         "time      {:.3} s per round (median), {:.2} s to the first, {:.1} s in all",
         summary.seconds_per_round_median, summary.seconds_to_first_round, summary.seconds_total

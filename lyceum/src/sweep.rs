@@ -290,6 +290,7 @@ fn settle(runs: &[PlannedRun<'_>], outcomes: Vec<Outcome>) -> (Vec<Labelled>, us
             label: run.point.label.clone(),
             seed: run.seed,
             settings: run.point.settings.clone(),
+            folder: Some(run.out.display().to_string()),
             outcome,
         });
     }

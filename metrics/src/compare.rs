@@ -1,12 +1,15 @@
 //! Groups of runs side by side.
 
+mod group;
+
 use crate::measure::{Measure, Unit};
 use crate::replacement::Replacement;
 use crate::rows::{Cell, Kind};
 use crate::run_table::{Columns, SettingColumns, real};
-use crate::statistics::{Interval, interval, paired};
-use crate::summary::{Status, Summary};
+use crate::statistics::{Interval, holm, p_value};
+use crate::summary::Summary;
 use crate::tables::{TableError, csv_text, write_both};
+use group::{Group, grouped, measures};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
@@ -21,6 +24,8 @@ pub struct Labelled {
     pub seed: u64,
     /// What sets the group apart: dotted keys with their values, in the order of columns.
     pub settings: Vec<(String, String)>,
+    /// Where it lies, as a person calls it.
+    pub folder: Option<String>,
     /// The run, or why it failed.
     pub outcome: Result<Summary, String>,
 }
@@ -32,6 +37,7 @@ impl Labelled {
             label: summary.name.clone(),
             seed: summary.seed,
             settings: Vec::new(),
+            folder: None,
             outcome: Ok(summary),
         }
     }
@@ -44,7 +50,7 @@ pub struct Row {
     pub label: String,
     /// What sets it apart.
     pub settings: Vec<(String, String)>,
-    /// Runs in it that did not fail.
+    /// Runs in it that count: finished ones, one for each seed.
     pub runs: usize,
     /// A cell for each measure of the comparison, over the runs that have it.
     pub values: Vec<Option<Interval>>,
@@ -52,6 +58,9 @@ pub struct Row {
     pub baseline: Option<String>,
     /// A cell for each measure: its runs minus the baseline's runs of the same seeds.
     pub differences: Vec<Option<Interval>>,
+    /// A cell for each measure: the p-value of that difference, corrected for the number of all in the table (Holm 1979).
+    /// `None` where there are not several.
+    pub p_values: Vec<Option<f64>>,
 }
 
 /// Groups of runs side by side; as text by [`fmt::Display`], as Markdown by [`Comparison::to_markdown`], as files by
@@ -63,19 +72,18 @@ pub struct Comparison {
     pub measures: Vec<Measure>,
     /// One a group, in the order in which the groups came.
     pub rows: Vec<Row>,
-    /// What a reader of the numbers has to know.
+    /// Runs that are in no number, and why.
+    pub left_out: Vec<String>,
+    /// What else a reader of the numbers has to know.
     pub notes: Vec<String>,
 }
 
-/// Aggregates runs by label. `baselines` names, for each label, the one that it is paired with by seed; a label that it
-/// does not name, or names as its own, has no difference.
+/// Aggregates runs by label: the finished ones, one for each seed. `baselines` names, for each label, the one that it is
+/// paired with by seed; a label that it does not name, or names as its own, has no difference.
 pub fn compare(runs: &[Labelled], baselines: &BTreeMap<String, String>) -> Comparison {
-    let groups = grouped(runs);
-    let mut notes: Vec<_> = runs.iter().filter_map(unfinished).collect();
-    for group in &groups {
-        notes.extend(group.repeated());
-    }
+    let (groups, left_out) = grouped(runs);
     let measures = measures(&groups);
+    let mut notes: Vec<String> = groups.iter().filter_map(Group::unmeasured).collect();
     let rows = groups.iter().map(|group| {
         let baseline = baselines
             .get(group.label)
@@ -90,137 +98,31 @@ pub fn compare(runs: &[Labelled], baselines: &BTreeMap<String, String>) -> Compa
             values: measures.iter().map(|m| group.over(&m.key)).collect(),
             baseline: baseline.map(|other| other.label.to_owned()),
             differences: measures.iter().map(cell).collect(),
+            p_values: vec![None; measures.len()],
         }
     });
-    let rows = rows.collect();
+    let mut rows: Vec<Row> = rows.collect();
+    correct(&mut rows);
     Comparison {
         measures,
         rows,
+        left_out,
         notes,
     }
 }
 
-/// The runs of one label.
-struct Group<'a> {
-    label: &'a str,
-    settings: &'a [(String, String)],
-    runs: Vec<Measured>,
-}
-
-/// A run by its measures.
-struct Measured {
-    seed: u64,
-    values: Vec<(Measure, f64)>,
-}
-
-impl Measured {
-    fn value(&self, key: &str) -> Option<f64> {
-        let mut values = self.values.iter();
-        Some(values.find(|(measure, _)| measure.key == key)?.1)
+/// Gives each difference its p-value, corrected for their number, where there are several.
+fn correct(rows: &mut [Row]) {
+    let cells = rows.iter_mut().flat_map(|row| {
+        let pairs = row.differences.iter().zip(&mut row.p_values);
+        pairs.filter_map(|(difference, slot)| Some((p_value(difference.as_ref()?)?, slot)))
+    });
+    let (p_values, slots): (Vec<f64>, Vec<_>) = cells.unzip();
+    if p_values.len() < 2 {
+        return;
     }
-}
-
-/// Groups in the order of their first runs.
-fn grouped(runs: &[Labelled]) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    let mut places = BTreeMap::new();
-    for run in runs {
-        let place = *places.entry(run.label.as_str()).or_insert(groups.len());
-        if place == groups.len() {
-            groups.push(Group {
-                label: &run.label,
-                settings: &run.settings,
-                runs: Vec::new(),
-            });
-        }
-        if let Ok(summary) = &run.outcome {
-            groups[place].runs.push(Measured {
-                seed: run.seed,
-                values: summary.measured(),
-            });
-        }
-    }
-    groups
-}
-
-/// Every measure that any run has, in the order in which they are met.
-fn measures(groups: &[Group<'_>]) -> Vec<Measure> {
-    let mut found: Vec<Measure> = Vec::new();
-    let runs = groups.iter().flat_map(|group| &group.runs);
-    for (measure, _) in runs.flat_map(|run| &run.values) {
-        if !found.iter().any(|known| known.key == measure.key) {
-            found.push(measure.clone());
-        }
-    }
-    found
-}
-
-impl Group<'_> {
-    fn over(&self, key: &str) -> Option<Interval> {
-        let values: Vec<_> = self.runs.iter().filter_map(|run| run.value(key)).collect();
-        interval(&values)
-    }
-
-    fn minus(&self, other: &Self, key: &str) -> Option<Interval> {
-        let (ours, theirs): (Vec<_>, Vec<_>) = self
-            .seeds()
-            .into_iter()
-            .filter_map(|seed| {
-                let ours = self.of_seed(seed)?.value(key)?;
-                Some((ours, other.of_seed(seed)?.value(key)?))
-            })
-            .unzip();
-        paired(&ours, &theirs)
-    }
-
-    fn of_seed(&self, seed: u64) -> Option<&Measured> {
-        self.runs.iter().find(|run| run.seed == seed)
-    }
-
-    /// The seeds of the group, each once, in order.
-    fn seeds(&self) -> Vec<u64> {
-        let mut seeds: Vec<_> = self.runs.iter().map(|run| run.seed).collect();
-        seeds.sort_unstable();
-        seeds.dedup();
-        seeds
-    }
-
-    fn repeated(&self) -> Option<String> {
-        let label = self.label;
-        (self.seeds().len() < self.runs.len())
-            .then(|| format!("{label}: a seed occurs more than once; its first run is paired"))
-    }
-
-    fn unpaired(&self, other: &Self) -> Option<String> {
-        let alone = |a: &Self, b: &Self| -> Vec<u64> {
-            let seeds = a.seeds().into_iter();
-            seeds.filter(|&seed| b.of_seed(seed).is_none()).collect()
-        };
-        let mut seeds = [alone(self, other), alone(other, self)].concat();
-        seeds.sort_unstable();
-        let list: Vec<_> = seeds.iter().map(u64::to_string).collect();
-        let noun = if seeds.len() == 1 { "seed" } else { "seeds" };
-        (!seeds.is_empty()).then(|| {
-            format!(
-                "{}: not paired with {}: {noun} {}",
-                self.label,
-                other.label,
-                list.join(", ")
-            )
-        })
-    }
-}
-
-fn unfinished(run: &Labelled) -> Option<String> {
-    let Labelled { label, seed, .. } = run;
-    match &run.outcome {
-        Err(reason) => Some(format!("{label}, seed {seed}: failed: {reason}")),
-        Ok(summary) => (summary.status != Status::Finished).then(|| {
-            format!(
-                "{label}, seed {seed}: {} after {} of {} rounds",
-                summary.status, summary.rounds, summary.rounds_planned
-            )
-        }),
+    for (slot, p) in slots.into_iter().zip(holm(&p_values)) {
+        *slot = Some(p);
     }
 }
 
@@ -238,7 +140,22 @@ fn shown(interval: Option<Interval>, unit: Unit, signed: bool) -> String {
     }
 }
 
+/// A corrected p-value, behind its interval.
+fn with_p(cell: String, p: Option<f64>) -> String {
+    match p {
+        None => cell,
+        Some(p) if p < 0.001 => format!("{cell} (p < 0.001)"),
+        Some(p) => format!("{cell} (p {p:.3})"),
+    }
+}
+
 impl Comparison {
+    /// Differences that have a corrected p-value.
+    fn tested(&self) -> usize {
+        let all = self.rows.iter().flat_map(|row| &row.p_values);
+        all.filter(|p| p.is_some()).count()
+    }
+
     /// Whether any group is compared with another.
     fn differs(&self) -> bool {
         self.rows.iter().any(|row| row.baseline.is_some())
@@ -272,7 +189,8 @@ impl Comparison {
         let mut line = vec![row.label.clone(), row.runs.to_string()];
         line.extend(of(&row.values, false));
         if self.differs() {
-            line.extend(of(&row.differences, true));
+            let cells = of(&row.differences, true).into_iter().zip(&row.p_values);
+            line.extend(cells.map(|(cell, &p)| with_p(cell, p)));
             if self.one_baseline().is_none() {
                 line.push(row.baseline.clone().unwrap_or_else(|| "-".to_owned()));
             }
@@ -289,17 +207,23 @@ impl Comparison {
         let legend = self.differs().then_some(legend);
         let several = self.rows.iter().any(|row| row.runs > 1);
         let interval = several.then(|| "±: half of the 95 % interval".to_owned());
-        let legends = legend.into_iter().chain(interval);
+        let tested = self.tested();
+        let p = format!("p: of the paired t test, corrected for {tested} differences (Holm)");
+        let p = (tested > 0).then_some(p);
+        let legends = legend.into_iter().chain(interval).chain(p);
         legends.chain(self.notes.iter().cloned()).collect()
     }
 
-    /// The table and its notes as Markdown.
+    /// The table as Markdown, between what is left out and its notes.
     pub fn to_markdown(&self) -> String {
         let header = self.header();
-        let mut lines = vec![
-            format!("| {} |", header.join(" | ")),
-            format!("| --- |{}", " ---: |".repeat(header.len() - 1)),
-        ];
+        let left_out = self.left_out.iter().map(|one| format!("* left out: {one}"));
+        let mut lines: Vec<String> = left_out.collect();
+        if !lines.is_empty() {
+            lines.push(String::new());
+        }
+        lines.push(format!("| {} |", header.join(" | ")));
+        lines.push(format!("| --- |{}", " ---: |".repeat(header.len() - 1)));
         for row in &self.rows {
             let cells = self.cells(row).into_iter();
             let cells: Vec<_> = cells.map(|cell| cell.replace('|', "\\|")).collect();
@@ -341,7 +265,13 @@ impl Comparison {
         columns.always("runs", Kind::Count);
         columns.sometimes("baseline", Kind::Text);
         for key in self.measures.iter().map(|measure| &measure.key) {
-            for end in ["", "_half_width", "_difference", "_difference_half_width"] {
+            for end in [
+                "",
+                "_half_width",
+                "_difference",
+                "_difference_half_width",
+                "_difference_p_holm",
+            ] {
                 columns.sometimes(format!("{key}{end}"), Kind::Real);
             }
         }
@@ -350,11 +280,12 @@ impl Comparison {
             cells.extend(settings.cells(&row.settings));
             cells.push(Cell::Count(row.runs as u64));
             cells.push(row.baseline.clone().map_or(Cell::Empty, Cell::Text));
-            let pairs = row.values.iter().zip(&row.differences);
-            cells.extend(pairs.flat_map(|(&value, &difference)| {
+            let differences = row.differences.iter().zip(&row.p_values);
+            let pairs = row.values.iter().zip(differences);
+            cells.extend(pairs.flat_map(|(&value, (&difference, &p))| {
                 let [mean, half] = numbers(value);
                 let [by, by_half] = numbers(difference);
-                [mean, half, by, by_half]
+                [mean, half, by, by_half, real(p)]
             }));
             cells
         });
@@ -376,6 +307,12 @@ fn write_text(path: &Path, text: &str) -> io::Result<()> {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for one in &self.left_out {
+            writeln!(f, "left out: {one}")?;
+        }
+        if !self.left_out.is_empty() {
+            writeln!(f)?;
+        }
         let mut lines = vec![self.header()];
         lines.extend(self.rows.iter().map(|row| self.cells(row)));
         let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
@@ -398,173 +335,4 @@ impl fmt::Display for Comparison {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Conditions, SummaryBuilder};
-
-    fn run(label: &str, seed: u64, accuracy: f64) -> Labelled {
-        let summary = Summary {
-            seed,
-            status: Status::Finished,
-            final_accuracy: Some(accuracy),
-            mean_last_10_accuracy: Some(accuracy - 0.01),
-            best_accuracy: None,
-            ..SummaryBuilder::new().summary(Conditions::default())
-        };
-        Labelled {
-            label: label.to_owned(),
-            ..Labelled::named(summary)
-        }
-    }
-
-    fn against(baseline: &str, runs: &[Labelled]) -> Comparison {
-        let pair = |run: &Labelled| (run.label.clone(), baseline.to_owned());
-        compare(runs, &runs.iter().map(pair).collect())
-    }
-
-    fn three_groups() -> Comparison {
-        let mut paused = run("prox", 4, 0.9);
-        if let Ok(summary) = &mut paused.outcome {
-            summary.status = Status::Paused;
-            (summary.rounds, summary.rounds_planned) = (5, 9);
-        }
-        let runs = [
-            run("avg", 1, 0.50),
-            run("avg", 2, 0.60),
-            run("prox", 2, 0.63),
-            run("prox", 1, 0.51),
-            paused,
-            run("one|run", 1, 0.25),
-        ];
-        against("avg", &runs)
-    }
-
-    #[test]
-    fn differences_are_paired_by_seed() {
-        let comparison = three_groups();
-        let [avg, prox, one] = &comparison.rows[..] else {
-            panic!("three groups");
-        };
-        assert_eq!((avg.runs, &avg.baseline), (2, &None));
-        assert_eq!(avg.differences, [None, None]);
-        assert_eq!(avg.values[0], interval(&[0.5, 0.6]));
-        assert_eq!(prox.values[0], interval(&[0.63, 0.51, 0.9]));
-        assert_eq!(prox.baseline.as_deref(), Some("avg"));
-        assert_eq!(prox.differences[0], paired(&[0.51, 0.63], &[0.5, 0.6]));
-        assert_eq!(one.differences[0].unwrap().n, 1);
-        assert_eq!(comparison.measures.len(), 2, "nobody has a best accuracy");
-    }
-
-    #[test]
-    fn the_text_is_aligned() {
-        let expected = "\
-group    runs        final %  mean last 10 %        Δ final  Δ mean last 10
-avg         2  55.00 ± 63.53   54.00 ± 63.53              -               -
-prox        3  68.00 ± 49.62   67.00 ± 49.62  +2.00 ± 12.71   +2.00 ± 12.71
-one|run     1          25.00           24.00         -25.00          -25.00
-
-Δ: difference from avg, paired by seed
-±: half of the 95 % interval
-prox, seed 4: paused after 5 of 9 rounds
-prox: not paired with avg: seed 4
-one|run: not paired with avg: seed 2
-";
-        assert_eq!(three_groups().to_string(), expected);
-    }
-
-    #[test]
-    fn markdown_has_the_same_cells() {
-        let text = three_groups().to_markdown();
-        let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[1], "| --- | ---: | ---: | ---: | ---: | ---: |");
-        assert_eq!(
-            lines[4],
-            "| one\\|run | 1 | 25.00 | 24.00 | -25.00 | -25.00 |"
-        );
-        assert_eq!(lines[8], "* prox, seed 4: paused after 5 of 9 rounds");
-        assert_eq!(lines.len(), 11);
-    }
-
-    #[test]
-    fn files_hold_every_number() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut runs = [run("a", 1, 0.5), run("b", 1, 0.75)];
-        runs[1].settings = vec![("training.rate".to_owned(), "0.1".to_owned())];
-        let comparison = against("a", &runs);
-        comparison.write(folder.path(), "sweep").unwrap();
-        let text = std::fs::read_to_string(folder.path().join("sweep.csv")).unwrap();
-        assert_eq!(text, comparison.to_csv().unwrap());
-        let lines: Vec<_> = text.lines().collect();
-        assert!(
-            lines[0].starts_with(
-                "label,training.rate,runs,baseline,final_accuracy,final_accuracy_half_width,\
-                 final_accuracy_difference,final_accuracy_difference_half_width,mean_"
-            ),
-            "{text}"
-        );
-        assert!(lines[1].starts_with("a,,1,,0.5,,,,0.49,"), "{text}");
-        assert!(
-            lines[2].starts_with("b,0.1,1,a,0.75,,0.25,,0.74,"),
-            "{text}"
-        );
-        for end in ["parquet", "md"] {
-            assert!(folder.path().join(format!("sweep.{end}")).exists());
-        }
-    }
-
-    #[test]
-    fn each_group_may_have_a_baseline_of_its_own() {
-        let runs = [
-            run("rate=1,avg", 1, 0.5),
-            run("rate=2,avg", 1, 0.5),
-            run("rate=1,prox", 1, 0.6),
-            run("rate=2,prox", 1, 0.7),
-        ];
-        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        let baselines = [
-            pair("rate=1,prox", "rate=1,avg"),
-            pair("rate=2,prox", "rate=2,avg"),
-        ];
-        let text = compare(&runs, &baselines.into()).to_string();
-        assert!(text.contains("against"), "{text}");
-        let last = text.lines().nth(4).unwrap();
-        assert!(last.contains("+20.00"), "{text}");
-        assert!(last.ends_with("rate=2,avg"), "{text}");
-    }
-
-    #[test]
-    fn further_measures_are_columns_where_any_run_has_them() {
-        let mut runs = [run("a", 1, 0.5), run("b", 1, 0.5)];
-        if let Ok(summary) = &mut runs[1].outcome {
-            summary.measures.insert("forgetting".to_owned(), 0.125);
-            summary.measures.insert("drift".to_owned(), 2.0);
-        }
-        let text = compare(&runs, &BTreeMap::new()).to_string();
-        let lines: Vec<_> = text.lines().collect();
-        assert!(lines[0].ends_with("drift  forgetting %"), "{text}");
-        assert!(lines[1].ends_with("    -             -"), "{text}");
-        assert!(lines[2].ends_with("2.0000         12.50"), "{text}");
-    }
-
-    #[test]
-    fn a_failed_run_is_told_and_not_counted() {
-        let mut runs = [run("a", 1, 0.5), run("a", 2, 0.7)];
-        runs[1].outcome = Err("it stopped in round 3".to_owned());
-        let comparison = compare(&runs, &BTreeMap::new());
-        assert_eq!(comparison.rows[0].runs, 1);
-        assert_eq!(
-            comparison.notes,
-            ["a, seed 2: failed: it stopped in round 3"]
-        );
-    }
-
-    #[test]
-    fn a_repeated_seed_is_said() {
-        let comparison = against("avg", &[run("avg", 1, 0.5), run("avg", 1, 0.5)]);
-        assert_eq!(
-            comparison.notes,
-            ["avg: a seed occurs more than once; its first run is paired"]
-        );
-        assert!(compare(&[], &BTreeMap::new()).rows.is_empty());
-    }
-}
+mod tests;

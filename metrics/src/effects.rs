@@ -1,8 +1,9 @@
 //! Whether the points of a sweep differ by more than its seeds do, and whether a number that was swept ranks them.
 
 use crate::{
-    Labelled, Measure,
+    Labelled, Measure, Status,
     ranks::{PermutationTest, Tail, group_effect_test, rank_correlation_test},
+    statistics::holm,
 };
 use lyceum_core::Seed;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +18,23 @@ const PERMUTATIONS: u64 = 999;
 /// A measure's values: one list per point, in the order of the points, its seeds in ascending order.
 type Table<'a> = Vec<(&'a Labelled, Vec<f64>)>;
 
-/// A sentence for every measure and test that the runs of a sweep are enough for.
+/// What a test found: a sentence, and the test.
+type Found = (String, PermutationTest);
+
+/// A sentence for every measure and test that finished runs of a sweep are enough for; p-values are corrected for the
+/// number of tests (Holm 1979).
 pub fn effects(runs: &[Labelled]) -> Vec<String> {
+    let found = tests(runs);
+    let p_values: Vec<f64> = found.iter().map(|(_, test)| test.p).collect();
+    let several = found.len() > 1;
+    let one = |((sentence, test), corrected): (&Found, f64)| {
+        let corrected = several.then_some((corrected, found.len()));
+        format!("{sentence}, p = {}", p_value(test, corrected))
+    };
+    found.iter().zip(holm(&p_values)).map(one).collect()
+}
+
+fn tests(runs: &[Labelled]) -> Vec<Found> {
     let mut notes = Vec::new();
     for measure in measures(runs) {
         let table = table(runs, &measure);
@@ -51,6 +67,9 @@ fn table<'a>(runs: &'a [Labelled], measure: &Measure) -> Table<'a> {
     let mut seeds = BTreeSet::new();
     for run in runs {
         let Ok(summary) = &run.outcome else { continue };
+        if summary.status != Status::Finished {
+            continue;
+        }
         let found = summary.measured().into_iter().find(|(m, _)| m == measure);
         let Some((_, value)) = found else { continue };
         seeds.insert(run.seed);
@@ -68,19 +87,18 @@ fn table<'a>(runs: &'a [Labelled], measure: &Measure) -> Table<'a> {
     points.into_iter().map(values).collect()
 }
 
-fn of_points(measure: &Measure, table: &Table<'_>) -> Option<String> {
+fn of_points(measure: &Measure, table: &Table<'_>) -> Option<Found> {
     let values: Vec<Vec<f64>> = table.iter().map(|(_, values)| values.clone()).collect();
     let test = group_effect_test(&values, Seed(0), PERMUTATIONS)?;
-    Some(format!(
-        "{}: variance between points over variance between seeds {:.2}, p = {}",
-        measure.title,
-        test.statistic,
-        p_value(&test)
-    ))
+    let sentence = format!(
+        "{}: variance between points over variance between seeds {:.2}",
+        measure.title, test.statistic
+    );
+    Some((sentence, test))
 }
 
 /// Correlations with the keys that are numbers.
-fn of_numbers(measure: &Measure, table: &Table<'_>) -> Vec<String> {
+fn of_numbers(measure: &Measure, table: &Table<'_>) -> Vec<Found> {
     let means: Vec<f64> = table
         .iter()
         .filter_map(|(_, values)| crate::mean(values))
@@ -97,19 +115,25 @@ fn of_numbers(measure: &Measure, table: &Table<'_>) -> Vec<String> {
             return None;
         }
         let test = rank_correlation_test(&numbers, &means, Tail::Both, Seed(0), PERMUTATIONS)?;
-        Some(format!(
-            "{}: rank correlation with {key} {:+.3}, p = {}",
-            measure.title,
-            test.statistic,
-            p_value(&test)
-        ))
+        let sentence = format!(
+            "{}: rank correlation with {key} {:+.3}",
+            measure.title, test.statistic
+        );
+        Some((sentence, test))
     };
     keys.iter().filter_map(one).collect()
 }
 
-fn p_value(test: &PermutationTest) -> String {
+/// A p-value and, where there are several tests, what is left of it.
+fn p_value(test: &PermutationTest, corrected: Option<(f64, usize)>) -> String {
     let kind = if test.exact { "all" } else { "drawn" };
-    format!("{:.3} ({} permutations, {kind})", test.p, test.permutations)
+    let corrected = corrected.map_or_else(String::new, |(p, tests)| {
+        format!(", corrected for {tests} tests {p:.3}")
+    });
+    format!(
+        "{:.3}{corrected} ({} permutations, {kind})",
+        test.p, test.permutations
+    )
 }
 
 #[cfg(test)]
@@ -120,10 +144,12 @@ mod tests {
     fn run(point: u32, seed: u64, accuracy: f64) -> Labelled {
         let mut summary = SummaryBuilder::new().summary(Conditions::default());
         summary.final_accuracy = Some(accuracy);
+        summary.status = Status::Finished;
         Labelled {
             label: format!("rank={point}"),
             seed,
             settings: vec![("rank".into(), point.to_string())],
+            folder: None,
             outcome: Ok(summary),
         }
     }
@@ -135,7 +161,8 @@ mod tests {
             .collect();
         let notes = effects(&runs);
         assert_eq!(notes.len(), 2, "{notes:?}");
-        assert!(notes[0].contains("final: variance") && notes[0].contains("p = 0.001"));
+        let corrected = "p = 0.001, corrected for 2 tests 0.002 (";
+        assert!(notes[0].contains("final: variance") && notes[0].contains(corrected));
         assert!(
             notes[1].contains("correlation with rank +1.000"),
             "{}",

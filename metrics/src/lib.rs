@@ -46,7 +46,7 @@ pub use measure::{Measure, Unit};
 pub use memory::{available_mib, cpu_seconds, peak_rss_mib, rss_mib};
 pub use run_table::write_runs;
 pub use span::Latency;
-pub use statistics::{Interval, interval, mean, median, paired, t_quantile_95};
+pub use statistics::{Interval, holm, interval, mean, median, p_value, paired, t_quantile_95};
 pub use stream_record::{Curve, Learned, StreamRecord};
 pub use summary::{Status, Summary, SummaryError};
 pub use summary_builder::{Conditions, SummaryBuilder};

@@ -27,9 +27,9 @@ struct Entry {
 /// Reads matrices from a CSV file with the columns `after_task`, `task`, `value`, and perhaps `setup`.
 ///
 /// A row is the value on `task` after `after_task` was learned; `after_task` 0 is before any training, and
-/// an empty value was not measured. If all tasks of a setup are whole numbers from 1, they were learned in
-/// ascending order. Otherwise they are names, learned in the order in which they first appear in the column
-/// `after_task`; those that appear in `task` only come last. Setups come in order of appearance, and each
+/// an empty value was not measured. If the tasks of a setup are the numbers 1, 2, ..., n, each of them, they were learned
+/// in ascending order. Otherwise they are names, numbers or not, learned in the order in which they first appear in the
+/// column `after_task`; those that appear in `task` only come last. Setups come in order of appearance, and each
 /// has an order of its own. Errors name the file, the line and the column.
 pub fn read_matrices(path: &Path) -> Result<Vec<Setup>, InputError> {
     let table = TextTable::open(path, b',')?;
@@ -126,8 +126,8 @@ fn order(entries: &[Entry]) -> Vec<String> {
     let named = learned.chain(entries.iter().map(|entry| &entry.task));
     let mut seen = BTreeSet::new();
     let mut tasks: Vec<String> = named.filter(|task| seen.insert(*task)).cloned().collect();
-    let numbers: Option<Vec<u64>> = tasks.iter().map(|task| task.parse().ok()).collect();
-    if numbers.is_some() {
+    let numbers: BTreeSet<String> = (1..=tasks.len()).map(|n| n.to_string()).collect();
+    if tasks.iter().all(|task| numbers.contains(task)) {
         tasks.sort_by_key(|task| task.parse::<u64>().ok());
     }
     tasks
@@ -219,20 +219,34 @@ mod tests {
     }
 
     #[test]
-    fn numbers_sort_as_numbers() {
-        let rows = "after_task,task,value\n10,10,0.1\n2,2,0.2\n2,10,\n10, 2 ,0.3\n0,2,0.4\n";
+    fn the_numbers_from_one_to_n_are_learned_in_ascending_order() {
+        let rows = "after_task,task,value\n3,3,0.1\n2,2,0.2\n2,3,\n3, 2 ,0.3\n0,2,0.4\n1,1,0.9\n";
         let (_folder, path) = file(rows);
         let setups = read_matrices(&path).unwrap();
-        assert_eq!(setups.len(), 1);
-        assert_eq!(
-            (&setups[0].name, &*setups[0].tasks),
-            (&None, &["2".to_owned(), "10".to_owned()][..])
-        );
+        assert_eq!((setups.len(), &setups[0].name), (1, &None));
+        assert_eq!(setups[0].tasks, ["1", "2", "3"]);
         let matrix = &setups[0].matrix;
-        assert_eq!(matrix.just_learned(0), Some(0.2));
-        assert_eq!(matrix.after(1, 0), Some(0.3));
-        assert_eq!(matrix.after(0, 1), None);
-        assert_eq!(matrix.before(0), Some(0.4));
+        assert_eq!(matrix.just_learned(1), Some(0.2));
+        assert_eq!(matrix.after(2, 1), Some(0.3));
+        assert_eq!(matrix.after(1, 2), None);
+        assert_eq!(matrix.before(1), Some(0.4));
+    }
+
+    /// Class labels, tasks from 0 or with a gap, and numbers that are not written as such.
+    #[test]
+    fn other_numbers_are_names() {
+        let tasks = |learned: &[&str]| {
+            let row = |task: &&str| format!("{task},{task},0.5\n");
+            let rows: String = learned.iter().map(row).collect();
+            let (_folder, path) = file(&format!("after_task,task,value\n{rows}"));
+            read_matrices(&path).unwrap().remove(0).tasks
+        };
+        for names in [&["10", "2"][..], &["2", "1", "4"], &["2", "01"]] {
+            assert_eq!(tasks(names), names);
+        }
+        let ten = ["10", "9", "8", "7", "6", "5", "4", "3", "2", "1"];
+        let sorted = tasks(&ten);
+        assert_eq!((&*sorted[0], &*sorted[1], &*sorted[9]), ("1", "2", "10"));
     }
 
     #[test]

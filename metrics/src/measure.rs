@@ -83,7 +83,7 @@ impl Summary {
             ("final_accuracy", "final", self.final_accuracy),
             (
                 "mean_last_10_accuracy",
-                "mean last 10",
+                "mean last 10 evaluations",
                 self.mean_last_10_accuracy,
             ),
             ("best_accuracy", "best", self.best_accuracy),

@@ -165,6 +165,7 @@ mod tests {
             label: "b".to_owned(),
             seed: 4,
             settings: settings("1", "2"),
+            folder: None,
             outcome: Err("it diverged, badly".to_owned()),
         };
         write_runs(folder.path(), "runs", &[good, failed]).unwrap();

@@ -70,6 +70,33 @@ pub fn t_quantile_95(degrees: u64) -> f64 {
     (low + high) / 2.0
 }
 
+/// Two-sided p-value of Student's t test that the mean of an interval is 0; `None` for a single value. Values without any
+/// spread are 0 by chance never, or always.
+pub fn p_value(interval: &Interval) -> Option<f64> {
+    let degrees = (interval.n as u64).checked_sub(1).filter(|&d| d > 0)?;
+    let error = interval.half_width? / t_quantile_95(degrees);
+    Some(match (error > 0.0, interval.mean == 0.0) {
+        (_, true) => 1.0,
+        (false, false) => 0.0,
+        (true, false) => two_tails(interval.mean.abs() / error, degrees as f64),
+    })
+}
+
+/// P-values corrected for their number (Holm 1979), in the order given: the k-th smallest of m times m - k + 1, at least
+/// as large as the ones before it and at most 1. All at or below 5 % are, together, wrong with probability 5 % at most.
+pub fn holm(p_values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|&a, &b| p_values[a].total_cmp(&p_values[b]));
+    let mut corrected = vec![0.0; p_values.len()];
+    let mut least: f64 = 0.0;
+    for (rank, &place) in order.iter().enumerate() {
+        let times = (p_values.len() - rank) as f64;
+        least = least.max((times * p_values[place]).min(1.0));
+        corrected[place] = least;
+    }
+    corrected
+}
+
 /// P(|T| > t) = I_x(degrees / 2, 1 / 2) at x = degrees / (degrees + t²). Abramowitz and Stegun,
 /// 26.7.1 and 26.5.27.
 fn two_tails(t: f64, degrees: f64) -> f64 {
@@ -174,6 +201,39 @@ mod tests {
         assert!((found.half_width.unwrap() - expected).abs() < 1e-8);
         assert_eq!(interval(&[0.5]).unwrap().half_width, None);
         assert_eq!(interval(&[]), None);
+    }
+
+    /// Differences 1, 2, 3: t = 2 / (1 / sqrt 3) = 3.4641 with 2 degrees, for which P(|T| > t) = 1 - t / sqrt(t^2 + 2)
+    /// = 1 - 3.46410 / sqrt 14 = 0.0741799.
+    #[test]
+    fn p_values_are_those_of_students_t() {
+        let p = p_value(&interval(&[1.0, 2.0, 3.0]).unwrap()).unwrap();
+        assert!(
+            (p - (1.0 - 12_f64.sqrt() / 14_f64.sqrt())).abs() < 1e-9,
+            "{p}"
+        );
+        let at = |values: &[f64]| p_value(&interval(values).unwrap());
+        assert_eq!(at(&[-1.0, -2.0, -3.0]), Some(p), "two-sided");
+        assert_eq!((at(&[1.0]), at(&[2.0, 2.0])), (None, Some(0.0)));
+        assert_eq!(at(&[0.0, 0.0]), Some(1.0));
+        let edge = Interval {
+            mean: 1.0,
+            half_width: Some(1.0),
+            n: 9,
+        };
+        assert!((p_value(&edge).unwrap() - 0.05).abs() < 1e-9);
+    }
+
+    /// Holm's example by hand: 0.01 x 4, 0.02 x 3 = 0.06, 0.03 x 2 = 0.06, 0.04 x 1 is raised to 0.06.
+    #[test]
+    fn holm_corrects_step_by_step() {
+        let found = holm(&[0.04, 0.01, 0.03, 0.02]);
+        let want = [0.06, 0.04, 0.06, 0.06];
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
+        assert!(found.iter().zip(&want).all(near), "{found:?}");
+        assert_eq!(holm(&[0.4, 0.9]), [0.8, 0.9]);
+        assert_eq!(holm(&[0.6, 0.9]), [1.0, 1.0]);
+        assert_eq!((holm(&[0.2]), holm(&[])), (vec![0.2], vec![]));
     }
 
     #[test]

@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 pub struct StreamRecord {
     tasks: Vec<TaskInfo>,
     order: Vec<Visit>,
+    /// Where clients have calendars of their own: when the last client is gone from each entry of the order, `None` for
+    /// the end of the run; empty where they have the tasks in orders of their own.
+    ends: Option<Vec<Option<u64>>>,
     before: Vec<Option<f64>>,
     /// Accuracy of each task, by definition, after the rounds that were judged.
     judged: BTreeMap<Round, Vec<Option<f64>>>,
@@ -41,7 +44,7 @@ pub struct Learned {
 pub struct Curve {
     /// Positions of the tasks in their definition, in the order in which they came; each once.
     pub tasks: Vec<TaskId>,
-    /// Row i: accuracy on each of `tasks` at the last evaluation before the next one came.
+    /// Row i: accuracy on each of `tasks` when task i was over, that of the last task at the last evaluation.
     pub rows: Vec<Vec<Option<f64>>>,
     /// Of the initial model.
     pub before: Vec<Option<f64>>,
@@ -51,9 +54,10 @@ impl StreamRecord {
     /// Takes an event into account.
     pub fn observe(&mut self, event: &Event) {
         match event {
-            Event::StreamStarted { tasks, order } => {
+            Event::StreamStarted { tasks, order, ends } => {
                 self.tasks.clone_from(tasks);
                 self.order.clone_from(order);
+                self.ends.clone_from(ends);
                 self.before = vec![None; tasks.len()];
             }
             Event::TaskBegan(opening) => self.begun(opening),
@@ -145,21 +149,46 @@ impl StreamRecord {
         &self.judged
     }
 
-    /// Accuracies after each task of the common order. A task that comes again is judged after its first time.
-    pub fn curve(&self) -> Curve {
-        let mut visits: Vec<Visit> = Vec::new();
-        for visit in &self.order {
-            if visits.iter().all(|v| v.task != visit.task) {
-                visits.push(*visit);
-            }
+    /// The first round in which nobody is at an entry of the common order any more, [`END`] for those that last to the end
+    /// of the run, as the last one does; `None` where clients have the tasks in orders of their own.
+    fn end(&self, place: usize) -> Option<u64> {
+        let next = self.order.get(place + 1).map(|visit| visit.begins);
+        match &self.ends {
+            _ if next.is_none() => Some(END),
+            None => next,
+            Some(ends) => Some(ends.get(place)?.unwrap_or(END)),
         }
-        let tasks: Vec<TaskId> = visits.iter().map(|v| v.task).collect();
-        let ends = visits.iter().skip(1).map(|v| Some(v.begins));
-        let rows = visits
-            .iter()
-            .zip(ends.chain([None]))
-            .map(|(visit, end)| self.row(&tasks, Round(visit.begins), end.map(Round)))
-            .collect();
+    }
+
+    /// Whether a task is not over for all clients before the run is, or never at once, other than the last one.
+    pub fn ends_apart(&self) -> bool {
+        let earlier = 0..self.order.len().saturating_sub(1);
+        earlier
+            .into_iter()
+            .any(|place| self.end(place).is_none_or(|end| end == END))
+    }
+
+    /// Places in the common order at which each task is first there.
+    fn first_places(&self) -> Vec<usize> {
+        let first = |&place: &usize| {
+            let task = self.order[place].task;
+            self.order[..place].iter().all(|v| v.task != task)
+        };
+        (0..self.order.len()).filter(first).collect()
+    }
+
+    /// Accuracies when each task of the common order was over for everybody. A task that comes again is judged after its
+    /// first time.
+    pub fn curve(&self) -> Curve {
+        let places = self.first_places();
+        let tasks: Vec<TaskId> = places.iter().map(|&p| self.order[p].task).collect();
+        let nexts = places.iter().skip(1).map(|next| next - 1);
+        let last = places.last().map(|_| self.order.len() - 1);
+        let row = |(&place, next): (&usize, usize)| match self.end(next) {
+            Some(END) => self.last_row(&tasks, Round(self.order[place].begins)),
+            end => self.row_at_end(&tasks, end),
+        };
+        let rows = places.iter().zip(nexts.chain(last)).map(row).collect();
         let before = tasks
             .iter()
             .map(|t| self.before.get(t.0 as usize).copied().flatten())
@@ -171,15 +200,19 @@ impl StreamRecord {
         }
     }
 
-    /// The last evaluation from a round on and before another.
-    fn row(&self, tasks: &[TaskId], from: Round, to: Option<Round>) -> Vec<Option<f64>> {
-        let to = to.unwrap_or(Round(u64::MAX));
-        let last = (from < to).then(|| self.judged.range(from..to).next_back());
-        let of = |task: &TaskId| last.flatten()?.1.get(task.0 as usize).copied().flatten();
-        tasks.iter().map(of).collect()
+    /// The evaluation after the last round before this one.
+    fn row_at_end(&self, tasks: &[TaskId], end: Option<u64>) -> Vec<Option<f64>> {
+        let round = end.and_then(|end| end.checked_sub(1)).map(Round);
+        of_tasks(tasks, round.and_then(|round| self.judged.get(&round)))
     }
 
-    /// A client's own curve: its tasks in its order, judged by the global model after its last round on each.
+    /// The last evaluation of all, if it is not before a round.
+    fn last_row(&self, tasks: &[TaskId], from: Round) -> Vec<Option<f64>> {
+        let last = self.judged.range(from..).next_back();
+        of_tasks(tasks, last.map(|(_, row)| row))
+    }
+
+    /// A client's own curve: its tasks in its order, judged by the global model when each was over for it.
     pub fn curve_of(&self, client: ClientId) -> Curve {
         let empty = Vec::new();
         let mut learned: Vec<Learned> = Vec::new();
@@ -189,18 +222,41 @@ impl StreamRecord {
             }
         }
         let tasks: Vec<TaskId> = learned.iter().map(|l| l.task).collect();
-        let ends = learned.iter().skip(1).map(|l| Some(l.from));
-        let rows = learned
-            .iter()
-            .zip(ends.chain([None]))
-            .map(|(own, end)| self.row(&tasks, own.from, end))
-            .collect();
+        let pairs = learned.windows(2);
+        let ends = pairs.map(|pair| self.end_of(&pair[0], &pair[1]));
+        let mut rows: Vec<_> = ends.map(|end| self.row_at_end(&tasks, end)).collect();
+        rows.extend(learned.last().map(|own| self.last_row(&tasks, own.to)));
         Curve {
             before: vec![None; tasks.len()],
             tasks,
             rows,
         }
     }
+
+    /// When a task is over for a client: with the visit of the common order or, where the client has a calendar of its
+    /// own, when it is first seen at the next one.
+    fn end_of(&self, own: &Learned, next: &Learned) -> Option<u64> {
+        if self.ends.is_some() {
+            return Some(next.from.0);
+        }
+        let begun = self.order.partition_point(|v| v.begins <= own.to.0);
+        self.end(begun.checked_sub(1)?).filter(|&end| end < END)
+    }
+}
+
+/// The end of the run, whenever that is.
+const END: u64 = u64::MAX;
+/// What helps where a client was not judged.
+const EVERY: &str = "; `every = 1` in `[evaluation]` judges every round";
+
+fn not_judged(which: &str, round: u64) -> String {
+    format!("round {round}, {which}, was not judged{EVERY}")
+}
+
+/// The accuracies of some tasks in an evaluation.
+fn of_tasks(tasks: &[TaskId], row: Option<&Vec<Option<f64>>>) -> Vec<Option<f64>> {
+    let of = |task: &TaskId| row?.get(task.0 as usize).copied().flatten();
+    tasks.iter().map(of).collect()
 }
 
 impl StreamRecord {
@@ -237,9 +293,83 @@ impl StreamRecord {
         }
         put(
             "spatial_retention",
-            mean_spatial_knowledge_retention(&self.local_and_global()),
+            self.local_and_global()
+                .and_then(|clients| mean_spatial_knowledge_retention(&clients)),
         );
         found
+    }
+
+    /// Which measures are missing because nobody was judged at the right time, and why, as sentences.
+    pub fn unmeasured(&self) -> Vec<String> {
+        let common = self.missing_row().map(|why| {
+            format!(
+                "learning accuracy, forgetting, transfers and the mean of the curve are not measured: {why}"
+            )
+        });
+        let several = self.learned.len() > 1;
+        let clients = self
+            .missing_row_of_client()
+            .filter(|_| several)
+            .map(|why| format!("client forgetting and temporal retention are not measured: {why}"));
+        let local = self.missing_global();
+        let local = local.map(|why| format!("spatial retention is not measured: {why}"));
+        [common, clients, local].into_iter().flatten().collect()
+    }
+
+    fn name(&self, task: TaskId) -> &str {
+        let info = self.tasks.get(task.0 as usize);
+        info.map_or("?", |info| &info.name)
+    }
+
+    /// Why a row of the common curve is missing.
+    fn missing_row(&self) -> Option<String> {
+        let curve = self.curve();
+        let places = self.first_places();
+        let missing = |row: &Vec<Option<f64>>| row.iter().all(Option::is_none);
+        let at = curve.rows.iter().position(missing)?;
+        let task = self.name(curve.tasks[at]);
+        let Some(next) = places.get(at + 1) else {
+            return Some(format!("the run has not come to task `{task}`"));
+        };
+        Some(match self.end(next - 1) {
+            Some(end) if end > self.rounds_seen() || end == END => {
+                format!("the run has not come to the end of task `{task}`")
+            }
+            Some(end) => not_judged(&format!("the last of task `{task}`"), end.saturating_sub(1)),
+            None => "clients have the tasks in orders of their own, so there is no round in which one is over for all"
+                .to_owned(),
+        })
+    }
+
+    /// Rounds until the last evaluation.
+    fn rounds_seen(&self) -> u64 {
+        let last = self.judged.last_key_value();
+        last.map_or(0, |(round, _)| round.0 + 1)
+    }
+
+    /// Why a row of a client's own curve is missing.
+    fn missing_row_of_client(&self) -> Option<String> {
+        let missing = |client: &ClientId| {
+            let curve = self.curve_of(*client);
+            let row = |row: &Vec<Option<f64>>| row.iter().all(Option::is_none);
+            let at = curve.rows.iter().position(row)?;
+            let task = self.name(curve.tasks[at]);
+            Some(format!(
+                "no evaluation came when task `{task}` was over for client {client}{EVERY}"
+            ))
+        };
+        self.learned.keys().find_map(missing)
+    }
+
+    /// Why a client's own model has no global one beside it.
+    fn missing_global(&self) -> Option<String> {
+        let all = self.learned.iter();
+        let mut all = all.flat_map(|(client, learned)| learned.iter().map(move |l| (client, l)));
+        let unjudged = |own: &Learned| own.local.is_some() && !self.judged.contains_key(&own.to);
+        let (client, own) = all.find(|(_, own)| unjudged(own))?;
+        let task = self.name(own.task);
+        let last = format!("client {client}'s last on task `{task}`");
+        Some(not_judged(&last, own.to.0))
     }
 
     /// Mean over the tasks of the common order at the last evaluation, whenever they came.
@@ -254,25 +384,30 @@ impl StreamRecord {
 
     /// The run as a lifetime, in percent: a learning block per visit of the common order, with an experience per
     /// round that was judged on its task; after each an evaluation of all tasks, and one before the first where the
-    /// initial model was judged.
+    /// initial model was judged. Nothing of a visit that has no end of its own ([`StreamRecord::ends_apart`]).
     pub fn lifetime(&self) -> Lifetime {
         let mut life = Life::default();
         if self.before.iter().all(Option::is_some) {
             life.test(&self.tasks, &self.before);
         }
-        let ends = self.order.iter().skip(1).map(|v| v.begins);
-        for (visit, end) in self.order.iter().zip(ends.chain([u64::MAX])) {
-            if visit.begins >= end {
+        let mut from = 0;
+        for (place, visit) in self.order.iter().enumerate() {
+            let Some(end) = self.end(place) else {
+                continue;
+            };
+            let begins = from.max(visit.begins);
+            from = end;
+            if begins >= end {
                 continue;
             }
-            let judged = self.judged.range(Round(visit.begins)..Round(end));
             let task = visit.task.0 as usize;
-            let rounds: Vec<_> = judged.collect();
-            let values = rounds
+            let judged: Vec<_> = self.judged.range(Round(begins)..Round(end)).collect();
+            let values = judged
                 .iter()
                 .filter_map(|(_, row)| row.get(task).copied().flatten());
             life.train(&self.tasks[task].name, values);
-            if let Some((_, row)) = rounds.last() {
+            let over = |round: &Round| end == END || round.0 + 1 == end;
+            if let Some((_, row)) = judged.last().filter(|(round, _)| over(round)) {
                 life.test(&self.tasks, row);
             }
         }
@@ -310,22 +445,23 @@ impl StreamRecord {
         self.learned.iter().filter_map(matrix).collect()
     }
 
-    /// For each client its samples, and for each of its tasks the accuracy of the global model and of its own.
-    fn local_and_global(&self) -> Vec<(f64, Vec<(f64, f64)>)> {
+    /// For each client its samples, and for each of its tasks the accuracy of the global model and of its own, both after
+    /// its last round on it. `None` where one of the global ones was not measured.
+    fn local_and_global(&self) -> Option<Vec<(f64, Vec<(f64, f64)>)>> {
         let pair = |own: &Learned| {
-            let global = self
-                .judged
-                .get(&own.to)?
-                .get(own.task.0 as usize)
-                .copied()
-                .flatten()?;
-            Some((global, own.local?))
+            let local = own.local?;
+            let row = self.judged.get(&own.to);
+            Some(of_tasks(&[own.task], row)[0].map(|global| (global, local)))
         };
-        let clients = self.learned.values().map(|learned| {
+        let client = |learned: &Vec<Learned>| {
             let samples = learned.iter().map(|l| l.samples).sum::<u64>() as f64;
-            (samples, learned.iter().filter_map(pair).collect::<Vec<_>>())
-        });
-        clients.filter(|(_, pairs)| !pairs.is_empty()).collect()
+            let pairs: Option<Vec<_>> = learned.iter().filter_map(pair).collect();
+            Some((samples, pairs?))
+        };
+        let clients: Option<Vec<_>> = self.learned.values().map(client).collect();
+        let mut clients = clients?;
+        clients.retain(|(_, pairs)| !pairs.is_empty());
+        Some(clients)
     }
 }
 
@@ -426,6 +562,7 @@ mod tests {
             Event::StreamStarted {
                 tasks: vec![info("a"), info("b")],
                 order: vec![visit(1, 0, 0), visit(0, 1, 2)],
+                ends: None,
             },
             judged(0, 1, 0.5),
             trained(1, 0),
@@ -440,12 +577,50 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_the_last_evaluation_before_the_next_task() {
+    fn a_row_is_the_evaluation_at_the_end_of_its_task() {
         let curve = record().curve();
         assert_eq!(curve.tasks, [TaskId(1), TaskId(0)]);
         let want = [[Some(0.9), Some(0.1)], [Some(0.6), Some(0.8)]];
         assert_eq!(curve.rows, want);
         assert_eq!(curve.before, [None, None]);
+    }
+
+    /// Task b is at 0.7 in the middle of its rounds and never judged at their end.
+    #[test]
+    fn what_was_not_judged_when_a_task_was_over_is_not_measured() {
+        let mut late = record();
+        late.judged.remove(&Round(1));
+        assert_eq!(late.curve().rows[0], [None, None]);
+        let measures = late.measures();
+        assert!(measures.contains_key("average_accuracy"));
+        assert!(!measures.contains_key("forgetting"), "{measures:?}");
+        let said = late.unmeasured().join("\n");
+        assert!(
+            said.contains("round 1, the last of task `b`, was not judged"),
+            "{said}"
+        );
+        assert!(record().unmeasured().is_empty());
+    }
+
+    /// The last client leaves task b behind round 2 only: the evaluation after round 2 counts.
+    #[test]
+    fn with_calendars_of_their_own_a_task_is_over_when_the_last_client_goes_on() {
+        let mut own = record();
+        own.ends = Some(vec![Some(3), None]);
+        own.observe(&judged(2, 1, 0.7));
+        own.observe(&judged(2, 0, 0.2));
+        assert_eq!(own.curve().rows[0], [Some(0.7), Some(0.2)]);
+        own.ends = Some(vec![None, None]);
+        assert_eq!(
+            own.curve().rows[0],
+            [Some(0.6), Some(0.8)],
+            "the end of the run"
+        );
+        own.ends = Some(vec![]);
+        assert_eq!(own.curve().rows[0], [None, None]);
+        assert_eq!(own.curve().rows[1], [Some(0.6), Some(0.8)]);
+        let said = own.unmeasured().join("\n");
+        assert!(said.contains("orders of their own"), "{said}");
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub struct Summary {
     /// shown follows from the name ([`crate::Measure::named`]).
     #[serde(default)]
     pub measures: BTreeMap<String, f64>,
+    /// Which of those are missing because nobody was judged at the right time, and why, as sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmeasured: Vec<String>,
     /// First round after which the validation probe had its best accuracy; in a stream, after all tasks have come.
     pub best_round: Option<u64>,
     /// Largest over the evaluations of the validation probe.

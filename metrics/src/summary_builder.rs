@@ -144,6 +144,7 @@ impl SummaryBuilder {
             best_accuracy: self.best_accuracy,
             final_loss: self.final_loss,
             measures: self.stream.measures(),
+            unmeasured: self.stream.unmeasured(),
             best_round: self.best_validation.map(|(round, _)| round),
             best_validation_accuracy: self.best_validation.map(|(_, accuracy)| accuracy),
             seconds_to_first_round: conditions.seconds_to_first_round,

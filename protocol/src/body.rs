@@ -8,8 +8,8 @@
 use crate::blob::{Blob, Vector};
 use bytes::Bytes;
 use lyceum_core::{
-    Addend, ClientId, ClientReport, ClientState, ClientTerm, ExactSum, ExpertScores, Lane, Memory,
-    Params, Payload, SumBytesError, Ticket, Trained, UnitId, Upload,
+    Addend, ClientId, ClientReport, ClientState, ClientTerm, ExactSum, ExpertScores, Grid, Lane,
+    Memory, Params, Payload, SumBytesError, Ticket, Trained, UnitId, Upload,
     codec::{self, CodecError},
 };
 
@@ -136,19 +136,19 @@ fn within_limit(report: &ClientReport) -> ClientReport {
     report
 }
 
-/// Reads [`encode`]'s bytes as the answer to these units. Lanes and length are those of the run.
+/// Reads [`encode`]'s bytes as the answer to these units. Lanes and grid are those of the run.
 pub fn decode(
     body: &Body,
     ticket: Ticket,
     units: Vec<UnitId>,
     lanes: &[Lane],
-    len: usize,
+    grid: &Grid,
 ) -> Result<Upload, BodyError> {
     let mut rest = Rest(&body.bytes.bytes, body.vectors.iter());
     let kind = rest.take(1)?[0];
     let micros = rest.micros()?;
     let payload = match kind {
-        TRAINED => Payload::Trained(rest.trained(|rest| rest.sum(lanes, len))?),
+        TRAINED => Payload::Trained(rest.trained(|rest| rest.sum(lanes, grid))?),
         SINGLE => Payload::Trained(rest.trained(|rest| rest.single(lanes))?),
         EACH => Payload::Trained(rest.trained(|rest| rest.each(lanes))?),
         SCORED => {
@@ -282,9 +282,9 @@ impl<'a> Rest<'a> {
         })
     }
 
-    fn sum(&mut self, lanes: &[Lane], len: usize) -> Result<Addend, BodyError> {
+    fn sum(&mut self, lanes: &[Lane], grid: &Grid) -> Result<Addend, BodyError> {
         let bytes = self.length(1)?;
-        Ok(ExactSum::from_bytes(self.take(bytes)?, lanes, len)?.into())
+        Ok(ExactSum::from_bytes(self.take(bytes)?, lanes, grid)?.into())
     }
 
     /// One client's weights and values; the lengths are the sender's, and are looked at by who adds them.
@@ -381,7 +381,7 @@ mod tests {
 
     fn read_body(body: &Body) -> Result<Upload, BodyError> {
         let units = vec![UnitId(1), UnitId(2)];
-        decode(body, Ticket(4), units, &[Lane::INTEGER], 3)
+        decode(body, Ticket(4), units, &[Lane::INTEGER], &3.into())
     }
 
     #[test]

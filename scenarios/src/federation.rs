@@ -242,13 +242,25 @@ impl Loaded {
                     label,
                 )
             })?;
-        match scenario.stream.as_ref().and_then(|s| s.unfit(&network)) {
+        let stream = scenario.stream.as_ref();
+        match stream.and_then(|s| s.unfit(&network, self.sample_bytes())) {
             Some(Misfit {
                 key,
                 message,
                 expected,
             }) => Err(scenario.fault(&format!("scenario.{key}"), message, expected)),
             None => Ok(with_room(network, scenario.needs())),
+        }
+    }
+
+    /// Bytes of a sample as it is stored; 0 where there is none.
+    fn sample_bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Pool(pool) => pool.train.sample_bytes(),
+            Kind::OnDemand(federation) => {
+                let test = federation.probe(Probe::Test);
+                test.map_or(0, |samples| samples.sample_bytes())
+            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! What a scenario would never do, or not survive, although every key is right: found before the first round.
+//! What a scenario would never do although every key is right, and rounds that come to little: found before the first
+//! round.
 
 use crate::{
     deadline::Deadline,
@@ -112,65 +113,34 @@ impl Scenario {
         Err(self.fault(&format!("timeline.{index}.{key}"), message, label))
     }
 
-    /// Refuses a timeline that leaves nobody, and tells of rounds that come to little.
+    /// Rounds that come to little, or to nothing since nobody is there, in sentences.
     pub(crate) fn outlook(
         &self,
         attendance: &Attendance,
         phases: &[Phase],
         times: &[Round],
-    ) -> Result<Vec<String>, Diagnostic> {
-        let moments = || times.iter().zip(&self.timeline);
+    ) -> Vec<String> {
         let comes_or_goes = |m: &Moment| m.drop_clients.is_some() || m.add_clients.is_some();
-        let changes = moments().filter(|(_, m)| comes_or_goes(m)).map(|(t, _)| *t);
+        let moments = times.iter().zip(&self.timeline);
+        let changes = moments.filter(|(_, m)| comes_or_goes(m)).map(|(t, _)| *t);
         let points: BTreeSet<Round> = changes.chain(phases.iter().map(|p| p.from)).collect();
         let clients = self.clients();
-        let present = |round: &Round| match attendance.is_full() {
+        let present = |round: Round| match attendance.is_full() {
             true => clients as usize,
             false => (0..clients)
-                .filter(|client| attendance.is_present(ClientId(*client), *round))
+                .filter(|client| attendance.is_present(ClientId(*client), round))
                 .count(),
         };
-        let present: Vec<(Round, usize)> = points.iter().map(|r| (*r, present(r))).collect();
         let mut warnings = Vec::new();
-        for (index, (from, present_now)) in present.iter().enumerate() {
-            if *present_now > 0 {
-                let phase = phases.iter().rfind(|phase| phase.from <= *from);
-                warnings.extend(
-                    phase
-                        .into_iter()
-                        .flat_map(|p| self.little(*from, p, *present_now)),
-                );
-                continue;
+        for from in points {
+            let phase = phases.iter().rfind(|phase| phase.from <= from);
+            match (present(from), phase) {
+                (0, _) => warnings.push(format!("from round {from} on no client is there")),
+                (present, Some(phase)) => warnings.extend(self.little(from, phase, present)),
+                _ => {}
             }
-            let back = present[index..].iter().any(|(_, clients)| *clients > 0);
-            if !back && let Some(wrong) = self.all_leave(times, *from) {
-                return Err(wrong);
-            }
-            warnings.push(format!("from round {from} on no client is there"));
         }
-        Ok(warnings)
-    }
-
-    /// The entry that sends everybody away for good, whatever is drawn.
-    fn all_leave(&self, times: &[Round], from: Round) -> Option<Diagnostic> {
-        let all = |moment: &Moment| {
-            moment.drop_clients.is_some_and(|part| {
-                let share = part.share.is_some_and(|share| share.get() >= 1.0);
-                share
-                    || part
-                        .count
-                        .is_some_and(|n| n.get() >= self.data.clients.get())
-            })
-        };
-        let mut entries = times.iter().zip(&self.timeline).enumerate();
-        let (index, _) = entries.find(|(_, (time, moment))| **time == from && all(moment))?;
-        let message = format!("from round {from} on nobody is left");
-        let label = format!(
-            "fewer clients, or an end of the run: `rounds = {}`",
-            from.0.max(1)
-        );
-        let path = format!("timeline.{index}.drop_clients");
-        Some(self.fault(&path, message, label))
+        warnings
     }
 
     /// What is too little in the rounds from one on, with so many clients.

@@ -153,8 +153,9 @@ impl StreamChoice {
         misfits
     }
 
-    /// The first thing about a model that does not go with a method; the key is relative to `[scenario]`.
-    pub(crate) fn unfit(&self, network: &Network) -> Option<Misfit> {
+    /// The first thing about a model, or samples of so many bytes, that does not go with a method; the key is relative to
+    /// `[scenario]`.
+    pub(crate) fn unfit(&self, network: &Network, sample: usize) -> Option<Misfit> {
         let kind = self.kind.name;
         self.methods.iter().find_map(|method| {
             let key = format!("{kind}.method.{}", method.name);
@@ -165,7 +166,9 @@ impl StreamChoice {
                     expected: "a dense layer at the end of the model".into(),
                 });
             }
-            let misfit = method.plugin.unfit(network)?;
+            let plugin = &method.plugin;
+            let cramped = || plugin.cramped(sample, network.classes());
+            let misfit = plugin.unfit(network).or_else(cramped)?;
             let key = format!("{key}.{}", misfit.key);
             let key = key.trim_end_matches('.').into();
             Some(Misfit { key, ..misfit })
@@ -311,7 +314,8 @@ impl StreamChoice {
         let stream = TaskStream::new(tasks, calendar, reference, rules, seed);
         let turn = |stream: TaskStream, turn: &Turn| stream.retimed(|visits| turn.applied(visits));
         let stream = turns.iter().fold(stream, turn);
-        match late_task(&stream, rounds) {
+        // Where all tasks are there from the start, none comes late.
+        match late_task(&stream, rounds).filter(|_| !rules.at_once) {
             Some((place, begins)) => Err(self.never_comes(scenario, &turns, place, begins)),
             None => Ok(stream),
         }

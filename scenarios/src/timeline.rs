@@ -174,7 +174,7 @@ impl Scenario {
             });
         }
         let attendance = self.attendance(&times);
-        let warnings = self.outlook(&attendance, &phases, &times)?;
+        let warnings = self.outlook(&attendance, &phases, &times);
         Ok(Timetable {
             attendance,
             phases,

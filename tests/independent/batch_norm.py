@@ -1,6 +1,8 @@
 """Batch normalisation: what training and evaluation normalise by, how running statistics move, what servers make of them,
 and frozen layers. Full batches from given weights, so no draw matters."""
 
+import itertools
+
 import numpy as np
 
 import methods
@@ -79,16 +81,18 @@ def one_row(lyceum, checks):
 
 
 def by_hand(lyceum, checks):
-    """a = 0, 100, 200, 300 in one batch: mean 15, variance 0.9 + 0.1 x 16666.67, under every rule."""
-    data = Samples([[0.0], [100.0], [200.0], [300.0]], [0, 0, 1, 1])
+    """a = 0, 100, 200, 300 in one batch: mean 15, variance 0.9 + 0.1 x 16666.67, under every rule; and a hundred times as
+    much, where variances are beyond a million."""
     net = Network(1, 2, IN_FRONT)
     start = np.array([1.0, 0.0, 0.0, 1.0, 0.5, -0.5, 0.0, 0.0])
-    for strategy in STATISTICS:
-        if strategy[0] in ("krum", "trimmed_mean"):
+    for (rule, keys, _), times in itertools.product(STATISTICS, (1.0, 100.0)):
+        if rule in ("krum", "trimmed_mean"):
             continue
-        result = lyceum.run(table(net, 1, dict([strategy[:2]]), epochs=1), data, start=net.unpack(start))
+        data = Samples(times * np.array([[0.0], [100.0], [200.0], [300.0]]), [0, 0, 1, 1])
+        result = lyceum.run(table(net, 1, {rule: keys}, epochs=1), data, start=net.unpack(start))
         got = [float(result.tensors["0.mean"][0]), float(result.tensors["0.variance"][0])]
-        checks.close("one client under %s %s" % strategy[:2], got, [15.0, 0.9 + 0.1 * 50000 / 3])
+        want = [15.0 * times, 0.9 + 0.1 * 50000 / 3 * times**2]
+        checks.close("one client under %s %s, %g" % (rule, keys, want[1]), got, want)
 
 
 # Rules, and by what clients' statistics are averaged: their samples, one each, or the rule itself.

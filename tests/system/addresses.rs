@@ -128,19 +128,24 @@ fn a_name_of_both_kinds_of_address_reaches_a_coordinator_that_listens_on_one() {
     }
 }
 
+/// A port that was free a moment ago.
+fn free_tcp_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 #[test]
 fn status_takes_a_name() {
     let federation = federation();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port();
+    let port = free_tcp_port();
     let mut coordinator = federation.coordinator();
     let metrics = format!("127.0.0.1:{port}");
     let mut coordinator = coordinator.args(["--metrics", &metrics]).spawn().unwrap();
     let mut line = String::new();
     let mut lines = std::io::BufReader::new(coordinator.stderr.take().unwrap());
     while !line.contains("nodes connect to") {
-        line.clear();
-        assert!(std::io::BufRead::read_line(&mut lines, &mut line).unwrap() > 0);
+        let read = std::io::BufRead::read_line(&mut lines, &mut line).unwrap();
+        assert!(read > 0, "{line}");
     }
     let out = lyceum(&["status", &format!("localhost:{port}")], federation.path());
     kill(&mut coordinator);

@@ -210,20 +210,6 @@ fn what_never_happens_is_refused_where_it_is_said() {
             "never comes",
         ),
         (
-            &[
-                "strategy=fed_avg",
-                "timeline=[{round=1,drop_clients={share=1.0}}]",
-            ],
-            "nobody is left",
-        ),
-        (
-            &[
-                "strategy=fed_avg",
-                "timeline=[{round=2,drop_clients={count=4}}]",
-            ],
-            "nobody is left",
-        ),
-        (
             &["strategy=fed_avg", "data.validation=0.0001"],
             "training samples are none",
         ),
@@ -256,6 +242,14 @@ fn what_never_happens_is_refused_where_it_is_said() {
 }
 
 #[test]
+fn a_run_that_starts_from_no_file_is_refused() {
+    let set = ["strategy=fed_avg", "run.start_from=nowhere.safetensors"];
+    let (code, told) = check(KRUM, &set);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("nowhere.safetensors:1:16"), "{told}");
+}
+
+#[test]
 fn an_entry_of_the_timeline_is_refused_at_its_own_line() {
     let text = format!(
         "{KRUM}[[timeline]]\nround = 1\nadd_clients = 1\n[[timeline]]\nround = 7\nadd_clients = 1\n"
@@ -274,6 +268,20 @@ fn what_comes_to_little_is_a_warning() {
                 "timeline=[{round=1,drop_clients={count=2}}]",
             ][..],
             "from round 1 on there are 2 clients, and selection.uniform wants 3 a round",
+        ),
+        (
+            &[
+                "strategy=fed_avg",
+                "timeline=[{round=1,drop_clients={share=1.0}}]",
+            ],
+            "from round 1 on no client is there",
+        ),
+        (
+            &[
+                "strategy=fed_avg",
+                "timeline=[{round=2,drop_clients={count=4}}]",
+            ],
+            "from round 2 on no client is there",
         ),
         (
             &["strategy=fed_avg", "availability.dropout=1"],

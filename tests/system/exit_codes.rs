@@ -218,7 +218,10 @@ fn a_coordinator_that_is_stopped_is_75_or_130_and_a_node_that_is_asked_to_go_0()
 /// Nobody comes before the round gives up; with a node the run would go on.
 #[test]
 fn a_coordinator_without_clients_stalls_with_75() {
-    let federation = Federation::new(&["deadline.close={after_s=0.1,min_clients=1,give_up_s=0.2}"]);
+    let federation = Federation::new(&[
+        "deadline.close={after_s=0.1,min_clients=1,give_up_s=0.2}",
+        "selection.uniform={per_round=2}",
+    ]);
     let out = federation.coordinator().output().unwrap();
     let said = all_said(&out);
     assert_eq!(out.status.code(), Some(UNFINISHED), "{said}");

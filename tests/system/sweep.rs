@@ -341,7 +341,7 @@ fn a_run_that_fails_does_not_stop_the_others() {
     let (code, text, stderr) = out(&lyceum(place.path(), &["run", "sweep.toml"]));
     assert_eq!(code, Some(1));
     assert!(
-        text.contains("rate=1e25, seed 0: failed: the run stopped in round"),
+        text.starts_with("left out: rate=1e25, seed 0 (runs/two-rates/rate=1e25-seed0): failed: the run stopped in round"),
         "{text}"
     );
     assert!(stderr.contains("error: 2 of 4 runs failed"), "{stderr}");

@@ -1,7 +1,7 @@
 //! Whether an upload is an answer to what was asked.
 
 use lyceum_core::{
-    Addend, Assignment, ClientId, ClientTerm, Contribution, DataRef, Lane, Params, Payload, Probe,
+    Addend, Assignment, ClientId, ClientTerm, Contribution, DataRef, Grid, Params, Payload, Probe,
     Reduction, Tally, Trained, Upload, Work,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +75,7 @@ fn trained_answers(
         .filter(|r| r.accepted())
         .map(|r| r.client)
         .collect();
-    addend_fits(&trained.sum, &accepted, contribution, len)?;
+    addend_fits(&trained.sum, &accepted, contribution)?;
     let sent = sent_rules(assignments);
     for (client, state) in &trained.states {
         if !accepted.contains(client) {
@@ -103,14 +103,12 @@ fn addend_fits(
     addend: &Addend,
     accepted: &BTreeSet<ClientId>,
     contribution: &Contribution,
-    len: usize,
 ) -> Result<(), String> {
     let (lanes, clients) = (&contribution.lanes, accepted.len());
+    let grid = Grid::from(&contribution.layout);
     let shape = || {
-        format!(
-            "its sum is not one of {} lanes over {len} values",
-            lanes.len()
-        )
+        let (lanes, len) = (lanes.len(), grid.len());
+        format!("its sum is not one of {lanes} lanes over {len} values")
     };
     match (addend, contribution.reduction) {
         (Addend::Each(terms), Reduction::EachUpdate) => {
@@ -118,26 +116,31 @@ fn addend_fits(
             if terms.len() != clients || theirs != *accepted {
                 return Err("it does not bring the update of each client once".into());
             }
-            let fits = |term: &ClientTerm| parts_fit(&term.lanes, lanes, len);
+            let fits = |term: &ClientTerm| parts_fit(&term.lanes, contribution, &grid);
             terms.iter().try_for_each(fits)
         }
         (_, Reduction::EachUpdate) => Err("it brings a sum where single updates are asked".into()),
         (Addend::Each(_), Reduction::Sum) => {
             Err("it brings single updates where a sum is asked".into())
         }
-        (Addend::Sum(sum), _) if !sum.has_shape(lanes, len) => Err(shape()),
+        (Addend::Sum(sum), _) if !sum.has_shape(lanes, &grid) => Err(shape()),
         // A sum that holds more than its clients can add would fill the round's, which has no way back.
         (Addend::Sum(sum), _) if !sum.is_within(clients as u64) => Err(format!(
             "its sum holds more than {clients} clients can add to it"
         )),
         (Addend::Sum(_), _) => Ok(()),
         (Addend::Single(_), _) if clients != 1 => Err(shape()),
-        (Addend::Single(parts), _) => parts_fit(parts, lanes, len),
+        (Addend::Single(parts), _) => parts_fit(parts, contribution, &grid),
     }
 }
 
 /// Whether one client's weights and values are what the lanes take.
-fn parts_fit(parts: &[(f64, Params)], lanes: &[Lane], len: usize) -> Result<(), String> {
+fn parts_fit(
+    parts: &[(f64, Params)],
+    contribution: &Contribution,
+    grid: &Grid,
+) -> Result<(), String> {
+    let lanes = &contribution.lanes;
     if parts.len() != lanes.len() {
         let (got, want) = (parts.len(), lanes.len());
         return Err(format!("its update has {got} lanes where {want} are asked"));
@@ -145,8 +148,13 @@ fn parts_fit(parts: &[(f64, Params)], lanes: &[Lane], len: usize) -> Result<(), 
     lanes
         .iter()
         .zip(parts)
-        .try_for_each(|(lane, (weight, values))| lane.takes(*weight, values, len))
-        .map_err(|e| format!("its update cannot be added: {e}"))
+        .try_for_each(|(lane, (weight, values))| lane.takes(*weight, values, grid))
+        .map_err(|e| {
+            format!(
+                "its update cannot be added: {}",
+                e.told(&contribution.layout)
+            )
+        })
 }
 
 /// Lengths of the strategy's vectors that clients were sent.

@@ -32,9 +32,12 @@ impl RoundMachine {
         }
     }
 
-    /// Whether the model of a round is judged however many rounds there are.
+    /// Whether the model of a round is judged however many rounds there are: as often as the scenario says, and when a
+    /// task is over.
     fn is_judged(&self, round: Round) -> bool {
-        (round.0 + 1).is_multiple_of(self.plan.evaluate_every)
+        let next = round.0 + 1;
+        let task_is_over = self.flight.gate_opened || self.task_ends.contains(&next);
+        task_is_over || next.is_multiple_of(self.plan.evaluate_every)
     }
 
     /// Ends the run. The last model is always judged; where that is not due, it happens now, after the state that a longer
@@ -153,16 +156,20 @@ impl RoundMachine {
             return self.close_evaluation_before();
         }
         let round = self.flight.round;
-        let mut chain = self.fingerprint.extend();
         let mut tallies = self.flight.tallies(self.plan.classes);
-        let whole = self.flight.closing || self.is_judged(round);
-        if let Some(merged) = self.merged(&tallies).filter(|_| whole) {
-            tallies.insert(Probe::Test, merged);
-        }
         let opening = match self.flight.closing {
             true => None,
             false => self.opening(&tallies),
         };
+        if opening.is_some() && !self.is_judged(round) && !self.plan.probes.is_empty() {
+            self.flight.gate_opened = true;
+            return self.assign_evaluation(&self.judged());
+        }
+        let mut chain = self.fingerprint.extend();
+        let whole = self.flight.closing || self.is_judged(round);
+        if let Some(merged) = self.merged(&tallies).filter(|_| whole) {
+            tallies.insert(Probe::Test, merged);
+        }
         for (probe, tally) in tallies {
             tally.correct.iter().chain(&tally.count).for_each(|&n| {
                 chain.number(n);

@@ -7,7 +7,7 @@ use super::{
     metering::Meters,
 };
 use crate::dispatch::Speaker;
-use lyceum_core::{Lane, Ticket};
+use lyceum_core::{Grid, Lane, Ticket};
 use lyceum_protocol::{
     blob::BlobRef,
     body::{self, Body},
@@ -85,11 +85,11 @@ impl Outlet {
     }
 }
 
-/// The lanes and the length of the run's sums.
+/// The lanes and the grid of the run's sums.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
     pub(super) lanes: Vec<Lane>,
-    pub(super) len: usize,
+    pub(super) grid: Grid,
 }
 
 /// What all connections share.
@@ -299,8 +299,8 @@ impl Talk {
     }
 
     async fn take(&self, offer: Offer, body: Body) -> Result<(), ()> {
-        let Shape { lanes, len } = &self.shared.shape;
-        match body::decode(&body, offer.ticket, offer.units, lanes, *len) {
+        let Shape { lanes, grid } = &self.shared.shape;
+        match body::decode(&body, offer.ticket, offer.units, lanes, grid) {
             Ok(upload) => {
                 let session = offer.session;
                 // The numbers of a sum take about twice as much in memory, beside the bytes.
@@ -323,7 +323,7 @@ impl Talk {
             .shared
             .transport
             .receiving_bytes
-            .max(64 * self.shared.shape.len as u64 + (64 << 20));
+            .max(64 * self.shared.shape.grid.len() as u64 + (64 << 20));
         let mut partial = self.partial();
         let key = (offer.ticket, name_of(&result, &vectors));
         if matches!(partial.get(&key), Some(Fetching::Busy | Fetching::Done)) {

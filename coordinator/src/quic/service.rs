@@ -14,7 +14,7 @@ use crate::{
     dispatch::{Admission, Dispatch, Pace},
     run::{Expert, Groundwork, Observer, Resume, RunError, RunFiles, Settings, incarnation},
 };
-use lyceum_core::Fingerprint;
+use lyceum_core::{Fingerprint, Grid};
 use lyceum_metrics::Summary;
 use lyceum_protocol::{identity::Revocations, message::OwnData, quic::Transport};
 use lyceum_scenarios::{Deadline, Scenario};
@@ -74,13 +74,13 @@ pub struct Service {
 }
 
 impl Service {
-    /// Lets nodes in. Sums have these lanes over vectors of `len`.
+    /// Lets nodes in. Sums have these lanes over vectors of this grid.
     pub fn open(
         network: Network,
         run: &str,
         rounds: u64,
         lanes: Vec<lyceum_core::Lane>,
-        len: usize,
+        grid: Grid,
     ) -> Self {
         let (inputs, receiver) = mpsc::channel(WAITING_INPUTS);
         let (catalogue, meters) = (Catalogue::default(), Meters::default());
@@ -91,7 +91,7 @@ impl Service {
             .clamp(1, 1 << 30);
         let shared = Arc::new(Shared {
             catalogue: catalogue.clone(),
-            shape: Shape { lanes, len },
+            shape: Shape { lanes, grid },
             receiving: Arc::new(Semaphore::new(kib as usize)),
             hearing: Arc::new(Semaphore::new(HEARING_KIB)),
             transport: network.transport,
@@ -231,9 +231,9 @@ pub async fn conduct<'a>(
         settings,
         mut resume,
     } = work;
-    let contribution = scenario.strategy.plugin.contribution();
-    let lanes = contribution.lanes.clone();
-    let len = groundwork.network.layout().len();
+    let layout = groundwork.network.layout();
+    let contribution = scenario.strategy.plugin.contribution(layout);
+    let (lanes, grid) = (contribution.lanes.clone(), Grid::from(layout));
     let rounds = scenario.rounds();
     let mut storage = crate::run::Folder::new(&settings.out);
     let mut admission = admission(scenario, &groundwork, registry);
@@ -245,7 +245,7 @@ pub async fn conduct<'a>(
     admission.expert = saved.as_ref().map(|e| e.scores.clone());
     let incarnation = incarnation::count(&mut storage)?;
     let dispatch = Dispatch::new(pace, admission, contribution, incarnation);
-    let mut service = Service::open(network, &scenario.run.name, rounds, lanes.clone(), len);
+    let mut service = Service::open(network, &scenario.run.name, rounds, lanes.clone(), grid);
     ready(Box::new(service.stopper()));
     let (dispatch, expert) = match saved {
         None if scenario.needs_expert() => {

@@ -4,7 +4,7 @@ use super::{
     RunError,
     checkpoint::{self, Checkpoints, Manifest},
     prepared::Prepared,
-    resume::{Outcome, Resume},
+    resume::{Finished, Resume},
     spill::SpillFile,
     storage::{Folder, Storage},
 };
@@ -123,7 +123,7 @@ impl<'a> RunFiles<'a> {
             observe(&Event::Warned { message });
         }
         let opening = prepared.opening(scenario);
-        Outcome::remove(&mut storage)?;
+        Finished::remove(&mut storage)?;
         let (log, builder, last) = match resume.checkpoint {
             Some(found) => {
                 let (log, builder) =
@@ -316,7 +316,7 @@ impl<'a> RunFiles<'a> {
             .write(&self.settings.out.join("summary.json"))
             .map_err(metrics)?;
         if summary.status == Status::Finished {
-            Outcome::write(&mut self.storage, self.prepared.digest, &summary, events)?;
+            Finished::write(&mut self.storage, self.prepared.digest, &summary, events)?;
         }
         Ok(summary)
     }

@@ -15,6 +15,6 @@ mod storage;
 pub use error::RunError;
 pub use files::{Held, Observer, RunFiles, Settings, toml_text};
 pub use prepared::{EXPERT, Expert, Groundwork, Prepared};
-pub use resume::{Outcome, Resume};
+pub use resume::{Finished, Resume};
 pub use spill::SpillFile;
 pub use storage::{Folder, Storage};

@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{Closing, Plan, RoundMachine, SelectionPhase};
 use lyceum_core::{
-    Assignment, ClientId, DataRef, Event, ExpertScores, Federation, Fingerprint, Job, Layout,
-    Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskInfo, TaskStream, Ticket,
-    UnitId, Upload, Work,
+    Assignment, Calendar, ClientId, DataRef, Event, ExpertScores, Federation, Fingerprint, Job,
+    Layout, Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskInfo, TaskStream,
+    Ticket, UnitId, Upload, Work,
 };
 use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable};
 use serde::{Deserialize, Serialize};
@@ -260,6 +260,8 @@ impl Prepared {
             opening.push(Event::StreamStarted {
                 tasks: stream.tasks().iter().map(info).collect(),
                 order: stream.reference().to_vec(),
+                ends: matches!(stream.calendar(), Calendar::Each(_))
+                    .then(|| stream.ends().unwrap_or_default()),
             });
         }
         if !self.class_names.is_empty() {
@@ -280,7 +282,7 @@ impl Prepared {
             evaluate_every: scenario.evaluation.every.get() as u64,
             probes: probes.filter_map(size).collect(),
             classes: self.network.classes(),
-            contribution: scenario.strategy.plugin.contribution(),
+            contribution: scenario.strategy.plugin.contribution(self.network.layout()),
             alone_from: ClientId(scenario.data.clients.get() as u64),
             closing: closing(scenario),
             attendance: self.timetable.attendance.clone(),
@@ -291,7 +293,8 @@ impl Prepared {
             judges_before: scenario.evaluation.before,
         };
         let roster: Arc<dyn Roster> = self.federation.clone();
-        let strategy = scenario.strategy.plugin.clone().start(&self.initial);
+        let strategy = scenario.strategy.plugin.clone();
+        let strategy = strategy.start(&self.initial, self.network.layout());
         let selector = scenario
             .selection
             .plugin

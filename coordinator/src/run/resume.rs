@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// What a run that is finished left.
-const OUTCOME: &str = "checkpoint/finished.json";
+const FINISHED: &str = "checkpoint/finished.json";
 const SUMMARY: &str = "summary.json";
 
 /// A run that is to be gone on with.
@@ -111,15 +111,17 @@ impl Resume {
             return Ok(None);
         }
         let lines = prepared.opening(scenario).len();
-        let outcome = match seal::read::<Outcome>(storage, OUTCOME)? {
+        let finished = match seal::read::<Finished>(storage, FINISHED)? {
             Found::Nothing => return Ok(None),
-            Found::Damaged(reason) => Err((OUTCOME, reason)),
-            Found::Good(outcome) if (outcome.run, outcome.rounds) != (prepared.digest, rounds) => {
+            Found::Damaged(reason) => Err((FINISHED, reason)),
+            Found::Good(finished)
+                if (finished.run, finished.rounds) != (prepared.digest, rounds) =>
+            {
                 return Ok(None);
             }
-            Found::Good(outcome) => outcome.check(storage, settings, lines),
+            Found::Good(finished) => finished.check(storage, settings, lines),
         };
-        match outcome {
+        match finished {
             Ok(summary) => Ok(Some(summary)),
             Err((file, reason)) => {
                 let path = storage.path(file);
@@ -251,7 +253,7 @@ fn refuse_lost(
 /// What a finished run left, so that nothing of it is believed unseen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Outcome {
+pub struct Finished {
     /// Digest of the run.
     pub run: Fingerprint,
     /// Its rounds.
@@ -266,7 +268,7 @@ pub struct Outcome {
     pub best: Option<FileSeal>,
 }
 
-impl Outcome {
+impl Finished {
     /// Writes it down; the summary and the log are on disk.
     pub fn write(
         storage: &mut dyn Storage,
@@ -280,7 +282,7 @@ impl Outcome {
             Ok::<_, RunError>(bytes.map(|bytes| FileSeal::of(&bytes)))
         };
         let missing = || RunError::damaged(storage.path(SUMMARY), "it was written and is missing");
-        let outcome = Self {
+        let finished = Self {
             run,
             rounds: summary.rounds,
             fingerprint: summary.fingerprint,
@@ -291,13 +293,13 @@ impl Outcome {
                 None => None,
             },
         };
-        seal::write(storage, OUTCOME, &outcome)
+        seal::write(storage, FINISHED, &finished)
     }
 
     /// Forgets that the run was finished.
     pub fn remove(storage: &mut dyn Storage) -> Result<(), RunError> {
-        let path = storage.path(OUTCOME);
-        storage.remove(OUTCOME).map_err(RunError::file(path))
+        let path = storage.path(FINISHED);
+        storage.remove(FINISHED).map_err(RunError::file(path))
     }
 
     /// The summary, if all is there as it was written; else which file is not.

@@ -2,9 +2,12 @@
 //!
 //! Per lane: weight and number of terms, then the values in blocks. A value is the integer
 //! `hi 2^52 + lo` in two's complement; a block drops the zero bits that all its values end in and keeps the bytes
-//! that its largest value needs. The same sum always gives the same bytes, however it was added up.
+//! that its largest value needs. Where vectors have running statistics, a byte follows that is 1 if some of them were
+//! too large for these sums, and then the blocks of theirs. The same sum always gives the same bytes, however it was added up.
 
-use super::{Accumulator, CARRIED, ExactSum, HI_LIMIT, LO_BITS, Lane, carried};
+use super::{
+    CARRIED, Coarse, ExactSum, Grid, HI_LIMIT, LO_BITS, Lane, accumulator::Accumulator, carried,
+};
 
 /// Values that share a shift and a width.
 const BLOCK: usize = 256;
@@ -38,21 +41,27 @@ impl ExactSum {
         for lane in &self.lanes {
             out.extend(lane.weight.to_le_bytes());
             out.extend(lane.terms.to_le_bytes());
-            for (hi, lo) in lane.hi.chunks(BLOCK).zip(lane.lo.chunks(BLOCK)) {
-                write_block(hi, lo, out);
+            write_blocks(&lane.hi, &lane.lo, out);
+            if lane.grid.slot_count() > 0 {
+                lane.coarse.write(out);
             }
         }
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote, for lanes and a length that the reader knows. Nothing in the
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote, for lanes and a grid that the reader knows. Nothing in the
     /// bytes decides how much memory is taken.
-    pub fn from_bytes(bytes: &[u8], lanes: &[Lane], len: usize) -> Result<Self, SumBytesError> {
+    pub fn from_bytes(
+        bytes: &[u8],
+        lanes: &[Lane],
+        grid: impl Into<Grid>,
+    ) -> Result<Self, SumBytesError> {
+        let grid = grid.into();
         let wrong = |reason| SumBytesError {
             lanes: lanes.len(),
-            len,
+            len: grid.len(),
             reason,
         };
-        let mut sum = Self::new(lanes, len);
+        let mut sum = Self::new(lanes, &grid);
         let mut rest = Rest(bytes);
         for lane in &mut sum.lanes {
             lane.weight = rest.word().ok_or(wrong("it ends early"))?;
@@ -69,30 +78,69 @@ impl ExactSum {
 
 impl Accumulator {
     fn read_values(&mut self, rest: &mut Rest<'_>) -> Result<(), &'static str> {
-        for (hi, lo) in self.hi.chunks_mut(BLOCK).zip(self.lo.chunks_mut(BLOCK)) {
-            let [shift, width] = *rest.take(2).ok_or("it ends early")? else {
-                return Err("it ends early");
-            };
-            let (shift, width) = (u32::from(shift), usize::from(width));
-            if width > WIDEST || shift > 127 {
-                return Err("a block of values wider than 16 bytes");
-            }
-            let packed = rest.take(width * hi.len()).ok_or("it ends early")?;
-            let mut largest = 0;
-            for (index, (hi, lo)) in hi.iter_mut().zip(lo).enumerate() {
-                let value = read_value(packed, index * width, width) << shift;
-                let high = value >> LO_BITS;
-                largest |= high.unsigned_abs();
-                *hi = high as i64;
-                *lo = (value & ((1 << LO_BITS) - 1)) as i64;
-            }
-            if largest >= u128::from(HI_LIMIT) {
-                return Err("a value beyond what a sum can hold");
-            }
+        read_blocks(&mut self.hi, &mut self.lo, rest)?;
+        let slots = self.grid.slot_count();
+        if slots > 0 {
+            self.coarse = Coarse::read(slots, rest)?;
         }
         self.since_carry = CARRIED;
         Ok(())
     }
+}
+
+impl Coarse {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut sums = self.hi.iter().zip(&self.lo);
+        let some = sums.any(|(&hi, &lo)| carried(hi, lo) != (0, 0));
+        out.push(u8::from(some));
+        if some {
+            write_blocks(&self.hi, &self.lo, out);
+        }
+    }
+
+    fn read(slots: usize, rest: &mut Rest<'_>) -> Result<Self, &'static str> {
+        match rest.take(1) {
+            Some([0]) => Ok(Self::default()),
+            Some([1]) => {
+                let mut coarse = Self::zeros(slots);
+                read_blocks(&mut coarse.hi, &mut coarse.lo, rest)?;
+                Ok(coarse)
+            }
+            Some(_) => Err("it does not say whether it has large values"),
+            None => Err("it ends early"),
+        }
+    }
+}
+
+fn write_blocks(hi: &[i64], lo: &[i64], out: &mut Vec<u8>) {
+    for (hi, lo) in hi.chunks(BLOCK).zip(lo.chunks(BLOCK)) {
+        write_block(hi, lo, out);
+    }
+}
+
+fn read_blocks(hi: &mut [i64], lo: &mut [i64], rest: &mut Rest<'_>) -> Result<(), &'static str> {
+    for (hi, lo) in hi.chunks_mut(BLOCK).zip(lo.chunks_mut(BLOCK)) {
+        let [shift, width] = *rest.take(2).ok_or("it ends early")? else {
+            return Err("it ends early");
+        };
+        let (shift, width) = (u32::from(shift), usize::from(width));
+        if width > WIDEST || shift > 127 {
+            return Err("a block of values wider than 16 bytes");
+        }
+        let packed = rest.take(width * hi.len()).ok_or("it ends early")?;
+        let mut largest = 0;
+        for (index, (hi, lo)) in hi.iter_mut().zip(lo).enumerate() {
+            let value = read_value(packed, index * width, width) << shift;
+            let high = value >> LO_BITS;
+            largest |= high.unsigned_abs();
+            *hi = high as i64;
+            *lo = (value & ((1 << LO_BITS) - 1)) as i64;
+        }
+        if largest >= u128::from(HI_LIMIT) {
+            return Err("a value beyond what a sum can hold");
+        }
+    }
+    Ok(())
 }
 
 fn joined(hi: i64, lo: i64) -> i128 {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Layout, Role};
 use proptest::prelude::*;
 
 #[test]
@@ -137,4 +138,127 @@ fn real_weights_keep_sixteen_binary_places() {
     sum.add(0, 0.25, &[4.0]).unwrap();
     sum.add(0, 0.75, &[8.0]).unwrap();
     assert_eq!((sum.mean(0)[0], sum.weight(0)), (7.0, 1.0));
+}
+
+/// One weight, then two statistics.
+fn with_statistics() -> Grid {
+    let mut layout = Layout::weights(1);
+    layout.push("variance", vec![2], Role::Statistic);
+    Grid::from(&layout)
+}
+
+fn statistics() -> impl Strategy<Value = Vec<(u32, [f32; 3])>> {
+    let any = prop_oneof![
+        -1e6_f32..1e6,
+        -1e9_f32..1e9,
+        any::<f32>().prop_filter("finite", |v| v.is_finite()),
+        Just(f32::MAX),
+        Just(1.617e8),
+        Just(LARGEST_VALUE),
+    ];
+    let values = (-1e6_f32..1e6, any.clone(), any).prop_map(|(w, a, b)| [w, a, b]);
+    prop::collection::vec((1_u32..1 << 28, values), 1..30)
+}
+
+/// The sum as a whole number of 2^-149, which every product of a weight and a value is, in words of 32 bits.
+#[derive(Clone, Default)]
+struct Whole([i128; 12]);
+
+impl Whole {
+    fn add(&mut self, weight: u32, value: f32) {
+        let bits = value.to_bits();
+        let (exponent, digits) = ((bits >> 23 & 0xff) as usize, bits & 0x7f_ffff);
+        let (shift, digits) = match exponent {
+            0 => (0, digits),
+            _ => (exponent - 1, digits | 0x80_0000),
+        };
+        let sign = if value < 0.0 { -1 } else { 1 };
+        let term = (i128::from(weight) * i128::from(digits)) << (shift % 32);
+        self.0[shift / 32] += sign * term;
+    }
+
+    fn divided(&self, divisor: f64) -> f64 {
+        let mut words = self.0;
+        for at in 0..11 {
+            words[at + 1] += words[at] >> 32;
+            words[at] &= (1 << 32) - 1;
+        }
+        // From the sign down, so that all that cancels does so exactly.
+        let parts = words.iter().enumerate().rev();
+        let value =
+            |(at, word): (usize, &i128)| *word as f64 * f64::from(32 * at as i32 - 149).exp2();
+        parts.map(value).sum::<f64>() / divisor
+    }
+}
+
+proptest! {
+    #[test]
+    fn statistics_of_any_size_are_summed_exactly_in_any_order(items in statistics(), cut in 0_usize..30) {
+        let add = |items: &mut dyn Iterator<Item = &(u32, [f32; 3])>| {
+            let mut sum = ExactSum::new(&[Lane::INTEGER, Lane::SCALAR], &with_statistics());
+            for (weight, values) in items {
+                sum.add(0, f64::from(*weight), values).unwrap();
+            }
+            sum
+        };
+        let cut = cut.min(items.len());
+        let (whole, mut parts) = (add(&mut items.iter()), add(&mut items[cut..].iter().rev()));
+        parts.merge(&add(&mut items[..cut].iter())).unwrap();
+        prop_assert_eq!(whole.mean(0), parts.mean(0));
+        prop_assert_eq!(whole.to_bytes(), parts.to_bytes());
+        prop_assert!(whole.is_within(items.len() as u64) && !whole.is_within(items.len() as u64 - 1));
+        let lanes = [Lane::INTEGER, Lane::SCALAR];
+        let back = ExactSum::from_bytes(&whole.to_bytes(), &lanes, &with_statistics()).unwrap();
+        prop_assert_eq!(back.mean(0), whole.mean(0));
+        let total: f64 = items.iter().map(|(w, _)| f64::from(*w)).sum();
+        for (place, got) in whole.mean(0).into_iter().enumerate() {
+            let mut want = Whole::default();
+            items.iter().for_each(|(w, v)| want.add(*w, v[place]));
+            let want = want.divided(total);
+            // Values below 2^20 are rounded to the grid of 2^-54; the mean is rounded to `f32` once, from `f64`.
+            prop_assert!((f64::from(got) - want).abs() <= 1.2e-7 * want.abs() + 1e-14, "{got} {want}");
+        }
+    }
+
+    #[test]
+    fn what_is_below_the_limit_has_the_same_bits_among_statistics(items in terms()) {
+        let mut among = ExactSum::new(&[Lane::INTEGER], &with_statistics());
+        items.iter().for_each(|(w, v)| among.add(0, f64::from(*w), v).unwrap());
+        prop_assert_eq!(among.mean(0), sum(items.iter()).mean(0));
+    }
+}
+
+#[test]
+fn weights_keep_their_limit_and_the_refusal_names_the_tensor() {
+    let mut layout = Layout::weights(1);
+    layout.push("0.variance", vec![2], Role::Statistic);
+    let mut sum = ExactSum::new(&[Lane::INTEGER], &Grid::from(&layout));
+    sum.add(0, 3.0, &[1.0, 1.6e8, f32::MIN]).unwrap();
+    assert_eq!(sum.mean(0), [1.0, 1.6e8, f32::MIN]);
+    let told = |values: &[f32]| {
+        let before = sum.clone();
+        let refused = sum.clone().add(0, 1.0, values).unwrap_err();
+        assert_eq!(sum, before);
+        refused.told(&layout)
+    };
+    let weight = told(&[1.6e8, 0.0, 0.0]);
+    assert!(
+        weight.contains("`weights`") && weight.contains("below 2^20"),
+        "{weight}"
+    );
+    let variance = told(&[0.0, f32::NAN, 0.0]);
+    assert!(
+        variance.contains("`0.variance`") && !variance.contains("2^20"),
+        "{variance}"
+    );
+}
+
+#[test]
+fn what_is_forgotten_is_zero_and_the_weight_stays() {
+    let mut sum = ExactSum::new(&[Lane::INTEGER], &with_statistics());
+    sum.add(0, 2.0, &[1.0, 3e9, 5.0]).unwrap();
+    sum.forget(&(1..3));
+    assert_eq!((sum.mean(0), sum.weight(0)), (vec![1.0, 0.0, 0.0], 2.0));
+    sum.forget(&(0..1));
+    assert_eq!(sum.mean(0), [0.0; 3]);
 }

@@ -3,14 +3,15 @@
 use lyceum_core::{exp, exp_all};
 
 /// Weighted sum over the rows of the cross entropy in nats; writes to `slope`, of each row,
-/// `weight * share * (softmax - one-hot label)`. A row without a weight has weight 1.
+/// `weight * share * (softmax - one-hot label)`. A row without a weight has weight 1. Beside it, the sum of the squares without
+/// weights.
 pub(super) fn softmax_slopes(
     logits: &[f32],
     (labels, weights): (&[u32], &[f32]),
     share: f32,
     slope: &mut [f32],
     (tops, sums): (&mut Vec<f32>, &mut Vec<f32>),
-) -> f32 {
+) -> (f32, f64) {
     let rows = labels.len();
     tops.clear();
     tops.resize(rows, f32::NEG_INFINITY);
@@ -30,10 +31,12 @@ pub(super) fn softmax_slopes(
     for column in slope.chunks_exact(rows) {
         sums.iter_mut().zip(column).for_each(|(sum, e)| *sum += e);
     }
-    let mut total = 0.0;
+    let (mut total, mut squares) = (0.0, 0.0);
     for (row, (&label, (top, sum))) in labels.iter().zip(tops.iter().zip(&mut *sums)).enumerate() {
         let weight = weights.get(row).copied().unwrap_or(1.0);
-        total += weight * (sum.ln() - (logits[label as usize * rows + row] - top));
+        let loss = sum.ln() - (logits[label as usize * rows + row] - top);
+        total += weight * loss;
+        squares += square(loss);
         *sum = weight * share / *sum;
     }
     for column in slope.chunks_exact_mut(rows) {
@@ -46,7 +49,12 @@ pub(super) fn softmax_slopes(
         let weight = weights.get(row).copied().unwrap_or(1.0);
         slope[label as usize * rows + row] -= weight * share;
     }
-    total
+    (total, squares)
+}
+
+/// Exact, as no square of an `f32` overflows an `f64`.
+pub(super) fn square(loss: f32) -> f64 {
+    f64::from(loss) * f64::from(loss)
 }
 
 /// Sum over the classes of the binary cross entropies of one row, in nats; replaces its logits by

@@ -36,6 +36,8 @@ pub struct FusedLearner {
     arena: Arena,
     /// Rows of the last step, for its logits.
     seen: usize,
+    /// Sum of the squared losses of its rows, where it was one of training.
+    squares: f64,
 }
 
 /// What is kept from step to step.
@@ -85,6 +87,7 @@ impl FusedLearner {
             loaded: None,
             ops,
             seen: 0,
+            squares: 0.0,
             arena: Arena {
                 rooms,
                 ..Arena::default()
@@ -140,20 +143,26 @@ impl FusedLearner {
         if batch.loss == Loss::CrossEntropy {
             let labels = (&batch.labels[..], &batch.weights[..]);
             let logits = &logits[..rows * classes];
-            return share * loss::softmax_slopes(logits, labels, share, slope, (line, other));
+            let (total, squares) =
+                loss::softmax_slopes(logits, labels, share, slope, (line, other));
+            self.squares = squares;
+            return share * total;
         }
         line.resize(classes, 0.0);
-        let mut total = 0.0;
+        let (mut total, mut squares) = (0.0, 0.0);
         for (row, &label) in batch.labels.iter().enumerate() {
             let weight = batch.weights.get(row).copied().unwrap_or(1.0);
             for (to, from) in line.iter_mut().zip(logits[row..].iter().step_by(rows)) {
                 *to = *from;
             }
-            total += weight * loss::sigmoid_slope(line, label as usize, weight * share);
+            let loss = loss::sigmoid_slope(line, label as usize, weight * share);
+            total += weight * loss;
+            squares += loss::square(loss);
             for (to, from) in slope[row..].iter_mut().step_by(rows).zip(&*line) {
                 *to = *from;
             }
         }
+        self.squares = squares;
         total * share
     }
 
@@ -171,7 +180,7 @@ impl FusedLearner {
         let slope = room(slope, rows * classes);
         own.resize(classes, 0.0);
         line.resize(classes, 0.0);
-        let mut total = 0.0;
+        let (mut total, mut squares) = (0.0, 0.0);
         for (row, &label) in batch.labels.iter().enumerate() {
             let weight = batch.weights.get(row).copied().unwrap_or(1.0);
             for (to, from) in own.iter_mut().zip(logits[row..].iter().step_by(rows)) {
@@ -179,13 +188,16 @@ impl FusedLearner {
             }
             let of_label = (label, weight);
             let share = 1.0 / rows as f32;
-            total += batch
+            let loss = batch
                 .aims
                 .slope(batch.loss, row, own, of_label, share, line);
+            total += loss;
+            squares += loss::square(loss);
             for (to, from) in slope[row..].iter_mut().step_by(rows).zip(&*line) {
                 *to = *from;
             }
         }
+        self.squares = squares;
         total / rows as f32
     }
 
@@ -193,6 +205,7 @@ impl FusedLearner {
     fn gradient(&mut self, batch: &Batch, mode: Mode<'_>, grad: &mut [f32], scale: f32) -> f32 {
         if batch.rows() == 0 {
             grad.fill(0.0);
+            self.squares = 0.0;
             return 0.0;
         }
         self.forward(batch, mode);
@@ -559,6 +572,10 @@ impl Learner for FusedLearner {
             }
             None => out.extend_from_slice(&batch.inputs),
         }
+    }
+
+    fn seen_squares(&self) -> f64 {
+        self.squares
     }
 
     fn seen_logits(&mut self, out: &mut Vec<f32>) {

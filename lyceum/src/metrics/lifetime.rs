@@ -44,7 +44,7 @@ pub(super) fn print(options: &Options) -> Result<(), Failure> {
         runtime: log.seconds,
     };
     let title = title(options, &log, &report, beside.as_deref());
-    show(options, &title, &table(&log, &report), &output)
+    show(options, &title, &table(&log, &report), &[], &output)
 }
 
 /// `ste_logs` beside the folder `ll_logs` that the lifetime lies in.

@@ -5,17 +5,18 @@ use super::show;
 use super::table::Table;
 use crate::failure::Failure;
 use lyceum_metrics::continual::lean_agent::{LeanAgent, composites, published, standard};
-use lyceum_metrics::continual::{AccuracyMatrix, Measure, TaskValues, measures};
+use lyceum_metrics::continual::{AccuracyMatrix, Measure, TaskValues, measures, out_of_scale};
 use lyceum_metrics::{Setup, read_task_values};
 use serde_json::{Map, Value, json};
 
 /// Prints the measures of every setup, and the composites where there are several.
 ///
-/// `known` is what is known of the tasks of each setup; a file of tasks takes its place.
+/// `known` is what is known of the tasks of each setup; a file of tasks takes its place. `notes` say what was not measured.
 pub(super) fn print(
     options: &Options,
     setups: &[Setup],
     known: Vec<TaskValues>,
+    mut notes: Vec<String>,
 ) -> Result<(), Failure> {
     let values = match &options.tasks {
         Some(path) => read_task_values(path, setups).map_err(Failure::input)?,
@@ -27,13 +28,20 @@ pub(super) fn print(
         .zip(&values)
         .map(|(setup, values)| measures(&setup.matrix, values, window))
         .collect();
+    for (setup, values) in setups.iter().zip(&values) {
+        let name = setup.name.as_ref();
+        let name = name.map_or_else(String::new, |name| format!("{name}: "));
+        let found = out_of_scale(&setup.matrix, values).into_iter();
+        notes.extend(found.map(|note| format!("{name}{note}")));
+    }
     let composites = Composites::new(setups, &values, window);
     let table = table(setups, &found, &composites);
     let json = json!({
         "setups": setups.iter().zip(&found).map(setup_json).collect::<Vec<_>>(),
         "composites": composites.json(setups),
+        "notes": notes,
     });
-    show(options, &title(options, setups), &table, &json)
+    show(options, &title(options, setups), &table, &notes, &json)
 }
 
 fn title(options: &Options, setups: &[Setup]) -> String {

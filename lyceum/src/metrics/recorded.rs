@@ -44,7 +44,7 @@ pub(super) fn print(registry: &Registry, options: &Options) -> Result<(), Failur
     if let Some(out) = &options.l2log {
         write_lifetime(&record, out)?;
     }
-    matrix::print(options, &setups, known)
+    matrix::print(options, &setups, known, record.unmeasured())
 }
 
 fn read(folder: &Path) -> Result<StreamRecord, Failure> {
@@ -96,6 +96,12 @@ fn setups(record: &StreamRecord, curve: &Curve) -> Vec<Setup> {
 }
 
 fn write_lifetime(record: &StreamRecord, out: &Path) -> Result<(), Failure> {
+    if record.order().len() > 1 && record.ends_apart() {
+        return Err(Failure::input(
+            "--l2log: clients have the tasks in orders of their own, and a lifetime is one after another; a run whose \
+             clients go through the tasks together is right",
+        ));
+    }
     let info = ScenarioInfo {
         scenario_type: "custom".into(),
         ..ScenarioInfo::default()

@@ -11,6 +11,26 @@ pub struct AccuracyMatrix {
     after: Vec<Vec<Option<f64>>>,
 }
 
+/// The unit of accuracies, as their size tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// From 0 to 1.
+    Shares,
+    /// Some value is beyond 1: percent, or any other score.
+    Beyond,
+}
+
+impl Scale {
+    /// The scale of values; `None` where none was measured.
+    pub fn of<'a>(values: impl Iterator<Item = &'a Option<f64>>) -> Option<Self> {
+        let largest = values.copied().flatten().map(f64::abs).reduce(f64::max)?;
+        Some(match largest > 1.0 {
+            true => Self::Beyond,
+            false => Self::Shares,
+        })
+    }
+}
+
 impl AccuracyMatrix {
     /// A matrix of so many tasks with nothing measured.
     pub fn new(tasks: usize) -> Self {
@@ -87,6 +107,12 @@ impl AccuracyMatrix {
         self.after(self.tasks().checked_sub(1)?, task)
     }
 
+    /// The unit of its values; shares where it has none.
+    pub fn scale(&self) -> Scale {
+        let rows = self.after.iter().chain([&self.before]);
+        Scale::of(rows.flatten()).unwrap_or(Scale::Shares)
+    }
+
     /// All tasks but the one learned last.
     pub(crate) fn earlier_tasks(&self) -> std::ops::Range<usize> {
         0..self.tasks().saturating_sub(1)
@@ -102,6 +128,18 @@ mod tests {
         assert_eq!(AccuracyMatrix::from_rows(vec![vec![None, None]]), None);
         assert_eq!(AccuracyMatrix::from_lower_triangle(&[vec![1.0, 2.0]]), None);
         assert_eq!(AccuracyMatrix::new(2).with_before(vec![None]), None);
+    }
+
+    #[test]
+    fn a_scale_is_told_by_the_largest_value() {
+        let scale = |value: f64| {
+            AccuracyMatrix::from_lower_triangle(&[vec![value]])
+                .unwrap()
+                .scale()
+        };
+        assert_eq!([0.0, -0.5, 1.0].map(scale), [Scale::Shares; 3]);
+        assert_eq!([1.5, -30.0, 97.0].map(scale), [Scale::Beyond; 3]);
+        assert_eq!(Scale::of([None].iter()), None);
     }
 
     #[test]

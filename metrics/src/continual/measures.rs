@@ -2,9 +2,9 @@
 
 use super::lean_agent::{LeanAgent, published, standard};
 use super::{
-    AccuracyMatrix, backward_transfer, final_average_accuracy, first_task, forgetting_just_learned,
-    forgetting_max, forward_transfer, intransigence, learning_accuracy, mean_of_curve,
-    plasticity_difference, plasticity_ratio, temporal_knowledge_retention,
+    AccuracyMatrix, Scale, backward_transfer, final_average_accuracy, first_task,
+    forgetting_just_learned, forgetting_max, forward_transfer, intransigence, learning_accuracy,
+    mean_of_curve, plasticity_difference, plasticity_ratio, temporal_knowledge_retention,
 };
 
 /// A measure's name and value.
@@ -30,6 +30,9 @@ pub struct TaskValues {
 /// Every measure of a matrix, in the order of a table. `window` is that of WF and WP.
 pub fn measures(matrix: &AccuracyMatrix, tasks: &TaskValues, window: usize) -> Vec<Measure> {
     let first = first_task(matrix);
+    let shares = matrix.scale() == Scale::Shares;
+    let joint = of_scale(matrix, &tasks.joint);
+    let expert = of_scale(matrix, &tasks.expert);
     let plain = [
         ("final_average_accuracy", final_average_accuracy(matrix)),
         ("mean_of_curve", mean_of_curve(matrix)),
@@ -42,15 +45,15 @@ pub fn measures(matrix: &AccuracyMatrix, tasks: &TaskValues, window: usize) -> V
             "temporal_knowledge_retention",
             temporal_knowledge_retention(matrix),
         ),
-        ("intransigence", intransigence(matrix, &tasks.joint)),
-        ("plasticity_ratio", plasticity_ratio(matrix, &tasks.expert)),
+        ("intransigence", intransigence(matrix, joint)),
+        ("plasticity_ratio", plasticity_ratio(matrix, expert)),
         (
             "plasticity_difference",
-            plasticity_difference(matrix, &tasks.expert),
+            plasticity_difference(matrix, expert),
         ),
         ("alpha", first.map(|first| first.alpha)),
         ("beta", first.map(|first| first.beta)),
-        ("f", first.map(|first| first.f)),
+        ("f", first.filter(|_| shares).map(|first| first.f)),
     ];
     let mut all: Vec<Measure> = plain
         .into_iter()
@@ -61,6 +64,35 @@ pub fn measures(matrix: &AccuracyMatrix, tasks: &TaskValues, window: usize) -> V
     let standard = standard(matrix, &tasks.validation, window);
     all.extend(lean_agent("standard", &standard, window));
     all
+}
+
+/// Values to compare a matrix with; none where they are not in its unit.
+fn of_scale<'a>(matrix: &AccuracyMatrix, values: &'a [Option<f64>]) -> &'a [Option<f64>] {
+    match Scale::of(values.iter()) {
+        Some(scale) if scale != matrix.scale() => &[],
+        _ => values,
+    }
+}
+
+/// Which measures are left out because of the unit of the values, as sentences.
+pub fn out_of_scale(matrix: &AccuracyMatrix, tasks: &TaskValues) -> Vec<String> {
+    let f = (matrix.scale() == Scale::Beyond).then(|| {
+        "f is for shares from 0 to 1: in percent it means nothing, and some value here is beyond 1"
+    });
+    let other = |values: &[Option<f64>]| {
+        Scale::of(values.iter()).is_some_and(|scale| scale != matrix.scale())
+    };
+    let joint = other(&tasks.joint).then_some(
+        "intransigence needs joint values in the unit of the matrix: one of both is in shares, the other is not",
+    );
+    let expert = other(&tasks.expert).then_some(
+        "plasticity needs experts' values in the unit of the matrix: one of both is in shares, the other is not",
+    );
+    [f, joint, expert]
+        .into_iter()
+        .flatten()
+        .map(String::from)
+        .collect()
 }
 
 fn lean_agent(form: &str, measures: &LeanAgent, window: usize) -> [Measure; 6] {
@@ -97,6 +129,31 @@ pub(crate) mod tests {
         AccuracyMatrix::from_rows(rows)
             .and_then(|matrix| matrix.with_before([0.15, 0.05, 0.1].map(Some).to_vec()))
             .expect("three rows of three")
+    }
+
+    /// The same matrix in percent: what is linear or a ratio goes along, F does not, and experts must be in percent, too.
+    #[test]
+    fn in_percent_f_means_nothing_and_references_must_be_in_percent() {
+        let rows = [[80.0, 10.0, 20.0], [60.0, 90.0, 30.0], [70.0, 50.0, 70.0]];
+        let rows = rows.map(|row| row.map(Some).to_vec()).to_vec();
+        let percent = AccuracyMatrix::from_rows(rows).unwrap();
+        let of = |matrix: &AccuracyMatrix, expert: f64, name: &str| {
+            let values = TaskValues {
+                expert: vec![Some(expert); 3],
+                ..TaskValues::default()
+            };
+            let all = measures(matrix, &values, 2);
+            all.iter().find(|m| m.name == name).unwrap().value
+        };
+        close(of(&percent, 80.0, "forgetting_max"), 25.0);
+        close(of(&percent, 80.0, "plasticity_ratio"), 1.0);
+        assert_eq!(of(&percent, 80.0, "f"), None);
+        assert_eq!(of(&percent, 0.8, "plasticity_ratio"), None);
+        assert_eq!(of(&three_tasks(), 80.0, "plasticity_difference"), None);
+        close(of(&three_tasks(), 0.8, "plasticity_ratio"), 1.0);
+        let nothing = TaskValues::default();
+        assert_eq!(out_of_scale(&percent, &nothing).len(), 1);
+        assert!(out_of_scale(&three_tasks(), &nothing).is_empty());
     }
 
     #[test]

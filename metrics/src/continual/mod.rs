@@ -29,8 +29,8 @@ pub use federated::{
     weighted_matrix,
 };
 pub use forgetting::{backward_transfer, forgetting_just_learned, forgetting_max};
-pub use matrix::AccuracyMatrix;
-pub use measures::{Measure, TaskValues, measures};
+pub use matrix::{AccuracyMatrix, Scale};
+pub use measures::{Measure, TaskValues, measures, out_of_scale};
 pub use plasticity::{intransigence, plasticity_difference, plasticity_ratio};
 pub use transfer::forward_transfer;
 

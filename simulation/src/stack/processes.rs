@@ -290,8 +290,13 @@ impl Processes {
             pace,
             metrics: None,
         };
-        let len = ground.layout().len();
-        let mut service = Service::open(network, "world", ground.rounds(), lanes.clone(), len);
+        let mut service = Service::open(
+            network,
+            "world",
+            ground.rounds(),
+            lanes.clone(),
+            ground.layout().into(),
+        );
         let parts = Parts {
             machine,
             dispatch: Dispatch::new(pace, ground.admission(), contribution, incarnation),

@@ -64,7 +64,7 @@ impl Ground {
     }
 
     pub(crate) fn contribution(&self) -> Contribution {
-        self.scenario.strategy.plugin.contribution()
+        self.scenario.strategy.plugin.contribution(self.layout())
     }
 
     pub(crate) fn layout(&self) -> &Layout {

@@ -41,7 +41,7 @@ fn mean_update(folded: &Folded<'_>) -> Result<Vec<f32>, Stall> {
 }
 
 /// `global += rate * direction`.
-pub(crate) fn advance(global: &mut Params, rate: f64, direction: &[f32]) {
+fn advance(global: &mut Params, rate: f64, direction: &[f32]) {
     for (w, d) in global.make_mut().iter_mut().zip(direction) {
         *w = (f64::from(*w) + rate * f64::from(*d)) as f32;
     }

@@ -1,8 +1,8 @@
 //! A federation of three numbers: clients with quadratic losses, trained by plain gradient descent.
 
 use lyceum_core::{
-    AnyStrategy, ClientId, ClientRule, ClientTerm, ExactSum, Folded, LocalWork, Params, Stall,
-    StrategyRun, Vectors,
+    AnyStrategy, ClientId, ClientRule, ClientTerm, ExactSum, Harvest, Layout, LocalWork, Params,
+    Stall, StrategyRun, Vectors,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -64,7 +64,7 @@ impl Federation {
         let global = Params::from(global.to_vec());
         Self {
             rule: strategy.client_half(),
-            run: strategy.start(&global),
+            run: strategy.start(&global, &Layout::weights(3)),
             global,
             states: BTreeMap::new(),
             population,
@@ -97,12 +97,12 @@ impl Federation {
             }
         }
         updates.sort_by_key(|term| term.client);
-        let folded = Folded {
-            sum: &sum,
+        let harvest = Harvest {
+            sum: &mut sum,
             updates: &updates,
             population: self.population,
         };
-        self.run.close(&mut self.global, &folded)
+        self.run.close(&mut self.global, harvest)
     }
 
     /// One round in which these pupils train.

@@ -67,6 +67,10 @@ impl ContinualMethod for AGem {
         self.budget().misfit(&keys)
     }
 
+    fn cramped(&self, sample: usize, _: usize) -> Option<Misfit> {
+        self.budget().cramped(sample, 0)
+    }
+
     fn gradient(&self, state: &mut Memory, grad: &mut [f32], site: &mut Site<'_>) {
         let Memory { kept, reference } = state;
         if kept.is_empty() {

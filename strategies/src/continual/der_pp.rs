@@ -49,6 +49,10 @@ impl ContinualMethod for DerPp {
         self.budget().misfit(&["`memory`", "`memory_bytes`"])
     }
 
+    fn cramped(&self, sample: usize, logits: usize) -> Option<Misfit> {
+        self.budget().cramped(sample, logits)
+    }
+
     fn rows(&self, buffer: &mut Logged, draft: &mut Draft, site: &mut Site<'_>) {
         let rows = self.replay.map_or(site.rows, Count::get);
         buffer.replay_logits(draft, rows, self.alpha.get() as f32, site.rng);

@@ -58,13 +58,16 @@ pub enum Balance {
 }
 
 impl Er {
-    fn room(&self, site: &Site<'_>) -> Room {
-        let budget = Budget {
+    fn budget(&self) -> Budget {
+        Budget {
             samples: self.memory,
             bytes: self.memory_bytes,
             each: self.per_class,
-        };
-        budget.room(&site.sight.pool, 0)
+        }
+    }
+
+    fn room(&self, site: &Site<'_>) -> Room {
+        self.budget().room(&site.sight.pool, 0)
     }
 
     fn replay(&self, drawn: &[Item], draft: &mut Draft, site: &Site<'_>) {
@@ -106,12 +109,12 @@ impl ContinualMethod for Er {
                 expected: "`policy = \"class-balanced\"` with it".into(),
             });
         }
-        let budget = Budget {
-            samples: self.memory,
-            bytes: self.memory_bytes,
-            each: self.per_class,
-        };
-        budget.misfit(&["`memory`", "`memory_bytes`", "`per_class`"])
+        let keys = ["`memory`", "`memory_bytes`", "`per_class`"];
+        self.budget().misfit(&keys)
+    }
+
+    fn cramped(&self, sample: usize, _: usize) -> Option<Misfit> {
+        self.budget().cramped(sample, 0)
     }
 
     fn begin_call(&self, buffer: &mut Buffer, _: &mut Site<'_>) -> Lessons {

@@ -44,6 +44,10 @@ impl ContinualMethod for GDumb {
         self.budget().misfit(&["`memory`", "`memory_bytes`"])
     }
 
+    fn cramped(&self, sample: usize, _: usize) -> Option<Misfit> {
+        self.budget().cramped(sample, 0)
+    }
+
     fn begin_call(&self, buffer: &mut ClassBalanced, site: &mut Site<'_>) -> Lessons {
         let room = self.budget().room(&site.sight.pool, 0);
         let kept: BTreeSet<Item> = buffer.items().collect();

@@ -70,6 +70,10 @@ impl ContinualMethod for Gem {
         self.budget().misfit(&keys)
     }
 
+    fn cramped(&self, sample: usize, _: usize) -> Option<Misfit> {
+        self.budget().cramped(sample, 0)
+    }
+
     fn gradient(&self, state: &mut Memories, grad: &mut [f32], site: &mut Site<'_>) {
         let Memories { kept, references } = state;
         let tasks: Vec<Vec<Item>> = kept.by_task().map(|(_, items)| items).collect();

@@ -1,4 +1,4 @@
-use super::buffer::{Budget, herd, mean_of};
+use super::buffer::{Budget, Room, herd, mean_of};
 use lyceum_core::{
     ContinualMethod, Draft, Item, Lessons, MEANS, Match, MatchKind, Needs, Params, Site,
     normalised, sets,
@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// The old model is the one at the beginning of the task. When a call is over, exemplars of the classes of its task are
 /// chosen by herding, and the means of all classes are taken anew; features are normalised, and so is the mean that
-/// herding aims at. With `head = "shared"` the labels' loss is over classes that were never seen as well.
+/// herding aims at. Where the memory has fewer places than there are classes so far, the classes that come first in a fixed
+/// order have one exemplar each and the others none, and no mean. With `head = "shared"` the labels' loss is over classes that were never seen as well.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Icarl {
@@ -83,11 +84,13 @@ impl Exemplars {
                 found.entry(class).or_default().insert(item);
             }
         }
-        let seen: BTreeSet<&u32> = self.classes.keys().chain(found.keys()).collect();
-        let room = budget.room(&site.sight.pool, 0);
-        let amount = room.each.min(room.total / seen.len().max(1));
-        self.classes.values_mut().for_each(|c| c.truncate(amount));
+        let seen = self.classes.keys().chain(found.keys()).copied().collect();
+        let shares = Shares::new(budget.room(&site.sight.pool, 0), &seen);
+        for (&class, kept) in &mut self.classes {
+            kept.truncate(shares.of(class));
+        }
         for (class, items) in found {
+            let amount = shares.of(class);
             let items: Vec<Item> = items.into_iter().collect();
             let (rows, width) = directions(&items, site);
             let aim = normalised(&mean_of(&rows, width));
@@ -111,6 +114,36 @@ impl Exemplars {
             out[width] = 1.0;
         }
         site.learner.params_mut()[range].copy_from_slice(&means);
+    }
+}
+
+/// How many exemplars classes may have.
+struct Shares {
+    each: usize,
+    /// Those that have one, where there is not a place for each.
+    only: Option<BTreeSet<u32>>,
+}
+
+impl Shares {
+    /// Equal ones, or one for each of as many classes as there are places: those whose numbers, read backwards in binary, are
+    /// the lowest. They lie evenly among all numbers, and a class that has no place has none later either, so that no
+    /// place is kept for a class whose samples are gone.
+    fn new(room: Room, seen: &BTreeSet<u32>) -> Self {
+        let share = room.total / seen.len().max(1);
+        let only = (share == 0).then(|| {
+            let mut ranked: Vec<u32> = seen.iter().copied().collect();
+            ranked.sort_unstable_by_key(|class| class.reverse_bits());
+            ranked.into_iter().take(room.total).collect()
+        });
+        let each = share.max(1).min(room.each);
+        Self { each, only }
+    }
+
+    fn of(&self, class: u32) -> usize {
+        match &self.only {
+            Some(only) if !only.contains(&class) => 0,
+            _ => self.each,
+        }
     }
 }
 
@@ -159,6 +192,10 @@ impl ContinualMethod for Icarl {
     fn misfit(&self) -> Option<Misfit> {
         let keys = ["`memory`", "`memory_bytes`", "`per_class`"];
         self.budget().misfit(&keys)
+    }
+
+    fn cramped(&self, sample: usize, _: usize) -> Option<Misfit> {
+        self.budget().cramped(sample, 0)
     }
 
     fn begin_task(&self, state: &mut Exemplars, site: &mut Site<'_>) {
@@ -349,5 +386,50 @@ mod tests {
         rule.end_call(&mut state, &mut bed.site());
         assert_eq!(state.items().count(), 4);
         assert!((0..2).all(|c| state.classes[&c] == before[&c][..1]));
+    }
+
+    /// Of classes 0 to 3 the fixed order is 0, 2, 1, 3.
+    #[test]
+    fn where_places_are_fewer_than_classes_some_have_one_and_the_others_none() {
+        for (memory, kept) in [(1, vec![0]), (2, vec![0, 2]), (3, vec![0, 1, 2])] {
+            let rule = Icarl {
+                memory: Count::new(memory),
+                per_class: None,
+                ..rule(1)
+            };
+            let mut bed = bed();
+            let mut state = past_the_first_task(&rule, &mut bed);
+            assert_eq!(state.items().count() as u64, memory.min(2));
+            bed.come_to(1);
+            rule.begin_task(&mut state, &mut bed.site());
+            let also = rule.begin_call(&mut state, &mut bed.site()).also;
+            let mut all: Vec<Item> = bed.sight.items().collect();
+            all.extend(&also);
+            bed.see(&all);
+            for _ in 0..2 {
+                rule.end_call(&mut state, &mut bed.site());
+                let held = state.classes.iter().filter(|(_, items)| !items.is_empty());
+                let held: Vec<u32> = held.map(|(&class, _)| class).collect();
+                assert_eq!((held, state.items().count()), (kept.clone(), kept.len()));
+            }
+            let means = &bed.layer_params()[12..];
+            let with_mean = (0..4).filter(|class| means[3 * *class as usize + 2] == 1.0);
+            assert_eq!(with_mean.collect::<Vec<u32>>(), kept);
+        }
+    }
+
+    #[test]
+    fn a_class_without_a_place_never_gets_one_later() {
+        let seen = |classes: u32| (0..classes).collect::<BTreeSet<u32>>();
+        for places in 1..12 {
+            let mut had = seen(100);
+            for classes in 1..100 {
+                let shares = Shares::new(Room::of(places), &seen(classes));
+                let has: BTreeSet<u32> = (0..classes).filter(|c| shares.of(*c) > 0).collect();
+                assert_eq!(has.len(), places.min(classes as usize));
+                assert!(has.iter().all(|c| had.contains(c) || *c == classes - 1));
+                had = has;
+            }
+        }
     }
 }

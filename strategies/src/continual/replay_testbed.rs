@@ -205,6 +205,10 @@ impl Learner for DenseLayer {
         out.extend_from_slice(&batch.inputs);
     }
 
+    fn seen_squares(&self) -> f64 {
+        0.0
+    }
+
     fn seen_logits(&mut self, out: &mut Vec<f32>) {
         out.clone_from(&self.seen);
     }

@@ -72,6 +72,10 @@ impl Learner for Linear {
         out.clone_from(&batch.inputs);
     }
 
+    fn seen_squares(&self) -> f64 {
+        0.0
+    }
+
     fn seen_logits(&mut self, _: &mut Vec<f32>) {}
 }
 

@@ -1,7 +1,7 @@
 //! The point with the least sum of distances to the updates.
 
 use super::{blocks, squared_distance, updates, weighted_mean};
-use crate::aggregation::{advance, positive};
+use crate::aggregation::positive;
 use lyceum_core::{
     Folded, Params, Reduction, Stall, Strategy,
     units::{Count, Positive},
@@ -64,7 +64,7 @@ impl Strategy for GeometricMedian {
             let weights: Vec<f64> = samples.iter().zip(squares).map(weight).collect();
             point = weighted_mean(updates, len, &weights)?;
         }
-        advance(global, self.rate.get(), &point);
+        folded.advance(global, self.rate.get(), &point);
         Ok(())
     }
 }

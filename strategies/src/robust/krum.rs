@@ -1,7 +1,7 @@
 //! The update that most others are close to.
 
 use super::{blocks, enough, squared_distance, weighted_mean};
-use crate::aggregation::{advance, positive};
+use crate::aggregation::positive;
 use lyceum_core::{
     Folded, Params, Reduction, Stall, Strategy, Updates,
     units::{Count, Misfit, Positive},
@@ -71,7 +71,7 @@ impl Strategy for Krum {
         let mut weights = vec![0.0; count];
         best.into_iter().for_each(|index| weights[index] = 1.0);
         let mean = weighted_mean(updates, global.len(), &weights)?;
-        advance(global, self.rate.get(), &mean);
+        folded.advance(global, self.rate.get(), &mean);
         Ok(())
     }
 }

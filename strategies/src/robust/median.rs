@@ -1,7 +1,7 @@
 //! The median of each coordinate.
 
 use super::{per_coordinate, updates};
-use crate::aggregation::{advance, positive};
+use crate::aggregation::positive;
 use lyceum_core::{Folded, Params, Reduction, Stall, Strategy, units::Positive};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ impl Strategy for Median {
 
     fn close(&self, (): &mut (), global: &mut Params, folded: &Folded<'_>) -> Result<(), Stall> {
         let median = per_coordinate(updates(folded)?, global.len(), median)?;
-        advance(global, self.rate.get(), &median);
+        folded.advance(global, self.rate.get(), &median);
         Ok(())
     }
 }

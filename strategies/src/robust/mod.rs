@@ -137,7 +137,7 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lyceum_core::{ClientId, ClientTerm, ExactSum, Params, Reduction, Strategy};
+    use lyceum_core::{Bounds, ClientId, ClientTerm, ExactSum, Params, Reduction, Strategy};
 
     /// Updates of clients 0, 1, ..., one sample each.
     pub(super) fn terms(updates: &[&[f32]]) -> Vec<ClientTerm> {
@@ -160,6 +160,7 @@ mod tests {
             sum: &ExactSum::new(&[], 0),
             updates,
             population: 100,
+            bounds: &Bounds::default(),
         };
         let closed = strategy.close(&mut (), &mut global, &folded);
         closed.map(|()| global.to_vec()).map_err(|stall| stall.0)

@@ -1,7 +1,7 @@
 //! The mean of each coordinate without its extremes.
 
 use super::{enough, per_coordinate};
-use crate::aggregation::{advance, positive};
+use crate::aggregation::positive;
 use lyceum_core::{
     Folded, Params, Reduction, Stall, Strategy,
     units::{Minority, Misfit, Positive},
@@ -55,7 +55,7 @@ impl Strategy for TrimmedMean {
         let updates = enough(self, folded)?;
         let out = self.left_out(updates.len());
         let mean = per_coordinate(updates, global.len(), |values| trimmed(values, out))?;
-        advance(global, self.rate.get(), &mean);
+        folded.advance(global, self.rate.get(), &mean);
         Ok(())
     }
 }

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Prefers clients whose samples had a high loss when they last took part, and keeps trying new
 /// ones (Oort; Lai et al. 2021, section 4 and algorithm 1).
 ///
-/// The utility of a tried client is `samples * sqrt(mean squared loss)`, clipped at a quantile and
-/// divided by it (the paper leaves the scale open; the authors' code normalises too), plus
+/// The utility of a tried client is `samples * sqrt(mean over samples of the squared loss)`, with the losses of its first epoch
+/// as the authors' code takes them, clipped at a quantile and divided by it (the paper leaves the scale open; the authors' code normalises too), plus
 /// `sqrt(staleness * ln(R) / L)` for the present round R and its last round L, both counted from 1.
 /// Among clients with at least `cutoff` times the utility of the last one needed, the draw is
 /// proportional to utility. The rest of the cohort are clients never tried, drawn uniformly.

@@ -6,8 +6,8 @@ mod uploads;
 
 use super::*;
 use lyceum_core::{
-    Addend, ClientReport, ClientTerm, ExactSum, Fingerprint, Job, Lane, Outcome, Params, Payload,
-    Probe, Reduction, Round, Tally, Trained, Work,
+    Addend, ClientReport, ClientTerm, ExactSum, Fingerprint, Job, Lane, Layout, Outcome, Params,
+    Payload, Probe, Reduction, Round, Tally, Trained, Work,
 };
 use lyceum_protocol::message::{Hello, OwnData, PROTOCOL, Ready, SessionId};
 
@@ -46,6 +46,7 @@ fn dispatch_of(incarnation: u32, reduction: Reduction) -> Dispatch {
     let contribution = Contribution {
         lanes: LANES.to_vec(),
         reduction,
+        layout: Layout::weights(2),
     };
     Dispatch::new(pace, admission(), contribution, incarnation)
 }

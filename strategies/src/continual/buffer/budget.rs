@@ -1,5 +1,5 @@
 use lyceum_core::{
-    Features, Samples,
+    Samples,
     units::{Count, Misfit},
 };
 
@@ -51,20 +51,30 @@ impl Budget {
             expected: format!("one of {}", keys.join(", ")),
         })
     }
+
+    /// What is wrong where no sample of so many bytes fits in, kept with so many logits.
+    pub fn cramped(&self, sample: usize, logits: usize) -> Option<Misfit> {
+        let (bytes, each) = (self.bytes?.get(), sample + 4 * logits);
+        let with = match logits {
+            0 => "",
+            _ => " with its logits",
+        };
+        (bytes < each).then(|| Misfit {
+            key: "memory_bytes".into(),
+            message: format!("{bytes} bytes hold no sample: one takes {each}{with}"),
+            expected: format!("{each} or more"),
+        })
+    }
 }
 
 fn bytes(pool: &Samples, logits: usize) -> usize {
-    let value = match pool.features {
-        Features::U8(_) => 1,
-        Features::F32(_) => 4,
-    };
-    pool.width() * value + 4 * logits
+    pool.sample_bytes() + 4 * logits
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lyceum_core::Affine;
+    use lyceum_core::{Affine, Features};
 
     #[test]
     fn bytes_are_those_of_samples_and_logits() {
@@ -88,6 +98,22 @@ mod tests {
             ..budget
         };
         assert_eq!(both.room(&pool, 0).total, 7);
+    }
+
+    #[test]
+    fn bytes_below_a_sample_are_said() {
+        let budget = Budget {
+            bytes: Count::new(800),
+            ..Budget::default()
+        };
+        assert_eq!(budget.cramped(784, 4), None);
+        let misfit = budget.cramped(784, 5).unwrap();
+        assert_eq!(misfit.key, "memory_bytes");
+        assert_eq!(
+            misfit.message,
+            "800 bytes hold no sample: one takes 804 with its logits"
+        );
+        assert_eq!(Budget::default().cramped(784, 0), None);
     }
 
     #[test]
