@@ -439,7 +439,7 @@ fn tasks_are_called_by_the_names_of_their_classes_and_may_be_listed_by_them() {
     ] {
         assert!(events.contains(part), "{events}");
     }
-    let (code, said) = lyceum(folder.path(), &["metrics", "out"]);
+    let (code, said) = lyceum(folder.path(), &["metrics", "out", "--json"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("fox+cat"), "{said}");
     let wrong = stream("[['fox', 'emu'], [1, 2]]");

@@ -4,6 +4,7 @@ use super::table::{Column, Csv, Header};
 use super::table_lines::line_of;
 use super::{DataError, Place};
 use ::csv::StringRecord;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// What a file is read for.
@@ -113,12 +114,12 @@ impl<'a> Layout<'a> {
         let Some(names) = &self.names else {
             return Ok(());
         };
-        let names: Vec<&str> = names.iter().map(str::trim).collect();
-        let twice = (0..names.len()).find(|&at| names[..at].contains(&names[at]));
-        let Some(at) = twice else {
+        let mut seen = BTreeSet::new();
+        let mut names = names.iter().map(str::trim);
+        let Some(twice) = names.find(|name| !seen.insert(*name)) else {
             return Ok(());
         };
-        let problem = match names[at] {
+        let problem = match twice {
             "" => "two columns have no name: expected one for each".to_owned(),
             name => format!("two columns are called `{name}`: expected a name of its own for each"),
         };
@@ -134,14 +135,14 @@ impl<'a> Layout<'a> {
     ) -> Result<Vec<usize>, DataError> {
         let Wanted { names, width, by } = wanted;
         if let (Some(names), Some(own)) = (names, &self.names) {
+            let there: BTreeMap<&str, usize> =
+                others.iter().map(|&at| (own[at].trim(), at)).collect();
             let place = |name: &String| {
-                let place = own.iter().position(|other| other.trim() == name);
-                let place = place.filter(|at| others.contains(at));
-                place.ok_or_else(|| {
-                    let there: Vec<_> = others.iter().map(|&at| own[at].trim()).collect();
+                there.get(name.as_str()).copied().ok_or_else(|| {
+                    let here: Vec<_> = others.iter().map(|&at| own[at].trim()).collect();
                     let problem = format!(
                         "there is no column `{name}`, which {by}: the features here are {}",
-                        there.join(", ")
+                        here.join(", ")
                     );
                     self.wrong(row, None, problem)
                 })

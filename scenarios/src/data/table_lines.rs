@@ -1,7 +1,7 @@
 //! Lines of a text file, as an editor counts them.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 /// The line, counted from 1, of the record that a CSV reader began at this byte. The reader leaves the second half of a
@@ -10,7 +10,7 @@ pub(super) fn line_of(path: &Path, byte: u64) -> u64 {
     File::open(path).map_or(1, |file| counted(BufReader::new(file), byte))
 }
 
-fn counted(reader: impl Read, byte: u64) -> u64 {
+fn counted(reader: impl BufRead, byte: u64) -> u64 {
     let (mut line, mut before) = (1, 0_u8);
     for (at, next) in (0_u64..).zip(reader.bytes()) {
         let Ok(next) = next else { break };
