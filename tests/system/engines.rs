@@ -2,6 +2,7 @@
 //! everything else.
 
 use crate::{catalogue::read, determinism::run_with_data};
+use lyceum_core::{Init, Layer, Network};
 use std::path::Path;
 
 /// The folder in which Fashion-MNIST lies, if it is beside the checkout.
@@ -69,4 +70,32 @@ fn a_client_of_one_plain_step_learns_what_it_learns_step_by_step() {
     println!("loss {loss}, step by step {want}");
     assert!((loss - want).abs() <= 1e-4 * want, "{loss}, {want}");
     assert!(at_once.final_accuracy.unwrap() > 0.3, "something is learnt");
+}
+
+/// One file of the catalogue on every engine that is in this build and that this machine can run.
+#[test]
+fn every_engine_here_learns_the_quickstart() {
+    let rounds = "run.rounds=8";
+    let accuracy = |engine: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = format!("training.engine={engine}");
+        let scenario = read("quickstart", &[rounds, &engine]);
+        let summary = run_with_data(folder.path(), &scenario, 2, folder.path());
+        100.0 * summary.final_accuracy.unwrap()
+    };
+    let small = vec![Layer::Dense { units: 2 }];
+    let network = Network::new(&[3], 2, small, Init::He).unwrap();
+    let fused = accuracy("fused");
+    for engine in lyceum::registry().engines {
+        if engine.name == "idle" {
+            continue;
+        }
+        if let Err(reason) = (engine.build)(&network) {
+            println!("skipped: {reason}");
+            continue;
+        }
+        let here = accuracy(engine.name);
+        println!("{}: {here:.2}, fused: {fused:.2}", engine.name);
+        assert!((here - fused).abs() <= 2.0, "{}: {here:.2}", engine.name);
+    }
 }

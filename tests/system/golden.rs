@@ -16,7 +16,7 @@ const RUNS: [(&str, &str, &[&str]); 6] = [
     (
         "krum",
         "quickstart",
-        &["strategy.krum={byzantine=2,keep=3}"],
+        &["strategy.krum={byzantine=1,keep=2}"],
     ),
 ];
 

@@ -17,6 +17,7 @@ mod evidence;
 mod exit_codes;
 mod floors;
 mod gate;
+mod golden;
 mod happenings;
 mod hostile;
 mod lengthening;
