@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Words that no user has to know.
-const WORDS: [&str; 37] = [
+const WORDS: [&str; 36] = [
     "u8",
     "u16",
     "u32",
@@ -34,7 +34,6 @@ const WORDS: [&str; 37] = [
     "serde",
     "deserialize",
     "map",
-    "sequence",
     "seq",
     "field",
     "fields",
