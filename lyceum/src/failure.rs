@@ -24,6 +24,7 @@ Exit codes, the same for all commands:
   130  stopped by Ctrl-C; a run or coordinator can be gone on with";
 
 /// A sentence for the user.
+#[derive(Debug)]
 pub(crate) enum Failure {
     /// The user's input is at fault.
     Input(String),

@@ -4,7 +4,7 @@
 //! profile that has no table there is printed, ready to be added.
 
 use crate::{catalogue::read, determinism::fingerprint};
-use lyceum_client_node::numeric_profile;
+use lyceum_client_node::workshop::numeric_profile;
 
 /// A table of the catalogue's files with what is laid over them.
 const RUNS: [(&str, &str, &[&str]); 6] = [
