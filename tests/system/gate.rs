@@ -114,8 +114,8 @@ fn stages(overrides: &[&str]) -> Vec<(u64, bool)> {
 fn patience_moves_on_where_the_threshold_is_out_of_reach() {
     let gate = "scenario.class_incremental.gate={replace={threshold=1.0,patience=6}}";
     assert_eq!(
-        stages(&[gate, "run.rounds=20"]),
-        [(6, false), (12, false), (18, false)]
+        stages(&[gate, "run.rounds=26"]),
+        [(6, false), (12, false), (18, false), (24, false)]
     );
     let equal_parts = "scenario.class_incremental.gate={replace={threshold=1.0}}";
     let four = [(4, false), (8, false), (12, false), (16, false)];

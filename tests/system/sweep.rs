@@ -259,7 +259,7 @@ fn a_stopped_sweep_goes_on_where_it_was_and_leaves_finished_runs_alone() {
         assert!(!sweep.join("sweep.csv").exists());
         if signal == "-INT" {
             let (code, text, _) = out(&stopped);
-            assert_eq!(code, Some(1));
+            assert_eq!(code, Some(130));
             assert!(
                 text.contains("of 4 runs are over") && text.contains("--resume"),
                 "{text}"
@@ -311,7 +311,7 @@ fn a_fault_in_any_point_is_shown_before_anything_is_run() {
         ),
         (
             "\n[[sweep.point]]\nlabel = \"a\"\n[[sweep.point]]\nlabel = \"b\"\nset = { model.mlp.hidden = [0] }\n",
-            "sweep.toml:25:28",
+            "sweep.toml:25:29",
             "^ expected",
         ),
         (
