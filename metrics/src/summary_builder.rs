@@ -315,6 +315,7 @@ mod tests {
         let started = Event::StreamStarted {
             tasks: vec![task("a"), task("b")],
             order: vec![visit(0), visit(1)],
+            ends: None,
         };
         let judged = [1.0, 0.875, 0.5, 0.625]
             .into_iter()
