@@ -464,19 +464,10 @@ fn a_round_with_too_few_updates_for_the_strategy_is_skipped_and_the_run_goes_on(
 fn a_round_in_which_nobody_answers_leaves_the_model_as_it_is() {
     let mut machine = machine_with(Arc::new(All {}), 1, 1.0);
     let kinds: Vec<_> = play(&mut machine, &[], false).iter().map(kind).collect();
-    assert_eq!(
-        kinds,
-        [
-            "started",
-            "client",
-            "client",
-            "client",
-            "closed",
-            "assign",
-            "evaluated",
-            "over"
-        ]
-    );
+    let closed = ["started", "client", "client", "client", "closed", "over"];
+    assert_eq!(kinds, closed);
+    let kinds: Vec<_> = play(&mut machine, &[], false).iter().map(kind).collect();
+    assert_eq!(kinds[..2], ["assign", "evaluated"]);
     assert_eq!(machine.global()[..], [0.0, 0.0]);
 }
 

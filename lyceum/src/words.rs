@@ -108,7 +108,7 @@ mod tests {
                 "expected a whole number, 1 or above",
             ),
             (
-                &["simulate", "a", "--worlds", "-1.5"],
+                &["simulate", "a", "--worlds=-1.5"],
                 "expected a whole number",
             ),
         ] {

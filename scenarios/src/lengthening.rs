@@ -160,7 +160,10 @@ mod tests {
     fn what_depends_on_the_number_of_rounds_is_named() {
         for (set, keys) in [
             (&[][..], &[][..]),
-            (&["training.schedule={step={factor=0.5}}"][..], &[][..]),
+            (
+                &["training.schedule={step={every=1,factor=0.5}}"][..],
+                &[][..],
+            ),
             (
                 &["training.schedule={cosine={}}"],
                 &["training.schedule.cosine"],

@@ -204,11 +204,6 @@ fn other_files_and_overrides_get_a_sentence_too() {
     all += &bad(
         "good.toml",
         GOOD.as_bytes(),
-        &["--set", "training.engine=ndarray"],
-    );
-    all += &bad(
-        "good.toml",
-        GOOD.as_bytes(),
         &[
             "--set",
             "ordering.order=curriculum",
@@ -270,4 +265,20 @@ fn an_override_may_choose_another_variant() {
         "{text}{}",
         String::from_utf8_lossy(&out.stderr)
     );
+}
+
+#[test]
+fn an_engine_that_is_not_in_the_build_is_refused_with_those_that_are() {
+    let args = ["--set", "training.engine=ndarray"];
+    let (code, stderr, left) = run("good.toml", GOOD.as_bytes(), &args);
+    if code == Some(0) {
+        println!("skipped: this build has the engine ndarray");
+        return;
+    }
+    assert_eq!((code, left), (Some(2), false), "{stderr}");
+    assert!(
+        stderr.contains("rebuild with `--features ndarray`"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("or use one of: fused, flex"), "{stderr}");
 }

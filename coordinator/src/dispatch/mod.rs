@@ -148,7 +148,8 @@ impl Dispatch {
             }
             let owner = self.admission.owner(client(&assignment)).cloned();
             let (id, unit) = (assignment.unit, Unit::new(assignment, owner));
-            self.opened = self.opened.max(id.0 + 1);
+            // The expert's unit has the last number of all, and opens none.
+            self.opened = self.opened.max(id.0.wrapping_add(1));
             // An earlier process may have been further than its journal, and have given it out already.
             let claims = self.nodes.values_mut().filter(|n| n.claims.contains(&id));
             claims.for_each(|node| {
