@@ -100,7 +100,8 @@ impl Attendance {
                 _ => {}
             }
         }
-        let told: [(fn(Turnout) -> Event, _); 4] = [
+        type Tell = fn(Turnout) -> Event;
+        let told: [(Tell, _); 4] = [
             (Event::ClientsJoined, joined),
             (Event::ClientsLeft, left),
             (Event::ClientsSilent, silent),

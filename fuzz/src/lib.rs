@@ -76,10 +76,10 @@ pub fn result(bytes: &[u8]) {
 
 /// A sum; one that could be a round's can be added to the round's.
 pub fn sum(bytes: &[u8]) {
-    let Ok(sum) = ExactSum::from_bytes(bytes, &LANES, &grid()) else {
+    let Ok(sum) = ExactSum::from_bytes(bytes, &LANES, grid()) else {
         return;
     };
-    let again = ExactSum::from_bytes(&sum.to_bytes(), &LANES, &grid());
+    let again = ExactSum::from_bytes(&sum.to_bytes(), &LANES, grid());
     assert_eq!(again.map(|s| s.to_bytes()), Ok(sum.to_bytes()));
     if sum.is_within(1000) {
         let mut round = ExactSum::new(&LANES, grid());

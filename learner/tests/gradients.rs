@@ -381,7 +381,8 @@ fn evaluation_goes_through_a_network_without_its_dropout() {
 fn a_step_leaves_the_statistics_of_a_frozen_normalisation() {
     for network in [normalised_mlp(), normalised_cnn()] {
         let start = params(&network, 37);
-        let fixed = network.fixed(&[0..start.len()]);
+        let all = 0..start.len();
+        let fixed = network.fixed(std::slice::from_ref(&all));
         for (name, mut learner) in learners(&network, &start) {
             let mut memory = Moments::new(network.layout());
             let mut update = Update {

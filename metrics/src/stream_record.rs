@@ -447,7 +447,7 @@ impl StreamRecord {
 
     /// For each client its samples, and for each of its tasks the accuracy of the global model and of its own, both after
     /// its last round on it. `None` where one of the global ones was not measured.
-    fn local_and_global(&self) -> Option<Vec<(f64, Vec<(f64, f64)>)>> {
+    fn local_and_global(&self) -> Option<Vec<SamplesAndPairs>> {
         let pair = |own: &Learned| {
             let local = own.local?;
             let row = self.judged.get(&own.to);
@@ -464,6 +464,9 @@ impl StreamRecord {
         Some(clients)
     }
 }
+
+/// A client's samples, and the global and local accuracies of its tasks.
+type SamplesAndPairs = (f64, Vec<(f64, f64)>);
 
 /// A lifetime that grows.
 #[derive(Default)]

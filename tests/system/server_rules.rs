@@ -174,7 +174,7 @@ fn averaged(before: &[f32], works: &[Work], weights: &[f64], at: &[Range<usize>]
     let mut layout = Layout::default();
     let before = gather(before, at);
     layout.push("statistics", vec![before.len()], Role::Statistic);
-    let mut sum = ExactSum::new(&[Lane::INTEGER], &Grid::from(&layout));
+    let mut sum = ExactSum::new(&[Lane::INTEGER], Grid::from(&layout));
     for (work, weight) in works.iter().zip(weights) {
         sum.add(0, *weight, &gather(&work.delta, at)).unwrap();
     }

@@ -60,7 +60,8 @@ impl Grid {
         }
         let is_small = |value: f32| value.abs() < LARGEST_VALUE;
         let bad = |&(index, value): &(usize, &f32)| {
-            !is_small(*value) && !(value.is_finite() && self.is_wide(index))
+            let fits = is_small(*value) || value.is_finite() && self.is_wide(index);
+            !fits
         };
         match values.iter().enumerate().find(bad) {
             Some((index, &value)) => Err(SumError::Value { index, value }),

@@ -195,7 +195,7 @@ proptest! {
     #[test]
     fn statistics_of_any_size_are_summed_exactly_in_any_order(items in statistics(), cut in 0_usize..30) {
         let add = |items: &mut dyn Iterator<Item = &(u32, [f32; 3])>| {
-            let mut sum = ExactSum::new(&[Lane::INTEGER, Lane::SCALAR], &with_statistics());
+            let mut sum = ExactSum::new(&[Lane::INTEGER, Lane::SCALAR], with_statistics());
             for (weight, values) in items {
                 sum.add(0, f64::from(*weight), values).unwrap();
             }
@@ -208,7 +208,7 @@ proptest! {
         prop_assert_eq!(whole.to_bytes(), parts.to_bytes());
         prop_assert!(whole.is_within(items.len() as u64) && !whole.is_within(items.len() as u64 - 1));
         let lanes = [Lane::INTEGER, Lane::SCALAR];
-        let back = ExactSum::from_bytes(&whole.to_bytes(), &lanes, &with_statistics()).unwrap();
+        let back = ExactSum::from_bytes(&whole.to_bytes(), &lanes, with_statistics()).unwrap();
         prop_assert_eq!(back.mean(0), whole.mean(0));
         let total: f64 = items.iter().map(|(w, _)| f64::from(*w)).sum();
         for (place, got) in whole.mean(0).into_iter().enumerate() {
@@ -222,7 +222,7 @@ proptest! {
 
     #[test]
     fn what_is_below_the_limit_has_the_same_bits_among_statistics(items in terms()) {
-        let mut among = ExactSum::new(&[Lane::INTEGER], &with_statistics());
+        let mut among = ExactSum::new(&[Lane::INTEGER], with_statistics());
         items.iter().for_each(|(w, v)| among.add(0, f64::from(*w), v).unwrap());
         prop_assert_eq!(among.mean(0), sum(items.iter()).mean(0));
     }
@@ -232,7 +232,7 @@ proptest! {
 fn weights_keep_their_limit_and_the_refusal_names_the_tensor() {
     let mut layout = Layout::weights(1);
     layout.push("0.variance", vec![2], Role::Statistic);
-    let mut sum = ExactSum::new(&[Lane::INTEGER], &Grid::from(&layout));
+    let mut sum = ExactSum::new(&[Lane::INTEGER], Grid::from(&layout));
     sum.add(0, 3.0, &[1.0, 1.6e8, f32::MIN]).unwrap();
     assert_eq!(sum.mean(0), [1.0, 1.6e8, f32::MIN]);
     let told = |values: &[f32]| {
@@ -255,7 +255,7 @@ fn weights_keep_their_limit_and_the_refusal_names_the_tensor() {
 
 #[test]
 fn what_is_forgotten_is_zero_and_the_weight_stays() {
-    let mut sum = ExactSum::new(&[Lane::INTEGER], &with_statistics());
+    let mut sum = ExactSum::new(&[Lane::INTEGER], with_statistics());
     sum.add(0, 2.0, &[1.0, 3e9, 5.0]).unwrap();
     sum.forget(&(1..3));
     assert_eq!((sum.mean(0), sum.weight(0)), (vec![1.0, 0.0, 0.0], 2.0));

@@ -76,9 +76,9 @@ fn of_scale<'a>(matrix: &AccuracyMatrix, values: &'a [Option<f64>]) -> &'a [Opti
 
 /// Which measures are left out because of the unit of the values, as sentences.
 pub fn out_of_scale(matrix: &AccuracyMatrix, tasks: &TaskValues) -> Vec<String> {
-    let f = (matrix.scale() == Scale::Beyond).then(|| {
-        "f is for shares from 0 to 1: in percent it means nothing, and some value here is beyond 1"
-    });
+    let f = (matrix.scale() == Scale::Beyond).then_some(
+        "f is for shares from 0 to 1: in percent it means nothing, and some value here is beyond 1",
+    );
     let other = |values: &[Option<f64>]| {
         Scale::of(values.iter()).is_some_and(|scale| scale != matrix.scale())
     };

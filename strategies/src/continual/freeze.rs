@@ -146,7 +146,7 @@ mod tests {
             let before = [0.1, 0.2, 0.3, 0.4];
             let (method, mut frozen) = (freeze(&[], &["0.bias"]), Frozen::default());
             let lessons = method.begin_call(&mut frozen, &mut bed.site());
-            assert_eq!(lessons.frozen == [2..4], kept);
+            assert_eq!(lessons.frozen.first() == Some(&(2..4)), kept);
             let mut grad = [1.0; 4];
             method.gradient(&mut frozen, &mut grad, &mut bed.site());
             assert_eq!(grad[2..] == [0.0; 2], kept);

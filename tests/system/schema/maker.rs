@@ -3,7 +3,7 @@
 use super::{dice::Dice, document::Step};
 use serde_json::{Map, Value, json};
 
-fn parts<'a>(schema: &'a Value) -> Option<&'a Vec<Value>> {
+fn parts(schema: &Value) -> Option<&Vec<Value>> {
     schema["oneOf"].as_array().or(schema["anyOf"].as_array())
 }
 
