@@ -94,16 +94,27 @@ fn scenario(text: &str) -> Result<Scenario, crate::Diagnostic> {
 }
 
 fn world(text: &str) -> World {
-    let scenario = scenario(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    attempt(text).unwrap_or_else(|| panic!("a task never comes\n{text}"))
+}
+
+/// Nothing where the run is too short for its tasks, which is refused.
+fn attempt(text: &str) -> Option<World> {
+    let is_too_short = |e: &crate::Diagnostic| e.to_string().contains("never comes");
+    let scenario = match scenario(text) {
+        Err(e) if is_too_short(&e) => return None,
+        scenario => scenario.unwrap_or_else(|e| panic!("{e}\n{text}")),
+    };
     let loaded = Loaded::read(&scenario, &[]).unwrap();
     let train = loaded.pooled().unwrap();
-    let stream = loaded.stream(&scenario, None);
-    let stream = stream.unwrap_or_else(|e| panic!("{e}\n{text}")).unwrap();
-    World {
+    let stream = match loaded.stream(&scenario, None) {
+        Err(e) if is_too_short(&e) => return None,
+        stream => stream.unwrap_or_else(|e| panic!("{e}\n{text}")).unwrap(),
+    };
+    Some(World {
         stream,
         federation: loaded.federate(&scenario, None).unwrap(),
         train,
-    }
+    })
 }
 
 fn text(run: &str, data: &str, stream: &str) -> String {
@@ -114,7 +125,6 @@ fn text(run: &str, data: &str, stream: &str) -> String {
 }
 
 impl Case {
-    /// Nothing where the run is too short for its tasks, which is refused.
     fn world(&self) -> Option<World> {
         let run = format!("seed = {}, rounds = {}", self.seed, self.rounds);
         let validation = if self.validation { 0.2 } else { 0.0 };
@@ -127,11 +137,7 @@ impl Case {
             "{}\norder = '{}'\n[scenario.{kind}.arrival]\n{}",
             self.stream, self.order, self.arrival
         );
-        let text = text(&run, &data, &stream);
-        match scenario(&text) {
-            Err(e) if e.to_string().contains("never comes") => None,
-            _ => Some(world(&text)),
-        }
+        attempt(&text(&run, &data, &stream))
     }
 }
 
