@@ -42,8 +42,10 @@ pub(crate) fn choose_for_sweep(
     })
 }
 
+/// Whether a run has begun in a folder, even if some of its files are lost.
 fn has_run(path: &Path) -> bool {
-    path.join("events.jsonl").exists()
+    let signs = ["events.jsonl", "summary.json", "checkpoint"];
+    signs.iter().any(|file| path.join(file).exists())
 }
 
 fn unused(

@@ -103,9 +103,13 @@ impl<'t> Reader<'t> {
 
     fn within<T: TryFrom<i128>>(&self, least: i128, most: i128) -> Result<T, Refusal> {
         let number = self.integer()?;
-        T::try_from(number).map_err(|_| {
+        // TOML's whole numbers end here, and a resolved scenario must be TOML.
+        let writable = i64::try_from(number).ok();
+        let fitting = writable.and_then(|_| T::try_from(number).ok());
+        fitting.ok_or_else(|| {
             let label = match (least, most > 1 << 53) {
-                (0, true) => "expected a whole number, 0 or above".into(),
+                (0, true) if number < 0 => "expected a whole number, 0 or above".into(),
+                (0, true) => format!("expected a whole number up to {}", i64::MAX),
                 (_, true) => "expected a smaller whole number".into(),
                 _ => format!("expected a whole number from {least} to {most}"),
             };

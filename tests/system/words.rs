@@ -293,3 +293,58 @@ fn arguments_are_refused_in_words() {
         }
     }
 }
+
+/// A seed is a whole number that TOML can hold, since the resolved scenario is TOML.
+#[test]
+fn a_number_beyond_toml_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in ["9223372036854775808", "18446744073709551615"] {
+        let set = format!("run.seed={number}");
+        let quickstart = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../scenarios/catalogue/quickstart.toml"
+        );
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
+            .args(["check", quickstart, "--set", &set])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{text}");
+        assert!(text.contains("up to 9223372036854775807"), "{text}");
+    }
+}
+
+/// A folder whose log is lost still holds a run: nothing is written over it.
+#[test]
+fn a_run_without_its_log_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let quickstart = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../scenarios/catalogue/quickstart.toml"
+    );
+    let run = |more: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
+            .args([
+                "run",
+                quickstart,
+                "--quiet",
+                "--out",
+                "here",
+                "--set",
+                "run.rounds=3",
+            ])
+            .args(more)
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    assert_eq!(run(&[]).status.code(), Some(0));
+    let summary = || std::fs::read(folder.path().join("here/summary.json")).unwrap();
+    let before = summary();
+    std::fs::remove_file(folder.path().join("here/events.jsonl")).unwrap();
+    let out = run(&["--set", "run.seed=99"]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("holds a run already"));
+    assert_eq!(summary(), before);
+}
