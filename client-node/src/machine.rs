@@ -44,8 +44,12 @@ pub enum Order {
     Clear,
     /// The coordinator has no more work for now.
     Finished,
-    /// The node cannot take part.
+    /// The node cannot take part, by what the coordinator says.
     Stop(String),
+    /// The node cannot take part, by what it found itself.
+    Unfit(String),
+    /// The node's work failed.
+    Fail(String),
 }
 
 /// What has to be at hand before work begins.
@@ -326,7 +330,7 @@ impl NodeMachine {
                     self.work(now);
                 }
             }
-            Err(reason) => self.orders.push_back(Order::Stop(reason)),
+            Err(reason) => self.orders.push_back(Order::Unfit(reason)),
         }
     }
 
@@ -478,7 +482,7 @@ impl NodeMachine {
     /// A unit could not be worked on; nothing of that kind will go better next time.
     pub fn failed(&mut self, reason: String) {
         self.leave();
-        self.orders.push_back(Order::Stop(reason));
+        self.orders.push_back(Order::Fail(reason));
     }
 }
 

@@ -49,7 +49,8 @@ pub(crate) fn node(registry: Registry, arguments: &NodeArguments) -> Result<(), 
         }
         Departure::Stopped if stop.by_ctrl_c() => Err(Failure::Interrupted(String::new())),
         Departure::Stopped => Ok(()),
-        Departure::Refused(reason) => Err(Failure::other(reason)),
+        Departure::Refused(reason) => Err(Failure::input(reason)),
+        Departure::Failed(reason) => Err(Failure::other(reason)),
         Departure::Unreachable(reason) => Err(Failure::other(format!(
             "the coordinator cannot be reached: {reason}"
         ))),

@@ -188,9 +188,11 @@ fn samples_that_do_not_fit_are_refused_with_a_sentence_before_the_client_joins()
     ] {
         let out = alice(&federation, &text).wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&out.stderr);
-        assert_eq!(out.status.code(), Some(1), "{said}");
+        assert_eq!(out.status.code(), Some(2), "{said}");
         assert!(said.contains(why), "{said}, not {why}");
     }
+    log.wait_for(&["alice", "does not fit the run; its own messages say how"]);
+    assert!(!log.text().contains("is no class"), "{}", log.text());
     log.wait_for(&["node refused", "alice", "39 training samples"]);
     assert!(!log.text().contains("node joined"), "{}", log.text());
     kill(&mut coordinator);

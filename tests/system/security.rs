@@ -493,7 +493,7 @@ fn certificates_decide_who_takes_part_from_the_first_packet_to_the_last() {
     ]);
     // It comes back, and is not let in.
     log.wait_for(&["node/n3", "a revoked certificate is refused"]);
-    assert_eq!(revoked.wait().unwrap().code(), Some(1));
+    assert_eq!(revoked.wait().unwrap().code(), Some(2));
     revoked_log.wait_for(&["the certificate is revoked (node/n3)"]);
     revoked_log.wait_for(&["error: ", "certificate"]);
     log.wait_for(&[
@@ -503,7 +503,7 @@ fn certificates_decide_who_takes_part_from_the_first_packet_to_the_last() {
     ]);
     let out = expiring.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&out.stderr);
-    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert_eq!(out.status.code(), Some(2), "{said}");
     assert!(said.contains("has run out"), "{said}");
     refused_on_its_own_screen(&federation, &log);
     nodes.push(node(&federation, "n2"));
@@ -538,7 +538,7 @@ fn refused_on_its_own_screen(federation: &Federation, log: &Log) {
     );
     let text = said(with("bob", &[]), 2);
     assert!(text.contains("start the node with --client bob"), "{text}");
-    let text = said(with("bob", &["--client", "bob", "--data", own]), 1);
+    let text = said(with("bob", &["--client", "bob", "--data", own]), 2);
     assert!(
         text.contains("the scenario has no real client `bob`"),
         "{text}"

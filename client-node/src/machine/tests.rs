@@ -108,6 +108,8 @@ fn said(machine: &mut NodeMachine) -> Vec<String> {
         Order::Reconnect => "reconnect".into(),
         Order::Finished => "finished".into(),
         Order::Stop(reason) => format!("stop: {reason}"),
+        Order::Unfit(reason) => format!("unfit: {reason}"),
+        Order::Fail(reason) => format!("fail: {reason}"),
     };
     std::iter::from_fn(|| machine.poll()).map(short).collect()
 }
@@ -266,7 +268,7 @@ fn who_is_refused_or_cannot_work_stops() {
     assert_eq!(said(&mut machine), ["stop: another version"]);
     let mut machine = given(&[1]);
     machine.failed("no samples".into());
-    assert_eq!(said(&mut machine), ["goodbye", "stop: no samples"]);
+    assert_eq!(said(&mut machine), ["goodbye", "fail: no samples"]);
 }
 
 #[test]

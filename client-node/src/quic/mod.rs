@@ -16,7 +16,7 @@ use lyceum_protocol::{
     message::{Hello, ToCoordinator, ToNode},
     quic::first_answer,
 };
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, VarInt};
 use rand::RngExt;
 use session::{Offers, Session};
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
@@ -70,6 +70,11 @@ pub struct Attendance {
     pub attempts: Option<u32>,
 }
 
+/// How a connection ends whose node found that it cannot take part. The coordinator hears no more of why, since that may
+/// name what is in a real client's file.
+const UNFIT: VarInt = VarInt::from_u32(2);
+const UNFIT_WORDS: &[u8] = b"what the node has does not fit the run; its own messages say how";
+
 /// How a node's work ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Departure {
@@ -77,8 +82,10 @@ pub enum Departure {
     Finished,
     /// The node was asked to stop.
     Stopped,
-    /// The node cannot take part.
+    /// The node cannot take part: what it is, what it has or what it knows does not fit the run.
     Refused(String),
+    /// Its work failed.
+    Failed(String),
     /// The coordinator could not be reached.
     Unreachable(String),
 }
@@ -365,6 +372,13 @@ impl Attendant {
                 }
                 Order::Finished => return Some(Departure::Finished),
                 Order::Stop(reason) => return Some(Departure::Refused(reason)),
+                Order::Unfit(reason) => {
+                    if let Some((connection, _)) = &self.connection {
+                        connection.close(UNFIT, UNFIT_WORDS);
+                    }
+                    return Some(Departure::Refused(reason));
+                }
+                Order::Fail(reason) => return Some(Departure::Failed(reason)),
             }
         }
         self.offers.keep(self.machine.offers());

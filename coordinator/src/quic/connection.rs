@@ -117,6 +117,8 @@ pub(super) async fn converse(
 ) {
     let peer = from.peer;
     let patience = Duration::from_secs(shared.transport.handshake_s);
+    // Once this side ends the connection, it says no more why the other one did.
+    let mut why = None;
     match timeout(patience, connection.accept_bi()).await {
         Ok(Ok((send, recv))) => {
             // Control goes before transfers.
@@ -132,15 +134,18 @@ pub(super) async fn converse(
             tokio::select! {
                 biased;
                 () = write(&connection, send, outbox) => {}
-                reason = talk.read(recv) => end(&connection, &reason),
+                reason = talk.read(recv) => {
+                    why = connection.close_reason();
+                    end(&connection, &reason);
+                }
                 () = talk.serve_transfers() => {}
             }
         }
         Ok(Err(_)) => {}
         Err(_) => send_away(&connection, &from, "it opened no control stream in time"),
     }
-    let reason = connection
-        .close_reason()
+    let reason = why
+        .or_else(|| connection.close_reason())
         .map_or_else(|| "closed".into(), |e| e.to_string());
     // Transfers may hold the connection; nobody listens to it any more.
     end(&connection, "nothing more is said");

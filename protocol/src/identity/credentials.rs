@@ -23,6 +23,12 @@ pub enum CredentialsError {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Nothing is there.
+    #[error(
+        "{} holds no identity: `lyceum identity` makes one, and --identity or the setting `identity` names its folder",
+        .0.display()
+    )]
+    Missing(PathBuf),
     /// Not PEM, or nothing in it.
     #[error("{} holds no {wanted}: {reason}", file.display())]
     Pem {
@@ -125,6 +131,9 @@ impl Credentials {
     /// Reads `identity.pem`, `identity.key` (which must be its owner's alone) and `authority.pem`,
     /// and checks that they belong together and are valid now.
     pub fn load(folder: &Path) -> Result<Self, CredentialsError> {
+        if !folder.join(CHAIN).exists() && !folder.join(KEY).exists() {
+            return Err(CredentialsError::Missing(folder.into()));
+        }
         let pem = Pem {
             chain: files::read(&folder.join(CHAIN))?,
             key: files::read_secret(&folder.join(KEY))?,

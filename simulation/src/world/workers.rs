@@ -248,7 +248,7 @@ impl World<'_> {
             Order::Flush(on) => self.nodes[node].crew.flush(on),
             Order::Clear => self.nodes[node].crew.clear(),
             Order::Finished => {}
-            Order::Stop(reason) => {
+            Order::Stop(reason) | Order::Unfit(reason) | Order::Fail(reason) => {
                 self.violated(Property::Trusted, format!("node {node} stops: {reason}"));
                 self.nodes[node].peer = None;
                 self.nodes[node].down = true;
