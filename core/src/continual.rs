@@ -40,6 +40,13 @@ pub trait ContinualMethod: Send + Sync + 'static {
         None
     }
 
+    /// How many samples of so many bytes it keeps at most, each kept with so many logits; `None` where it keeps none, or
+    /// without a limit of the whole.
+    fn places(&self, sample: usize, logits: usize) -> Option<usize> {
+        let _ = (sample, logits);
+        None
+    }
+
     /// A task has come; the learner holds the global model.
     fn begin_task(&self, state: &mut Self::State, site: &mut Site<'_>) {
         let _ = (state, site);
@@ -432,6 +439,8 @@ pub trait AnyMethod: Send + Sync {
     fn unfit(&self, network: &Network) -> Option<Misfit>;
     /// See [`ContinualMethod::cramped`].
     fn cramped(&self, sample: usize, logits: usize) -> Option<Misfit>;
+    /// See [`ContinualMethod::places`].
+    fn places(&self, sample: usize, logits: usize) -> Option<usize>;
 }
 
 /// A method at work for one client.
@@ -489,6 +498,10 @@ impl<M: ContinualMethod> AnyMethod for M {
 
     fn cramped(&self, sample: usize, logits: usize) -> Option<Misfit> {
         ContinualMethod::cramped(self, sample, logits)
+    }
+
+    fn places(&self, sample: usize, logits: usize) -> Option<usize> {
+        ContinualMethod::places(self, sample, logits)
     }
 }
 

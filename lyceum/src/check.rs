@@ -2,6 +2,7 @@
 
 use crate::output::{line, warn};
 use crate::{arguments::Check, failure::Failure, settings::ProcessSettings};
+use lyceum_coordinator::run::initial;
 use lyceum_scenarios::{Loaded, Registry, Scenario, Sweep, shares};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -121,12 +122,12 @@ pub(crate) fn feasible(
     let mut warned = BTreeSet::new();
     for point in &sweep.points {
         let scenario = point.scenario(sweep.seeds[0]);
-        begins_somewhere(&scenario)?;
         let mut ground = scenario.resolved();
         let decisive = ["data", "model", "scenario", "timeline", "availability"];
         ground.retain(|table, _| decisive.contains(&table));
         let engine = scenario.training.engine.clone();
-        let key = (ground.to_string(), engine, scenario.rounds());
+        let start = scenario.start_from(folders);
+        let key = (ground.to_string(), engine, scenario.rounds(), start);
         let found = match seen.get(&key) {
             Some(&place) => Found::clone(&all[place]),
             None => examined(registry, &scenario, folders, listed)?,
@@ -154,6 +155,7 @@ fn examined(
         (engine.build)(&network)
             .map_err(|e| scenario.fault("training.engine", e, "cannot be used here"))?;
     }
+    initial(scenario, &network, folders)?;
     let mut warnings = loaded.warnings(scenario);
     let mut overview = match listed {
         true => loaded.overview(scenario),
@@ -172,17 +174,5 @@ fn examined(
         parameters: network.layout().len(),
         overview,
         warnings,
-    })
-}
-
-/// Refuses a run that would start from a file that is not there.
-fn begins_somewhere(scenario: &Scenario) -> Result<(), Failure> {
-    let Some(path) = &scenario.run.start_from else {
-        return Ok(());
-    };
-    std::fs::metadata(path).map(|_| ()).map_err(|e| {
-        let message = format!("{}: {e}", path.display());
-        let label = "a safetensors file of this scenario's model";
-        scenario.fault("run.start_from", message, label).into()
     })
 }

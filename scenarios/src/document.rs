@@ -132,13 +132,21 @@ impl Texts {
                 );
                 return Err(Diagnostic::new(vec![fault], &self.sources));
             }
-            let table = DeTable::parse(plain)
-                .or_else(|_| DeTable::parse(quoted))
-                .map_err(refuse)?;
+            let table = DeTable::parse(plain).or_else(|error| match meant_as_toml(plain) {
+                true => Err(error),
+                false => DeTable::parse(quoted),
+            });
+            let table = table.map_err(refuse)?;
             merge(&mut root, table.into_inner(), "");
         }
         Ok(Document { root })
     }
+}
+
+/// Whether the value of an override begins as a list, a table or a text in quotes does.
+fn meant_as_toml(text: &str) -> bool {
+    let value = text.split_once('=').map_or("", |(_, value)| value);
+    value.trim_start().starts_with(['[', '{', '"', '\''])
 }
 
 /// Whether a table chooses one of several variants. What goes with a stream stands within its table.

@@ -140,7 +140,28 @@ impl Scenario {
                 _ => {}
             }
         }
+        warnings.extend(self.silenced(attendance, times));
         warnings
+    }
+
+    /// Rounds in which everybody who is there is silent.
+    fn silenced(&self, attendance: &Attendance, times: &[Round]) -> Vec<String> {
+        let begins = times.iter().zip(&self.timeline);
+        let begins =
+            begins.filter_map(|(time, moment)| Some((*time, moment.silence?.rounds.get())));
+        let nobody = |round: Round| {
+            let mut there = (0..self.clients())
+                .map(ClientId)
+                .filter(|client| attendance.is_present(*client, round))
+                .peekable();
+            there.peek().is_some() && there.all(|client| attendance.is_silent(client, round))
+        };
+        let silent = begins.filter(|(time, _)| nobody(*time));
+        let told = silent.map(|(from, rounds)| {
+            let last = from.0.saturating_add(rounds as u64 - 1).min(self.rounds() - 1);
+            format!("from round {from} to {last} every client is silent: such rounds leave the model as it is")
+        });
+        told.collect()
     }
 
     /// What is too little in the rounds from one on, with so many clients.

@@ -175,6 +175,23 @@ impl StreamChoice {
         })
     }
 
+    /// Buffers with fewer places than there are classes, in sentences.
+    pub(crate) fn thin_buffers(&self, classes: usize, sample: usize) -> Vec<String> {
+        let kind = self.kind.name;
+        let thin = |method: &Chosen<dyn AnyMethod>| {
+            let places = method.plugin.places(sample, classes)?;
+            (places < classes).then(|| {
+                let samples = if places == 1 { "sample" } else { "samples" };
+                format!(
+                    "the buffer of scenario.{kind}.method.{} holds {places} {samples} a client, fewer than the {classes} classes: \
+                     most classes are not replayed",
+                    method.name
+                )
+            })
+        };
+        self.methods.iter().filter_map(thin).collect()
+    }
+
     /// What does not go together, whatever the methods.
     fn own_misfits(&self, scenario: &Scenario) -> Vec<Misfit> {
         let kind = self.kind.name;

@@ -247,6 +247,22 @@ fn a_run_that_starts_from_no_file_is_refused() {
     let (code, told) = check(KRUM, &set);
     assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("nowhere.safetensors:1:16"), "{told}");
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.safetensors");
+    for (bytes, why) in [
+        (
+            &b"\xff\xff\xff\xff\xff\xff\xff\xff"[..],
+            "does not begin with the length of a header",
+        ),
+        (b"short", "shorter than it says"),
+        (b"\x02\0\0\0\0\0\0\0{}", "the tensor `"),
+    ] {
+        fs::write(&broken, bytes).unwrap();
+        let start = format!("run.start_from={}", broken.display());
+        let (code, told) = check(KRUM, &["strategy=fed_avg", &start]);
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains(why), "{told}");
+    }
 }
 
 #[test]
@@ -297,6 +313,20 @@ fn what_comes_to_little_is_a_warning() {
                 "timeline=[{round=2,drop_clients={count=3}}]",
             ],
             "from round 2 on about 3 clients answer a round",
+        ),
+        (
+            &[
+                "strategy=fed_avg",
+                "timeline=[{round=1,silence={share=1.0,rounds=9}}]",
+            ],
+            "from round 1 to 2 every client is silent",
+        ),
+        (
+            &[
+                "strategy=fed_avg",
+                "scenario={class_incremental={tasks=2,method={gdumb={memory=3}}}}",
+            ],
+            "the buffer of scenario.class_incremental.method.gdumb holds 3 samples a client, fewer than the 10 classes",
         ),
     ] {
         let (code, shown) = check(KRUM, set);

@@ -124,6 +124,10 @@ impl Loaded {
             }
             Kind::OnDemand(_) => self.test(),
         };
+        if let (Some(stream), Some(samples)) = (&scenario.stream, shown) {
+            warnings.extend(stream.thin_buffers(self.classes, samples.sample_bytes()));
+        }
+        warnings.extend(shown.and_then(|samples| self.constant(samples)));
         let how = scenario.data.normalise;
         warnings.extend(shown.and_then(|samples| self.unscaled(samples, how)));
         warnings
@@ -176,6 +180,28 @@ impl Loaded {
         Some(format!(
             "the features are not scaled: {what}; `normalise = {raw}` brings each to mean 0 and deviation 1"
         ))
+    }
+
+    /// Columns of a table that say nothing.
+    fn constant(&self, samples: &Samples) -> Option<String> {
+        if samples.shape.len() != 1 || samples.len() < 2 {
+            return None;
+        }
+        let named = self
+            .names
+            .as_ref()
+            .and_then(|names| names.features.as_ref());
+        // Columns without names are places in a grid as often as not, and the margins of pictures are constant.
+        named?;
+        let ranges = ranges(samples);
+        let same = (0..ranges.len()).filter(|&column| ranges[column].0 == ranges[column].1);
+        let same: Vec<String> = same.map(|column| self.feature_name(column)).collect();
+        (!same.is_empty()).then(|| {
+            format!(
+                "features with one value for all training samples say nothing: {}",
+                listed(same.iter())
+            )
+        })
     }
 
     fn feature_name(&self, column: usize) -> String {

@@ -79,6 +79,15 @@ impl<'t> Plan<'t> {
             DeValue::Array(_) => Some(node.read::<Vec<u64>>()?),
             _ => None,
         };
+        let known = |list: &&Vec<u64>| !list.is_empty() && list.len() <= MOST_RUNS;
+        if list
+            .as_ref()
+            .filter(known)
+            .is_some_and(|list| !distinct(list))
+        {
+            let label = "expected each seed once";
+            return Err(Fault::new("a seed stands twice", label, Some(span.clone())));
+        }
         self.seeds = Some(list.filter(|list| distinct(list)).ok_or_else(wrong)?);
         Ok(())
     }

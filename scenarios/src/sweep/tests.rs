@@ -169,7 +169,7 @@ fn a_wrong_table_gets_a_sentence() {
     let thousand = format!("{:?}", (1..=1000).collect::<Vec<_>>());
     let cases = [
         ("[sweep]\nseed = [1]\n".into(), "unknown key `seed`"),
-        ("[sweep]\nseeds = [1, 1]\n".into(), "these are no seeds"),
+        ("[sweep]\nseeds = [1, 1]\n".into(), "a seed stands twice"),
         ("[sweep]\nseeds = \"5..1\"\n".into(), "these are no seeds"),
         ("[sweep]\nseeds = [-1]\n".into(), "-1 is out of range"),
         (

@@ -71,6 +71,10 @@ impl ContinualMethod for AGem {
         self.budget().cramped(sample, 0)
     }
 
+    fn places(&self, sample: usize, _: usize) -> Option<usize> {
+        self.budget().places(sample, 0)
+    }
+
     fn gradient(&self, state: &mut Memory, grad: &mut [f32], site: &mut Site<'_>) {
         let Memory { kept, reference } = state;
         if kept.is_empty() {

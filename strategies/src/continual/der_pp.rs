@@ -53,6 +53,10 @@ impl ContinualMethod for DerPp {
         self.budget().cramped(sample, logits)
     }
 
+    fn places(&self, sample: usize, logits: usize) -> Option<usize> {
+        self.budget().places(sample, logits)
+    }
+
     fn rows(&self, buffer: &mut Logged, draft: &mut Draft, site: &mut Site<'_>) {
         let rows = self.replay.map_or(site.rows, Count::get);
         buffer.replay_logits(draft, rows, self.alpha.get() as f32, site.rng);

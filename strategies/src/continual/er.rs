@@ -117,6 +117,10 @@ impl ContinualMethod for Er {
         self.budget().cramped(sample, 0)
     }
 
+    fn places(&self, sample: usize, _: usize) -> Option<usize> {
+        self.budget().places(sample, 0)
+    }
+
     fn begin_call(&self, buffer: &mut Buffer, _: &mut Site<'_>) -> Lessons {
         buffer.adopt(self.policy);
         Lessons::default()

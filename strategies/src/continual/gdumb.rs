@@ -48,6 +48,10 @@ impl ContinualMethod for GDumb {
         self.budget().cramped(sample, 0)
     }
 
+    fn places(&self, sample: usize, _: usize) -> Option<usize> {
+        self.budget().places(sample, 0)
+    }
+
     fn begin_call(&self, buffer: &mut ClassBalanced, site: &mut Site<'_>) -> Lessons {
         let room = self.budget().room(&site.sight.pool, 0);
         let kept: BTreeSet<Item> = buffer.items().collect();

@@ -74,6 +74,10 @@ impl ContinualMethod for Gem {
         self.budget().cramped(sample, 0)
     }
 
+    fn places(&self, sample: usize, _: usize) -> Option<usize> {
+        self.budget().places(sample, 0)
+    }
+
     fn gradient(&self, state: &mut Memories, grad: &mut [f32], site: &mut Site<'_>) {
         let Memories { kept, references } = state;
         let tasks: Vec<Vec<Item>> = kept.by_task().map(|(_, items)| items).collect();

@@ -198,6 +198,10 @@ impl ContinualMethod for Icarl {
         self.budget().cramped(sample, 0)
     }
 
+    fn places(&self, sample: usize, _: usize) -> Option<usize> {
+        self.budget().places(sample, 0)
+    }
+
     fn begin_task(&self, state: &mut Exemplars, site: &mut Site<'_>) {
         state.old = match site.task.before.is_empty() {
             true => Params::default(),

@@ -65,6 +65,13 @@ impl Budget {
             expected: format!("{each} or more"),
         })
     }
+
+    /// How many samples of so many bytes fit in, each kept with so many logits.
+    pub fn places(&self, sample: usize, logits: usize) -> Option<usize> {
+        let fitting = self.bytes.map(|b| b.get() / (sample + 4 * logits).max(1));
+        let samples = self.samples.map(Count::get);
+        samples.into_iter().chain(fitting).min()
+    }
 }
 
 fn bytes(pool: &Samples, logits: usize) -> usize {
@@ -114,6 +121,8 @@ mod tests {
             "800 bytes hold no sample: one takes 804 with its logits"
         );
         assert_eq!(Budget::default().cramped(784, 0), None);
+        assert_eq!(Budget::default().places(784, 0), None);
+        assert_eq!(budget.places(784, 4), Some(1));
     }
 
     #[test]
