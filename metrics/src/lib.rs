@@ -32,6 +32,7 @@ mod summary;
 mod summary_builder;
 mod tables;
 mod text_table;
+mod unreadable;
 
 #[cfg(test)]
 mod small_run;
@@ -52,3 +53,4 @@ pub use summary::{Status, Summary, SummaryError};
 pub use summary_builder::{Conditions, SummaryBuilder};
 pub use tables::{CLIENTS_PARQUET, EVENTS, ROUNDS_CSV, ROUNDS_PARQUET, TableError, write_tables};
 pub use text_table::InputError;
+pub use unreadable::unreadable;

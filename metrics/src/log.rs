@@ -2,6 +2,7 @@
 
 use crate::client_line;
 use crate::extent::{Extent, begins_with, measure, reopen};
+use crate::unreadable;
 use lyceum_core::{Chain, Event};
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
@@ -53,7 +54,7 @@ pub enum LogError {
         source: serde_json::Error,
     },
     /// A line is not an event.
-    #[error("event log {path}, line {line}: {source}")]
+    #[error("event log {path}, line {line} is damaged: {}", unreadable(.source))]
     Line {
         /// Of the log.
         path: PathBuf,
@@ -394,7 +395,10 @@ mod tests {
         fs::write(&path, "{\"event\":\"paused\",\"rounds\":3}\n{}\n").unwrap();
         let error = EventReader::open(&path).unwrap().nth(1).unwrap();
         let error = error.unwrap_err().to_string();
-        assert!(error.contains("events.jsonl, line 2: "), "{error}");
+        assert!(
+            error.contains("events.jsonl, line 2 is damaged: "),
+            "{error}"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::latency::LatencyReport;
 use crate::replacement::Replacement;
+use crate::unreadable;
 use lyceum_core::Fingerprint;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -116,7 +117,10 @@ pub enum SummaryError {
         source: io::Error,
     },
     /// The file is not a summary.
-    #[error("summary {path}: {source}")]
+    #[error(
+        "summary {path} is damaged: {}; `lyceum run` with --resume makes it again",
+        unreadable(.source)
+    )]
     Content {
         /// Of the summary.
         path: PathBuf,

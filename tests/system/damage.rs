@@ -313,6 +313,96 @@ fn the_command_warns_and_ends_with_the_right_fingerprint() {
     }
 }
 
+/// Runs `lyceum` with these words: its exit code, and what it told.
+fn told(words: &[&str], folder: &Path) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"));
+    let out = command.args(words).arg(folder).output().unwrap();
+    let told = String::from_utf8_lossy(&out.stderr).into_owned();
+    (out.status.code(), told)
+}
+
+/// Whoever reads a finished run is told what was changed since, in words that are no library's.
+#[test]
+fn what_was_changed_in_a_finished_run_is_told_to_whoever_reads_it() {
+    let scenario = read(&["run.rounds=3", "training.epochs=1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, work) = (folder.path().join("whole"), folder.path().join("work"));
+    let wanted = run_in(&whole, &scenario, 2, false);
+    assert_eq!(told(&["compare"], &whole), (Some(0), String::new()));
+    for name in [
+        "rounds.csv",
+        "rounds.parquet",
+        "clients.parquet",
+        "scenario.toml",
+    ] {
+        copy(&whole, &work);
+        flip(&work.join(name));
+        let (_, said) = told(&["compare"], &work);
+        assert!(
+            said.contains("does not hold what was written") && said.contains(name),
+            "{said}"
+        );
+        let (summary, warnings) = go_on(&work, &scenario);
+        assert_eq!(summary.unwrap().fingerprint, wanted.fingerprint);
+        assert!(warnings.iter().any(|w| w.contains(name)), "{warnings:?}");
+        assert_eq!(
+            fs::read(work.join(name)).unwrap(),
+            fs::read(whole.join(name)).unwrap(),
+            "{name}"
+        );
+    }
+    copy(&whole, &work);
+    let summary = fs::read_to_string(whole.join("summary.json")).unwrap();
+    let changed = summary.replace("\"final_accuracy\": 0", "\"final_accuracy\": 1");
+    assert_ne!(changed, summary);
+    for (text, code, wanted) in [
+        (
+            changed.as_str(),
+            0,
+            "summary.json: it does not hold what was written",
+        ),
+        ("{\"name\": \"a\"}", 2, "a value or a name is missing"),
+        ("{\"name\": ", 2, "it ends too early"),
+        ("name", 2, "it is no JSON"),
+    ] {
+        fs::write(work.join("summary.json"), text).unwrap();
+        let (found, said) = told(&["compare"], &work);
+        assert_eq!(found, Some(code), "{said}");
+        assert!(said.contains(wanted) && !said.contains("field"), "{said}");
+    }
+    copy(&whole, &work);
+    fs::remove_file(work.join("checkpoint/finished.json")).unwrap();
+    let (found, said) = told(&["compare"], &work);
+    assert!(
+        found == Some(0) && said.contains("finished.json: it is missing"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_damaged_log_is_refused_with_its_line_and_in_plain_words() {
+    let text = fs::read_to_string(crate::catalogue::folder().join("split-digits-er.toml")).unwrap();
+    let set = ["run.rounds=5", "training.epochs=1"].map(String::from);
+    let scenario = Scenario::read(&lyceum::registry(), "a", &text, &set).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    run_in(folder.path(), &scenario, 2, false);
+    let (code, said) = told(&["metrics"], folder.path());
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    let log = folder.path().join("events.jsonl");
+    let lines = fs::read_to_string(&log).unwrap();
+    fs::write(&log, lines.replacen("\"round\":1", "\"rouhd\":1", 1)).unwrap();
+    let (code, said) = told(&["metrics"], folder.path());
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("events.jsonl, line ") && said.contains("is damaged"),
+        "{said}"
+    );
+    assert!(
+        said.contains("warning: ") && !said.contains("field"),
+        "{said}"
+    );
+}
+
 /// What a coordinator leaves besides: its journal, and the number of its process.
 #[test]
 fn damage_to_what_a_coordinator_leaves_changes_nothing() {

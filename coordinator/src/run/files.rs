@@ -3,14 +3,16 @@
 use super::{
     RunError,
     checkpoint::{self, Checkpoints, Manifest},
+    finished::Finished,
     prepared::Prepared,
-    resume::{Finished, Resume},
+    resume::Resume,
     spill::SpillFile,
     storage::{Folder, Storage},
 };
 use crate::{
     RoundMachine, Snapshot,
     conductor::Archive,
+    plan::is_full,
     quic::{Durable, Syncing},
 };
 use lyceum_core::{ClientId, Event, Params, Probe, Round};
@@ -59,9 +61,15 @@ pub struct Held {
 impl Settings {
     /// Makes the run's folder this process's own.
     pub fn hold(&self) -> Result<Held, RunError> {
-        fs::create_dir_all(&self.out).map_err(RunError::file(&self.out))?;
         let path = self.out.join("lock");
-        let file = fs::File::create(&path).map_err(RunError::file(&path))?;
+        let made = fs::create_dir_all(&self.out).and_then(|()| fs::File::create(&path));
+        let file = made.map_err(|e| match is_full(&e) {
+            true => RunError::file(&path)(e),
+            false => {
+                let reason = format!("a run cannot be written here ({e}); choose another --out");
+                RunError::misused(&self.out, reason)
+            }
+        })?;
         // A process that is just being started holds its parent's files for a moment, this one among them.
         for _ in 0..LOCK_TRIES {
             match file.try_lock() {
@@ -316,7 +324,14 @@ impl<'a> RunFiles<'a> {
             .write(&self.settings.out.join("summary.json"))
             .map_err(metrics)?;
         if summary.status == Status::Finished {
-            Finished::write(&mut self.storage, self.prepared.digest, &summary, events)?;
+            let lines = self.prepared.opening(self.scenario).len();
+            Finished::write(
+                &mut self.storage,
+                self.prepared.digest,
+                &summary,
+                lines,
+                events,
+            )?;
         }
         Ok(summary)
     }

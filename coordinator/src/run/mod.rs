@@ -3,6 +3,7 @@
 pub mod checkpoint;
 mod error;
 mod files;
+mod finished;
 pub mod incarnation;
 pub mod journal;
 pub mod model_file;
@@ -14,7 +15,8 @@ mod storage;
 
 pub use error::RunError;
 pub use files::{Held, Observer, RunFiles, Settings, toml_text};
-pub use prepared::{EXPERT, Expert, Groundwork, Prepared};
-pub use resume::{Finished, Resume};
+pub use finished::{Finished, alterations};
+pub use prepared::{EXPERT, Expert, Groundwork, Prepared, initial};
+pub use resume::Resume;
 pub use spill::SpillFile;
 pub use storage::{Folder, Storage};

@@ -24,7 +24,16 @@ pub fn to_safetensors(path: &Path, layout: &Layout, params: &Params) -> Result<V
 
 /// Reads parameters of this layout from the bytes of the file at `path`; every tensor must be there, with its shape, in `f32`.
 pub fn from_safetensors(path: &Path, bytes: &[u8], layout: &Layout) -> Result<Params, RunError> {
-    let file = SafeTensors::deserialize(bytes).map_err(|e| RunError::damaged(path, e))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| {
+        use safetensors::SafeTensorError as Wrong;
+        let how = match e {
+            Wrong::MetadataIncompleteBuffer => "its tensors and their places do not fit each other",
+            Wrong::HeaderTooSmall | Wrong::InvalidHeaderLength => "it is shorter than it says",
+            Wrong::HeaderTooLarge => "it does not begin with the length of a header",
+            _ => "its header cannot be read",
+        };
+        RunError::damaged(path, format!("this is no whole safetensors file: {how}"))
+    })?;
     let mut params = Params::zeros(layout.len());
     let values = params.make_mut();
     for entry in layout.entries() {

@@ -368,8 +368,9 @@ fn closing(scenario: &Scenario) -> Option<Closing> {
     })
 }
 
-/// The first parameters, and the hash of the file that they come from, if they come from one.
-fn initial(
+/// The first parameters, and the hash of the file that they come from, if they come from one; an error where that file does
+/// not fit the model.
+pub fn initial(
     scenario: &Scenario,
     network: &Network,
     folders: &[PathBuf],

@@ -5,19 +5,15 @@
 
 use super::{
     Prepared, RunError, Settings, Storage,
-    checkpoint::{BEST, Damage, FOLDER, Manifest, Restored, Search, manifests},
-    seal::{self, FileSeal, Found},
+    checkpoint::{Damage, FOLDER, Manifest, Restored, Search, manifests},
+    finished::{FINISHED, Finished, SUMMARY},
+    seal::{self, Found},
 };
 use crate::Snapshot;
-use lyceum_core::{Event, Fingerprint};
-use lyceum_metrics::{EVENTS, EventLog, EventReader, Extent, Summary};
+use lyceum_core::Event;
+use lyceum_metrics::{EVENTS, EventLog, EventReader, Summary};
 use lyceum_scenarios::{Deadline, Scenario};
-use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-
-/// What a run that is finished left.
-const FINISHED: &str = "checkpoint/finished.json";
-const SUMMARY: &str = "summary.json";
 
 /// A run that is to be gone on with.
 #[derive(Debug, Default)]
@@ -110,21 +106,23 @@ impl Resume {
         if manifest.rounds != rounds || !self.warnings.is_empty() {
             return Ok(None);
         }
-        let lines = prepared.opening(scenario).len();
         let finished = match seal::read::<Finished>(storage, FINISHED)? {
             Found::Nothing => return Ok(None),
-            Found::Damaged(reason) => Err((FINISHED, reason)),
+            Found::Damaged(reason) => Err(Damage {
+                file: FINISHED.into(),
+                reason,
+            }),
             Found::Good(finished)
                 if (finished.run, finished.rounds) != (prepared.digest, rounds) =>
             {
                 return Ok(None);
             }
-            Found::Good(finished) => finished.check(storage, settings, lines),
+            Found::Good(finished) => finished.summary(&settings.out),
         };
         match finished {
             Ok(summary) => Ok(Some(summary)),
-            Err((file, reason)) => {
-                let path = storage.path(file);
+            Err(Damage { file, reason }) => {
+                let path = storage.path(&file);
                 let warning = format!("{}: {reason}; it is made again", path.display());
                 self.warnings.push(warning);
                 Ok(None)
@@ -248,77 +246,4 @@ fn refuse_lost(
         told.join("; ")
     );
     Err(RunError::damaged(storage.path(FOLDER), reason))
-}
-
-/// What a finished run left, so that nothing of it is believed unseen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Finished {
-    /// Digest of the run.
-    pub run: Fingerprint,
-    /// Its rounds.
-    pub rounds: u64,
-    /// The last link of its chain.
-    pub fingerprint: Fingerprint,
-    /// How far `events.jsonl` goes.
-    pub events: Extent,
-    /// `summary.json`.
-    pub summary: FileSeal,
-    /// The best parameters, where there is a validation set.
-    pub best: Option<FileSeal>,
-}
-
-impl Finished {
-    /// Writes it down; the summary and the log are on disk.
-    pub fn write(
-        storage: &mut dyn Storage,
-        run: Fingerprint,
-        summary: &Summary,
-        events: Extent,
-    ) -> Result<(), RunError> {
-        let sealed = |storage: &dyn Storage, name: &str| {
-            let path = storage.path(name);
-            let bytes = storage.read(name).map_err(RunError::file(path))?;
-            Ok::<_, RunError>(bytes.map(|bytes| FileSeal::of(&bytes)))
-        };
-        let missing = || RunError::damaged(storage.path(SUMMARY), "it was written and is missing");
-        let finished = Self {
-            run,
-            rounds: summary.rounds,
-            fingerprint: summary.fingerprint,
-            events,
-            summary: sealed(storage, SUMMARY)?.ok_or_else(missing)?,
-            best: match summary.best_round {
-                Some(_) => sealed(storage, BEST)?,
-                None => None,
-            },
-        };
-        seal::write(storage, FINISHED, &finished)
-    }
-
-    /// Forgets that the run was finished.
-    pub fn remove(storage: &mut dyn Storage) -> Result<(), RunError> {
-        let path = storage.path(FINISHED);
-        storage.remove(FINISHED).map_err(RunError::file(path))
-    }
-
-    /// The summary, if all is there as it was written; else which file is not.
-    fn check(
-        &self,
-        storage: &dyn Storage,
-        settings: &Settings,
-        lines: usize,
-    ) -> Result<Summary, (&'static str, String)> {
-        let is = |name: &'static str, seal: &FileSeal| match storage.read(name) {
-            Ok(Some(bytes)) if FileSeal::of(&bytes) == *seal => Ok(()),
-            Ok(Some(_)) => Err((name, "it does not hold what was written".to_string())),
-            Ok(None) => Err((name, "it is missing".into())),
-            Err(error) => Err((name, error.to_string())),
-        };
-        is(SUMMARY, &self.summary)?;
-        self.best.iter().try_for_each(|best| is(BEST, best))?;
-        EventLog::check(&settings.out.join(EVENTS), lines, &self.events)
-            .map_err(|e| (EVENTS, e.to_string()))?;
-        Summary::read(&settings.out.join(SUMMARY)).map_err(|e| (SUMMARY, e.to_string()))
-    }
 }

@@ -2,12 +2,20 @@
 
 use super::{RunError, Storage, checkpoint::replace};
 use lyceum_core::{Chain, Fingerprint};
+use lyceum_metrics::unreadable;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::Path,
+};
 
 /// The version of a run's checkpoints, journal and other stored state. Another one is refused.
 pub const FORMAT: u32 = 2;
 /// Bytes of a sealed file, at most.
 const MOST: usize = 1 << 20;
+/// Bytes of a large file that are read at a time.
+const PIECE: usize = 1 << 17;
 
 /// A file by its length and its hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +33,27 @@ impl FileSeal {
         Self {
             bytes: bytes.len() as u64,
             hash: Fingerprint::of(bytes),
+        }
+    }
+
+    /// Of a file of any size; `None` where there is none.
+    pub fn of_file(path: &Path) -> io::Result<Option<Self>> {
+        let mut file = match File::open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => BufReader::with_capacity(PIECE, file?),
+        };
+        let mut chain = Chain::default();
+        let mut bytes = 0;
+        loop {
+            let piece = file.fill_buf()?;
+            let read = piece.len();
+            if read == 0 {
+                let hash = chain.link();
+                return Ok(Some(Self { bytes, hash }));
+            }
+            chain.piece(piece);
+            bytes += read as u64;
+            file.consume(read);
         }
     }
 }
@@ -86,7 +115,7 @@ pub fn from_bytes<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<Found
         (Ok((true, _)), _) => Ok(Found::Damaged("its version is not the one it has".into())),
         (_, Ok(other)) if other != FORMAT => Err(other),
         (Ok((false, _)), _) => Ok(Found::Damaged("its hash is another".into())),
-        (Err(error), _) => Ok(Found::Damaged(format!("it cannot be read ({error})"))),
+        (Err(error), _) => Ok(Found::Damaged(unreadable(&error))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which runs belong together: those of one scenario, whatever they are called.
 
-use crate::failure::Failure;
+use crate::{failure::Failure, output::warn};
+use lyceum_coordinator::run::alterations;
 use lyceum_metrics::{Labelled, Summary};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,6 +26,7 @@ impl Found {
     /// Reads the summary of a run, and its scenario if it is there.
     pub(super) fn read(folder: &Path) -> Result<Self, Failure> {
         let summary = Summary::read(&folder.join("summary.json")).map_err(Failure::input)?;
+        alterations(folder).iter().for_each(|text| warn(text));
         let path = folder.join("scenario.toml");
         let settings = match std::fs::read_to_string(&path) {
             Ok(text) => Some(settings(&path, &text)?),

@@ -4,9 +4,10 @@ use super::{matrix, options::Options};
 use crate::{
     experts::{self, Bench},
     failure::Failure,
-    output::complain,
+    output::{complain, warn},
     settings::ProcessSettings,
 };
+use lyceum_coordinator::run::alterations;
 use lyceum_metrics::{
     Curve, EVENTS, EventReader, Setup, StreamRecord,
     continual::{TaskValues, weighted_matrix},
@@ -57,6 +58,7 @@ fn read(folder: &Path) -> Result<StreamRecord, Failure> {
             l2log::LOGGER_INFO
         )));
     }
+    alterations(folder).iter().for_each(|text| warn(text));
     let mut record = StreamRecord::default();
     for event in EventReader::open(&events).map_err(Failure::input)? {
         record.observe(&event.map_err(Failure::input)?);
