@@ -1,6 +1,6 @@
 //! `lyceum check`, and reading scenario files.
 
-use crate::output::{line, warn};
+use crate::output::{counted, line, warn};
 use crate::{arguments::Check, failure::Failure, settings::ProcessSettings};
 use lyceum_coordinator::run::initial;
 use lyceum_scenarios::{Loaded, Registry, Scenario, Sweep, shares};
@@ -71,12 +71,13 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
             ..
         } = found;
         line(format_args!(
-            "{}: {} rounds of {} on {}, {} clients, {parameters} parameters",
+            "{}: {} of {} on {}, {}, {}",
             point.label,
-            scenario.rounds(),
+            counted(scenario.rounds(), "round"),
             scenario.strategy.name,
             scenario.data_set.name,
-            scenario.data.clients.get(),
+            counted(scenario.data.clients.get() as u64, "client"),
+            counted(parameters as u64, "parameter"),
         ));
         // Points of a sweep that share their data say so by saying nothing.
         if shown != overview {

@@ -30,3 +30,11 @@ pub(crate) fn complain(text: &str) {
 pub(crate) fn warning(message: &str) -> String {
     format!("warning: {message}")
 }
+
+/// A number of things, such as `1 client` or `20 clients`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ => format!("{number} {thing}s"),
+    }
+}

@@ -1,6 +1,6 @@
 //! What a person sees while a run goes on. Rounds are numbered from 0, as in files; how many are done is a count.
 
-use crate::output::{complain, warning};
+use crate::output::{complain, counted, warning};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lyceum_core::{Event, Opening, Outcome, Probe, Round, Turnout};
 use std::{
@@ -55,7 +55,10 @@ impl Progress {
                 self.rounds = *rounds;
                 self.since = Instant::now();
                 self.begin(&format!(
-                    "{name}: {rounds} rounds, {clients} clients, {parameters} parameters"
+                    "{name}: {}, {}, {}",
+                    counted(*rounds, "round"),
+                    counted(*clients, "client"),
+                    counted(*parameters, "parameter")
                 ));
             }
             Event::ExpertTrained { mean_loss, .. } => {

@@ -172,8 +172,13 @@ pub(crate) fn paused(summary: &Summary) -> Result<(), Failure> {
 pub(crate) fn report(summary: &Summary, out: &Path) {
     let percent = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{:.2} %", 100.0 * v));
     let shown: PathBuf = out.into();
+    let evaluations = match summary.mean_last_10_evaluations {
+        1 => "the only evaluation".into(),
+        few @ 2..=9 => format!("mean of {few} evaluations"),
+        _ => "mean of last 10 evaluations".to_owned(),
+    };
     line(format_args!(
-        "accuracy  {} (mean of last 10 evaluations {}, best {})",
+        "accuracy  {} ({evaluations} {}, best {})",
         percent(summary.final_accuracy),
         percent(summary.mean_last_10_accuracy),
         percent(summary.best_accuracy)

@@ -36,6 +36,9 @@ pub struct Summary {
     /// Mean over the last 10 evaluations of the test probe, or over all where there are fewer. The
     /// last 10 rounds only where every round is evaluated.
     pub mean_last_10_accuracy: Option<f64>,
+    /// Evaluations that this mean is of.
+    #[serde(default)]
+    pub mean_last_10_evaluations: u64,
     /// Largest over the evaluations of the test probe; in a stream, of those after all tasks have come. Optimistic: it is
     /// a choice by the test set.
     pub best_accuracy: Option<f64>,

@@ -141,6 +141,7 @@ impl SummaryBuilder {
             fingerprint: self.fingerprint,
             final_accuracy: self.last.back().copied(),
             mean_last_10_accuracy: (!self.last.is_empty()).then_some(last),
+            mean_last_10_evaluations: self.last.len() as u64,
             best_accuracy: self.best_accuracy,
             final_loss: self.final_loss,
             measures: self.stream.measures(),
@@ -296,6 +297,7 @@ mod tests {
         assert_eq!(summary.best_validation_accuracy, Some(0.75));
         assert_eq!(summary.final_accuracy, None);
         assert_eq!(summary.mean_last_10_accuracy, None);
+        assert_eq!(summary.mean_last_10_evaluations, 0);
     }
 
     /// A second task comes in round 2: what the model makes of the first one alone is no best of the stream.

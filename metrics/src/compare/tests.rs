@@ -9,6 +9,7 @@ fn run(label: &str, seed: u64, accuracy: f64) -> Labelled {
         status: Status::Finished,
         final_accuracy: Some(accuracy),
         mean_last_10_accuracy: Some(accuracy - 0.01),
+        mean_last_10_evaluations: 10,
         best_accuracy: None,
         ..SummaryBuilder::new().summary(Conditions::default())
     };
