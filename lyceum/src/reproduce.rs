@@ -67,6 +67,8 @@ fn as_run(arguments: &Reproduce) -> Run {
 /// What came out of each row.
 struct Found<'a> {
     rows: Vec<(&'a Row, Option<Interval>)>,
+    /// Runs of each row that did not come to an end.
+    failed: Vec<usize>,
     orders: Vec<(&'a Order, Option<bool>)>,
 }
 
@@ -90,7 +92,16 @@ impl<'a> Found<'a> {
             })
         };
         let orders = expected.orders.iter().map(|o| (o, holds(o))).collect();
-        Self { rows, orders }
+        let of_row = |row: &Row| {
+            let own = runs.iter().filter(|run| run.label == row.scenario);
+            own.filter(|run| run.outcome.is_err()).count()
+        };
+        let failed = expected.rows.iter().map(of_row).collect();
+        Self {
+            rows,
+            failed,
+            orders,
+        }
     }
 
     fn misses(&self) -> usize {
@@ -116,7 +127,8 @@ impl<'a> Found<'a> {
         let rows = self
             .rows
             .iter()
-            .map(|(row, found)| cells(row, found.as_ref()));
+            .zip(&self.failed)
+            .map(|((row, found), &failed)| cells(row, found.as_ref(), failed));
         let lines = std::iter::once(head.map(String::from)).chain(rows);
         let grid = Grid {
             lines: lines.map(Vec::from).collect(),
@@ -153,12 +165,16 @@ fn values(row: &Row, runs: &[Labelled]) -> Vec<f64> {
     .collect()
 }
 
-fn cells(row: &Row, found: Option<&Interval>) -> [String; 6] {
+fn cells(row: &Row, found: Option<&Interval>, failed: usize) -> [String; 6] {
     let percent = |value: f64| format!("{:.2}", 100.0 * value);
+    let seeds = |n: usize| match failed {
+        0 => format!("{n} seeds"),
+        _ => format!("{n} of {} seeds, {failed} failed", n + failed),
+    };
     let ours = found.map_or_else(
         || "-".into(),
         |i| match i.half_width {
-            Some(half) => format!("{} ± {} ({} seeds)", percent(i.mean), percent(half), i.n),
+            Some(half) => format!("{} ± {} ({})", percent(i.mean), percent(half), seeds(i.n)),
             None => percent(i.mean),
         },
     );
