@@ -2,11 +2,11 @@
 //! over `lyceum.toml` in the working folder.
 
 use crate::failure::Failure;
+use config::{Environment, Source};
 use lyceum_protocol::quic::Transport;
 use lyceum_scenarios::{Variable, read_settings};
 use serde::Deserialize;
 use std::{
-    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -14,7 +14,9 @@ use std::{
 /// The file in the working folder.
 const FILE: &str = "lyceum.toml";
 /// What the names of variables begin with.
-const PREFIX: &str = "LYCEUM__";
+const PREFIX: &str = "LYCEUM";
+/// What stands behind that, and between the parts of a name.
+const BETWEEN: &str = "__";
 
 /// Settings from file and environment.
 #[derive(Debug, Default, Deserialize)]
@@ -46,16 +48,26 @@ pub(crate) struct ProcessSettings {
     pub(crate) openblas: Option<String>,
 }
 
-/// A variable that is a setting: `LYCEUM__TRANSPORT__IDLE_S` is `transport.idle_s`.
-fn variable(name: OsString, value: OsString) -> Result<Option<Variable>, Failure> {
-    let name = name.to_string_lossy().into_owned();
-    let Some(key) = name.strip_prefix(PREFIX).filter(|key| !key.is_empty()) else {
-        return Ok(None);
-    };
-    let key = key.to_lowercase().replace("__", ".");
-    let refuse = |_| Failure::input(format!("{name}: expected text in UTF-8"));
-    let value = value.into_string().map_err(refuse)?;
-    Ok(Some(Variable { name, key, value }))
+/// The variables that are settings: `LYCEUM__TRANSPORT__IDLE_S` is `transport.idle_s`.
+fn variables() -> Result<Vec<Variable>, Failure> {
+    let source = Environment::with_prefix(PREFIX)
+        .prefix_separator(BETWEEN)
+        .separator(BETWEEN);
+    let found = source.collect().map_err(|_| {
+        let wrong = "expected text in UTF-8 in every variable whose name begins with";
+        Failure::input(format!("the environment: {wrong} {PREFIX}{BETWEEN}"))
+    })?;
+    let mut variables = Vec::new();
+    for (key, value) in found.into_iter().filter(|(key, _)| !key.is_empty()) {
+        let within = key.to_uppercase().replace('.', BETWEEN);
+        variables.push(Variable {
+            name: format!("{PREFIX}{BETWEEN}{within}"),
+            value: value.into_string().map_err(Failure::input)?,
+            key,
+        });
+    }
+    variables.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(variables)
 }
 
 impl ProcessSettings {
@@ -65,12 +77,7 @@ impl ProcessSettings {
             Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
             read => read.map_err(|e| Failure::input(format!("{FILE}: {e}")))?,
         };
-        let mut variables = Vec::new();
-        for (name, value) in std::env::vars_os() {
-            variables.extend(variable(name, value)?);
-        }
-        variables.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(read_settings(FILE, &text, &variables)?)
+        Ok(read_settings(FILE, &text, &variables()?)?)
     }
 
     /// Bytes of single updates that a run keeps in memory.
