@@ -32,6 +32,7 @@ mod resume;
 mod schema;
 mod security;
 mod server_rules;
+mod shape;
 mod statistics;
 mod streams;
 mod sweep;
