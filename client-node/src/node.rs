@@ -3,8 +3,9 @@
 use crate::{continual::Spare, train::Together};
 use lyceum_core::{
     Addend, AnyMethod, Assignment, Batch, Bounds, ClientId, ClientRule, ClientTerm, DataRef,
-    Engine, ExactSum, ExpertScores, Federation, Grid, Learner, Moments, Needs, Network, Params,
-    Payload, Reduction, Round, Seed, Shard, SumError, TaskStream, Term, Trained, Upload, Work,
+    Engine, ExactSum, ExpertScores, FactError, Federation, Grid, Learner, Moments, Needs, Network,
+    Params, Payload, Reduction, Round, Seed, Shard, SumError, TaskStream, Term, Trained, Upload,
+    Work,
 };
 use lyceum_scenarios::{Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
@@ -22,6 +23,9 @@ pub enum NodeError {
     /// The sum of a unit cannot hold its terms.
     #[error("a unit cannot be summed: {0}")]
     Sum(SumError),
+    /// The stream cannot take what it is told.
+    #[error("{0}")]
+    Facts(FactError),
     /// The assignment's model is not the scenario's.
     #[error("the assignment's model has {got} parameters, the scenario's has {want}")]
     Model {
@@ -217,7 +221,8 @@ impl Worker {
             return Err(NodeError::Model { got, want });
         }
         let stream = self.node.stream.as_ref();
-        self.stream = stream.map(|stream| stream.staged(&first.begins));
+        let told = stream.map(|stream| stream.told(&first.facts)).transpose();
+        self.stream = told.map_err(NodeError::Facts)?;
         let mut upload = |payload| Upload {
             ticket: first.ticket,
             units: vec![first.unit],

@@ -28,6 +28,13 @@ const CLOSING: u64 = 1 << 62;
 /// Clients per unit, at most, so that an assignment fits into one message.
 const UNIT_CLIENTS: usize = 4096;
 
+/// Rounds that begin once a task is over for everybody.
+fn task_ends(plan: &Plan) -> BTreeSet<u64> {
+    let stream = plan.stream.as_ref().filter(|s| s.gate().is_none());
+    let ends = stream.and_then(|stream| stream.ends()).unwrap_or_default();
+    ends.into_iter().flatten().collect()
+}
+
 /// Runs the rounds of one scenario.
 pub struct RoundMachine {
     plan: Plan,
@@ -64,9 +71,8 @@ impl RoundMachine {
     ) -> Self {
         let fingerprint = origin.extend().add(global.bytes()).link();
         let flight = Collected::new(Round(0), &plan);
-        let stream = plan.stream.as_ref().filter(|s| s.gate().is_none());
-        let ends = stream.and_then(|stream| stream.ends()).unwrap_or_default();
         Self {
+            task_ends: task_ends(&plan),
             plan,
             roster,
             strategy,
@@ -78,7 +84,6 @@ impl RoundMachine {
             before_closing: None,
             best: None,
             done: 0,
-            task_ends: ends.into_iter().flatten().collect(),
             assigned_at: Time(0),
             flight,
             outputs: VecDeque::new(),
@@ -110,8 +115,8 @@ impl RoundMachine {
         self.fingerprint = snapshot.fingerprint;
         self.best = snapshot.best;
         self.done = snapshot.rounds;
-        self.stage(&snapshot.begins);
-        Ok(())
+        let told = self.learn(&snapshot.facts);
+        told.map_err(|e| codec::CodecError(e.to_string()))
     }
 
     /// The state to save; only between rounds.
@@ -124,7 +129,7 @@ impl RoundMachine {
             clients: self.clients.clone(),
             fingerprint: self.fingerprint,
             best: self.best,
-            begins: self.begins(),
+            facts: self.facts(),
         })
     }
 
@@ -557,7 +562,7 @@ impl RoundMachine {
             round: self.flight.round,
             unit: self.flight.open_unit(&jobs),
             work,
-            begins: self.begins(),
+            facts: self.facts(),
             global: self.global.clone(),
             vectors: if work == Work::Train {
                 self.vectors.clone()

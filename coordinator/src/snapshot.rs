@@ -1,6 +1,6 @@
 //! What must survive a crash between two rounds.
 
-use lyceum_core::{ClientId, ClientState, Fingerprint, Params, Round};
+use lyceum_core::{ClientId, ClientState, Facts, Fingerprint, Params};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ pub struct Snapshot {
     pub fingerprint: Fingerprint,
     /// Best round so far.
     pub best: Option<Best>,
-    /// Rounds in which the stages of a gated stream began; empty without a gate.
-    pub begins: Vec<Round>,
+    /// What the stream was told.
+    pub facts: Facts,
 }
 
 /// The round that a validation set liked best.

@@ -1,7 +1,7 @@
 //! The whole contract between coordinator and node: an assignment goes out, an upload comes back.
 
 use crate::{
-    ClientId, ClientTerm, ExactSum, Params, Probe, Round, SumError, TaskId, Ticket, UnitId,
+    ClientId, ClientTerm, ExactSum, Facts, Params, Probe, Round, SumError, TaskId, Ticket, UnitId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +16,8 @@ pub struct Assignment {
     pub unit: UnitId,
     /// What to do.
     pub work: Work,
-    /// Rounds in which the stages of a gated stream began; empty without a gate.
-    pub begins: Vec<Round>,
+    /// What the stream was told so far.
+    pub facts: Facts,
     /// The global model to start from.
     pub global: Params,
     /// Vectors that the strategy sends to every client of the round.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// A competence gate (Khajehabdollahi, Zeraati et al. 2024): all clients go through the stages of a stream together, and
-/// a stage is over when the model exceeds a threshold. It holds no state: what happened is the list of rounds in which
-/// stages began.
+/// a stage is over when the model exceeds a threshold. It holds no state: what happened is in the stream's
+/// [`Facts`](crate::Facts).
 #[derive(Clone, Debug)]
 pub struct Gate {
     /// The task that each stage brings.
@@ -111,8 +111,8 @@ impl Gate {
 mod tests {
     use super::*;
     use crate::{
-        Affine, Calendar, ClientId, Features, Head, Lens, Members, Samples, Seed, Shard,
-        StreamRules, Task, TaskStream,
+        Affine, Calendar, ClientId, Fact, Facts, Features, Head, Lens, Members, Samples, Seed,
+        Shard, StreamRules, Task, TaskStream,
     };
 
     /// Tasks 2, 0, 1 in a run of 20 rounds; a stage lasts 2 to 5 rounds.
@@ -241,11 +241,15 @@ mod tests {
     #[test]
     fn a_stage_shows_what_its_policy_says_and_knows_what_came_before() {
         let (stream, shard) = stream();
-        let third = stream.staged(&rounds([0, 4, 6]));
-        assert_eq!(
-            (stream.begins(), third.begins()),
-            (vec![Round(0)], rounds([0, 4, 6]).into())
-        );
+        let stages = |rounds: [u64; 2]| {
+            let stage = |round| Fact::Stage {
+                round: Round(round),
+            };
+            let facts = rounds.map(stage).into_iter();
+            facts.fold(Facts::default(), |facts, fact| facts.with(fact))
+        };
+        let third = stream.told(&stages([4, 6])).unwrap();
+        assert_eq!(third.facts().stages(), rounds([0, 4, 6]));
         let client = ClientId(7);
         let sees = |stream: &TaskStream, round, reach| {
             let sight = stream.sight(client, Round(round), &shard, reach);

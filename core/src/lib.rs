@@ -12,6 +12,7 @@ mod continual;
 mod contract;
 mod event;
 mod exp;
+mod facts;
 mod fingerprint;
 mod gate;
 mod ids;
@@ -48,6 +49,7 @@ pub use contract::{
 };
 pub use event::{Event, TaskInfo, Turnout};
 pub use exp::{exp, exp_all};
+pub use facts::{Fact, FactError, Facts, TaskDefinition, TaskMaker};
 pub use fingerprint::{Chain, Fingerprint};
 pub use gate::{Gate, Opening};
 pub use ids::{ClientId, Round, TaskId, Ticket, UnitId};

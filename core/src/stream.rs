@@ -4,8 +4,8 @@
 //! strategies see a [`TaskView`]; probes belong to the judge.
 
 use crate::{
-    ClientId, Gate, Item, Lens, Probe, Purpose, Round, Samples, Seed, Shard, Showing, TaskId,
-    Ticket, View, shuffle,
+    ClientId, Fact, FactError, Facts, Gate, Item, Lens, Probe, Purpose, Round, Samples, Seed,
+    Shard, Showing, TaskDefinition, TaskId, TaskMaker, Ticket, View, shuffle,
 };
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -172,6 +172,10 @@ pub struct TaskStream {
     seed: Seed,
     /// What brings the next task, where that is not the calendar.
     gate: Option<Arc<Gate>>,
+    /// What makes tasks that join later.
+    maker: Option<Arc<dyn TaskMaker>>,
+    /// What it was told.
+    facts: Facts,
 }
 
 /// How a stream deals with time, boundaries and logits.
@@ -223,13 +227,21 @@ impl TaskStream {
             rules,
             seed,
             gate: None,
+            maker: None,
+            facts: Facts::default(),
         }
+    }
+
+    /// The same stream, which tasks may join while the run goes on.
+    pub fn made_by(mut self, maker: Arc<dyn TaskMaker>) -> Self {
+        self.maker = Some(maker);
+        self
     }
 
     /// The same stream in the first stage of a gate, which is in the place of the calendar.
     pub fn gated(mut self, gate: Gate) -> Self {
         self.gate = Some(Arc::new(gate));
-        self.in_stages(&[Round(0)])
+        self.in_stages()
     }
 
     /// The gate, if there is one.
@@ -237,27 +249,55 @@ impl TaskStream {
         self.gate.as_deref()
     }
 
-    /// Rounds in which the stages of a gate began; none without a gate.
-    pub fn begins(&self) -> Vec<Round> {
-        let gate = self.gate.iter();
-        gate.flat_map(|_| self.reference.iter().map(|visit| Round(visit.begins)))
-            .collect()
+    /// What it was told.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
     }
 
-    /// The stream once stages have begun in these rounds. Without a gate it is as it was.
-    pub fn staged(self: &Arc<Self>, begins: &[Round]) -> Arc<Self> {
-        match &self.gate {
-            None => self.clone(),
-            Some(_) => Arc::new(Self::clone(self).in_stages(begins)),
+    /// The stream once it was told these facts, of which it knows the first ones.
+    pub fn told(self: &Arc<Self>, facts: &Facts) -> Result<Arc<Self>, FactError> {
+        let known = self.facts.all().len();
+        let more = facts.all().get(known..).unwrap_or_default();
+        if more.is_empty() {
+            return Ok(self.clone());
         }
+        let mut stream = Self::clone(self);
+        stream.facts = facts.clone();
+        for fact in more {
+            if let Fact::Task { round, task } = fact {
+                stream = stream.joined(*round, task)?;
+            }
+        }
+        Ok(Arc::new(stream.in_stages()))
     }
 
-    fn in_stages(mut self, begins: &[Round]) -> Self {
+    fn in_stages(mut self) -> Self {
         if let Some(gate) = &self.gate {
-            self.reference = gate.visits(begins);
+            self.reference = gate.visits(&self.facts.stages());
             self.calendar = Calendar::Same(self.reference.clone());
         }
         self
+    }
+
+    /// The stream with one more task, which comes to everybody who is there in a round.
+    fn joined(mut self, round: Round, definition: &TaskDefinition) -> Result<Self, FactError> {
+        let refuse = |why: &str| Err(FactError(format!("task `{}`: {why}", definition.name)));
+        if self.gate.is_some() {
+            return refuse("a stream with a gate has its tasks from the start");
+        }
+        let Some(maker) = &self.maker else {
+            return refuse("tasks cannot join this stream");
+        };
+        let task = maker.task(definition)?;
+        let id = TaskId(self.tasks.len() as u32);
+        self.lenses = self
+            .lenses
+            .iter()
+            .cloned()
+            .chain([task.lens.clone()])
+            .collect();
+        self.tasks = self.tasks.iter().cloned().chain([task]).collect();
+        Ok(self.retimed(|visits| with_task(visits, id, round)))
     }
 
     /// The same stream with other times.
@@ -546,6 +586,30 @@ pub fn all_have_begun(order: &[Visit], tasks: usize, round: Round) -> bool {
     let come = order.iter().filter(|visit| visit.begins <= round.0);
     let come: BTreeSet<TaskId> = come.map(|visit| visit.task).collect();
     come.len() == tasks
+}
+
+/// Visits with one to a further task, which begins in a round, or in the first one after it in which nothing begins; what was
+/// to come before the next visit is the new task's. Before its first visit a client meets nothing new.
+fn with_task(visits: &[Visit], task: TaskId, round: Round) -> Vec<Visit> {
+    let Some(first) = visits.first() else {
+        return Vec::new();
+    };
+    let mut begins = round.0.max(first.begins + 1);
+    while visits.iter().any(|visit| visit.begins == begins) {
+        begins += 1;
+    }
+    let at = visits.partition_point(|visit| visit.begins < begins);
+    let mut all = visits.to_vec();
+    let ends = std::mem::replace(&mut all[at - 1].ends, begins);
+    let visit = Visit {
+        task,
+        place: all[at - 1].place + 1,
+        begins,
+        ends: ends.max(begins + 1),
+    };
+    all.insert(at, visit);
+    all[at + 1..].iter_mut().for_each(|later| later.place += 1);
+    all
 }
 
 fn begun(visits: &[Visit], round: Round) -> impl Iterator<Item = TaskId> + '_ {

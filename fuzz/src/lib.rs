@@ -420,7 +420,7 @@ fn snapshots() -> Vec<Vec<u8>> {
         clients: [(ClientId(1), ClientState::default())].into(),
         fingerprint: Fingerprint::of(b"x"),
         best: None,
-        begins: vec![Round(0), Round(2)],
+        facts: lyceum_core::Facts::default().with(lyceum_core::Fact::Stage { round: Round(2) }),
     };
     vec![codec::encode(&snapshot)]
 }

@@ -11,7 +11,7 @@ use lyceum_core::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// First byte of every frame's content.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 /// Bytes of a frame from a node, at most.
 pub const FROM_NODE: usize = 1 << 20;
 /// Bytes of a frame from the coordinator, at most: a unit of thousands of clients with states.
@@ -51,8 +51,8 @@ pub enum ToNodeWire {
         unit: UnitId,
         /// What to do.
         work: Work,
-        /// Rounds in which the stages of a gated stream began.
-        begins: Vec<Round>,
+        /// What the stream was told, if it was told anything.
+        facts: Option<BlobRef>,
         /// The global model.
         global: BlobRef,
         /// Vectors of the strategy.
@@ -193,7 +193,7 @@ mod tests {
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             hex,
-            "390000000302000000\
+            "390000000402000000\
              0201000000000000\
              0300000000000000\
              0200000000000000\
@@ -216,7 +216,7 @@ mod tests {
             round: Round(2),
             unit: UnitId(3),
             work: Work::Train,
-            begins: vec![Round(0), Round(7)],
+            facts: Some(name),
             global: name,
             vectors: vec![],
             jobs: vec![JobWire {
@@ -229,7 +229,7 @@ mod tests {
         let bytes = frame(&assign);
         assert_eq!(
             bytes.len(),
-            5 + 4 + 4 * 8 + 4 + (8 + 2 * 8) + 40 + 8 + 8 + (4 + 8 + 1 + 40 + 1 + 1)
+            5 + 4 + 4 * 8 + 4 + (1 + 40) + 40 + 8 + 8 + (4 + 8 + 1 + 40 + 1 + 1)
         );
         assert_eq!(
             open::<ToNodeWire, FROM_COORDINATOR>(&bytes[4..]).unwrap(),

@@ -6,8 +6,8 @@ use crate::{
     registry::{Chosen, Registry, resolved},
     scenario::Scenario,
     streams::{
-        Arrival, CompetenceGate, Ground, HeadChoice, Labels, ScenarioPlugin, Span, StreamError,
-        TaskOrder,
+        Arrival, ByClasses, CompetenceGate, Ground, HeadChoice, Labels, ScenarioPlugin, Span,
+        StreamError, TaskOrder,
     },
     timeline::Turn,
 };
@@ -328,7 +328,15 @@ impl StreamChoice {
             return Ok(TaskStream::new(tasks, calendar, reference, rules, seed).gated(gate));
         }
         let turns = scenario.turns(&reference)?;
-        let stream = TaskStream::new(tasks, calendar, reference, rules, seed);
+        let mut stream = TaskStream::new(tasks, calendar, reference, rules, seed);
+        if rules.outputs.is_none() {
+            let labels = (self.labels == Labels::Shuffled).then(|| names.as_slice().into());
+            let lens = Lens {
+                labels,
+                ..Lens::default()
+            };
+            stream = stream.made_by(Arc::new(ByClasses::new(test, &names, lens)));
+        }
         let turn = |stream: TaskStream, turn: &Turn| stream.retimed(|visits| turn.applied(visits));
         let stream = turns.iter().fold(stream, turn);
         // Where all tasks are there from the start, none comes late.

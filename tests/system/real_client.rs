@@ -312,7 +312,7 @@ fn to_node(message: &ToNodeWire) {
             round,
             unit,
             work,
-            begins,
+            facts,
             global,
             vectors,
             jobs,
@@ -322,7 +322,7 @@ fn to_node(message: &ToNodeWire) {
             fine(round);
             fine(unit);
             fine(work);
-            fine(begins);
+            fine(facts);
             fine(global);
             fine(vectors);
             jobs.iter().for_each(job);

@@ -51,7 +51,7 @@ fn unit(ticket: u64, id: u64) -> Assignment {
         round: Round(ticket),
         unit: UnitId(id),
         work: Work::Train,
-        begins: vec![],
+        facts: Default::default(),
         global: Params::zeros(1),
         vectors: vec![],
         jobs: vec![],

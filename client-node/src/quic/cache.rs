@@ -1,6 +1,6 @@
 //! Vectors that a node holds, by name, so that it fetches none twice.
 
-use lyceum_core::Params;
+use lyceum_core::{Facts, Params};
 use lyceum_protocol::{
     blob::{Arriving, Blob, BlobRef},
     quic::{FetchError, fetch},
@@ -115,8 +115,39 @@ impl Cache {
 
 /// Fetches a text, which is not kept.
 pub(super) async fn text(connection: &Connection, name: BlobRef) -> Result<String, FetchError> {
-    let mut arriving = Arriving::new(name, 64 << 20)?;
+    let bytes = bytes(connection, name, 64 << 20).await?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Logs of facts that came before, by name; the last one is asked for again and again.
+#[derive(Clone, Default)]
+pub(super) struct Told(Arc<Mutex<Option<(BlobRef, Facts)>>>);
+
+impl Told {
+    /// The log of this name, fetched if need be.
+    pub(super) async fn get(
+        &self,
+        connection: &Connection,
+        name: BlobRef,
+    ) -> Result<Facts, FetchError> {
+        let known = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some((_, facts)) = known.filter(|(known, _)| *known == name) {
+            return Ok(facts);
+        }
+        let bytes = bytes(connection, name, 16 << 20).await?;
+        let facts = Facts::from_bytes(&bytes).map_err(|_| FetchError::Unknown(name))?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((name, facts.clone()));
+        Ok(facts)
+    }
+}
+
+async fn bytes(connection: &Connection, name: BlobRef, most: u64) -> Result<Vec<u8>, FetchError> {
+    let mut arriving = Arriving::new(name, most)?;
     fetch(connection, &mut arriving).await?;
     let arrived = arriving.finish().map_err(|_| FetchError::Unknown(name))?;
-    Ok(String::from_utf8_lossy(&arrived.into_bytes()).into_owned())
+    Ok(arrived.into_bytes().to_vec())
 }

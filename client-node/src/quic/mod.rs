@@ -9,7 +9,7 @@ use crate::{
     crew::{Crew, CrewEvent, Listener},
     machine::{NodeMachine, Order, Preparation, Prepared},
 };
-use cache::Cache;
+use cache::{Cache, Told};
 use lyceum_core::{Payload, Seed, Ticket, Time, Upload};
 use lyceum_protocol::{
     identity::COORDINATOR_NAME,
@@ -115,6 +115,7 @@ struct Attendant {
     machine: NodeMachine,
     crew: Option<Box<dyn Crew>>,
     offers: Offers,
+    told: Told,
     cache: Arc<Cache>,
     inputs: mpsc::Sender<In>,
     /// What the crew says; bounded by the units that the node holds.
@@ -135,6 +136,7 @@ pub async fn attend(parts: Attendance, stop: impl Future<Output = ()>) -> Depart
         machine: NodeMachine::new(parts.hello.clone()),
         crew: None,
         offers: Offers::default(),
+        told: Told::default(),
         cache: Arc::new(Cache::new(parts.cache_bytes)),
         inputs,
         events,
@@ -260,6 +262,7 @@ impl Attendant {
             connection: connection.clone(),
             cache: self.cache.clone(),
             offers: self.offers.clone(),
+            told: self.told.clone(),
             inputs: self.inputs.clone(),
         };
         self.frames = Some(sender);

@@ -3,9 +3,11 @@
 
 use super::{
     In,
-    cache::{Cache, text},
+    cache::{Cache, Told, text},
 };
-use lyceum_core::{Assignment, ClientState, ExpertScores, Job, Memory, Params, Ticket, UnitId};
+use lyceum_core::{
+    Assignment, ClientState, ExpertScores, Facts, Job, Memory, Params, Ticket, UnitId,
+};
 use lyceum_protocol::{
     blob::{Blob, BlobRef},
     body,
@@ -106,6 +108,7 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     pub(super) cache: Arc<Cache>,
     pub(super) offers: Offers,
+    pub(super) told: Told,
     pub(super) inputs: mpsc::Sender<In>,
 }
 
@@ -203,11 +206,15 @@ impl Session {
                 round,
                 unit,
                 work,
-                begins,
+                facts,
                 global,
                 vectors,
                 jobs,
             } => {
+                let facts = match facts {
+                    Some(name) => self.told.get(&self.connection, name).await?,
+                    None => Facts::default(),
+                };
                 let global = self.vector(global).await?;
                 let mut shared = Vec::with_capacity(vectors.len());
                 for name in vectors {
@@ -222,7 +229,7 @@ impl Session {
                     round,
                     unit,
                     work,
-                    begins,
+                    facts,
                     global,
                     vectors: shared,
                     jobs: complete,

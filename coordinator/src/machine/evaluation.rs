@@ -1,10 +1,10 @@
 //! How the machine judges models: the initial one, and those of rounds; on probes, or on the tasks of a stream.
 
-use super::RoundMachine;
+use super::{RoundMachine, task_ends};
 use crate::{InputError, plan::Output, round::Stage, snapshot::Best};
 use lyceum_core::{
-    ClientState, DataRef, Event, Gate, Job, Opening, Probe, Round, Tally, TaskId, TaskStream, Work,
-    all_have_begun,
+    ClientState, DataRef, Event, Fact, FactError, Facts, Gate, Job, Opening, Probe, Round, Tally,
+    TaskId, TaskStream, Work, all_have_begun,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -67,7 +67,7 @@ impl RoundMachine {
             false => Vec::new(),
         };
         if let Some(gate) = self.gate() {
-            let tasks = gate.judges(&self.begins(), self.flight.round);
+            let tasks = gate.judges(&self.facts().stages(), self.flight.round);
             let samples = |task: &TaskId| gate.probes[task.0 as usize].len() as u32;
             probes.extend(tasks.iter().map(|task| (Probe::Gate(*task), samples(task))));
         }
@@ -78,22 +78,30 @@ impl RoundMachine {
         self.plan.stream.as_ref()?.gate()
     }
 
-    /// Rounds in which the stages of a gated stream began.
-    pub(super) fn begins(&self) -> Vec<Round> {
+    /// What the stream was told.
+    pub(super) fn facts(&self) -> Facts {
         let stream = self.plan.stream.as_ref();
-        stream.map_or_else(Vec::new, |stream| stream.begins())
+        stream.map_or_else(Facts::default, |stream| stream.facts().clone())
     }
 
-    /// Takes the stream to where it is once stages have begun in these rounds.
-    pub(super) fn stage(&mut self, begins: &[Round]) {
-        let stream = self.plan.stream.as_ref();
-        self.plan.stream = stream.map(|stream| stream.staged(begins));
+    /// Tells the stream one thing more.
+    pub(super) fn tell(&mut self, fact: Fact) -> Result<(), FactError> {
+        self.learn(&self.facts().with(fact))
+    }
+
+    /// Takes the stream to where it is once it was told these facts.
+    pub(super) fn learn(&mut self, facts: &Facts) -> Result<(), FactError> {
+        if let Some(stream) = &self.plan.stream {
+            self.plan.stream = Some(stream.told(facts)?);
+            self.task_ends = task_ends(&self.plan);
+        }
+        Ok(())
     }
 
     /// The stage that begins behind the round in flight.
     fn opening(&self, tallies: &BTreeMap<Probe, Tally>) -> Option<Opening> {
         let accuracy = |task| tallies.get(&Probe::Gate(task)).map_or(0.0, Tally::accuracy);
-        let begins = self.begins();
+        let begins = self.facts().stages();
         self.gate()?.opens(&begins, self.flight.round, accuracy)
     }
 
@@ -193,11 +201,12 @@ impl RoundMachine {
             }));
         }
         if let Some(opening) = opening {
-            chain.number(opening.round.0);
+            let round = opening.round;
+            chain.number(round.0);
             self.outputs
                 .push_back(Output::Event(Event::TaskBegan(opening)));
-            let begins = [self.begins(), vec![opening.round]].concat();
-            self.stage(&begins);
+            let told = self.tell(Fact::Stage { round });
+            told.expect("a stage needs nothing but its round");
         }
         self.fingerprint = chain.link();
         match self.flight.closing {

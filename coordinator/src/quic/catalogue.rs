@@ -1,6 +1,6 @@
 //! What nodes may fetch, and messages as frames that name it.
 
-use lyceum_core::{Assignment, ExpertScores, Params, Ticket};
+use lyceum_core::{Assignment, ExpertScores, Facts, Params, Ticket};
 use lyceum_protocol::{
     blob::{Blob, BlobRef},
     message::{ToNode, Welcome},
@@ -43,6 +43,7 @@ pub(super) struct Packer {
     ticket: Option<Ticket>,
     shared: Vec<(Params, BlobRef)>,
     expert: Option<(Arc<ExpertScores>, BlobRef)>,
+    facts: Option<(Facts, Blob)>,
 }
 
 impl Packer {
@@ -52,6 +53,7 @@ impl Packer {
             ticket: None,
             shared: Vec::new(),
             expert: None,
+            facts: None,
         }
     }
 
@@ -121,6 +123,7 @@ impl Packer {
         }
         let global = self.shared(&assignment.global);
         let vectors = assignment.vectors.iter().map(|v| self.shared(v)).collect();
+        let facts = self.facts(&assignment.facts);
         let job = |job: &lyceum_core::Job| {
             let [rule, model, memory] = job.state.vectors().map(|v| v.map(|v| self.of_round(v)));
             JobWire {
@@ -136,11 +139,29 @@ impl Packer {
             round: assignment.round,
             unit: assignment.unit,
             work: assignment.work,
-            begins: assignment.begins,
+            facts,
             global,
             vectors,
             jobs: assignment.jobs.iter().map(job).collect(),
         }
+    }
+
+    fn facts(&mut self, facts: &Facts) -> Option<BlobRef> {
+        if facts.is_empty() {
+            return None;
+        }
+        let known = self
+            .facts
+            .as_ref()
+            .filter(|(known, _)| known.is_same(facts));
+        let blob = match known {
+            Some((_, blob)) => blob.clone(),
+            None => Blob::of(facts.to_bytes().into()),
+        };
+        let name = blob.name;
+        self.catalogue.lock().now.insert(name, blob.clone());
+        self.facts = Some((facts.clone(), blob));
+        Some(name)
     }
 
     fn shared(&mut self, params: &Params) -> BlobRef {

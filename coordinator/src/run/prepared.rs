@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{Closing, Plan, RoundMachine, SelectionPhase};
 use lyceum_core::{
-    Assignment, Calendar, ClientId, DataRef, Event, ExpertScores, Federation, Fingerprint, Job,
-    Layout, Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskInfo, TaskStream,
+    Assignment, Calendar, ClientId, DataRef, Event, ExpertScores, Facts, Federation, Fingerprint,
+    Job, Layout, Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskInfo, TaskStream,
     Ticket, UnitId, Upload, Work,
 };
 use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable};
@@ -107,7 +107,7 @@ impl Groundwork {
             round: Round(0),
             unit: EXPERT_UNIT,
             work: Work::Expert,
-            begins: Vec::new(),
+            facts: Facts::default(),
             global: self.network.initial(scenario.seed()).into(),
             vectors: Vec::new(),
             jobs: vec![Job {

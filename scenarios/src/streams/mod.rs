@@ -10,6 +10,7 @@ mod domain_incremental;
 mod gate;
 mod gradual_drift;
 mod groups;
+mod joining_task;
 #[cfg(test)]
 mod laws;
 mod online;
@@ -26,6 +27,7 @@ pub use domain_incremental::DomainIncremental;
 pub use gate::{Competence, CompetenceGate, Window};
 pub use gradual_drift::GradualDrift;
 pub use groups::ClassRef;
+pub(crate) use joining_task::ByClasses;
 pub use online::Online;
 pub use order::{Defined, Designed, Difficulty, Ease, End, Given, Repeats, Seeded, TaskOrder};
 pub use shift::{

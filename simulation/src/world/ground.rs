@@ -185,8 +185,8 @@ fn key(assignment: &Assignment) -> [u8; 32] {
         .number(assignment.unit.0)
         .number(work)
         .add(assignment.global.bytes());
-    for begins in &assignment.begins {
-        chain.number(begins.0);
+    if !assignment.facts.is_empty() {
+        chain.add(&assignment.facts.to_bytes());
     }
     for vector in &assignment.vectors {
         chain.add(vector.bytes());

@@ -88,7 +88,7 @@ fn unit(id: u64, client: u64) -> Assignment {
         round: Round(0),
         unit: UnitId(id),
         work: Work::Train,
-        begins: vec![],
+        facts: Default::default(),
         global: Params::zeros(2),
         vectors: vec![],
         jobs: vec![Job {
