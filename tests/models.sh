@@ -19,8 +19,8 @@ ends() {
     local models
     models=$(find "$1" -name global.safetensors -printf '%h %p\n' | sort | awk '{ sub(/\/[0-9]+$/, "", $1); last[$1] = $2 } END { for (run in last) print last[run] }' | sort)
     printf '%s' "$(cat $models | sha256sum | cut -c1-16)"
-    find "$1" -name summary.json | sort | while read -r summary; do
-        printf ' %s' "$(sed -n 's/.*"fingerprint": "\(.\{16\}\).*/\1/p' "$summary")"
+    find "$1" -name events.jsonl | sort | while read -r log; do
+        printf ' %s' "$(sed -n '/"run_finished"/s/.*"fingerprint":"\(.\{16\}\).*/\1/p' "$log")"
     done
     printf '\n'
 }

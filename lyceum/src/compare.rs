@@ -3,18 +3,28 @@
 mod alike;
 
 use crate::output::{complain, line};
-use crate::{arguments::Compare, failure::Failure};
+use crate::{arguments::Compare, failure::Failure, folder::has_run};
 use alike::{Found, label};
 use lyceum_metrics::compare as table;
 use lyceum_scenarios::baselines;
 use std::path::{Path, PathBuf};
 
+const SUMMARY: &str = "summary.json";
+
 /// Reads the summaries of runs and prints them side by side.
 pub(crate) fn compare(arguments: &Compare) -> Result<(), Failure> {
     let folders = arguments.runs.iter().flat_map(|path| runs_in(path));
-    let found = folders
-        .map(|folder| Found::read(&folder))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut unended = Vec::new();
+    let mut found = Vec::new();
+    for folder in folders {
+        match folder.join(SUMMARY).is_file() {
+            true => found.push(Found::read(&folder)?),
+            false => unended.push(without_summary(&folder)?),
+        }
+    }
+    if found.is_empty() {
+        return Err(Failure::input(unended.join("\n")));
+    }
     let (runs, renamed) = label(found);
     let mut labels: Vec<&str> = Vec::new();
     for run in &runs {
@@ -35,6 +45,7 @@ pub(crate) fn compare(arguments: &Compare) -> Result<(), Failure> {
     }
     let mut table = table(&runs, &baselines);
     table.notes.extend(renamed);
+    table.left_out.extend(unended);
     if arguments.csv {
         let text = table.to_csv().map_err(Failure::other)?;
         line(format_args!("{}", text.trim_end()));
@@ -50,9 +61,25 @@ pub(crate) fn compare(arguments: &Compare) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What to say of a run that has no summary; an error where there is no run at all.
+fn without_summary(folder: &Path) -> Result<String, Failure> {
+    let shown = folder.display();
+    if has_run(folder) {
+        return Ok(format!(
+            "{shown}: it was killed, or is still running; `lyceum run` with --resume goes on with it"
+        ));
+    }
+    let what = match (folder.is_dir(), folder.exists()) {
+        (true, _) => "the folder holds no run",
+        (_, true) => "this is no folder of a run",
+        _ => "there is no such folder",
+    };
+    Err(Failure::input(format!("{shown}: {what}")))
+}
+
 /// The folder of a run, or the folders of runs in that of a sweep.
 fn runs_in(path: &Path) -> Vec<PathBuf> {
-    let summary = |folder: &Path| folder.join("summary.json").is_file();
+    let summary = |folder: &Path| folder.join(SUMMARY).is_file();
     let inside = std::fs::read_dir(path).into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = inside
         .map(|entry| entry.path())

@@ -11,7 +11,16 @@ pub(crate) fn choose(
     stem: &str,
     resume: bool,
 ) -> Result<PathBuf, Failure> {
-    unused(wanted, runs, stem, resume, &has_run)
+    let of_sweep = |path: &&Path| !has_run(path) && holds_runs(path);
+    if let Some(path) = wanted.filter(of_sweep) {
+        let shown = path.display();
+        return Err(Failure::input(format!(
+            "{shown} holds the runs of a sweep: choose another --out"
+        )));
+    }
+    unused(wanted, runs, stem, resume, &|path| {
+        has_run(path) || holds_runs(path)
+    })
 }
 
 /// Refuses to go on with what never began.
@@ -37,13 +46,29 @@ pub(crate) fn choose_for_sweep(
     resume: bool,
 ) -> Result<PathBuf, Failure> {
     unused(wanted, runs, stem, resume, &|path| {
-        let inside = std::fs::read_dir(path).into_iter().flatten().flatten();
-        has_run(path) || inside.map(|entry| entry.path()).any(|path| has_run(&path))
+        has_run(path) || holds_runs(path)
     })
 }
 
+/// Whether runs lie in a folder, as those of a sweep do.
+fn holds_runs(path: &Path) -> bool {
+    let inside = std::fs::read_dir(path).into_iter().flatten().flatten();
+    inside.map(|entry| entry.path()).any(|path| has_run(&path))
+}
+
+/// Refuses a folder that is itself a run where the runs of several seeds are to lie.
+pub(crate) fn no_run(path: &Path) -> Result<(), Failure> {
+    match has_run(path) {
+        false => Ok(()),
+        true => Err(Failure::input(format!(
+            "{} holds a run already: choose another --out for the runs of several seeds",
+            path.display()
+        ))),
+    }
+}
+
 /// Whether a run has begun in a folder, even if some of its files are lost.
-fn has_run(path: &Path) -> bool {
+pub(crate) fn has_run(path: &Path) -> bool {
     let signs = ["events.jsonl", "summary.json", "checkpoint"];
     signs.iter().any(|file| path.join(file).exists())
 }

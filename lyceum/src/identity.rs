@@ -59,6 +59,7 @@ fn init(folder: &Path) -> Result<(), Failure> {
 fn make(role: Role, issue: &Issue) -> Result<(), Failure> {
     let authority = Authority::open(&issue.authority).map_err(Failure::input)?;
     let identity = Identity::new(role, name(&issue.name)?);
+    is_free(&issue.out)?;
     let validity = Duration::from_secs(u64::from(issue.days) * DAY);
     let credentials = authority
         .credentials(&identity, validity)
@@ -66,6 +67,17 @@ fn make(role: Role, issue: &Issue) -> Result<(), Failure> {
     credentials.write(&issue.out).map_err(Failure::input)?;
     describe(&credentials, &issue.out);
     Ok(())
+}
+
+/// Refuses a folder with a key in it: whoever has the key's certificate would lose it.
+fn is_free(folder: &Path) -> Result<(), Failure> {
+    match folder.join("identity.key").exists() {
+        false => Ok(()),
+        true => Err(Failure::input(format!(
+            "{} holds an identity already, and its key would be lost: choose another --out, or remove it first",
+            folder.display()
+        ))),
+    }
 }
 
 fn describe(credentials: &Credentials, folder: &Path) {
@@ -141,6 +153,7 @@ fn enrol_here(
         .parse()
         .map_err(|e| Failure::input(format!("the join string: {e}")))?;
     let identity = Identity::new(role(role_word)?, name(name_text)?);
+    is_free(out)?;
     let addresses = server
         .resolve()
         .map_err(|e| Failure::other(format!("--server {server}: {e}")))?;

@@ -8,11 +8,13 @@ use std::{
 /// Writes a line to standard output. A reader that has gone away ends the process quietly, as for any filter.
 pub(crate) fn line(text: Arguments<'_>) {
     if let Err(error) = writeln!(std::io::stdout(), "{text}") {
-        std::process::exit(if error.kind() == ErrorKind::BrokenPipe {
-            0
-        } else {
-            1
-        });
+        if error.kind() == ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        complain(&format!(
+            "error: standard output cannot be written: {error}\n"
+        ));
+        std::process::exit(1);
     }
 }
 

@@ -36,6 +36,11 @@ pub(crate) fn simulate(registry: &Registry, arguments: &Simulate) -> Result<(), 
         (None, Some(seed)) => (0..0, one(seed)),
         (None, None) => (range(arguments.worlds), range(arguments.stack)),
     };
+    if messages.is_empty() && stack.is_empty() {
+        return Err(Failure::input(
+            "no world would be simulated: expected --worlds or --stack above 0, and --from with room for them",
+        ));
+    }
     let faults = arguments.faults.as_deref().map(named).transpose()?;
     let mut bad = 0;
     if !messages.is_empty() {

@@ -128,7 +128,10 @@ fn plan<'s>(
     let (out, resume) = (arguments.out.as_deref(), arguments.resume);
     let folder = match sweep.has_table {
         true => Some(folder::choose_for_sweep(out, &runs, &sweep.name, resume)?),
-        false => None,
+        false => {
+            out.map_or(Ok(()), folder::no_run)?;
+            None
+        }
     };
     let mut planned = Vec::new();
     for point in &sweep.points {

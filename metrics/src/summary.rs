@@ -29,7 +29,7 @@ pub struct Summary {
     pub threads: u64,
     /// Engine that trained.
     pub engine: String,
-    /// Link of the chain after the last round; that of nothing before the first.
+    /// The last link of the chain; of a run that has not ended, that after its last round, and that of nothing before the first.
     pub fingerprint: Fingerprint,
     /// Of the last evaluation of the test probe.
     pub final_accuracy: Option<f64>,

@@ -101,7 +101,10 @@ impl SummaryBuilder {
             } => self.timed(*seconds, *evaluation_seconds),
             Event::Paused { .. } => self.status = Status::Paused,
             Event::Stalled { .. } => self.status = Status::Stalled,
-            Event::RunFinished { .. } => self.status = Status::Finished,
+            Event::RunFinished { fingerprint, .. } => {
+                self.status = Status::Finished;
+                self.fingerprint = *fingerprint;
+            }
             Event::StreamStarted { .. } | Event::TaskBegan(_) | Event::EvaluatedBefore { .. } => {}
             Event::Warned { .. } => {}
             Event::ExpertTrained { .. }

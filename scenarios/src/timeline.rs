@@ -192,10 +192,11 @@ impl Scenario {
                 faults.push((format!("timeline.{index}"), message.into(), label.into()));
             };
             if moment.round.is_some() == moment.task.is_some() {
-                refuse(
-                    "an entry without a time",
-                    "either `round = 20` or `task = 2`",
-                );
+                let message = match moment.round {
+                    Some(_) => "an entry with two times",
+                    None => "an entry without a time",
+                };
+                refuse(message, "either `round = 20` or `task = 2`");
             }
             if moment.task.is_some() && self.stream.is_none() {
                 refuse(

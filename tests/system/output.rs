@@ -56,6 +56,10 @@ fn a_run_leaves_a_complete_folder() {
         }
     }
     assert!(summary["dropped_out"].as_u64().unwrap() > 0);
+    let log = std::fs::read_to_string(folder.path().join("events.jsonl")).unwrap();
+    let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert_eq!(last["event"], "run_finished");
+    assert_eq!(last["fingerprint"], summary["fingerprint"]);
 }
 
 #[test]

@@ -485,6 +485,13 @@ fn certificates_decide_who_takes_part_from_the_first_packet_to_the_last() {
     let revoked_log = Log::of(&mut revoked);
     log.wait_for(&["node joined", "node=n3"]);
     log.wait_for(&["node joined", "node=short"]);
+    let mut twice = lyceum();
+    twice
+        .args(["identity", "node", "n2", "--out", "n2"])
+        .current_dir(federation.path());
+    let refused = twice.output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("holds an identity already"));
     federation.identity(&["revoke", "node/n3", "--list", "c/revoked.txt"]);
     log.wait_for(&[
         "node/n3",

@@ -411,3 +411,45 @@ fn the_catalogue_has_a_sweep() {
     assert_eq!(code, Some(0));
     assert!(text.contains("5 points x 5 seeds = 25 runs"), "{text}");
 }
+
+#[test]
+fn a_run_never_hides_a_sweep_nor_a_sweep_a_run() {
+    let place = place(SWEEP);
+    let run = |args: &[&str]| out(&lyceum(place.path(), args));
+    assert_eq!(
+        run(&["run", "sweep.toml", "--out", "s", "--quiet"]).0,
+        Some(0)
+    );
+    let one = fs::read_to_string(place.path().join("s/rate=0.1-seed3/scenario.toml")).unwrap();
+    fs::write(place.path().join("one.toml"), one).unwrap();
+    let (code, _, told) = run(&["run", "one.toml", "--out", "s"]);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("s holds the runs of a sweep"), "{told}");
+    assert_eq!(
+        run(&["run", "one.toml", "--out", "r", "--quiet"]).0,
+        Some(0)
+    );
+    for args in [
+        &["run", "sweep.toml", "--out", "r"][..],
+        &["run", "one.toml", "--seeds", "0..2", "--out", "r"],
+    ] {
+        let (code, _, told) = run(args);
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains("r holds a run already"), "{told}");
+    }
+    // A run that was killed has no summary.
+    fs::remove_file(place.path().join("r/summary.json")).unwrap();
+    let (code, table, told) = run(&["compare", "s", "r"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        table.contains("left out: r: it was killed, or is still running"),
+        "{table}"
+    );
+    for (path, why) in [
+        ("nowhere", "there is no such folder"),
+        ("one.toml", "this is no folder of a run"),
+    ] {
+        let (code, _, told) = run(&["compare", "s", path]);
+        assert!(code == Some(2) && told.contains(why), "{told}");
+    }
+}

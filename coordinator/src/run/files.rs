@@ -134,8 +134,15 @@ impl<'a> RunFiles<'a> {
         Finished::remove(&mut storage)?;
         let (log, builder, last) = match resume.checkpoint {
             Some(found) => {
-                let (log, builder) =
-                    go_on(&prepared, &found, &mut storage, machine, settings, &opening)?;
+                let (log, builder) = go_on(
+                    scenario,
+                    &prepared,
+                    &found,
+                    &mut storage,
+                    machine,
+                    settings,
+                    &opening,
+                )?;
                 (log, builder, Some(found.0))
             }
             None => {
@@ -403,6 +410,7 @@ fn begin(
 
 /// Takes machine, log and summary back to a checkpoint. The run may have another name or number of rounds now.
 fn go_on(
+    scenario: &Scenario,
     prepared: &Prepared,
     (manifest, snapshot): &(Manifest, Snapshot),
     storage: &mut Folder,
@@ -414,6 +422,7 @@ fn go_on(
         .restore(snapshot.clone())
         .map_err(|e| RunError::damaged(&settings.out, e))?;
     checkpoint::restore_best(storage, manifest, snapshot)?;
+    prepared.save_expert(scenario, storage)?;
     let text = file_text(prepared, &settings.folders);
     let there = storage.read("scenario.toml").ok().flatten();
     if there.as_deref() != Some(text.as_bytes()) {

@@ -121,8 +121,6 @@ pub fn alterations(folder: &Path) -> Vec<String> {
         Some(Ok(Found::Good(finished))) => finished
             .damages(folder)
             .into_iter()
-            // A copy of a run's folder may leave out what nobody reads.
-            .filter(|d| folder.join(&d.file).exists())
             .map(|Damage { file, reason }| format!("{}: {reason}; {again}", shown(&file)))
             .collect(),
         Some(Ok(Found::Damaged(reason))) => {

@@ -162,13 +162,16 @@ impl Groundwork {
         let read = match seal::read::<ExpertSeal>(storage, EXPERT_SEAL)? {
             Found::Nothing => return Ok(None),
             Found::Good(seal) if seal.scenario != scenario.lineage() => {
-                Err("it is of another run".into())
+                Err((EXPERT_SEAL, "it is of another run".to_string()))
             }
-            Found::Good(seal) => self.expert_in(storage, &seal.file),
-            Found::Damaged(reason) => Err(reason),
+            Found::Good(seal) => {
+                let read = self.expert_in(storage, &seal.file);
+                read.map_err(|reason| (EXPERT, reason))
+            }
+            Found::Damaged(reason) => Err((EXPERT_SEAL, reason)),
         };
-        read.map(Some).or_else(|reason: String| {
-            let path = storage.path(EXPERT);
+        read.map(Some).or_else(|(file, reason)| {
+            let path = storage.path(file);
             let message = format!("{}: {reason}; the expert is trained again", path.display());
             warnings.push(message);
             Ok(None)

@@ -31,6 +31,12 @@ impl Found {
         let settings = match std::fs::read_to_string(&path) {
             Ok(text) => Some(settings(&path, &text)?),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+                let path = path.display();
+                return Err(Failure::input(format_args!(
+                    "{path} is damaged: it is no text"
+                )));
+            }
             Err(e) => return Err(Failure::input(format_args!("{}: {e}", path.display()))),
         };
         Ok(Self {
@@ -48,8 +54,18 @@ impl Found {
 }
 
 fn settings(path: &Path, text: &str) -> Result<Settings, Failure> {
-    let table: toml::Table = toml::from_str(text)
-        .map_err(|e| Failure::input(format_args!("{}: {e}", path.display())))?;
+    let table: toml::Table = toml::from_str(text).map_err(|e| {
+        let at = e.span().map_or(0, |span| span.start).min(text.len());
+        let line = text.as_bytes()[..at]
+            .iter()
+            .filter(|&&b| b == b'\n')
+            .count()
+            + 1;
+        Failure::input(format_args!(
+            "{} is damaged: line {line} is no TOML; `lyceum run` with --resume makes it again",
+            path.display()
+        ))
+    })?;
     let mut all = Settings::new();
     flatten("", &toml::Value::Table(table), &mut all);
     all.remove("run.name");

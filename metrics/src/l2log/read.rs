@@ -3,6 +3,7 @@
 use super::{DATA_LOG, LOGGER_INFO, LoggerInfo, SCENARIO_INFO, ScenarioInfo, timestamp};
 use crate::continual::lifelong::{Block, BlockKind, Experience, Expert, Lifetime};
 use crate::text_table::{InputError, Row, TextTable};
+use crate::unreadable;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
@@ -114,7 +115,7 @@ fn json<T: DeserializeOwned>(path: &Path) -> Result<T, InputError> {
     serde_json::from_slice(&text).map_err(|error| InputError::Line {
         path: path.to_path_buf(),
         line: error.line() as u64,
-        what: error.to_string(),
+        what: unreadable(&error),
         expected: "the JSON of l2logger 1.1 is right".to_owned(),
     })
 }

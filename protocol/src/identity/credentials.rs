@@ -230,7 +230,7 @@ fn certificates(
     let reason = match read {
         Ok(certificates) if !certificates.is_empty() => return Ok(certificates),
         Ok(_) => "there is no CERTIFICATE block in it".to_owned(),
-        Err(reason) => reason.to_string(),
+        Err(_) => "a block in it is cut off or damaged".to_owned(),
     };
     Err(CredentialsError::Pem {
         file,
@@ -240,9 +240,9 @@ fn certificates(
 }
 
 fn private_key(file: PathBuf, text: &str) -> Result<PrivateKeyDer<'static>, CredentialsError> {
-    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|reason| CredentialsError::Pem {
+    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| CredentialsError::Pem {
         file,
         wanted: "private key",
-        reason: reason.to_string(),
+        reason: "there is no whole PRIVATE KEY block in it".to_owned(),
     })
 }
