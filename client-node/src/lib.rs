@@ -6,9 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+mod call;
 mod continual;
 mod course;
 pub mod crew;
+mod error;
 mod evaluate;
 mod expert;
 pub mod machine;
@@ -16,7 +18,11 @@ mod means;
 mod node;
 pub mod quic;
 mod scores;
+mod steps;
+mod trace;
 mod train;
+mod unit;
 pub mod workshop;
 
-pub use node::{Node, NodeError, Worker};
+pub use error::NodeError;
+pub use node::{Node, Worker};
