@@ -1,17 +1,20 @@
 //! A local training call in a stream of tasks: what continual methods add to it.
 
+mod guided;
+
 use crate::{
     Worker,
     call::ClientCall,
     course::Course,
     error::NodeError,
-    steps::{Lesson, Rule, Stepper},
+    memory::damaged,
+    steps::{Lesson, Rule},
     trace::Trace,
 };
+use guided::Guided;
 use lyceum_core::{
-    Batch, ClientId, Draft, Lessons, Memory, MethodRun, Mode, Needs, Noise, Params, Purpose,
-    ResolvedStrength, Round, Seed, Shard, Site, Step, Stream, TaskId, TaskStream, TaskView, Ticket,
-    codec,
+    Batch, ClientId, Draft, Lessons, MethodRun, Needs, Params, Purpose, ResolvedStrength, Round,
+    Seed, Shard, Site, Stream, TaskId, TaskStream, TaskView, Ticket, codec,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -104,13 +107,6 @@ pub(crate) struct Spare {
     round: Round,
 }
 
-/// Steps with hooks of methods around them.
-struct Guided<'m, 'a> {
-    post: &'m mut Post<'a>,
-    methods: &'m mut Methods,
-    lesson: Lesson<'m>,
-}
-
 impl Worker {
     /// Takes up the methods of a client: a task that is over is ended, a new one begun, and the samples of the call
     /// are known.
@@ -120,8 +116,9 @@ impl Worker {
         stream: &'a TaskStream,
         task: TaskView,
         sight: Shard,
+        memory: Option<&[u8]>,
     ) -> Result<(Post<'a>, Methods, Shard), NodeError> {
-        let remembered = remembered(call.state().memory.as_ref())?;
+        let remembered = remembered(memory)?;
         let mut methods = self.start_methods(&remembered.methods)?;
         let (client, round) = (call.client, call.round());
         let mut post = Post {
@@ -273,7 +270,7 @@ impl Worker {
         post: &mut Post<'_>,
         methods: &mut Methods,
         samples: &Shard,
-    ) -> Memory {
+    ) -> Vec<u8> {
         self.each_method(methods, post, samples, |run, site| run.end_call(site));
         let carries = self.node.training(post.round).carry;
         let optimizer = carries.then(|| Carried {
@@ -286,131 +283,16 @@ impl Worker {
             last: post.last,
             methods: methods.runs.iter().map(|run| run.save()).collect(),
         };
-        Memory::new(&codec::encode(&remembered))
+        codec::encode(&remembered)
     }
-}
-
-impl Stepper for Guided<'_, '_> {
-    fn step(
-        &mut self,
-        worker: &mut Worker,
-        rule: &Rule<'_>,
-        (positions, _): (&[u32], &[u32]),
-        rng: &mut Stream,
-    ) -> (f32, u64) {
-        worker.spare.rate = rule.rate;
-        self.draft(worker, positions);
-        let noise = Noise::draw(&worker.node.network, rng);
-        let loss = self.take(worker, noise, rule);
-        (loss, worker.spare.draft.rows() as u64)
-    }
-}
-
-impl Guided<'_, '_> {
-    /// Calls a hook of every method, in their order.
-    fn each(&mut self, worker: &mut Worker, hook: impl FnMut(&mut dyn MethodRun, &mut Site<'_>)) {
-        worker.each_method(self.methods, self.post, self.lesson.shard, hook);
-    }
-
-    /// Puts the rows of a step into the batch.
-    fn draft(&mut self, worker: &mut Worker, positions: &[u32]) {
-        let Lesson { shard, weights } = self.lesson;
-        let mut draft = std::mem::take(&mut worker.spare.draft);
-        draft.begin(worker.node.network.classes(), shard, positions, weights);
-        self.each(worker, |run, site| run.rows(&mut draft, site));
-        let head = self.post.stream.rules().head;
-        if !draft.open.is_empty() || head.masks() {
-            let own = draft.open.len();
-            let rest = draft.items[own..].iter();
-            draft.open.extend(rest.map(|item| head.set_of(*item)));
-        }
-        shard.pack_items(&draft.items, &mut worker.batch);
-        draft.finish(&mut worker.batch);
-        worker.spare.draft = draft;
-    }
-
-    /// Takes the step that was drafted.
-    fn take(&mut self, worker: &mut Worker, noise: Noise, rule: &Rule<'_>) -> f32 {
-        let needs = self.methods.needs;
-        let loss = match needs.gradient || needs.steps {
-            true => self.take_by_gradient(worker, noise, rule),
-            false => {
-                let fixed = &self.post.dice.fixed;
-                let mode = Mode::Train { noise, fixed };
-                let mut update = rule.update(&mut worker.moments);
-                let loss = worker.learner.step(&worker.batch, mode, &mut update);
-                if needs.logits {
-                    worker.learner.seen_logits(&mut worker.spare.logits);
-                }
-                loss
-            }
-        };
-        if needs.steps || needs.logits {
-            self.show_step(worker);
-        }
-        loss
-    }
-
-    /// As [`take`](Self::take), where methods change the gradient or want to see it.
-    fn take_by_gradient(&mut self, worker: &mut Worker, noise: Noise, rule: &Rule<'_>) -> f32 {
-        let needs = self.methods.needs;
-        let mut grad = std::mem::take(&mut worker.moments.grad);
-        let fixed = &self.post.dice.fixed;
-        let mode = Mode::Train { noise, fixed };
-        let loss = worker.learner.backward(&worker.batch, mode, &mut grad);
-        if needs.logits {
-            worker.learner.seen_logits(&mut worker.spare.logits);
-        }
-        if needs.gradient {
-            self.each(worker, |run, site| run.gradient(&mut grad, site));
-        }
-        if needs.steps {
-            replace(&mut worker.spare.grad, &grad);
-            replace(&mut worker.spare.before, worker.learner.params());
-        }
-        worker.moments.grad = grad;
-        let mut update = rule.update(&mut worker.moments);
-        update.apply(worker.learner.params_mut());
-        loss
-    }
-
-    fn show_step(&mut self, worker: &mut Worker) {
-        let needs = self.methods.needs;
-        let spare = &mut worker.spare;
-        let draft = std::mem::take(&mut spare.draft);
-        let logits = std::mem::take(&mut spare.logits);
-        let grad = std::mem::take(&mut spare.grad);
-        let before = std::mem::take(&mut spare.before);
-        let only_if = |wanted: bool, values| if wanted { values } else { &[][..] };
-        let step = Step {
-            draft: &draft,
-            grad: only_if(needs.steps, &grad),
-            before: only_if(needs.steps, &before),
-            logits: only_if(needs.logits, &logits),
-        };
-        self.each(worker, |run, site| run.after_step(&step, site));
-        let spare = &mut worker.spare;
-        (spare.draft, spare.logits) = (draft, logits);
-        (spare.grad, spare.before) = (grad, before);
-    }
-}
-
-fn damaged(_: codec::CodecError) -> NodeError {
-    NodeError::Data("a memory of a client that can be read")
 }
 
 /// What a client remembers; nothing before its first call.
-fn remembered(memory: Option<&Memory>) -> Result<Remembered, NodeError> {
-    let Some(memory) = memory else {
-        return Ok(Remembered::default());
-    };
-    let bytes = memory.bytes().ok_or(NodeError::Data("a client's memory"))?;
-    codec::decode(bytes).map_err(damaged)
-}
-
-fn replace(buffer: &mut Vec<f32>, values: &[f32]) {
-    buffer.clear();
-    buffer.extend_from_slice(values);
+fn remembered(memory: Option<&[u8]>) -> Result<Remembered, NodeError> {
+    match memory {
+        Some(bytes) => codec::decode(bytes).map_err(damaged),
+        None => Ok(Remembered::default()),
+    }
 }
 
 fn site<'a>(
@@ -471,7 +353,7 @@ fn class_sets(stream: &TaskStream, task: &TaskView, classes: usize) -> Vec<Vec<b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lyceum_core::{Init, Layer, Network};
+    use lyceum_core::{Init, Layer, Network, Noise};
 
     #[test]
     fn noise_of_reference_gradients_is_addressed() {

@@ -15,6 +15,7 @@ mod evaluate;
 mod expert;
 pub mod machine;
 mod means;
+mod memory;
 mod node;
 pub mod quic;
 mod scores;

@@ -4,7 +4,7 @@ use crate::{continual::Spare, error::NodeError};
 use lyceum_core::{
     AnyMethod, Assignment, Batch, Bounds, ClientId, ClientRule, Engine, ExactSum, ExpertScores,
     Federation, Learner, Moments, Needs, Network, Params, Reduction, Round, Seed, Shard,
-    TaskStream, Term, Upload, Work,
+    TaskStream, Term, Transforms, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
@@ -23,6 +23,8 @@ pub struct Node {
     /// What of the model is the rule's.
     pub(crate) bounds: Bounds,
     pub(crate) reduction: Reduction,
+    /// What happens to updates; here the clients' halves.
+    pub(crate) transforms: Transforms,
     /// What the expert makes of each sample, by its index in the pool.
     pub(crate) expert_scores: Option<ExpertScores>,
     engine: Engine,
@@ -101,6 +103,7 @@ impl Node {
                 .plugin
                 .contribution(network.layout())
                 .reduction,
+            transforms: scenario.transforms(),
             expert_scores,
             engine,
             stream: None,

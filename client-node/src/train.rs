@@ -1,4 +1,4 @@
-//! One client's local training call, stage after stage: see, score, order, step, settle, admit.
+//! One client's local training call, stage after stage: see, score, order, step, settle, transform, admit.
 
 use crate::{
     Worker,
@@ -6,13 +6,14 @@ use crate::{
     continual::{Methods, Post},
     course::Course,
     error::NodeError,
+    memory::{Kept, damaged},
     scores::{Scored, mean},
     steps::{Lesson, Plain, Rule, Single},
     trace::Trace,
 };
 use lyceum_core::{
-    ClientReport, ClientState, LocalWork, Memory, Outcome, Params, Purpose, Resolved, Settled,
-    Shard, SumError, TaskId, Term, Vectors,
+    ClientReport, ClientState, LocalWork, Outcome, Params, Purpose, Resolved, Settled, Shard,
+    SumError, TaskId, Term, Vectors,
 };
 use std::{borrow::Cow, sync::Arc};
 
@@ -38,7 +39,7 @@ struct Seen<'a> {
 struct Trained {
     trace: Trace,
     /// What the client's methods remember.
-    memory: Option<Memory>,
+    memory: Option<Vec<u8>>,
     /// What the steps changed, where the learner does not hold it.
     change: Option<Vec<f32>>,
 }
@@ -70,7 +71,9 @@ impl Worker {
         };
         let objective = objective.resolve(vectors);
         let objective = objective.ok_or(NodeError::Data("a vector of the round"))?;
-        let mut seen = self.see(call)?;
+        let remember = self.node.transforms.remember();
+        let mut kept = Kept::read(call.state(), remember)?;
+        let mut seen = self.see(call, kept.methods.as_deref())?;
         let scored = self.score(call, &seen.shard)?;
         let mut report = report(call, &seen, &scored);
         if seen.shard.is_empty() {
@@ -84,12 +87,14 @@ impl Worker {
             report.local_accuracy = Some(self.accuracy_on(task, call.round())?);
         }
         let delta = self.delta(call, trained.change);
-        let settled = self.settle(call, &report, trained.trace.travel, delta);
+        let mut settled = self.settle(call, &report, trained.trace.travel, delta);
+        self.transform(call, &mut kept.transforms, &mut settled.lanes)?;
+        kept.methods = trained.memory.map(Cow::Owned);
         let model = self.node.keeps_models();
         let state = ClientState {
             rule: settled.state,
             model: model.then(|| self.learner.params().to_vec().into()),
-            memory: trained.memory,
+            memory: kept.write(remember),
         };
         let update = self.admit(call, &seen.shard, settled.lanes, &mut report);
         let state = (!state.is_empty()).then_some(state);
@@ -97,7 +102,11 @@ impl Worker {
     }
 
     /// What the client sees of its samples, with its methods taken up.
-    fn see<'a>(&mut self, call: &ClientCall<'a>) -> Result<Seen<'a>, NodeError> {
+    fn see<'a>(
+        &mut self,
+        call: &ClientCall<'a>,
+        memory: Option<&[u8]>,
+    ) -> Result<Seen<'a>, NodeError> {
         let Some(stream) = call.together.stream else {
             return Ok(Seen::only(Cow::Borrowed(call.whole)));
         };
@@ -111,7 +120,7 @@ impl Worker {
             let seen = Seen::only(Cow::Owned(none));
             return Ok(Seen { task, ..seen });
         };
-        let (post, methods, samples) = self.take_up(call, stream, view, sight)?;
+        let (post, methods, samples) = self.take_up(call, stream, view, sight, memory)?;
         Ok(Seen {
             shard: Cow::Owned(samples),
             task,
@@ -216,6 +225,22 @@ impl Worker {
                 round: &call.assignment().vectors,
             })
         })
+    }
+
+    /// Lets the transforms of the run act on an update, each with what the client kept of it.
+    fn transform(
+        &self,
+        call: &ClientCall<'_>,
+        memories: &mut Vec<Vec<u8>>,
+        lanes: &mut [(f64, Params)],
+    ) -> Result<(), NodeError> {
+        let (node, ticket) = (&self.node, call.assignment().ticket);
+        if node.transforms.is_empty() {
+            return Ok(());
+        }
+        let (address, layout) = ((node.seed, ticket, call.client), node.network.layout());
+        let done = node.transforms.on_client(address, memories, lanes, layout);
+        done.map_err(damaged)
     }
 
     /// Lets an update into the sum, or says in the report why not.
