@@ -312,6 +312,7 @@ fn machine(load: Load, rounds: u64) -> RoundMachine {
         probes: Vec::new(),
         classes: 10,
         contribution: load.strategy().contribution(&Layout::weights(load.values)),
+        transforms: Default::default(),
         alone_from: ClientId(0),
         closing: None,
         stream: None,

@@ -2,8 +2,8 @@
 
 use crate::{
     Worker,
+    error::NodeError,
     means::Means,
-    node::NodeError,
     scores::{CHUNK, mean},
 };
 use lyceum_core::{

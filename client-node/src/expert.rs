@@ -1,6 +1,6 @@
 //! The expert: a model trained on all samples in one place, whose losses say which samples are hard.
 
-use crate::{Worker, course::Course, node::NodeError};
+use crate::{Worker, course::Course, error::NodeError};
 use lyceum_core::{ExpertScores, Mode, Optimizer, Params, Payload, Purpose, Resolved, Update};
 
 impl Worker {

@@ -6,17 +6,24 @@
 
 #![forbid(unsafe_code)]
 
+mod call;
 mod continual;
 mod course;
 pub mod crew;
+mod error;
 mod evaluate;
 mod expert;
 pub mod machine;
 mod means;
+mod memory;
 mod node;
 pub mod quic;
 mod scores;
+mod steps;
+mod trace;
 mod train;
+mod unit;
 pub mod workshop;
 
-pub use node::{Node, NodeError, Worker};
+pub use error::NodeError;
+pub use node::{Node, Worker};

@@ -1,40 +1,14 @@
 //! A node and the workers that run on its threads.
 
-use crate::{continual::Spare, train::Together};
+use crate::{continual::Spare, error::NodeError};
 use lyceum_core::{
-    Addend, AnyMethod, Assignment, Batch, Bounds, ClientId, ClientRule, ClientTerm, DataRef,
-    Engine, ExactSum, ExpertScores, FactError, Federation, Grid, Learner, Moments, Needs, Network,
-    Params, Payload, Reduction, Round, Seed, Shard, SumError, TaskStream, Term, Trained, Upload,
-    Work,
+    AnyMethod, Assignment, Batch, Bounds, ClientId, ClientRule, Engine, ExactSum, ExpertScores,
+    Federation, Learner, Moments, Needs, Network, Params, Reduction, Round, Seed, Shard,
+    TaskStream, Term, Transforms, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
-use std::{borrow::Cow, sync::Arc, time::Instant};
-
-/// Why a unit could not be worked on at all.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum NodeError {
-    /// The engine cannot be used here.
-    #[error("{0}")]
-    Engine(String),
-    /// The assignment asks for samples that this node does not have.
-    #[error("the assignment names {0}, which this node does not have")]
-    Data(&'static str),
-    /// The sum of a unit cannot hold its terms.
-    #[error("a unit cannot be summed: {0}")]
-    Sum(SumError),
-    /// The stream cannot take what it is told.
-    #[error("{0}")]
-    Facts(FactError),
-    /// The assignment's model is not the scenario's.
-    #[error("the assignment's model has {got} parameters, the scenario's has {want}")]
-    Model {
-        /// In the assignment.
-        got: usize,
-        /// In the scenario.
-        want: usize,
-    },
-}
+use std::sync::Arc;
 
 /// Everything that the workers of one node share, read-only.
 pub struct Node {
@@ -48,7 +22,9 @@ pub struct Node {
     pub(crate) rule: Arc<dyn ClientRule>,
     /// What of the model is the rule's.
     pub(crate) bounds: Bounds,
-    reduction: Reduction,
+    pub(crate) reduction: Reduction,
+    /// What happens to updates; here the clients' halves.
+    pub(crate) transforms: Transforms,
     /// What the expert makes of each sample, by its index in the pool.
     pub(crate) expert_scores: Option<ExpertScores>,
     engine: Engine,
@@ -127,6 +103,7 @@ impl Node {
                 .plugin
                 .contribution(network.layout())
                 .reduction,
+            transforms: scenario.transforms(),
             expert_scores,
             engine,
             stream: None,
@@ -144,6 +121,11 @@ impl Node {
     /// answered by itself.
     pub fn sums_units(&self) -> bool {
         !self.alone && self.reduction == Reduction::Sum
+    }
+
+    /// Whether clients' own models stay from round to round.
+    pub(crate) fn keeps_models(&self) -> bool {
+        self.ordering.as_ref().is_some_and(Ordering::needs_local)
     }
 
     /// The clients and their samples.
@@ -237,89 +219,6 @@ impl Worker {
         }
     }
 
-    fn train_units(
-        &mut self,
-        first: &Assignment,
-        mut more: impl FnMut() -> Option<Assignment>,
-    ) -> Result<Upload, NodeError> {
-        let (rule, stream) = (self.node.rule.clone(), self.stream.clone());
-        let federation = self.node.federation.clone();
-        let grid = Grid::from(self.node.network.layout());
-        let mut sum = ExactSum::new(&rule.lanes(), grid);
-        let (mut reports, mut states) = (Vec::new(), Vec::new());
-        let (mut units, mut micros) = (Vec::new(), Vec::new());
-        let mut terms = Vec::with_capacity(ExactSum::FOLD);
-        let mut each = Vec::new();
-        let singly = self.node.reduction == Reduction::EachUpdate;
-        let mut start = Instant::now();
-        let mut next = Some(Cow::Borrowed(first));
-        while let Some(unit) = next {
-            if (unit.ticket, unit.work) != (first.ticket, Work::Train) {
-                return Err(NodeError::Data("units of another stage to sum together"));
-            }
-            let mut jobs = unit.jobs.iter().map(|job| match job.data {
-                DataRef::Shard(client) => Ok((job, client, federation.shard(client))),
-                _ => Err(NodeError::Data("a probe to train on")),
-            });
-            let mut coming = jobs.next().transpose()?;
-            while let Some((job, client, shard)) = coming {
-                coming = jobs.next().transpose()?;
-                if let Some((.., shard)) = &coming {
-                    let places = &mut shard.indices.iter().copied();
-                    self.learner.expect(&shard.pool, places);
-                }
-                let together = Together {
-                    assignment: &unit,
-                    rule: &*rule,
-                    stream: stream.as_deref(),
-                    sum: &sum,
-                };
-                let (report, update) = self.train_client(&together, job, client, &shard)?;
-                reports.push(report);
-                if let Some((term, state)) = update {
-                    match (singly, job.data) {
-                        (true, DataRef::Shard(client)) => each.push(ClientTerm {
-                            client,
-                            lanes: term.into_parts(),
-                        }),
-                        _ => terms.push(term),
-                    }
-                    states.extend(state);
-                }
-                if terms.len() == ExactSum::FOLD {
-                    sum.fold(&terms).map_err(NodeError::Sum)?;
-                    self.take_back(&mut terms);
-                }
-                let now = Instant::now();
-                micros.push((now - start).as_micros() as u64);
-                start = now;
-            }
-            units.push(unit.unit);
-            next = match self.node.sums_units() {
-                true => more().map(Cow::Owned),
-                false => None,
-            };
-        }
-        let sum = match (self.node.alone, terms.len()) {
-            _ if singly => Addend::Each(each),
-            (true, 1) => Addend::Single(terms.remove(0).into_parts()),
-            _ => {
-                sum.fold(&terms).map_err(NodeError::Sum)?;
-                sum.into()
-            }
-        };
-        Ok(Upload {
-            ticket: first.ticket,
-            units,
-            payload: Payload::Trained(Trained {
-                sum,
-                reports,
-                states,
-            }),
-            micros,
-        })
-    }
-
     /// What a client sees of its samples in a round; `None` before its first task has come.
     pub(crate) fn sight(&self, client: ClientId, round: Round, shard: &Shard) -> Option<Shard> {
         match &self.stream {
@@ -329,7 +228,7 @@ impl Worker {
     }
 
     /// Keeps the vectors of terms that are summed, so that the next clients' need not be made.
-    fn take_back(&mut self, terms: &mut Vec<Term>) {
+    pub(crate) fn take_back(&mut self, terms: &mut Vec<Term>) {
         let vectors = terms.drain(..).flat_map(Term::into_parts);
         let whole = vectors.filter_map(|(_, values)| values.into_vec());
         // Lanes of weights alone have none.

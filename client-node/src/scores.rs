@@ -1,12 +1,86 @@
 //! Losses of a shard's samples under some parameters.
 
-use crate::Worker;
+use crate::{Worker, call::ClientCall, error::NodeError};
 use lyceum_core::{Batch, Shard, argmax};
+use lyceum_strategies::ordering::Score;
 
 /// Rows of one forward pass. Fixed, so that no result depends on the machine.
 pub(crate) const CHUNK: usize = 256;
 
+/// What the scoring passes before training found.
+#[derive(Default)]
+pub(crate) struct Scored {
+    /// One per sample of the shard; lower is easier.
+    pub(crate) scores: Vec<f32>,
+    /// Weight of each sample's loss; empty for 1.
+    pub(crate) weights: Vec<f32>,
+    /// Samples that went through the model.
+    pub(crate) passes: u64,
+}
+
 impl Worker {
+    /// Finds what the ordering asks of each sample.
+    pub(crate) fn score(
+        &mut self,
+        call: &ClientCall<'_>,
+        shard: &Shard,
+    ) -> Result<Scored, NodeError> {
+        let Some(ordering) = self.node.ordering.clone() else {
+            return Ok(Scored::default());
+        };
+        let mut found = Scored::default();
+        if let Some(score) = ordering.sorts_by() {
+            found.scores = self.scores(score, call, shard, &mut found.passes)?;
+        }
+        if let Some(weighting) = &ordering.weighting {
+            let score = weighting.by.score();
+            let losses = match ordering.sorts_by() == Some(score) {
+                true => found.scores.clone(),
+                false => self.scores(score, call, shard, &mut found.passes)?,
+            };
+            found.weights = weighting.weights(&losses, call.round());
+        }
+        Ok(found)
+    }
+
+    /// One score per sample: G, L, LG or E of Vahidian et al. 2023, as loss or as 0/1 error.
+    fn scores(
+        &mut self,
+        score: Score,
+        call: &ClientCall<'_>,
+        shard: &Shard,
+        passes: &mut u64,
+    ) -> Result<Vec<f32>, NodeError> {
+        let error = score.is_error();
+        if score.needs_expert() {
+            let expert = self
+                .node
+                .expert_scores
+                .as_ref()
+                .ok_or(NodeError::Data("the expert's scores"))?;
+            let all = if error {
+                &expert.errors
+            } else {
+                &expert.losses
+            };
+            return Ok(shard.indices.iter().map(|&i| all[i as usize]).collect());
+        }
+        let local = call.state().model.as_ref().filter(|_| score.needs_local());
+        // Before its first training a client has no model of its own: the global one stands in.
+        let global = (score.is_sum() || local.is_none()).then_some(&call.assignment().global);
+        let mut total = vec![0.0; shard.len()];
+        for params in [global, local].into_iter().flatten() {
+            self.load(params);
+            let losses = self.sample_losses(shard, error);
+            total
+                .iter_mut()
+                .zip(&losses)
+                .for_each(|(sum, loss)| *sum += loss);
+            *passes += losses.len() as u64;
+        }
+        Ok(total)
+    }
+
     /// The scenario's loss of every sample of a shard under the loaded parameters, in nats; or, if `error`,
     /// 1 for each miss and 0 for each hit.
     pub(crate) fn sample_losses(&mut self, shard: &Shard, error: bool) -> Vec<f32> {

@@ -449,7 +449,9 @@ impl RoundMachine {
         let mut next = self.global.clone();
         self.flight.updates.sort();
         self.flight.fold().map_err(|e| e.to_string())?;
-        let harvest = self.flight.harvest(self.roster.clients());
+        let (plan, ticket) = (&self.plan, self.ticket());
+        let mut harvest = self.flight.harvest(self.roster.clients());
+        plan.transforms.on_server(plan.seed, ticket, &mut harvest);
         self.strategy
             .close(&mut next, harvest)
             .map_err(|stall| stall.0)?;

@@ -2,7 +2,7 @@
 
 use lyceum_core::{
     AnySelector, Assignment, Attendance, ClientId, Contribution, Event, Params, Probe, Round, Seed,
-    TaskStream, Upload,
+    TaskStream, Transforms, Upload,
 };
 use std::{collections::BTreeMap, io, sync::Arc};
 
@@ -23,6 +23,8 @@ pub struct Plan {
     pub classes: usize,
     /// What clients add to a round.
     pub contribution: Contribution,
+    /// What happens to updates; here the server's halves.
+    pub transforms: Transforms,
     /// First of the clients that must have a unit of their own, because they are real.
     pub alone_from: ClientId,
     /// When a round closes without everybody; `None` waits.

@@ -63,6 +63,7 @@ fn machine_of(
             layout: Layout::weights(2),
             ..Contribution::default()
         },
+        transforms: Default::default(),
         alone_from: ClientId(u64::MAX),
         closing: None,
         stream,

@@ -30,6 +30,7 @@ mod strategy;
 mod stream;
 mod sum;
 mod time;
+mod transform;
 mod updates;
 mod wide;
 
@@ -77,5 +78,6 @@ pub use stream::{
 };
 pub use sum::{ExactSum, Grid, Lane, SumBytesError, SumError, Term};
 pub use time::Time;
+pub use transform::{AnyTransform, Outgoing, Transform, Transforms};
 pub use updates::{ClientTerm, Contribution, Reduction, Updates};
 pub use wide::wide;

@@ -112,6 +112,12 @@ pub trait ClientRule: Send + Sync {
         false
     }
 
+    /// Whether a client sends what its parameters moved by, in lane 0 and as it is, and nothing besides: no other lane, and no
+    /// state that follows from it. Only then may it be shortened or disturbed on its way.
+    fn sends_change_alone(&self) -> bool {
+        false
+    }
+
     /// Number of values sent up per client, for a model of `len` parameters.
     fn values_up(&self, len: usize) -> usize {
         self.lanes().len() * len
@@ -152,6 +158,10 @@ pub struct Settled {
 pub struct PlainClient;
 
 impl ClientRule for PlainClient {
+    fn sends_change_alone(&self) -> bool {
+        true
+    }
+
     fn settle(&self, work: &LocalWork<'_>) -> Settled {
         Settled {
             lanes: vec![(work.samples as f64, work.delta.clone())],

@@ -74,7 +74,7 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
             "{}: {} of {} on {}, {}, {}",
             point.label,
             counted(scenario.rounds(), "round"),
-            scenario.strategy.name,
+            rule(&scenario),
             scenario.data_set.name,
             counted(scenario.data.clients.get() as u64, "client"),
             counted(parameters as u64, "parameter"),
@@ -86,6 +86,15 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
         }
     }
     Ok(())
+}
+
+/// The strategy, and what updates go through before it.
+fn rule(scenario: &Scenario) -> String {
+    let names: Vec<_> = scenario.transforms.iter().map(|t| t.chosen.name).collect();
+    match names.is_empty() {
+        true => scenario.strategy.name.into(),
+        false => format!("{} behind {}", scenario.strategy.name, names.join(", ")),
+    }
 }
 
 /// What became of reading a point's data.

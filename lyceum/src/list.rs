@@ -13,6 +13,7 @@ use lyceum_strategies::ordering;
 /// Prints every name a scenario can use with one line each.
 pub(crate) fn list(registry: &Registry) -> Result<(), Failure> {
     plugins("strategies", "[strategy.NAME]", &registry.strategies);
+    plugins("transforms", "[[transform.NAME]]", &registry.transforms);
     plugins("selections", "[selection.NAME]", &registry.selectors);
     section("orders", "ordering.order", variants::<ordering::Order>());
     section(

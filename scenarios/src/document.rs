@@ -272,6 +272,11 @@ pub(crate) struct Node<'t> {
 }
 
 impl<'t> Node<'t> {
+    /// A value at a path.
+    pub(crate) fn new(path: String, value: Spanned<DeValue<'t>>) -> Self {
+        Self { path, value }
+    }
+
     /// Takes a key out of a table.
     pub(crate) fn take(&mut self, key: &str) -> Option<Node<'t>> {
         match self.value.get_mut() {

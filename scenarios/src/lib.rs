@@ -26,6 +26,7 @@ mod sweep;
 mod task_stream;
 mod timeline;
 mod training;
+mod transforms;
 
 pub use deadline::{Close, Deadline, Reassign, Wait};
 pub use diagnostic::{Diagnostic, Fault, Sources};
@@ -41,3 +42,4 @@ pub use training::{
     Adam, Constant, Cosine, Expert, OptimizerChoice, Schedule, Sgd, StepDecay, StepSchedule,
     Training,
 };
+pub use transforms::TransformChoice;

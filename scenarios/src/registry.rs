@@ -11,9 +11,10 @@ use crate::{
     streams::{self, ScenarioPlugin},
 };
 use lyceum_core::{
-    AnyMethod, AnySelector, AnyStrategy, ClientSelector, ContinualMethod, Engine, Strategy,
+    AnyMethod, AnySelector, AnyStrategy, AnyTransform, ClientSelector, ContinualMethod, Engine,
+    Strategy, Transform,
 };
-use lyceum_strategies::{aggregation, continual, robust, selection};
+use lyceum_strategies::{aggregation, continual, robust, selection, transforms};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -198,6 +199,8 @@ pub struct Registry {
     pub streams: Plugins<dyn ScenarioPlugin>,
     /// Continual-learning methods.
     pub methods: Plugins<dyn AnyMethod>,
+    /// Transforms of updates.
+    pub transforms: Plugins<dyn AnyTransform>,
     /// Engines.
     pub engines: Vec<Engine>,
 }
@@ -213,6 +216,7 @@ impl Default for Registry {
             models: Plugins::new("model"),
             streams: Plugins::new("stream"),
             methods: Plugins::new("method"),
+            transforms: Plugins::new("transform"),
             engines: Vec::new(),
         };
         r.add_strategies();
@@ -222,6 +226,7 @@ impl Default for Registry {
         r.add_models();
         r.add_streams();
         r.add_methods();
+        r.add_transforms();
         r
     }
 }
@@ -248,6 +253,11 @@ impl Registry {
         summary: &'static str,
     ) {
         self.methods.add::<C>(name, summary, |c| c);
+    }
+
+    /// Adds a transform of updates.
+    pub fn transform<C: Transform + Config>(&mut self, name: &'static str, summary: &'static str) {
+        self.transforms.add::<C>(name, summary, |c| c);
     }
 
     /// Adds a client selector.
@@ -463,6 +473,14 @@ impl Registry {
         );
         // Behind those that add rows, whose number it weighs its own against.
         self.method::<Lwf>("lwf", "learning without forgetting (Li and Hoiem 2016)");
+    }
+
+    fn add_transforms(&mut self) {
+        use transforms::*;
+        self.transform::<Clip>(
+            "clip",
+            "shortens an update to a largest length (McMahan et al. 2018)",
+        );
     }
 
     fn add_models(&mut self) {

@@ -12,6 +12,7 @@ use crate::{
     task_stream::StreamChoice,
     timeline::{Moment, Phase},
     training::{Expert, OptimizerChoice, Training},
+    transforms::{self, TransformChoice},
 };
 use lyceum_core::{
     AnyMethod, AnySelector, AnyStrategy, ClientId, Fingerprint, Needs, Roster, Seed,
@@ -26,7 +27,7 @@ use std::{
 };
 
 /// The tables of a scenario file.
-pub const TABLES: [&str; 14] = [
+pub const TABLES: [&str; 15] = [
     "run",
     "sweep",
     "data",
@@ -38,6 +39,7 @@ pub const TABLES: [&str; 14] = [
     "availability",
     "deadline",
     "strategy",
+    "transform",
     "scenario",
     "timeline",
     "evaluation",
@@ -198,6 +200,8 @@ pub struct Scenario {
     pub deadline: Option<Deadline>,
     /// `[strategy]`.
     pub strategy: Chosen<dyn AnyStrategy>,
+    /// `[[transform.NAME]]`, in the order of the file; empty for updates as they are.
+    pub transforms: Vec<TransformChoice>,
     /// `[scenario]`; absent for plain federated learning.
     pub stream: Option<StreamChoice>,
     /// `[[timeline]]`.
@@ -438,6 +442,9 @@ impl Scenario {
             put("deadline", plain(resolved(deadline)));
         }
         put("strategy", chosen(&self.strategy));
+        if !self.transforms.is_empty() {
+            put("transform", self.resolved_transforms());
+        }
         if let Some(stream) = &self.stream {
             put("scenario", stream.resolved());
         }
@@ -590,6 +597,9 @@ impl Scenario {
                 format!("expected one of {}", names.join(", ")),
             );
         }
+        for (path, message, label) in self.transform_faults() {
+            refuse(&path, message, label);
+        }
         for (path, message, label) in self.timeline_faults() {
             refuse(&path, message, label);
         }
@@ -691,6 +701,10 @@ fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Opti
     };
     let strategy = reader.required("strategy", "such as `[strategy.fed_avg]`");
     let strategy = strategy.and_then(|n| reader.keep(registry.strategies.choose(n)));
+    let transforms = match reader.document.take("transform") {
+        Some(node) => transforms::read(node, registry, &mut reader.faults),
+        None => Some(Vec::new()),
+    };
     let stream = match reader.document.take("scenario") {
         Some(node) => StreamChoice::read(node, registry, &mut reader.faults).map(Some),
         None => Some(None),
@@ -711,6 +725,7 @@ fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Opti
         availability: availability?,
         deadline: deadline?,
         strategy: strategy?,
+        transforms: transforms?,
         stream: stream?,
         timeline: timeline?,
         phases: Vec::new(),

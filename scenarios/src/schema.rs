@@ -12,6 +12,7 @@ use crate::{
     task_stream::BESIDE,
     timeline::Moment,
     training::{Expert, Training},
+    transforms,
 };
 use lyceum_strategies::ordering::Ordering;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
@@ -52,6 +53,7 @@ pub fn schema(registry: &Registry) -> Value {
             "availability": plain::<Availability>(g),
             "deadline": plain::<Deadline>(g),
             "strategy": registry.strategies.schema(g),
+            "transform": transforms::schema(&registry.transforms, registry.transforms.schema(g).into()),
             "timeline": { "type": "array", "items": plain::<Moment>(g) },
             "scenario": streams(registry, g),
             "evaluation": plain::<Evaluation>(g),

@@ -1,4 +1,5 @@
-//! Aggregation, robust aggregation, client selection, local ordering and continual learning: one file per algorithm.
+//! Aggregation, robust aggregation, client selection, local ordering, continual learning and transforms of updates: one file
+//! per algorithm.
 //!
 //! Pure like the core: no input or output, no clock, no thread, no tensor library. **The type of an
 //! algorithm is its configuration**: what a scenario file says is read straight into the value that
@@ -13,6 +14,7 @@ pub mod ordering;
 pub mod robust;
 pub mod sampling;
 pub mod selection;
+pub mod transforms;
 
 #[cfg(test)]
 mod tests;

@@ -286,6 +286,7 @@ impl Prepared {
             probes: probes.filter_map(size).collect(),
             classes: self.network.classes(),
             contribution: scenario.strategy.plugin.contribution(self.network.layout()),
+            transforms: scenario.transforms(),
             alone_from: ClientId(scenario.data.clients.get() as u64),
             closing: closing(scenario),
             attendance: self.timetable.attendance.clone(),

@@ -48,6 +48,10 @@ impl ClientRule for FedProx {
         }
     }
 
+    fn sends_change_alone(&self) -> bool {
+        true
+    }
+
     fn settle(&self, work: &LocalWork<'_>) -> Settled {
         PlainClient.settle(work)
     }

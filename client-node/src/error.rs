@@ -1,0 +1,28 @@
+//! Why work fails.
+
+use lyceum_core::{FactError, SumError};
+
+/// Why a unit could not be worked on at all.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum NodeError {
+    /// The engine cannot be used here.
+    #[error("{0}")]
+    Engine(String),
+    /// The assignment asks for samples that this node does not have.
+    #[error("the assignment names {0}, which this node does not have")]
+    Data(&'static str),
+    /// The sum of a unit cannot hold its terms.
+    #[error("a unit cannot be summed: {0}")]
+    Sum(SumError),
+    /// The stream cannot take what it is told.
+    #[error("{0}")]
+    Facts(FactError),
+    /// The assignment's model is not the scenario's.
+    #[error("the assignment's model has {got} parameters, the scenario's has {want}")]
+    Model {
+        /// In the assignment.
+        got: usize,
+        /// In the scenario.
+        want: usize,
+    },
+}
