@@ -20,7 +20,7 @@ pub use error::SumError;
 pub use grid::Grid;
 
 use crate::{Params, wide};
-use accumulator::{Accumulator, FOLD, carried};
+use accumulator::{Accumulator, FOLD};
 use coarse::Coarse;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -28,10 +28,17 @@ use std::ops::Range;
 const LARGEST_WEIGHT: f64 = (1_u64 << 29) as f64;
 const LARGEST_VALUE: f32 = (1_u32 << 20) as f32;
 const LO_BITS: u32 = 52;
+/// `lo` counts 2^-54, and so 2^-52 of four times a term.
+const LO_SCALE: f64 = (1_u64 << LO_BITS) as f64;
 /// `hi` may hold 2^62 / 2^51 full-size terms; far more than any round has.
 const HI_LIMIT: u64 = 1 << 62;
 /// A carried `lo` is below 2^52, as large as two terms.
 const CARRIED: u32 = 2;
+
+#[inline(always)]
+fn carried(hi: i64, lo: i64) -> (i64, i64) {
+    (hi + (lo >> LO_BITS), lo & ((1 << LO_BITS) - 1))
+}
 
 /// A lane of a sum: a vector with weights of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ mod image;
 mod learner;
 mod norm;
 mod pass;
+mod walk;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 

@@ -1,11 +1,5 @@
-//! One walk of a batch through a network, and back.
-//!
-//! A network is a stack of image layers, possibly none, then one of flat layers. Burn's automatic
-//! differentiation keeps all graphs of the process behind one lock, which many threads with small
-//! models would spend their time on. So only the image layers use it; the flat ones and the loss
-//! are differentiated by hand.
+//! What a walk reads, what it collects, and the loss at its far end.
 
-use crate::{flat::FlatLayers, image::ImageLayers};
 use burn::tensor::{DType, Device, Tensor, TensorData, Transaction, activation};
 use lyceum_core::{Batch, Entry, Loss, Mode, Network, Role};
 use std::ops::Range;
@@ -30,54 +24,9 @@ pub(crate) struct Gradients {
 }
 
 impl Pass<'_> {
-    /// Appends the logits, rows x classes. The batch has at least one row.
-    pub(crate) fn logits(&self, out: &mut Vec<f32>) {
-        let (_, flat) = self.forward(&mut Gradients::default());
-        out.extend_from_slice(values(&flat.output.transpose().into_data()));
-    }
-
-    /// Weighted mean loss, and the sum of the rows' squared losses; the gradient replaces `grad`. The batch has at least one
-    /// row. If the batch asks for them, the logits replace `seen`.
-    pub(crate) fn backward(&self, grad: &mut [f32], seen: &mut Vec<f32>) -> (f32, f64) {
-        let mut gradients = Gradients {
-            wanted: true,
-            ..Gradients::default()
-        };
-        let (image, flat) = self.forward(&mut gradients);
-        if self.batch.keep_logits {
-            seen.clear();
-            seen.extend_from_slice(values(&flat.output.clone().transpose().into_data()));
-        }
-        let (losses, slope) = match self.batch.aims.is_empty() {
-            true => self.loss(flat.output.clone()),
-            false => self.aimed_loss(flat.output.clone()),
-        };
-        let image_trains = image.as_ref().is_some_and(ImageLayers::trains);
-        let slope = flat.backward(slope, image_trains, &mut gradients);
-        if let (Some(image), Some(slope)) = (image, slope) {
-            image.backward(slope, &mut gradients);
-        }
-        gradients.write(losses, grad)
-    }
-
-    /// Notes the steps of running statistics in `gradients`, where the mode has them follow the batch.
-    fn forward(&self, gradients: &mut Gradients) -> (Option<ImageLayers>, FlatLayers) {
-        let mut entries = self.network.layout().entries().iter();
-        let image = ImageLayers::forward(self, &mut entries, gradients);
-        let (first, columns) = match &image {
-            Some(image) => (image.layers, image.columns()),
-            None => (
-                0,
-                self.columns(self.batch.inputs.clone(), self.network.inputs()),
-            ),
-        };
-        let flat = FlatLayers::forward(self, first, columns, &mut entries, gradients);
-        (image, flat)
-    }
-
     /// The loss of logits (classes x rows), and its slope there: weight / rows times softmax, or sigmoids,
     /// minus one-hot label.
-    fn loss(&self, logits: Tensor<2>) -> (Losses, Tensor<2>) {
+    pub(crate) fn loss(&self, logits: Tensor<2>) -> (Losses, Tensor<2>) {
         let rows = self.batch.rows();
         let mut weights = self.batch.weights.clone();
         weights.resize(rows, 1.0);
@@ -106,7 +55,7 @@ impl Pass<'_> {
     }
 
     /// As `loss`, for rows that are masked or matched: few numbers, and the same code as every engine's.
-    fn aimed_loss(&self, logits: Tensor<2>) -> (Losses, Tensor<2>) {
+    pub(crate) fn aimed_loss(&self, logits: Tensor<2>) -> (Losses, Tensor<2>) {
         let (rows, classes) = (self.batch.rows(), self.network.classes());
         let data = logits.transpose().into_data();
         let (mut slopes, mut total) = (vec![0.0; rows * classes], 0.0);
@@ -161,6 +110,14 @@ impl Pass<'_> {
 }
 
 impl Gradients {
+    /// Somebody asks for them.
+    pub(crate) fn wanted() -> Self {
+        Self {
+            wanted: true,
+            ..Self::default()
+        }
+    }
+
     /// Notes the gradient of a range of the flat vector.
     pub(crate) fn add<const D: usize>(&mut self, range: Range<usize>, gradient: Tensor<D>) {
         self.ranges.push(range);
@@ -168,7 +125,7 @@ impl Gradients {
     }
 
     /// Fetches everything; parameters without a gradient get zero.
-    fn write(self, losses: Losses, grad: &mut [f32]) -> (f32, f64) {
+    pub(crate) fn write(self, losses: Losses, grad: &mut [f32]) -> (f32, f64) {
         if self.ranges.iter().map(Range::len).sum::<usize>() < grad.len() {
             grad.fill(0.0);
         }
@@ -186,7 +143,7 @@ impl Gradients {
 }
 
 /// The loss of a batch.
-struct Losses {
+pub(crate) struct Losses {
     /// The weighted mean.
     mean: Tensor<1>,
     /// That of each row without its weight, or what is as large.
@@ -211,7 +168,8 @@ pub(crate) fn next<'a>(entries: &mut std::slice::Iter<'a, Entry>) -> &'a Entry {
         .expect("the layout has the tensors of every layer, in order")
 }
 
-fn values(data: &TensorData) -> &[f32] {
+/// The values of a tensor that came from the device.
+pub(crate) fn values(data: &TensorData) -> &[f32] {
     data.as_slice()
         .expect("all tensors are made with `f32` values")
 }

@@ -2,46 +2,18 @@
 
 mod group;
 
+use crate::labelled::Labelled;
 use crate::measure::{Measure, Unit};
 use crate::replacement::Replacement;
 use crate::rows::{Cell, Kind};
 use crate::run_table::{Columns, SettingColumns, real};
 use crate::statistics::{Interval, holm, p_value};
-use crate::summary::Summary;
 use crate::tables::{TableError, csv_text, write_both};
 use group::{Group, grouped, measures};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
-
-/// A run and the group that it belongs to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Labelled {
-    /// Name of the group; the runs of a group differ in their seeds.
-    pub label: String,
-    /// Root of all randomness.
-    pub seed: u64,
-    /// What sets the group apart: dotted keys with their values, in the order of columns.
-    pub settings: Vec<(String, String)>,
-    /// Where it lies, as a person calls it.
-    pub folder: Option<String>,
-    /// The run, or why it failed.
-    pub outcome: Result<Summary, String>,
-}
-
-impl Labelled {
-    /// A run that is labelled by its name.
-    pub fn named(summary: Summary) -> Self {
-        Self {
-            label: summary.name.clone(),
-            seed: summary.seed,
-            settings: Vec::new(),
-            folder: None,
-            outcome: Ok(summary),
-        }
-    }
-}
 
 /// A group of runs.
 #[derive(Clone, Debug, PartialEq)]

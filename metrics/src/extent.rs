@@ -3,7 +3,7 @@
 //! A log begins with opening lines, which say what the run is; a lengthened run has others. What happened stands after
 //! them, and an extent speaks of that alone.
 
-use crate::log::LogError;
+use crate::log_error::LogError;
 use crate::replacement::Replacement;
 use lyceum_core::{Chain, Fingerprint};
 use serde::{Deserialize, Serialize};

@@ -15,8 +15,10 @@ pub mod continual;
 mod effects;
 mod extent;
 pub mod l2log;
+mod labelled;
 mod latency;
 mod log;
+mod log_error;
 mod matrix_file;
 mod measure;
 mod memory;
@@ -37,11 +39,13 @@ mod unreadable;
 #[cfg(test)]
 mod small_run;
 
-pub use compare::{Comparison, Labelled, Row, compare};
+pub use compare::{Comparison, Row, compare};
 pub use effects::effects;
 pub use extent::Extent;
+pub use labelled::Labelled;
 pub use latency::{Latencies, LatencyKind, LatencyReport, Quantiles};
-pub use log::{EventLog, EventReader, LogError};
+pub use log::{EventLog, EventReader};
+pub use log_error::LogError;
 pub use matrix_file::{Setup, read_matrices, read_task_values};
 pub use measure::{Measure, Unit};
 pub use memory::{available_mib, cpu_seconds, peak_rss_mib, rss_mib};

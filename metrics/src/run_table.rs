@@ -1,6 +1,6 @@
 //! Runs and groups of runs as tables whose columns are not known beforehand.
 
-use crate::compare::Labelled;
+use crate::labelled::Labelled;
 use crate::rows::{Cell, Column, Kind, column};
 use crate::tables::{TableError, write_both};
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! From events to a summary.
 
 use crate::latency::{Latencies, LatencyKind};
-use crate::log::{EventReader, LogError};
+use crate::log::EventReader;
+use crate::log_error::LogError;
 use crate::stream_record::StreamRecord;
 use crate::summary::{Status, Summary};
 use lyceum_core::{Event, Fingerprint, Probe, Round, all_have_begun};

@@ -1,6 +1,7 @@
 //! The tables of a run, made from its event log.
 
-use crate::log::{EventReader, LogError};
+use crate::log::EventReader;
+use crate::log_error::LogError;
 use crate::parquet_table::ParquetTable;
 use crate::replacement::Replacement;
 use crate::rows::{CLIENT_COLUMNS, Cell, Column, ROUND_COLUMNS, RoundRows, client_row};

@@ -2,7 +2,7 @@
 
 use crate::{
     diagnostic::{Diagnostic, Fault, Sources},
-    reader::Reader,
+    reader::{Reader, noun},
 };
 use std::{collections::BTreeMap, ops::Range};
 use toml::{
@@ -22,9 +22,6 @@ const CHOICES: [&str; 9] = [
     "training.optimizer",
     "training.schedule",
 ];
-
-/// What a date is called.
-pub(crate) const DATE: &str = "a date or a time";
 
 /// A parsed file with its overrides applied.
 pub(crate) struct Document<'t> {
@@ -391,18 +388,5 @@ impl<'t> Node<'t> {
                 Err(Fault::new(message, expected(), Some(span)))
             }
         }
-    }
-}
-
-/// What a value is, in words; a number says itself.
-pub(crate) fn noun(value: &DeValue<'_>) -> String {
-    match value {
-        DeValue::String(_) => "a string".into(),
-        DeValue::Integer(number) => number.to_string(),
-        DeValue::Float(number) => number.to_string(),
-        DeValue::Boolean(truth) => truth.to_string(),
-        DeValue::Datetime(_) => DATE.into(),
-        DeValue::Array(_) => "a list".into(),
-        DeValue::Table(_) => "a table".into(),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     diagnostic::Diagnostic,
     partition::Divide,
     scenario::Scenario,
-    task_stream::Material,
+    stream_resolution::Material,
 };
 use lyceum_core::{
     ClientId, Features, Federation, Fingerprint, IMPORTANCES, MEANS, Needs, Network, Probe,

@@ -11,33 +11,43 @@ pub mod models;
 pub mod partition;
 pub mod streams;
 
+mod cross_faults;
 mod deadline;
 mod diagnostic;
 mod document;
 mod federation;
+mod label;
 mod lengthening;
 mod prospects;
 mod reader;
+mod reading;
 mod registry;
 mod scenario;
 mod schema;
 mod settings;
+mod stream_misfits;
+mod stream_resolution;
 mod sweep;
+mod tables;
 mod task_stream;
 mod timeline;
+mod timetable;
 mod training;
 mod transforms;
 
 pub use deadline::{Close, Deadline, Reassign, Wait};
 pub use diagnostic::{Diagnostic, Fault, Sources};
 pub use federation::{Loaded, shares};
+pub use label::baselines;
 pub use registry::{Chosen, Config, Plugin, Plugins, Registry};
-pub use scenario::{Availability, Data, Evaluation, RealClient, Run, Scenario, TABLES};
+pub use scenario::Scenario;
 pub use schema::{schema, variants};
 pub use settings::{Variable, read_settings};
-pub use sweep::{Point, Sweep, baselines, seeds};
+pub use sweep::{Point, Sweep, seeds};
+pub use tables::{Availability, Data, Evaluation, RealClient, Run, TABLES};
 pub use task_stream::StreamChoice;
-pub use timeline::{Moment, Part, Phase, Silence, Timetable};
+pub use timeline::{Moment, Part, Phase, Silence};
+pub use timetable::Timetable;
 pub use training::{
     Adam, Constant, Cosine, Expert, OptimizerChoice, Schedule, Sgd, StepDecay, StepSchedule,
     Training,

@@ -5,7 +5,7 @@ use crate::{
     deadline::Deadline,
     diagnostic::Diagnostic,
     registry::Chosen,
-    scenario::{Scenario, Sized},
+    scenario::{Scenario, Sized, Wrong},
     timeline::{Moment, Phase},
 };
 use lyceum_core::{AnySelector, Attendance, ClientId, Round};
@@ -13,9 +13,6 @@ use std::collections::BTreeSet;
 
 /// Rounds that are looked through for one that a strategy can close, at most.
 const SIZES: usize = 100_000;
-
-/// A key, what is wrong, and what would be right.
-type Wrong = (String, String, String);
 
 /// Clients that a selector asks for; very many if it asks for all.
 fn wanted(selection: &Chosen<dyn AnySelector>) -> usize {

@@ -6,10 +6,7 @@
 
 mod access;
 
-use crate::{
-    diagnostic::Fault,
-    document::{DATE, noun},
-};
+use crate::diagnostic::Fault;
 use access::{Choice, Entries, Items};
 use serde::de::{self, Expected, IntoDeserializer, Unexpected, Visitor};
 use std::{
@@ -25,6 +22,9 @@ use toml::{
 const LISTED: &str = "[]";
 /// Whole numbers up to here are the same as floating-point numbers.
 const EXACT: f64 = (1_u64 << 53) as f64;
+
+/// What a date is called.
+const DATE: &str = "a date or a time";
 
 /// A value with the key that it belongs to.
 pub(crate) struct Reader<'t> {
@@ -175,6 +175,19 @@ impl<'t> Reader<'t> {
             DeValue::Table(table) => visit(Entries::new(table, free)),
             _ => Err(me.wrong("a table")),
         })
+    }
+}
+
+/// What a value is, in words; a number says itself.
+pub(crate) fn noun(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(_) => "a string".into(),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(truth) => truth.to_string(),
+        DeValue::Datetime(_) => DATE.into(),
+        DeValue::Array(_) => "a list".into(),
+        DeValue::Table(_) => "a table".into(),
     }
 }
 

@@ -1,177 +1,30 @@
-//! One experiment, read from a TOML file and checked.
+//! One experiment, checked.
 
 use crate::{
-    data::{DataSet, LEARNED, Normalisation},
+    data::{DataSet, LEARNED},
     deadline::Deadline,
     diagnostic::{Diagnostic, Fault, Sources},
-    document::{Document, Node, Places, Texts},
+    document::Places,
     models::Model,
     partition::Partition,
-    registry::{Chosen, Registry, resolved},
-    sweep,
+    registry::{Chosen, resolved},
+    tables::{Availability, Data, Evaluation, RealClient, Run},
     task_stream::StreamChoice,
     timeline::{Moment, Phase},
-    training::{Expert, OptimizerChoice, Training},
-    transforms::{self, TransformChoice},
+    training::{Expert, Training},
+    transforms::TransformChoice,
 };
 use lyceum_core::{
     AnyMethod, AnySelector, AnyStrategy, ClientId, Fingerprint, Needs, Roster, Seed,
-    units::{Count, Decay, Fraction},
 };
 use lyceum_strategies::ordering::Ordering;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-/// The tables of a scenario file.
-pub const TABLES: [&str; 15] = [
-    "run",
-    "sweep",
-    "data",
-    "model",
-    "training",
-    "ordering",
-    "expert",
-    "selection",
-    "availability",
-    "deadline",
-    "strategy",
-    "transform",
-    "scenario",
-    "timeline",
-    "evaluation",
-];
-
-/// `[run]`: what is run, and from which seed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Run {
-    /// Name of the run and of its folder: letters, digits and `-_.=,+`.
-    pub name: String,
-    /// Root of all randomness; 0 by default.
-    #[serde(default)]
-    pub seed: u64,
-    /// Rounds of federated training.
-    pub rounds: Count,
-    /// Start from the parameters in this safetensors file instead of drawing them; a relative path is looked for here
-    /// and in the data folders, of which the scenario's own is one.
-    #[serde(default)]
-    pub start_from: Option<PathBuf>,
-    /// BLAKE3 of that file, 64 hexadecimal digits: another file is refused. The `scenario.toml` of a run names it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_from_blake3: Option<String>,
-}
-
-/// `[data]` without its two choices, `set` and `partition`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Data {
-    /// Number of clients.
-    pub clients: Count,
-    /// Parts that the samples are cut into, of which the first `clients` are used; as many as clients by default.
-    #[serde(default)]
-    pub parts: Option<Count>,
-    /// What is done to the inputs: "unit" (bytes to 0..1, the default), "none", or "standard" (mean 0 and
-    /// variance 1 per channel, over the training samples).
-    #[serde(default)]
-    pub normalise: Normalisation,
-    /// Share of the training samples that is held back as validation set; 0 by default.
-    #[serde(default = "no_share")]
-    pub validation: Decay,
-    /// Folders in which the data set is looked for before those that every scenario has; relative ones stand beside this
-    /// file. They say where samples lie, not what they are, and change no result.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub folders: Vec<PathBuf>,
-    /// Real clients that join with data of their own, behind the `clients` that are simulated.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub real: Vec<RealClient>,
-}
-
-/// `[[data.real]]`: a client whose samples stay with it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RealClient {
-    /// Its name, as in its certificate.
-    pub name: String,
-    /// Number of its training samples.
-    pub samples: Count,
-}
-
-fn no_share() -> Decay {
-    Decay::new(0.0).expect("0 is in range")
-}
-
-/// `[availability]`: which selected clients answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Availability {
-    /// Share of the selected clients that never answer; drawn per round and client, 0 by default.
-    #[serde(default = "nobody")]
-    pub dropout: Fraction,
-}
-
-fn nobody() -> Fraction {
-    Fraction::new(0.0).expect("0 is in range")
-}
-
-impl Default for Availability {
-    fn default() -> Self {
-        Self { dropout: nobody() }
-    }
-}
-
-/// `[evaluation]`: when the global model is judged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Evaluation {
-    /// Rounds between evaluations of the global model; 1 by default. The last round is always evaluated.
-    #[serde(default = "each_round")]
-    pub every: Count,
-    /// Rounds between reports of each client's test accuracy (all test samples of the client's classes); never by default.
-    #[serde(default)]
-    pub clients_every: Option<Count>,
-    /// In a stream, judge tasks also before any client has begun them; true by default.
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
-    pub ahead: bool,
-    /// Judge the initial model as well; false by default. Forward transfer needs it.
-    #[serde(default, skip_serializing_if = "is_no")]
-    pub before: bool,
-    /// In a stream, judge each client's own model on the task that it is at; false by default. Spatial knowledge
-    /// retention needs it.
-    #[serde(default, skip_serializing_if = "is_no")]
-    pub local: bool,
-}
-
-fn is_no(value: &bool) -> bool {
-    !value
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn is_yes(value: &bool) -> bool {
-    *value
-}
-
-fn each_round() -> Count {
-    Count::new(1).expect("1 is in range")
-}
-
-impl Default for Evaluation {
-    fn default() -> Self {
-        Self {
-            every: each_round(),
-            clients_every: None,
-            ahead: true,
-            before: false,
-            local: false,
-        }
-    }
-}
+/// A key, what is wrong there, and what would be right.
+pub(crate) type Wrong = (String, String, String);
 
 /// A checked experiment.
 #[derive(Clone)]
@@ -210,129 +63,15 @@ pub struct Scenario {
     pub evaluation: Evaluation,
     /// What entries of the timeline, by position, change.
     pub(crate) phases: Vec<(usize, Phase)>,
-    places: Places,
-    sources: Sources,
-}
-
-/// Collects faults while a file is read, so that all are reported at once.
-struct Reader<'t, 'r> {
-    document: Document<'t>,
-    registry: &'r Registry,
-    faults: Vec<Fault>,
-    missing: Vec<(&'static str, &'static str)>,
-}
-
-impl<'t> Reader<'t, '_> {
-    fn keep<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
-        result.map_err(|fault| self.faults.push(fault)).ok()
-    }
-
-    fn required(&mut self, table: &'static str, example: &'static str) -> Option<Node<'t>> {
-        let node = self.document.take(table);
-        if node.is_none() {
-            self.missing.push((table, example));
-        }
-        node
-    }
-
-    /// One fault for all missing tables.
-    fn missing_fault(&self) -> Option<Fault> {
-        match self.missing.as_slice() {
-            [] => None,
-            [(table, example)] => Some(Fault::new(
-                format!("the table `[{table}]` is missing"),
-                *example,
-                None,
-            )),
-            several => {
-                let names: Vec<_> = several
-                    .iter()
-                    .map(|(table, _)| format!("`[{table}]`"))
-                    .collect();
-                let message = format!("the tables {} are missing", names.join(", "));
-                Some(Fault::new(
-                    message,
-                    "a scenario needs them all; scenarios/catalogue/quickstart.toml is one",
-                    None,
-                ))
-            }
-        }
-    }
-
-    fn optional<T: serde::de::DeserializeOwned + Default>(&mut self, table: &str) -> Option<T> {
-        match self.document.take(table) {
-            Some(node) => {
-                let result = node.read();
-                self.keep(result)
-            }
-            None => Some(T::default()),
-        }
-    }
+    pub(crate) places: Places,
+    pub(crate) sources: Sources,
 }
 
 impl Scenario {
-    /// Reads and checks a scenario. `overrides` have the form `path.to.key=value`.
-    pub fn read(
-        registry: &Registry,
-        name: &str,
-        text: &str,
-        overrides: &[String],
-    ) -> Result<Self, Diagnostic> {
-        let texts = Texts::new(name, text, overrides);
-        let mut document = texts.parse()?;
-        if let Some(sweep) = document.take("sweep") {
-            let label = "`lyceum run` and `lyceum check` take it; here it has to be left out";
-            let fault = Fault::new(
-                "a sweep is many scenarios, not one",
-                label,
-                Some(sweep.span()),
-            );
-            return Err(Diagnostic::new(vec![fault], &texts.sources));
-        }
-        Self::of(registry, document, &texts.sources)
-    }
-
-    /// Reads and checks a document without a sweep.
-    pub(crate) fn of(
-        registry: &Registry,
-        document: Document<'_>,
-        sources: &Sources,
-    ) -> Result<Self, Diagnostic> {
-        let places = document.places();
-        let mut reader = Reader {
-            document,
-            registry,
-            faults: Vec::new(),
-            missing: Vec::new(),
-        };
-        let scenario = parse(&mut reader, places, sources);
-        let leftovers = reader.document.leftovers(&TABLES);
-        reader.faults.extend(leftovers);
-        let missing = reader.missing_fault();
-        reader.faults.extend(missing);
-        match scenario {
-            Some(scenario) if reader.faults.is_empty() => {
-                let faults = scenario.cross_faults(registry);
-                if faults.is_empty() {
-                    let mut scenario = scenario;
-                    scenario.resolve_phases(registry)?;
-                    match scenario.prospects() {
-                        wrong if wrong.is_empty() => Ok(scenario),
-                        wrong => Err(scenario.faults(wrong)),
-                    }
-                } else {
-                    Err(Diagnostic::beyond_schema(faults, sources))
-                }
-            }
-            _ => Err(Diagnostic::new(reader.faults, sources)),
-        }
-    }
-
     /// Faults at keys of this scenario: key, what is wrong, what would be right.
-    pub(crate) fn faults(&self, wrong: Vec<(String, String, String)>) -> Diagnostic {
-        let fault = |(path, message, label): (String, String, String)| {
-            Fault::new(message, label, self.places.find(&path))
-        };
+    pub(crate) fn faults(&self, wrong: Vec<Wrong>) -> Diagnostic {
+        let fault =
+            |(path, message, label): Wrong| Fault::new(message, label, self.places.find(&path));
         Diagnostic::beyond_schema(wrong.into_iter().map(fault).collect(), &self.sources)
     }
 
@@ -507,133 +246,6 @@ impl Scenario {
         }
         Fingerprint::of(table.to_string().as_bytes())
     }
-
-    fn cross_faults(&self, registry: &Registry) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let mut refuse = |path: &str, message: String, label: String| {
-            faults.push(Fault::new(message, label, self.places.find(path)));
-        };
-        let name = &self.run.name;
-        if !sweep::is_label(name) {
-            refuse(
-                "run.name",
-                format!("`{name}` cannot name a run's folder"),
-                sweep::LABEL.into(),
-            );
-        }
-        if self.run.start_from_blake3.is_some() && self.run.start_from.is_none() {
-            refuse(
-                "run.start_from_blake3",
-                "the hash of no file".into(),
-                "give `start_from`, too, or leave it out".into(),
-            );
-        }
-        let names: std::collections::BTreeSet<_> =
-            self.data.real.iter().map(|c| c.name.as_str()).collect();
-        if names.len() < self.data.real.len() {
-            refuse(
-                "data.real",
-                "two real clients have one name".into(),
-                "each needs a name of its own".into(),
-            );
-        }
-        let table = self.data_set.plugin.table().is_some();
-        if !names.is_empty() && self.data.normalise == Normalisation::Standard && !table {
-            refuse(
-                "data.normalise",
-                "real clients cannot be normalised by samples that they do not see".into(),
-                "`unit` or `none` with `[[data.real]]`, or a data set from a CSV file".into(),
-            );
-        }
-        let clients = self.clients() as usize;
-        let cohort = self.selection.plugin.cohort(&Sized {
-            clients: u64::MAX >> 1,
-        });
-        if cohort > clients && cohort < usize::MAX >> 2 {
-            let path = format!("selection.{}.per_round", self.selection.name);
-            refuse(
-                &path,
-                "more clients per round than clients".into(),
-                format!("at most data.clients = {clients}"),
-            );
-        }
-        if let Some(misfit) = self.selection.plugin.misfit() {
-            refuse(
-                &format!("selection.{}.{}", self.selection.name, misfit.key),
-                misfit.message,
-                misfit.expected,
-            );
-        }
-        if let Some(misfit) = self.ordering.as_ref().and_then(Ordering::misfit) {
-            refuse(
-                &format!("ordering.{}", misfit.key),
-                misfit.message,
-                misfit.expected,
-            );
-        }
-        let clients = self.data.clients.get();
-        if let Some(parts) = self.data.parts.filter(|p| p.get() < clients) {
-            let message = format!("fewer parts than clients: {}", parts.get());
-            refuse(
-                "data.parts",
-                message,
-                format!("at least data.clients = {clients}"),
-            );
-        }
-        let adaptive = matches!(self.training.optimizer, OptimizerChoice::Adam(_));
-        if adaptive && self.strategy.plugin.client_half().needs_travel() {
-            let message = format!(
-                "`{}` recovers gradients from the distance travelled, which Adam hides",
-                self.strategy.name
-            );
-            refuse("training.optimizer", message, "use `sgd` with it".into());
-        }
-        if registry.engine(&self.training.engine).is_none() {
-            let names: Vec<_> = registry.engines.iter().map(|e| e.name).collect();
-            let message = format!("unknown engine `{}`", self.training.engine);
-            refuse(
-                "training.engine",
-                message,
-                format!("expected one of {}", names.join(", ")),
-            );
-        }
-        for (path, message, label) in self.transform_faults() {
-            refuse(&path, message, label);
-        }
-        for (path, message, label) in self.timeline_faults() {
-            refuse(&path, message, label);
-        }
-        if self.training.carry && self.stream.is_none() {
-            refuse(
-                "training.carry",
-                "only clients in a stream of tasks keep their optimizers".into(),
-                "leave it out, or add a table `[scenario.*]`".into(),
-            );
-        }
-        if let Some(stream) = &self.stream {
-            for misfit in stream.misfits(self) {
-                refuse(
-                    &format!("scenario.{}", misfit.key),
-                    misfit.message,
-                    misfit.expected,
-                );
-            }
-        }
-        if let Some(every) = self.evaluation.clients_every
-            && every.get() % self.evaluation.every.get() != 0
-        {
-            let label = format!(
-                "a multiple of evaluation.every = {}",
-                self.evaluation.every.get()
-            );
-            refuse(
-                "evaluation.clients_every",
-                "client accuracies need an evaluation in the same round".into(),
-                label,
-            );
-        }
-        faults
-    }
 }
 
 /// A roster with nothing known but its size.
@@ -666,100 +278,4 @@ fn chosen<T: ?std::marker::Sized>(choice: &Chosen<T>) -> toml::Value {
         choice.name.to_string(),
         choice.resolved.clone(),
     )]))
-}
-
-fn parse(reader: &mut Reader<'_, '_>, places: Places, sources: &Sources) -> Option<Scenario> {
-    let registry = reader.registry;
-    let run = reader
-        .required("run", "it needs `name` and `rounds`")
-        .map(|n| n.read());
-    let run = run.and_then(|r| reader.keep(r));
-    let data = reader
-        .required("data", "it needs `set` and `clients`")
-        .map(|n| read_data(reader, n));
-    let model = reader.required("model", "such as `[model.mlp]` with `hidden = [200]`");
-    let model = model.and_then(|n| reader.keep(registry.models.choose(n)));
-    let training = reader
-        .required("training", "it needs `rate`")
-        .map(|n| n.read());
-    let training = training.and_then(|r| reader.keep(r));
-    let ordering = reader.document.take("ordering").map(|n| n.read());
-    let ordering = match ordering {
-        Some(result) => reader.keep(result).map(Some),
-        None => Some(None),
-    };
-    let expert = reader.optional("expert");
-    let selection = reader.required(
-        "selection",
-        "such as `[selection.uniform]` with `per_round = 10`",
-    );
-    let selection = selection.and_then(|n| reader.keep(registry.selectors.choose(n)));
-    let availability = reader.optional("availability");
-    let deadline = match reader.document.take("deadline").map(|n| n.read()) {
-        Some(result) => reader.keep(result).map(Some),
-        None => Some(None),
-    };
-    let strategy = reader.required("strategy", "such as `[strategy.fed_avg]`");
-    let strategy = strategy.and_then(|n| reader.keep(registry.strategies.choose(n)));
-    let transforms = match reader.document.take("transform") {
-        Some(node) => transforms::read(node, registry, &mut reader.faults),
-        None => Some(Vec::new()),
-    };
-    let stream = match reader.document.take("scenario") {
-        Some(node) => StreamChoice::read(node, registry, &mut reader.faults).map(Some),
-        None => Some(None),
-    };
-    let timeline = reader.optional("timeline");
-    let evaluation = reader.optional("evaluation");
-    let (data, data_set, partition) = data.flatten()?;
-    Some(Scenario {
-        run: run?,
-        data,
-        data_set,
-        partition,
-        model: model?,
-        training: training?,
-        ordering: ordering?,
-        expert: expert?,
-        selection: selection?,
-        availability: availability?,
-        deadline: deadline?,
-        strategy: strategy?,
-        transforms: transforms?,
-        stream: stream?,
-        timeline: timeline?,
-        phases: Vec::new(),
-        evaluation: evaluation?,
-        places,
-        sources: sources.clone(),
-    })
-}
-
-type DataParts = (Data, Chosen<dyn DataSet>, Option<Chosen<dyn Partition>>);
-
-fn read_data(reader: &mut Reader<'_, '_>, mut node: Node<'_>) -> Option<DataParts> {
-    let registry = reader.registry;
-    let span = node.span();
-    let set = match node.take("set") {
-        Some(set) => reader.keep(registry.data_sets.choose(set)),
-        None => {
-            let names: Vec<_> = registry
-                .data_sets
-                .entries()
-                .iter()
-                .map(|e| e.name)
-                .collect();
-            let label = format!("`set = \"...\"`, one of {}", names.join(", "));
-            reader
-                .faults
-                .push(Fault::new("no data set is chosen", label, Some(span)));
-            None
-        }
-    };
-    let partition = match node.take("partition") {
-        Some(partition) => reader.keep(registry.partitions.choose(partition)).map(Some),
-        None => Some(None),
-    };
-    let data = reader.keep(node.read());
-    Some((data?, set?, partition?))
 }

@@ -5,10 +5,11 @@ mod tidy;
 
 use crate::{
     deadline::Deadline,
+    label,
     registry::Registry,
-    scenario::{Availability, Data, Evaluation, Run},
     streams::{Arrival, CompetenceGate, HeadChoice, Labels, TaskOrder},
     sweep,
+    tables::{Availability, Data, Evaluation, Run},
     task_stream::BESIDE,
     timeline::Moment,
     training::{Expert, Training},
@@ -25,7 +26,7 @@ pub fn schema(registry: &Registry) -> Value {
         .into_generator();
     let g = &mut generator;
     let mut run = plain::<Run>(g);
-    run["properties"]["name"]["pattern"] = sweep::PATTERN.into();
+    run["properties"]["name"]["pattern"] = label::PATTERN.into();
     let mut data = plain::<Data>(g);
     data["properties"]["set"] = registry.data_sets.schema(g).into();
     data["properties"]["partition"] = registry.partitions.schema(g).into();

@@ -2,7 +2,8 @@
 
 use crate::{
     diagnostic::Fault,
-    document::{Node, noun},
+    document::Node,
+    reader::noun,
     registry::{Chosen, Plugins, Registry},
     scenario::Scenario,
 };

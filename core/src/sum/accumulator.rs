@@ -1,7 +1,7 @@
 //! The integers of one lane.
 
 use super::{
-    CARRIED, Grid, HI_LIMIT, LARGEST_WEIGHT, LO_BITS, Lane, SumError, coarse::Coarse,
+    CARRIED, Grid, HI_LIMIT, LARGEST_WEIGHT, LO_SCALE, Lane, SumError, carried, coarse::Coarse,
     integer_weight, is_large,
 };
 use crate::{wide, wide::wide_fused};
@@ -198,12 +198,4 @@ fn pass<const N: usize>(
         }
         (*hi, *lo) = (h, l);
     }
-}
-
-/// `lo` counts 2^-54, and so 2^-52 of four times a term.
-pub(super) const LO_SCALE: f64 = (1_u64 << 52) as f64;
-
-#[inline(always)]
-pub(super) fn carried(hi: i64, lo: i64) -> (i64, i64) {
-    (hi + (lo >> LO_BITS), lo & ((1 << LO_BITS) - 1))
 }

@@ -4,7 +4,7 @@
 //! that it is summed as every other value, and exactly. The same holds from 2^64 on with 2^84, and from 2^104 on
 //! with 2^124, which is beyond the largest finite value.
 
-use super::{LARGEST_VALUE, Units, accumulator::LO_SCALE, carried};
+use super::{LARGEST_VALUE, LO_SCALE, Units, carried};
 use serde::{Deserialize, Serialize};
 
 /// From which exponent on a value is divided by which power of two.

@@ -289,14 +289,7 @@ impl Conv {
                 || Activation::Relu.walk_back(output, slope),
             );
         }
-        scratch.grad.clear();
-        scratch.grad.resize(
-            self.sizes.kernel * self.forward.reach * self.forward.channels,
-            0.0,
-        );
-        scratch.bias_grad.clear();
-        scratch.bias_grad.resize(self.forward.channels, 0.0);
-        scratch.none.resize(self.back.channels, 0.0);
+        self.clear_gradients(scratch);
         if wanted.is_some() {
             self.pack_turned(params, &mut scratch.turned);
         }
@@ -306,34 +299,62 @@ impl Conv {
             .zip(slope.chunks_exact(width))
             .enumerate();
         for (row, (image, slope)) in images {
-            let slope = match &self.pool {
-                None => slope,
-                Some(pool) => {
-                    scratch.slopes.resize(pool.values(), 0.0);
-                    pool.spread(slope, &found[row * width..][..width], &mut scratch.slopes);
-                    &scratch.slopes
-                }
+            let next = wanted
+                .as_deref_mut()
+                .map(|next| &mut next[row * self.sizes.image()..][..self.sizes.image()]);
+            let found = match &self.pool {
+                None => &[],
+                Some(_) => &found[row * width..][..width],
             };
-            add_positions(slope, &mut scratch.bias_grad);
-            weight_gradients(
-                &self.forward,
-                self.pad(image, &mut scratch.image),
-                slope,
-                &mut scratch.grad,
-            );
-            if let Some(next) = wanted.as_deref_mut() {
-                let next = &mut next[row * self.sizes.image()..][..self.sizes.image()];
-                let spread = self.spread(slope, &mut scratch.spread);
-                correlate(
-                    &self.back,
-                    spread,
-                    &scratch.turned,
-                    &scratch.none,
-                    false,
-                    next,
-                );
-            }
+            self.image_back(image, slope, found, next, scratch);
         }
+        self.unpack_gradients(grad, scratch);
+    }
+
+    /// Sums of gradients start at zero, in the memory that is there.
+    fn clear_gradients(&self, scratch: &mut Scratch) {
+        let Correlation {
+            reach, channels, ..
+        } = self.forward;
+        scratch.grad.clear();
+        scratch
+            .grad
+            .resize(self.sizes.kernel * reach * channels, 0.0);
+        scratch.bias_grad.clear();
+        scratch.bias_grad.resize(channels, 0.0);
+        scratch.none.resize(self.back.channels, 0.0);
+    }
+
+    /// Adds the share of one image to the gradients, and writes the slope at the image to `next`.
+    #[inline]
+    fn image_back(
+        &self,
+        image: &[f32],
+        slope: &[f32],
+        found: &[u32],
+        next: Option<&mut [f32]>,
+        scratch: &mut Scratch,
+    ) {
+        let slope = match &self.pool {
+            None => slope,
+            Some(pool) => {
+                scratch.slopes.resize(pool.values(), 0.0);
+                pool.spread(slope, found, &mut scratch.slopes);
+                &scratch.slopes
+            }
+        };
+        add_positions(slope, &mut scratch.bias_grad);
+        let image = self.pad(image, &mut scratch.image);
+        weight_gradients(&self.forward, image, slope, &mut scratch.grad);
+        if let Some(next) = next {
+            let spread = self.spread(slope, &mut scratch.spread);
+            let (turned, none) = (&scratch.turned, &scratch.none);
+            correlate(&self.back, spread, turned, none, false, next);
+        }
+    }
+
+    /// Writes the sums to their places in the parameters' order.
+    fn unpack_gradients(&self, grad: &mut [f32], scratch: &Scratch) {
         let Correlation {
             reach, channels, ..
         } = self.forward;

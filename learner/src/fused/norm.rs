@@ -388,6 +388,17 @@ impl Norm {
             of_input[at] = -m2 * inverse[at] * inverse[at];
             constant[at] = -m1 * inverse[at] - of_input[at] * mean[at];
         }
+        self.apply_factors(input, slope, &scratch.factors);
+    }
+
+    /// `of_slope * slope + of_input * input + constant`, by sample and channel.
+    #[inline]
+    fn apply_factors(
+        &self,
+        input: &[f32],
+        slope: &mut [f32],
+        [of_slope, of_input, constant]: &[Vec<f32>; 3],
+    ) {
         let (values, stored) = (self.image.values(), self.image.stored);
         let mut images = slope
             .chunks_exact_mut(values)

@@ -1,6 +1,6 @@
 //! The runs of one label, and which of them count.
 
-use super::Labelled;
+use crate::labelled::Labelled;
 use crate::measure::Measure;
 use crate::statistics::{Interval, interval, paired};
 use crate::summary::{Status, Summary};

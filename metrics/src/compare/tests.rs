@@ -1,7 +1,7 @@
 use super::*;
 use crate::statistics::{interval, paired};
 use crate::summary::Status;
-use crate::{Conditions, SummaryBuilder};
+use crate::{Conditions, Summary, SummaryBuilder};
 
 fn run(label: &str, seed: u64, accuracy: f64) -> Labelled {
     let summary = Summary {

@@ -19,6 +19,7 @@ mod synthetic;
 mod table;
 mod table_layout;
 mod table_lines;
+mod table_load;
 mod table_rows;
 mod table_values;
 #[cfg(test)]

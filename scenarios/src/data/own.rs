@@ -1,8 +1,9 @@
 //! A real client's own samples: a CSV file that never leaves its machine.
 
 use super::normalise::Normalisation;
-use super::table::{Column, Csv, Header, read_other};
+use super::table::{Column, Csv, Header};
 use super::table_layout::Wanted;
+use super::table_load::read_other;
 use super::table_values::samples;
 use super::{DataError, DataSet};
 use lyceum_core::{Samples, units::Fraction};

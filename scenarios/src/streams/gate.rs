@@ -1,10 +1,9 @@
 //! When the next task comes: not at a round, but once the federation's model is competent.
 
 use super::{Ground, StreamError};
-use crate::{scenario::Scenario, task_stream::StreamChoice};
 use lyceum_core::{
     Gate, Reach, Task, TaskId, Visit,
-    units::{Count, Fraction, Misfit},
+    units::{Count, Fraction},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,7 +80,8 @@ impl CompetenceGate {
         }
     }
 
-    fn name(&self) -> &'static str {
+    /// The key of what it is.
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Replace(_) => "replace",
             Self::Accumulate(_) => "accumulate",
@@ -89,7 +89,8 @@ impl CompetenceGate {
         }
     }
 
-    fn competence(&self) -> Competence {
+    /// When a task is mastered, whatever is shown.
+    pub(crate) fn competence(&self) -> Competence {
         match *self {
             Self::Replace(competence) | Self::Accumulate(competence) => competence,
             Self::Window(window) => Competence {
@@ -102,14 +103,14 @@ impl CompetenceGate {
     }
 
     /// The gate over the tasks of a stream, which come in the order of `plan`. `held` are places of the training samples
-    /// that are validation samples. Errors name keys beside `gate`.
+    /// that are validation samples; `every` are the rounds between judgements unless the gate says otherwise. Errors name keys beside `gate`.
     pub(crate) fn over(
         &self,
         tasks: &[Task],
         plan: &[Visit],
         ground: &Ground<'_>,
         held: &[u32],
-        scenario: &Scenario,
+        every: Count,
     ) -> Result<Gate, StreamError> {
         let pool = ground.pool("gate")?;
         let probe = |task: &Task| -> Arc<[u32]> {
@@ -128,7 +129,7 @@ impl CompetenceGate {
             threshold,
             min_rounds,
             patience,
-            every,
+            every: own,
         } = self.competence();
         let min_rounds = min_rounds.get() as u64;
         let equal = ground.rounds / sequence.len().max(1) as u64;
@@ -138,76 +139,9 @@ impl CompetenceGate {
             threshold: threshold.get(),
             min_rounds,
             patience: patience.map_or(equal.max(min_rounds), |rounds| rounds.get() as u64),
-            every: every.unwrap_or(scenario.evaluation.every).get() as u64,
+            every: own.unwrap_or(every).get() as u64,
             rounds: ground.rounds,
             probes,
         })
-    }
-
-    /// What does not go together; keys are relative to `[scenario]`.
-    pub(crate) fn misfits(&self, choice: &StreamChoice, scenario: &Scenario) -> Vec<Misfit> {
-        let kind = choice.kind.name;
-        let own = format!("gate.{}", self.name());
-        let Competence {
-            min_rounds,
-            patience,
-            ..
-        } = self.competence();
-        let arrival = &choice.arrival;
-        let rules = choice.kind.plugin.rules();
-        let together = "a gate brings each task to all clients in the same round";
-        let mut misfits = Vec::new();
-        let mut refuse = |wrong: bool, key: &str, message: &str, expected: &str| {
-            if wrong {
-                misfits.push(Misfit {
-                    key: format!("{kind}.{key}"),
-                    message: message.into(),
-                    expected: expected.into(),
-                });
-            }
-        };
-        refuse(
-            scenario.data.validation.get() == 0.0,
-            &own,
-            "a gate judges the model by validation samples, and there are none",
-            "with it `validation = 0.1`, or another share, in `[data]`",
-        );
-        refuse(
-            patience.is_some_and(|patience| patience < min_rounds),
-            &format!("{own}.min_rounds"),
-            "a task would last longer than its patience",
-            "at most as many rounds as `patience`",
-        );
-        refuse(
-            rules.fade > 0.0,
-            &own,
-            "a task that fades into the next one must know when that comes",
-            "a stream with sharp boundaries, such as `class_incremental`",
-        );
-        refuse(
-            rules.once,
-            &own,
-            "a task that is passed through once must know how long it lasts",
-            "a stream that shows samples in every round, such as `class_incremental`",
-        );
-        refuse(
-            arrival.rounds_per_task.is_some(),
-            "arrival.rounds_per_task",
-            "a gate says how long a task lasts",
-            "leave it out; the gate has `min_rounds` and `patience`",
-        );
-        for key in arrival.apart() {
-            refuse(true, &format!("arrival.{key}"), together, "leave it out");
-        }
-        for method in &choice.methods {
-            let key = format!("method.{}", method.name);
-            refuse(
-                method.plugin.needs().reach != Reach::Task,
-                &key,
-                "a gate says itself which tasks are shown",
-                "leave it out; `gate.accumulate` shows all tasks that have come",
-            );
-        }
-        misfits
     }
 }

@@ -4,7 +4,6 @@
 //! them. So its runs have the fingerprints of single runs, and a fault in a value is shown where the value stands in
 //! the table.
 
-mod label;
 mod plan;
 mod setting;
 #[cfg(test)]
@@ -13,6 +12,7 @@ mod tests;
 use crate::{
     diagnostic::{Diagnostic, Fault},
     document::{Document, Texts},
+    label::{PATTERN, baselines},
     registry::Registry,
     scenario::Scenario,
 };
@@ -20,9 +20,6 @@ use plan::{Draft, Plan, too_many};
 use serde_json::json;
 use setting::Setting;
 use std::{collections::BTreeSet, ops::Range};
-
-pub use label::baselines;
-pub(crate) use label::{LABEL, PATTERN, is_label};
 
 /// Runs of one sweep at most.
 const MOST_RUNS: usize = 10_000;

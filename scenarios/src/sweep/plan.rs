@@ -1,14 +1,13 @@
 //! The `[sweep]` table as it was read, and the points that follow from it.
 
 use super::{
-    MOST_RUNS, distinct,
-    label::{LABEL, LONGEST_LABEL, is_label, short},
-    seeds,
-    setting::{Setting, expect_table, key_span, settings},
+    MOST_RUNS, distinct, seeds,
+    setting::{Axis, Setting, expect_table, key_span, settings},
 };
 use crate::{
     diagnostic::Fault,
     document::{Document, Node, is_choice},
+    label::{LABEL, LONGEST_LABEL, is_label, short},
 };
 use std::{collections::BTreeSet, ops::Range};
 use toml::{Spanned, de::DeValue};
@@ -21,13 +20,6 @@ pub(super) struct Plan<'t> {
     pub(super) baseline: Option<(String, Range<usize>)>,
     axes: Vec<Axis<'t>>,
     named: Vec<Draft<'t>>,
-}
-
-/// A key with the values that it takes in turn.
-pub(super) struct Axis<'t> {
-    pub(super) path: String,
-    pub(super) at: Range<usize>,
-    pub(super) values: Vec<Spanned<DeValue<'t>>>,
 }
 
 /// A point before its scenario is read. Without a label it is the file as it stands.

@@ -1,10 +1,10 @@
 //! Keys of the table with their values.
 
-use super::{
+use crate::{
+    diagnostic::Fault,
     label::{is_plain, short},
-    plan::Axis,
+    reader::noun,
 };
-use crate::{diagnostic::Fault, document::noun};
 use std::{borrow::Cow, ops::Range};
 use toml::{
     Spanned,
@@ -17,6 +17,13 @@ pub(super) struct Setting<'t> {
     pub(super) path: String,
     pub(super) at: Range<usize>,
     pub(super) value: Spanned<DeValue<'t>>,
+}
+
+/// A key with the values that it takes in turn.
+pub(super) struct Axis<'t> {
+    pub(super) path: String,
+    pub(super) at: Range<usize>,
+    pub(super) values: Vec<Spanned<DeValue<'t>>>,
 }
 
 impl<'t> Setting<'t> {

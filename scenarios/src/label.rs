@@ -7,7 +7,7 @@ use std::{
 use toml::{Spanned, de::DeValue};
 
 /// Bytes of a label at most: it names a folder.
-pub(super) const LONGEST_LABEL: usize = 200;
+pub(crate) const LONGEST_LABEL: usize = 200;
 /// What a label, and any run's name, may hold.
 pub(crate) const LABEL: &str = "letters, digits and `-_.=,+`, not starting with a dot";
 
@@ -15,7 +15,7 @@ pub(crate) const LABEL: &str = "letters, digits and `-_.=,+`, not starting with 
 pub(crate) const PATTERN: &str = "^[A-Za-z0-9_=,+-][A-Za-z0-9._=,+-]*$";
 
 /// Whether a character may stand in a label.
-pub(super) fn is_plain(c: char) -> bool {
+pub(crate) fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.=,+".contains(c)
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn is_label(text: &str) -> bool {
 }
 
 /// A value in a few characters: `{ fed_prox = { mu = 0.1 } }` is `fed_prox+mu=0.1`.
-pub(super) fn short(value: &DeValue<'_>) -> String {
+pub(crate) fn short(value: &DeValue<'_>) -> String {
     let join = |parts: Vec<String>| parts.join("+");
     match value {
         DeValue::String(text) => text.to_string(),

@@ -1,0 +1,151 @@
+//! What tables say together, and does not go together.
+
+use crate::{
+    data::Normalisation,
+    label::{LABEL, is_label},
+    registry::Registry,
+    scenario::{Scenario, Sized, Wrong},
+    training::OptimizerChoice,
+};
+use lyceum_core::units::Misfit;
+use lyceum_strategies::ordering::Ordering;
+use std::collections::BTreeSet;
+
+fn wrong(path: &str, message: impl Into<String>, label: impl Into<String>) -> Wrong {
+    (path.into(), message.into(), label.into())
+}
+
+/// What a plugin finds wrong within its own table.
+fn within(table: &str, misfit: Misfit) -> Wrong {
+    let path = format!("{table}.{}", misfit.key);
+    (path, misfit.message, misfit.expected)
+}
+
+impl Scenario {
+    /// What is wrong, each at the key where it is.
+    pub(crate) fn cross_faults(&self, registry: &Registry) -> Vec<Wrong> {
+        let mut all = Vec::new();
+        all.extend(self.wrong_in_run());
+        all.extend(self.wrong_in_real_clients());
+        all.extend(self.wrong_in_cohort());
+        let selection = format!("selection.{}", self.selection.name);
+        let misfit = self.selection.plugin.misfit();
+        all.extend(misfit.map(|misfit| within(&selection, misfit)));
+        let misfit = self.ordering.as_ref().and_then(Ordering::misfit);
+        all.extend(misfit.map(|misfit| within("ordering", misfit)));
+        all.extend(self.wrong_in_parts());
+        all.extend(self.wrong_in_training(registry));
+        all.extend(self.transform_faults());
+        all.extend(self.timeline_faults());
+        all.extend(self.wrong_in_carry());
+        let stream = self.stream.iter();
+        let misfits = stream.flat_map(|stream| stream.misfits(self));
+        all.extend(misfits.map(|misfit| within("scenario", misfit)));
+        all.extend(self.wrong_in_evaluation());
+        all
+    }
+
+    fn wrong_in_run(&self) -> Vec<Wrong> {
+        let mut all = Vec::new();
+        let name = &self.run.name;
+        if !is_label(name) {
+            let message = format!("`{name}` cannot name a run's folder");
+            all.push(wrong("run.name", message, LABEL));
+        }
+        if self.run.start_from_blake3.is_some() && self.run.start_from.is_none() {
+            all.push(wrong(
+                "run.start_from_blake3",
+                "the hash of no file",
+                "give `start_from`, too, or leave it out",
+            ));
+        }
+        all
+    }
+
+    fn wrong_in_real_clients(&self) -> Vec<Wrong> {
+        let mut all = Vec::new();
+        let real = &self.data.real;
+        let names: BTreeSet<_> = real.iter().map(|client| client.name.as_str()).collect();
+        if names.len() < real.len() {
+            all.push(wrong(
+                "data.real",
+                "two real clients have one name",
+                "each needs a name of its own",
+            ));
+        }
+        let table = self.data_set.plugin.table().is_some();
+        if !names.is_empty() && self.data.normalise == Normalisation::Standard && !table {
+            all.push(wrong(
+                "data.normalise",
+                "real clients cannot be normalised by samples that they do not see",
+                "`unit` or `none` with `[[data.real]]`, or a data set from a CSV file",
+            ));
+        }
+        all
+    }
+
+    fn wrong_in_cohort(&self) -> Option<Wrong> {
+        let clients = self.clients() as usize;
+        let everybody = Sized {
+            clients: u64::MAX >> 1,
+        };
+        let cohort = self.selection.plugin.cohort(&everybody);
+        (cohort > clients && cohort < usize::MAX >> 2).then(|| {
+            wrong(
+                &format!("selection.{}.per_round", self.selection.name),
+                "more clients per round than clients",
+                format!("at most data.clients = {clients}"),
+            )
+        })
+    }
+
+    fn wrong_in_parts(&self) -> Option<Wrong> {
+        let clients = self.data.clients.get();
+        let parts = self.data.parts.filter(|parts| parts.get() < clients)?;
+        let message = format!("fewer parts than clients: {}", parts.get());
+        let label = format!("at least data.clients = {clients}");
+        Some(wrong("data.parts", message, label))
+    }
+
+    fn wrong_in_training(&self, registry: &Registry) -> Vec<Wrong> {
+        let mut all = Vec::new();
+        let adaptive = matches!(self.training.optimizer, OptimizerChoice::Adam(_));
+        if adaptive && self.strategy.plugin.client_half().needs_travel() {
+            let message = format!(
+                "`{}` recovers gradients from the distance travelled, which Adam hides",
+                self.strategy.name
+            );
+            all.push(wrong("training.optimizer", message, "use `sgd` with it"));
+        }
+        let engine = &self.training.engine;
+        if registry.engine(engine).is_none() {
+            let names: Vec<_> = registry.engines.iter().map(|e| e.name).collect();
+            let message = format!("unknown engine `{engine}`");
+            let label = format!("expected one of {}", names.join(", "));
+            all.push(wrong("training.engine", message, label));
+        }
+        all
+    }
+
+    fn wrong_in_carry(&self) -> Option<Wrong> {
+        (self.training.carry && self.stream.is_none()).then(|| {
+            wrong(
+                "training.carry",
+                "only clients in a stream of tasks keep their optimizers",
+                "leave it out, or add a table `[scenario.*]`",
+            )
+        })
+    }
+
+    fn wrong_in_evaluation(&self) -> Option<Wrong> {
+        let every = self.evaluation.every.get();
+        let of_clients = self.evaluation.clients_every?;
+        (of_clients.get() % every != 0).then(|| {
+            wrong(
+                "evaluation.clients_every",
+                "client accuracies need an evaluation in the same round",
+                format!("a multiple of evaluation.every = {every}"),
+            )
+        })
+    }
+}
