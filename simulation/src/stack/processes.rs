@@ -13,10 +13,10 @@ use lyceum_client_node::{
 };
 use lyceum_coordinator::{
     Snapshot,
-    conductor::{Archive, Ending, Parts, Saving},
+    conductor::{Ending, Parts, Saving},
     dispatch::{Dispatch, Pace},
-    quic::{Durable, Network, Service, Syncing},
-    run::Storage,
+    quic::{Network, Service},
+    run::{Archive, Durable, Storage, Syncing},
 };
 use lyceum_core::{Event, Fingerprint, Params, Purpose, Round, Seed, Stream, Ticket};
 use lyceum_network_model::{Directions, SimNet, endpoint_config, plain_packets};
