@@ -208,24 +208,15 @@ impl Session {
                 vectors,
                 jobs,
             } => {
-                let global = self.vector(global).await?;
-                let mut shared = Vec::with_capacity(vectors.len());
-                for name in vectors {
-                    shared.push(self.vector(name).await?);
-                }
-                let mut complete = Vec::with_capacity(jobs.len());
-                for job in jobs {
-                    complete.push(self.job(job).await?);
-                }
                 let assignment = Assignment {
                     ticket,
                     round,
                     unit,
                     work,
                     begins,
-                    global,
-                    vectors: shared,
-                    jobs: complete,
+                    global: self.vector(global).await?,
+                    vectors: self.vectors(vectors).await?,
+                    jobs: self.jobs(jobs).await?,
                 };
                 Ok(ToNode::Assign {
                     session,
@@ -236,6 +227,22 @@ impl Session {
             ToNodeWire::Pulse(pulse) => Ok(ToNode::Pulse(pulse)),
             ToNodeWire::Finished { session } => Ok(ToNode::Finished { session }),
         }
+    }
+
+    async fn vectors(&self, names: Vec<BlobRef>) -> Result<Vec<Params>, FetchError> {
+        let mut vectors = Vec::with_capacity(names.len());
+        for name in names {
+            vectors.push(self.vector(name).await?);
+        }
+        Ok(vectors)
+    }
+
+    async fn jobs(&self, jobs: Vec<JobWire>) -> Result<Vec<Job>, FetchError> {
+        let mut complete = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            complete.push(self.job(job).await?);
+        }
+        Ok(complete)
     }
 
     async fn job(&self, job: JobWire) -> Result<Job, FetchError> {
