@@ -15,10 +15,10 @@ use lyceum_client_node::{
 };
 use lyceum_coordinator::{
     Plan, RoundMachine, Snapshot,
-    conductor::{Archive, Parts, Saving},
+    conductor::{Parts, Saving},
     dispatch::{Admission, Dispatch, Pace},
-    quic::{Durable, Network, Service, Syncing},
-    run::{Folder, Groundwork, RunError, SpillFile, Storage},
+    quic::{Network, Service},
+    run::{Archive, Durable, Folder, Groundwork, RunError, SpillFile, Storage, Syncing},
 };
 use lyceum_core::{
     Addend, AnySelector, AnyStrategy, Assignment, ClientId, ClientReport, ClientTerm, DataRef,

@@ -10,37 +10,19 @@
 //! bits.
 
 use crate::{
-    Input, Output, RoundMachine, Snapshot,
+    Input, Output, RoundMachine,
     dispatch::{Dispatch, Notice, Order, Peer, Speaker},
     run::{
-        RunError, Storage,
+        Archive, RunError,
         journal::{JOURNAL, Journal, Opened, Record},
     },
 };
-use lyceum_core::{
-    Assignment, Event, Fingerprint, Lane, Params, Round, Ticket, Time, UnitId, Upload,
-};
+use lyceum_core::{Assignment, Event, Fingerprint, Lane, Round, Ticket, Time, UnitId, Upload};
 use lyceum_protocol::{
     body::{self, Body},
     message::{NodeName, ToCoordinator, ToNode},
 };
 use std::collections::VecDeque;
-
-/// Where a run goes: events and checkpoints.
-pub trait Archive {
-    /// Something happened.
-    fn event(&mut self, event: Event) -> Result<(), RunError>;
-    /// The validation set likes this model best so far.
-    fn best(&mut self, params: Params);
-    /// Clients took this long.
-    fn clients_took(&mut self, micros: &[u64]);
-    /// A round took `total` microseconds, of which `training` before it was closed.
-    fn round_took(&mut self, round: Round, total: u64, training: u64) -> Result<(), RunError>;
-    /// Makes a state, and all events before it, safe.
-    fn save(&mut self, snapshot: &Snapshot) -> Result<(), RunError>;
-    /// Where the journal is.
-    fn storage(&mut self) -> &mut dyn Storage;
-}
 
 /// What a conductor tells its driver.
 #[derive(Clone, Debug, PartialEq)]

@@ -134,8 +134,16 @@ impl Attendance {
         let now = |a: &&Absence| {
             a.silent == silent && a.from <= round && a.to.is_none_or(|to| round < to)
         };
+        // Whoever has not come yet does not go.
+        let joined = self.joined(client);
         let mut absences = self.absences.iter().filter(now);
-        absences.any(|a| a.who.contains(client))
+        absences.any(|a| joined <= a.from && a.who.contains(client))
+    }
+
+    /// The first round in which a client is there.
+    fn joined(&self, client: ClientId) -> Round {
+        let own = self.joins.iter().filter(|(first, _)| client >= *first);
+        own.map(|(_, from)| *from).max().unwrap_or(Round(0))
     }
 }
 

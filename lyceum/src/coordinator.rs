@@ -8,7 +8,7 @@ use crate::{
     network::{log_to_stderr, only_loopback, registry_digest, resolved, runtime},
     output::{complain, line},
     progress::Progress,
-    run::{paused, report},
+    report::{paused, report},
     settings::ProcessSettings,
     stop::Stop,
 };

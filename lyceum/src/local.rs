@@ -51,26 +51,17 @@ pub(crate) fn run(
         insecure: false,
         metrics: None,
     };
-    let threads = (job.settings.threads / nodes).max(1);
-    let data: Vec<PathBuf> = job.settings.folders.clone();
-    let children = Children::default();
-    let keeper = children.clone();
+    let nodes = Nodes {
+        identities: folders,
+        threads: (job.settings.threads / nodes).max(1),
+        data: job.settings.folders.clone(),
+        children: Children::default(),
+    };
+    let children = nodes.children.clone();
     let stop = stop.clone();
     let result = runtime(2)?.block_on(async {
         let announce = move |address| {
-            tokio::spawn(async move {
-                for identity in &folders {
-                    keeper.start(address, identity, threads, &data);
-                }
-                loop {
-                    tokio::time::sleep(LOOK).await;
-                    for (index, identity) in folders.iter().enumerate() {
-                        if keeper.has_failed(index) {
-                            keeper.restart(index, address, identity, threads, &data);
-                        }
-                    }
-                }
-            });
+            tokio::spawn(nodes.keep(address));
         };
         let stopped = async move {
             while !stop.load(Ordering::Relaxed) {
@@ -81,6 +72,38 @@ pub(crate) fn run(
     });
     children.end();
     result
+}
+
+/// What node processes are started with.
+struct Nodes {
+    /// The folder of each one's identity.
+    identities: Vec<PathBuf>,
+    threads: usize,
+    data: Vec<PathBuf>,
+    children: Children,
+}
+
+impl Nodes {
+    /// Starts all nodes, and again each one that fails.
+    async fn keep(self, address: SocketAddr) {
+        let Self {
+            identities,
+            threads,
+            data,
+            children,
+        } = self;
+        for identity in &identities {
+            children.start(address, identity, threads, &data);
+        }
+        loop {
+            tokio::time::sleep(LOOK).await;
+            for (index, identity) in identities.iter().enumerate() {
+                if children.has_failed(index) {
+                    children.restart(index, address, identity, threads, &data);
+                }
+            }
+        }
+    }
 }
 
 /// The node processes.

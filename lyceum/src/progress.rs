@@ -52,14 +52,9 @@ impl Progress {
                 parameters,
                 ..
             } => {
-                self.rounds = *rounds;
-                self.since = Instant::now();
-                self.begin(&format!(
-                    "{name}: {}, {}, {}",
-                    counted(*rounds, "round"),
-                    counted(*clients, "client"),
-                    counted(*parameters, "parameter")
-                ));
+                let clients = counted(*clients, "client");
+                let parameters = counted(*parameters, "parameter");
+                self.begin(name, *rounds, &format!("{clients}, {parameters}"));
             }
             Event::ExpertTrained { mean_loss, .. } => {
                 self.say(&format!("expert trained: mean loss {mean_loss:.4}"))
@@ -72,9 +67,9 @@ impl Progress {
                 }
             }
             Event::RoundSkipped { round, reason } => {
+                let round = round.0;
                 self.say(&format!(
-                    "round {}: the model stays as it is: {reason}",
-                    round.0
+                    "round {round}: the model stays as it is: {reason}"
                 ));
             }
             Event::TaskBegan(opening) => self.task_began(opening),
@@ -85,11 +80,8 @@ impl Progress {
             Event::ClientsBack(turnout) => self.turned_out(turnout, "answer again"),
             Event::SettingsChanged { round, set } => {
                 let changes = set.iter().map(|(key, value)| format!("{key} = {value}"));
-                let changes: Vec<_> = changes.collect();
-                self.say(&format!(
-                    "round {round}: from now on {}",
-                    changes.join(", ")
-                ));
+                let changes = changes.collect::<Vec<_>>().join(", ");
+                self.say(&format!("round {round}: from now on {changes}"));
             }
             Event::NobodySelected { round, present } => self.nobody(*round, *present),
             Event::Evaluated {
@@ -110,11 +102,13 @@ impl Progress {
         }
     }
 
-    fn begin(&mut self, line: &str) {
+    fn begin(&mut self, name: &str, rounds: u64, what: &str) {
+        self.rounds = rounds;
+        self.since = Instant::now();
         if let Shown::Bar(bar) = &self.shown {
-            bar.set_length(self.rounds);
+            bar.set_length(rounds);
         }
-        self.say(line);
+        self.say(&format!("{name}: {}, {what}", counted(rounds, "round")));
     }
 
     fn closed(&mut self, event: &Event) {

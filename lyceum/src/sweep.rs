@@ -3,12 +3,13 @@
 use crate::{
     arguments::Run,
     check::{feasible, folders_of},
+    execute::{checkpoint_every, execute},
     failure::Failure,
     folder,
     output::line,
     progress::SweepProgress,
     queue::{Outcome, Queue},
-    run::{checkpoint_every, execute, report, resume_command},
+    report::{report, resume_command},
     settings::ProcessSettings,
 };
 use lyceum_coordinator::run::{Folder, Resume};

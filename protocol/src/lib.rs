@@ -4,6 +4,7 @@
 
 pub mod blob;
 pub mod body;
+mod files;
 pub mod identity;
 pub mod message;
 pub mod quic;

@@ -8,8 +8,8 @@ use crate::{
     timeline::{Part, Phase, Turn},
 };
 use lyceum_core::{
-    Absence, AnySelector, Attendance, ClientId, Purpose, Round, TaskStream, Ticket, Visit, Who,
-    sample_distinct,
+    Absence, AnySelector, Attendance, Calendar, ClientId, Purpose, Round, TaskStream, Ticket,
+    Visit, Who, sample_distinct,
 };
 use std::collections::BTreeMap;
 
@@ -68,7 +68,10 @@ impl Scenario {
             });
         }
         let attendance = self.attendance(&times);
-        let warnings = self.outlook(&attendance, &phases, &times);
+        let mut warnings = self.outlook(&attendance, &phases, &times);
+        if let Some(stream) = stream.filter(|s| matches!(s.calendar(), Calendar::Same(_))) {
+            warnings.extend(self.idle_turns(stream.planned())?);
+        }
         Ok(Timetable {
             attendance,
             phases,
@@ -112,6 +115,12 @@ impl Scenario {
                     "clients that leave are a share or a number",
                     "one of `share` and `count`",
                 );
+            }
+            let clients = self.data.clients.get();
+            let leaving = moment.drop_clients.and_then(|part| part.count);
+            if leaving.is_some_and(|count| count.get() > clients) {
+                let label = format!("at most data.clients = {clients}");
+                refuse("more clients leave than there are", &label);
             }
             let turns = moment.turns(Round(0)).next().is_some();
             if turns && self.stream.is_none() {
@@ -161,7 +170,7 @@ impl Scenario {
                 attendance.absences.push(Absence {
                     from,
                     to: None,
-                    who: self.some(part, ticket),
+                    who: self.some(part, ticket, &attendance, from),
                     silent: false,
                 });
             }
@@ -173,7 +182,7 @@ impl Scenario {
                 attendance.absences.push(Absence {
                     from,
                     to: Some(Round(from.0.saturating_add(silence.rounds.get() as u64))),
-                    who: self.some(share, ticket),
+                    who: self.some(share, ticket, &attendance, from),
                     silent: true,
                 });
             }
@@ -181,7 +190,8 @@ impl Scenario {
         attendance
     }
 
-    fn some(&self, part: Part, ticket: Ticket) -> Who {
+    /// Some of the clients that are there in a round.
+    fn some(&self, part: Part, ticket: Ticket, attendance: &Attendance, from: Round) -> Who {
         let seed = self.seed();
         match (part.share, part.count) {
             (Some(share), _) => Who::Share {
@@ -193,8 +203,18 @@ impl Scenario {
                 let mut rng = seed.stream(Purpose::ARRIVAL, ticket, None);
                 let clients = self.data.clients.get() as u64;
                 let amount = count.map_or(0, |n| n.get());
-                let drawn = sample_distinct(clients, amount, &mut rng);
-                Who::These(drawn.into_iter().map(ClientId).collect())
+                let there: Vec<ClientId> = (0..clients)
+                    .map(ClientId)
+                    .filter(|&client| attendance.is_present(client, from))
+                    .collect();
+                let amount = amount.min(there.len());
+                let drawn = sample_distinct(there.len() as u64, amount, &mut rng);
+                Who::These(
+                    drawn
+                        .into_iter()
+                        .map(|place| there[place as usize])
+                        .collect(),
+                )
             }
         }
     }
@@ -204,6 +224,28 @@ impl Scenario {
         let times = self.times(Some(planned))?;
         let moments = times.into_iter().zip(&self.timeline);
         Ok(moments.flat_map(|(time, m)| m.turns(time)).collect())
+    }
+
+    /// Entries that turn a stream in which nothing is left to turn, in sentences.
+    fn idle_turns(&self, planned: &[Visit]) -> Result<Vec<String>, Diagnostic> {
+        let mut visits = planned.to_vec();
+        let mut idle = Vec::new();
+        let begins = |visits: &[Visit]| visits.iter().map(|v| v.begins).collect::<Vec<_>>();
+        for turn in self.turns(planned)? {
+            let turned = turn.applied(&visits);
+            if begins(&turned) == begins(&visits) {
+                idle.push(match turn {
+                    Turn::Next(round) => {
+                        format!("`new_task` in round {round} does nothing: all tasks have come")
+                    }
+                    Turn::Hold(round, _) => {
+                        format!("`hold_stream` in round {round} does nothing: all tasks have come")
+                    }
+                });
+            }
+            visits = turned;
+        }
+        Ok(idle)
     }
 
     /// Works out what changes, once the scenario is otherwise known to be good.

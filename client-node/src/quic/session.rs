@@ -171,6 +171,13 @@ impl Session {
         let _ = self.inputs.send(In::Heard(self.number, message)).await;
     }
 
+    async fn facts(&self, name: Option<BlobRef>) -> Result<Facts, FetchError> {
+        match name {
+            Some(name) => self.told.get(&self.connection, name).await,
+            None => Ok(Facts::default()),
+        }
+    }
+
     async fn vector(&self, name: BlobRef) -> Result<Params, FetchError> {
         self.cache.get(&self.connection, name).await
     }
@@ -211,28 +218,15 @@ impl Session {
                 vectors,
                 jobs,
             } => {
-                let facts = match facts {
-                    Some(name) => self.told.get(&self.connection, name).await?,
-                    None => Facts::default(),
-                };
-                let global = self.vector(global).await?;
-                let mut shared = Vec::with_capacity(vectors.len());
-                for name in vectors {
-                    shared.push(self.vector(name).await?);
-                }
-                let mut complete = Vec::with_capacity(jobs.len());
-                for job in jobs {
-                    complete.push(self.job(job).await?);
-                }
                 let assignment = Assignment {
                     ticket,
                     round,
                     unit,
                     work,
-                    facts,
-                    global,
-                    vectors: shared,
-                    jobs: complete,
+                    facts: self.facts(facts).await?,
+                    global: self.vector(global).await?,
+                    vectors: self.vectors(vectors).await?,
+                    jobs: self.jobs(jobs).await?,
                 };
                 Ok(ToNode::Assign {
                     session,
@@ -243,6 +237,22 @@ impl Session {
             ToNodeWire::Pulse(pulse) => Ok(ToNode::Pulse(pulse)),
             ToNodeWire::Finished { session } => Ok(ToNode::Finished { session }),
         }
+    }
+
+    async fn vectors(&self, names: Vec<BlobRef>) -> Result<Vec<Params>, FetchError> {
+        let mut vectors = Vec::with_capacity(names.len());
+        for name in names {
+            vectors.push(self.vector(name).await?);
+        }
+        Ok(vectors)
+    }
+
+    async fn jobs(&self, jobs: Vec<JobWire>) -> Result<Vec<Job>, FetchError> {
+        let mut complete = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            complete.push(self.job(job).await?);
+        }
+        Ok(complete)
     }
 
     async fn job(&self, job: JobWire) -> Result<Job, FetchError> {

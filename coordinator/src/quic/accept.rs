@@ -2,8 +2,9 @@
 //! certificate has run out.
 
 use super::{
-    connection::{Outlet, Shared, converse, end},
+    connection::{Shared, converse, end},
     hub::Input,
+    outlet::Outlet,
 };
 use crate::dispatch::{Peer, Speaker, Standing};
 use lyceum_protocol::identity::{self, Revocations, Role, peer_of};

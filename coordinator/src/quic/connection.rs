@@ -5,6 +5,7 @@ use super::{
     hub::Input,
     incoming::{Incoming, name_of},
     metering::Meters,
+    outlet::{Out, Outbox},
 };
 use crate::dispatch::Speaker;
 use lyceum_core::{Grid, Lane, Ticket};
@@ -29,10 +30,6 @@ use tokio::{
     time::timeout,
 };
 
-/// Frames that wait for a node that does not read, before it is given up.
-const WAITING_FRAMES: usize = 4096;
-/// KiB of them: what a node asks about decides how long the answers are.
-const WAITING_KIB: usize = 128 << 10;
 /// Bytes that are written at a time; a node that takes none of them for a while does not read any more.
 const WRITTEN: usize = 16 << 10;
 /// How long it may take none.
@@ -46,44 +43,6 @@ pub(super) const HEARING_KIB: usize = 16 << 10;
 const FETCHES: usize = 4;
 /// Results of one node that wait to be fetched; more are not noted, and the node offers them again.
 const WAITING_FETCHES: usize = 64;
-
-/// What is said to a node.
-pub(super) enum Out {
-    /// A frame.
-    Frame(Vec<u8>),
-    /// Nothing more, for this reason.
-    End(String),
-}
-
-/// Where what is said to one node waits until it reads: a number of frames, and a number of KiB.
-pub(super) struct Outlet {
-    sender: mpsc::Sender<(Out, OwnedSemaphorePermit)>,
-    room: Arc<Semaphore>,
-}
-
-impl Outlet {
-    pub(super) fn new() -> (Self, Outbox) {
-        let (sender, outbox) = mpsc::channel(WAITING_FRAMES);
-        let room = Arc::new(Semaphore::new(WAITING_KIB));
-        (Self { sender, room }, outbox)
-    }
-
-    /// Says something; `false` if too much waits already.
-    pub(super) fn say(&self, out: Out) -> bool {
-        let bytes = match &out {
-            Out::Frame(frame) => frame.len(),
-            Out::End(_) => 0,
-        };
-        let kib = bytes.div_ceil(1024).min(WAITING_KIB) as u32;
-        let permit = self.room.clone().try_acquire_many_owned(kib);
-        permit.is_ok_and(|permit| self.sender.try_send((out, permit)).is_ok())
-    }
-
-    /// Frames that wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.sender.max_capacity() - self.sender.capacity()
-    }
-}
 
 /// The lanes and the grid of the run's sums.
 #[derive(Clone, Debug)]
@@ -104,9 +63,6 @@ pub(super) struct Shared {
     pub(super) hub: mpsc::Sender<Input>,
     pub(super) meters: Meters,
 }
-
-/// The receiving side of what the hub says to one node.
-pub(super) type Outbox = mpsc::Receiver<(Out, OwnedSemaphorePermit)>;
 
 /// Talks to a node until one of the two sides ends it.
 pub(super) async fn converse(
@@ -169,12 +125,8 @@ async fn write(connection: &Connection, mut send: SendStream, mut outbox: Outbox
     while let Some((out, _room)) = outbox.recv().await {
         match out {
             Out::Frame(frame) => {
-                for piece in frame.chunks(WRITTEN) {
-                    match timeout(UNREAD, send.write_all(piece)).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(_)) => return,
-                        Err(_) => return end(connection, "the node does not read what it is told"),
-                    }
+                if !write_frame(connection, &mut send, &frame).await {
+                    return;
                 }
             }
             Out::End(reason) => {
@@ -186,6 +138,21 @@ async fn write(connection: &Connection, mut send: SendStream, mut outbox: Outbox
     }
     let _ = send.finish();
     let _ = timeout(FAREWELL, connection.closed()).await;
+}
+
+/// Writes a frame; `false` once nothing more can be written.
+async fn write_frame(connection: &Connection, send: &mut SendStream, frame: &[u8]) -> bool {
+    for piece in frame.chunks(WRITTEN) {
+        match timeout(UNREAD, send.write_all(piece)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return false,
+            Err(_) => {
+                end(connection, "the node does not read what it is told");
+                return false;
+            }
+        }
+    }
+    true
 }
 
 #[derive(Clone)]

@@ -2,20 +2,20 @@
 
 use super::{
     catalogue::Packer,
-    connection::{Out, Outlet},
+    outlet::{Out, Outlet},
     status::{NodeView, Status, Watch},
 };
 use crate::{
-    conductor::{Archive, Command, Conductor, Ending},
+    conductor::{Command, Conductor, Ending},
     dispatch::{Dispatch, Notice, Order, Peer, Speaker},
-    run::RunError,
+    run::{Durable, RunError, Syncing},
 };
 use lyceum_core::{Assignment, Time, Upload};
 use lyceum_protocol::{
     body::Body,
     message::{NodeName, ToCoordinator},
 };
-use std::{collections::BTreeMap, io, pin::Pin, time::Duration};
+use std::{collections::BTreeMap, io, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, sleep_until},
@@ -64,17 +64,6 @@ pub(super) trait Mind {
     /// Called when nothing is left to do for the moment.
     fn idle(&mut self) -> Result<(), RunError>;
     fn status(&self, now: Time) -> Status;
-}
-
-/// Makes a journal safe; may take long, and blocks nobody.
-pub type Syncing = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
-
-/// An archive whose journal can be made safe while the run goes on.
-pub trait Durable: Archive {
-    /// What makes safe all that was appended to the journal until now.
-    fn syncing(&mut self) -> Syncing;
-    /// Called when nothing is left to do for the moment.
-    fn idle(&mut self) -> Result<(), RunError>;
 }
 
 impl<A: Durable> Mind for Conductor<A> {

@@ -7,10 +7,10 @@ mod http;
 mod hub;
 mod incoming;
 mod metering;
+mod outlet;
 mod service;
 mod status;
 
-pub use hub::{Durable, Syncing};
 pub use metering::Meter;
 pub use service::{Network, Service, Work, admission, conduct};
 pub use status::{NodeLine, Status, Watch};

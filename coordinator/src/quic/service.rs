@@ -5,14 +5,17 @@ use super::{
     catalogue::{Catalogue, Packer},
     connection::{HEARING_KIB, Shape, Shared},
     http,
-    hub::{Durable, Hub, Input, Prelude},
+    hub::{Hub, Input, Prelude},
     metering::Meters,
     status::Watch,
 };
 use crate::{
+    RoundMachine,
     conductor::{Conductor, Ending, Parts, Saving},
     dispatch::{Admission, Dispatch, Pace},
-    run::{Expert, Groundwork, Observer, Resume, RunError, RunFiles, Settings, incarnation},
+    run::{
+        Durable, Expert, Groundwork, Observer, Resume, RunError, RunFiles, Settings, incarnation,
+    },
 };
 use lyceum_core::{Fingerprint, Grid};
 use lyceum_metrics::Summary;
@@ -237,10 +240,7 @@ pub async fn conduct<'a>(
     let rounds = scenario.rounds();
     let mut storage = crate::run::Folder::new(&settings.out);
     let mut admission = admission(scenario, &groundwork, registry);
-    let mut pace = network.pace;
-    if let Some(Deadline::Reassign(reassign)) = &scenario.deadline {
-        pace.reassign = Some((reassign.after_s.get() * 1e6) as u64);
-    }
+    let pace = pace_of(scenario, &network);
     let saved = groundwork.saved_expert(scenario, &storage, &mut resume.warnings)?;
     admission.expert = saved.as_ref().map(|e| e.scores.clone());
     let incarnation = incarnation::count(&mut storage)?;
@@ -250,11 +250,11 @@ pub async fn conduct<'a>(
     let (dispatch, expert) = match saved {
         None if scenario.needs_expert() => {
             let (dispatch, expert) = service.prelude(scenario, &groundwork, dispatch).await?;
-            let Some(expert) = expert else {
+            if expert.is_none() {
                 service.close("the coordinator stops").await;
                 return Err(RunError::Stopped);
-            };
-            (dispatch, Some(expert))
+            }
+            (dispatch, expert)
         }
         saved => (dispatch, saved),
     };
@@ -277,17 +277,39 @@ pub async fn conduct<'a>(
         saving,
     };
     let (ending, conductor) = service.rounds(parts).await?;
-    let (machine, mut files) = conductor.into_parts();
-    let reason = match &ending {
-        Ending::Finished => "the run is finished",
-        Ending::Paused => "the coordinator stops; it will be back",
-        Ending::Stalled(_) => "the run cannot go on",
-    };
-    service.close(reason).await;
+    let (machine, files) = conductor.into_parts();
+    service.close(farewell(&ending)).await;
+    concluded(ending, &machine, files)
+}
+
+/// Leaves the run's folder complete.
+fn concluded(
+    ending: Ending,
+    machine: &RoundMachine,
+    mut files: RunFiles<'_>,
+) -> Result<Summary, RunError> {
     match ending {
         Ending::Finished | Ending::Paused => files.summarise(),
         Ending::Stalled(reason) => files
-            .stalled(&machine, reason)
+            .stalled(machine, reason)
             .and_then(|()| files.summarise()),
+    }
+}
+
+/// How nodes are kept busy, with what the scenario says of those that are late.
+fn pace_of(scenario: &Scenario, network: &Network) -> Pace {
+    let mut pace = network.pace;
+    if let Some(Deadline::Reassign(reassign)) = &scenario.deadline {
+        pace.reassign = Some((reassign.after_s.get() * 1e6) as u64);
+    }
+    pace
+}
+
+/// What nodes hear last.
+fn farewell(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Finished => "the run is finished",
+        Ending::Paused => "the coordinator stops; it will be back",
+        Ending::Stalled(_) => "the run cannot go on",
     }
 }

@@ -147,84 +147,94 @@ impl Watch {
     pub fn prometheus(&self) -> String {
         let status = self.status();
         let mut text = String::new();
-        let mut gauge = |name: &str, help: &str, value: f64| {
+        for (name, help, value) in status.gauges() {
+            head(&mut text, name, help);
             // Writing to a string does not fail.
-            let _ = writeln!(
-                text,
-                "# HELP lyceum_{name} {help}\n# TYPE lyceum_{name} gauge\nlyceum_{name} {value}"
-            );
-        };
-        gauge("rounds_planned", "Rounds planned.", status.rounds as f64);
-        gauge("rounds_done", "Rounds done.", status.rounds_done as f64);
-        gauge(
-            "units_pending",
-            "Units not answered yet.",
-            status.pending as f64,
-        );
-        gauge(
-            "units_waiting",
-            "Units that wait for a node.",
-            status.waiting as f64,
-        );
-        let ready = status.nodes.iter().filter(|n| n.ready).count();
-        gauge("nodes_ready", "Nodes that can work.", ready as f64);
-        gauge(
-            "uptime_seconds",
-            "Seconds since the coordinator began.",
-            status.seconds,
-        );
-        type Column = (&'static str, &'static str, fn(&NodeLine) -> f64);
-        let columns: [Column; 9] = [
-            ("node_ready", "Whether the node can work.", |n| {
-                f64::from(u8::from(n.ready))
-            }),
-            ("node_units_held", "Units that the node holds.", |n| {
-                n.held as f64
-            }),
-            (
-                "node_units_answered",
-                "Units that the node has answered.",
-                |n| n.answered as f64,
-            ),
-            ("node_steps", "Training steps of the node.", |n| {
-                n.steps as f64
-            }),
-            (
-                "node_silent_seconds",
-                "Seconds since the node was heard.",
-                |n| n.silent_s,
-            ),
-            ("node_bytes_down", "Bytes sent to the node.", |n| {
-                n.bytes_down as f64
-            }),
-            ("node_bytes_up", "Bytes received from the node.", |n| {
-                n.bytes_up as f64
-            }),
-            (
-                "node_download_p99_seconds",
-                "99 % of the transfers to the node took less.",
-                |n| n.download.p99 / 1e3,
-            ),
-            (
-                "node_upload_p99_seconds",
-                "99 % of the transfers from the node took less.",
-                |n| n.upload.p99 / 1e3,
-            ),
-        ];
-        for (name, help, value) in columns {
-            let _ = writeln!(
-                text,
-                "# HELP lyceum_{name} {help}\n# TYPE lyceum_{name} gauge"
-            );
+            let _ = writeln!(text, "lyceum_{name} {value}");
+        }
+        for (name, help, value) in COLUMNS {
+            head(&mut text, name, help);
             for node in &status.nodes {
-                let _ = writeln!(
-                    text,
-                    "lyceum_{name}{{node=\"{}\"}} {}",
-                    node.name,
-                    value(node)
-                );
+                let (node, value) = (&node.name, value(node));
+                let _ = writeln!(text, "lyceum_{name}{{node=\"{node}\"}} {value}");
             }
         }
         text
     }
 }
+
+/// The lines that introduce a gauge.
+fn head(text: &mut String, name: &str, help: &str) {
+    let _ = writeln!(
+        text,
+        "# HELP lyceum_{name} {help}\n# TYPE lyceum_{name} gauge"
+    );
+}
+
+impl Status {
+    /// Name, help and value of what is said of the whole run.
+    fn gauges(&self) -> [(&'static str, &'static str, f64); 6] {
+        let ready = self.nodes.iter().filter(|node| node.ready).count();
+        [
+            ("rounds_planned", "Rounds planned.", self.rounds as f64),
+            ("rounds_done", "Rounds done.", self.rounds_done as f64),
+            (
+                "units_pending",
+                "Units not answered yet.",
+                self.pending as f64,
+            ),
+            (
+                "units_waiting",
+                "Units that wait for a node.",
+                self.waiting as f64,
+            ),
+            ("nodes_ready", "Nodes that can work.", ready as f64),
+            (
+                "uptime_seconds",
+                "Seconds since the coordinator began.",
+                self.seconds,
+            ),
+        ]
+    }
+}
+
+/// Name, help and value of what is said of a node.
+type Column = (&'static str, &'static str, fn(&NodeLine) -> f64);
+
+const COLUMNS: [Column; 9] = [
+    ("node_ready", "Whether the node can work.", |n| {
+        f64::from(u8::from(n.ready))
+    }),
+    ("node_units_held", "Units that the node holds.", |n| {
+        n.held as f64
+    }),
+    (
+        "node_units_answered",
+        "Units that the node has answered.",
+        |n| n.answered as f64,
+    ),
+    ("node_steps", "Training steps of the node.", |n| {
+        n.steps as f64
+    }),
+    (
+        "node_silent_seconds",
+        "Seconds since the node was heard.",
+        |n| n.silent_s,
+    ),
+    ("node_bytes_down", "Bytes sent to the node.", |n| {
+        n.bytes_down as f64
+    }),
+    ("node_bytes_up", "Bytes received from the node.", |n| {
+        n.bytes_up as f64
+    }),
+    (
+        "node_download_p99_seconds",
+        "99 % of the transfers to the node took less.",
+        |n| n.download.p99 / 1e3,
+    ),
+    (
+        "node_upload_p99_seconds",
+        "99 % of the transfers from the node took less.",
+        |n| n.upload.p99 / 1e3,
+    ),
+];

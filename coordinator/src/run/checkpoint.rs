@@ -8,6 +8,7 @@ use super::{
     RunError, Storage,
     model_file::{from_safetensors, to_safetensors},
     seal::{self, FileSeal, Found},
+    storage::replace,
 };
 use crate::Snapshot;
 use lyceum_core::{Fingerprint, Layout, Params, codec};
@@ -342,10 +343,4 @@ pub fn write_model(
 ) -> Result<(), RunError> {
     let tensors = to_safetensors(&storage.path(name), layout, params)?;
     replace(storage, name, &tensors)
-}
-
-/// Replaces a file; the error names it.
-pub fn replace(storage: &mut dyn Storage, name: &str, bytes: &[u8]) -> Result<(), RunError> {
-    let path = storage.path(name);
-    storage.replace(name, bytes).map_err(RunError::file(path))
 }

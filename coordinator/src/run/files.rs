@@ -2,19 +2,15 @@
 
 use super::{
     RunError,
+    archive::{Archive, Durable, Syncing},
     checkpoint::{self, Checkpoints, Manifest},
     finished::Finished,
     prepared::Prepared,
     resume::Resume,
     spill::SpillFile,
-    storage::{Folder, Storage},
+    storage::{Folder, Storage, replace},
 };
-use crate::{
-    RoundMachine, Snapshot,
-    conductor::Archive,
-    plan::is_full,
-    quic::{Durable, Syncing},
-};
+use crate::{RoundMachine, Snapshot, plan::is_full};
 use lyceum_core::{ClientId, Event, Params, Probe, Round};
 use lyceum_metrics::{
     Conditions, EVENTS, EventLog, Status, Summary, SummaryBuilder, cpu_seconds, peak_rss_mib,
@@ -402,7 +398,7 @@ fn begin(
         ));
     }
     let text = file_text(prepared, &settings.folders);
-    checkpoint::replace(storage, "scenario.toml", text.as_bytes())?;
+    replace(storage, "scenario.toml", text.as_bytes())?;
     prepared.save_expert(scenario, storage)?;
     let log = EventLog::create(&settings.out.join(EVENTS)).map_err(metrics)?;
     Ok((log, SummaryBuilder::new()))
@@ -426,7 +422,7 @@ fn go_on(
     let text = file_text(prepared, &settings.folders);
     let there = storage.read("scenario.toml").ok().flatten();
     if there.as_deref() != Some(text.as_bytes()) {
-        checkpoint::replace(storage, "scenario.toml", text.as_bytes())?;
+        replace(storage, "scenario.toml", text.as_bytes())?;
     }
     let path = settings.out.join(EVENTS);
     let log = EventLog::resume(&path, opening, &manifest.events).map_err(metrics)?;

@@ -4,7 +4,7 @@
 //! others follow, with its link of the chain; a log that follows another one is void. A torn end is what a crash leaves, and
 //! is cut off; so is a damaged one. What was cut off is worked on again.
 
-use super::{RunError, Storage, checkpoint::replace, seal::FORMAT};
+use super::{RunError, Storage, seal::FORMAT, storage::replace};
 use lyceum_core::{Fingerprint, Params, Ticket, UnitId, codec};
 use lyceum_protocol::{blob::Vector, body::Body};
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,6 @@
 //! A run's files and what it stands on: what in-process runs and a coordinator process share.
 
+mod archive;
 pub mod checkpoint;
 mod error;
 mod files;
@@ -13,6 +14,7 @@ pub mod seal;
 mod spill;
 mod storage;
 
+pub use archive::{Archive, Durable, Syncing};
 pub use error::RunError;
 pub use files::{Held, Observer, RunFiles, Settings, toml_text};
 pub use finished::{Finished, alterations};

@@ -1,9 +1,10 @@
 //! What must be known before the clients exist: data, model, and, where it is needed, the expert.
 
 use super::{
-    RunError, Storage, checkpoint,
+    RunError, Storage,
     model_file::{from_safetensors, to_safetensors},
     seal::{self, FileSeal, Found},
+    storage::replace,
 };
 use crate::{Closing, Plan, RoundMachine, SelectionPhase};
 use lyceum_core::{
@@ -333,7 +334,7 @@ impl Prepared {
             .collect();
         let layout = with_scores(self.network.layout(), losses.len());
         let bytes = to_safetensors(&storage.path(EXPERT), &layout, &values.into())?;
-        checkpoint::replace(storage, EXPERT, &bytes)?;
+        replace(storage, EXPERT, &bytes)?;
         let seal = ExpertSeal {
             scenario: scenario.lineage(),
             file: FileSeal::of(&bytes),

@@ -1,6 +1,6 @@
 //! Small files that say of themselves whether they hold what was written: a version, a content, and the hash of both.
 
-use super::{RunError, Storage, checkpoint::replace};
+use super::{RunError, Storage, storage::replace};
 use lyceum_core::{Chain, Fingerprint};
 use lyceum_metrics::unreadable;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

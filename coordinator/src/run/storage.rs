@@ -1,5 +1,6 @@
 //! Where a run is kept. A trait, so that the same code meets full disks, torn tails and crashes in simulated worlds.
 
+use super::RunError;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -120,6 +121,12 @@ impl Storage for Folder {
     fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
+}
+
+/// Replaces a file; the error names it.
+pub(super) fn replace(storage: &mut dyn Storage, name: &str, bytes: &[u8]) -> Result<(), RunError> {
+    let path = storage.path(name);
+    storage.replace(name, bytes).map_err(RunError::file(path))
 }
 
 /// Writes a file so that after a crash it is there whole or not at all.

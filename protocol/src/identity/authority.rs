@@ -11,11 +11,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use super::certificate::parse;
-use super::files::{self, FileError, Readers};
 use super::request::{common_name, named, verified};
 use super::tls::random;
 use super::{COORDINATOR_NAME, Credentials, CredentialsError, Identity, IdentityError, Request};
 use super::{Role, Sha256};
+use crate::files::{self, FileError, Readers};
 
 pub(super) const CERTIFICATE: &str = "authority.pem";
 const KEY: &str = "authority.key";

@@ -9,8 +9,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::certificate::{date, parse, time};
-use super::files::{self, FileError, Readers};
 use super::{Identity, IdentityError, Peer, peer, tls};
+use crate::files::{self, FileError, Readers};
 
 const CHAIN: &str = "identity.pem";
 const KEY: &str = "identity.key";

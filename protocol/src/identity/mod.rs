@@ -21,7 +21,6 @@ mod certificate;
 mod credentials;
 pub mod enrol;
 mod ephemeral;
-pub(crate) mod files;
 mod name;
 mod request;
 mod revocations;
@@ -33,11 +32,11 @@ mod verifier;
 #[cfg(test)]
 mod tests;
 
+pub use crate::files::FileError;
 pub use authority::{Authority, AuthorityError};
 pub use certificate::{IdentityError, Peer, peer, peer_of};
 pub use credentials::{Credentials, CredentialsError};
 pub use ephemeral::{Ephemeral, ephemeral};
-pub use files::FileError;
 pub use name::{Identity, Name, NameError, Role};
 pub use request::Request;
 pub use revocations::{Revocation, RevocationError, RevocationFormError, Revocations, revoke};

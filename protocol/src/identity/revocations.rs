@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{PoisonError, RwLock};
 
-use super::files::{self, FileError, Readers};
 use super::{Identity, Peer, Role, Sha256};
+use crate::files::{self, FileError, Readers};
 
 /// A revocation list that cannot be used; the one in force stays.
 #[derive(Debug, thiserror::Error)]

@@ -10,10 +10,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::authority::CERTIFICATE;
-use super::files::{self, FileError, Readers};
 use super::sha256::{bytes32, hex};
 use super::tls::random;
 use super::{Identity, Name, Role, Sha256};
+use crate::files::{self, FileError, Readers};
 
 const FILE: &str = "tokens";
 const LOCK: &str = "tokens.lock";

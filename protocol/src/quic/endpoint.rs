@@ -1,10 +1,7 @@
 //! Endpoints: sockets with large buffers, keys that outlive a restart, limits on everything.
 
 use super::settings::{Congestion, Transport};
-use crate::identity::{
-    FileError,
-    files::{self, Readers},
-};
+use crate::files::{self, FileError, Readers};
 use quinn::{
     ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
     TokioRuntime, TransportConfig, VarInt,

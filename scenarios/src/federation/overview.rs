@@ -192,10 +192,12 @@ impl Loaded {
             .as_ref()
             .and_then(|names| names.features.as_ref());
         // Columns without names are places in a grid as often as not, and the margins of pictures are constant.
-        named?;
+        let named = named?;
         let ranges = ranges(samples);
         let same = (0..ranges.len()).filter(|&column| ranges[column].0 == ranges[column].1);
-        let same: Vec<String> = same.map(|column| self.feature_name(column)).collect();
+        let same: Vec<String> = same
+            .filter_map(|column| named.get(column).cloned())
+            .collect();
         (!same.is_empty()).then(|| {
             format!(
                 "features with one value for all training samples say nothing: {}",

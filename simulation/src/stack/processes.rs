@@ -13,10 +13,10 @@ use lyceum_client_node::{
 };
 use lyceum_coordinator::{
     Snapshot,
-    conductor::{Archive, Ending, Parts, Saving},
+    conductor::{Ending, Parts, Saving},
     dispatch::{Dispatch, Pace},
-    quic::{Durable, Network, Service, Syncing},
-    run::Storage,
+    quic::{Network, Service},
+    run::{Archive, Durable, Storage, Syncing},
 };
 use lyceum_core::{Event, Fingerprint, Params, Purpose, Round, Seed, Stream, Ticket};
 use lyceum_network_model::{Directions, SimNet, endpoint_config, plain_packets};
@@ -251,23 +251,37 @@ impl Processes {
         None
     }
 
-    async fn coordinate(&self, label: u64) -> Result<(Ending, Fingerprint), RunError> {
+    /// Where nodes connect.
+    fn network(&self, label: u64, pace: Pace) -> Result<Network, RunError> {
         let failed = |e: &dyn std::fmt::Display| RunError::Worker(e.to_string());
-        let (ground, transport) = (&self.ground, Transport::default());
+        let transport = Transport::default();
         let revocations = Arc::new(Revocations::none());
         let mut server = quinn_server(&self.identities.coordinator, revocations.clone())
             .map_err(|e| failed(&e))?;
         let mut settings = server_transport(&transport, false);
         plain_packets(&mut settings);
         server.transport_config(Arc::new(settings));
+        let config = endpoint_config(Seed(self.seed), label);
         let endpoint = self
             .net
-            .endpoint(
-                coordinator_address(),
-                endpoint_config(Seed(self.seed), label),
-                Some(server),
-            )
+            .endpoint(coordinator_address(), config, Some(server))
             .map_err(|e| failed(&e))?;
+        Ok(Network {
+            endpoint,
+            revocations,
+            transport,
+            pace,
+            metrics: None,
+        })
+    }
+
+    async fn coordinate(&self, label: u64) -> Result<(Ending, Fingerprint), RunError> {
+        let ground = &self.ground;
+        let pace = Pace {
+            reassign: ground.reassign(),
+            ..Pace::default()
+        };
+        let network = self.network(label, pace)?;
         let mut shelf = Shelf::new(
             self.disk.clone(),
             ground.layout().clone(),
@@ -277,19 +291,8 @@ impl Processes {
         let incarnation = shelf.incarnation()?;
         let mut machine = ground.machine();
         shelf.restore(&mut machine)?;
-        let pace = Pace {
-            reassign: ground.reassign(),
-            ..Pace::default()
-        };
         let contribution = ground.contribution();
         let lanes = contribution.lanes.clone();
-        let network = Network {
-            endpoint,
-            revocations,
-            transport,
-            pace,
-            metrics: None,
-        };
         let mut service = Service::open(
             network,
             "world",

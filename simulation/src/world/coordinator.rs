@@ -5,6 +5,7 @@ use super::{
     disk::Covered,
     events::{Happening, World},
     faults::SECOND,
+    process::Process,
     shelf::Shelf,
 };
 use lyceum_coordinator::{
@@ -21,18 +22,6 @@ const SOON: u64 = 2 * SECOND;
 const IDLE: u64 = 30 * SECOND;
 /// Commands that may come out of one call.
 const COMMANDS: usize = 10_000;
-
-/// A coordinator process.
-pub(super) struct Process {
-    pub(super) conductor: Conductor<Shelf>,
-    /// What its clock shows beyond the world's time, in microseconds.
-    clock: u64,
-    /// The first connection that is not an earlier process's.
-    first_peer: Peer,
-    wake: Option<Time>,
-    /// When the last sync that was ordered is done.
-    pub(super) sync_free: Time,
-}
 
 impl World<'_> {
     pub(super) fn coordinator_starts(&mut self) {

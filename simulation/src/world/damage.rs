@@ -4,9 +4,9 @@ use super::{
     Counters, Disk, Ground, Shelf,
     disk::{File, State},
 };
-use lyceum_coordinator::{
-    conductor::Archive,
-    run::journal::{Journal, Record},
+use lyceum_coordinator::run::{
+    Archive,
+    journal::{Journal, Record},
 };
 use lyceum_core::Fingerprint;
 use rand::RngExt;

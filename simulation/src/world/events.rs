@@ -3,11 +3,11 @@
 use super::{
     Counters, Faults, Ground, Lab, Outcome, Property,
     checks::Checks,
-    coordinator::Process,
     damage::foreign_files,
     disk::{Covered, Disk},
     faults::SECOND,
     node::{NodeProcess, Started},
+    process::Process,
     queue::Queue,
 };
 use lyceum_client_node::machine::Preparation;

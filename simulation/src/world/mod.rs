@@ -17,6 +17,7 @@ mod events;
 mod faults;
 mod ground;
 mod node;
+mod process;
 mod queue;
 mod report;
 mod shelf;

@@ -3,9 +3,8 @@
 use super::disk::Disk;
 use lyceum_coordinator::{
     RoundMachine, Snapshot,
-    conductor::Archive,
     run::{
-        RunError, Storage,
+        Archive, RunError, Storage,
         checkpoint::{Checkpoints, Restored, Search},
         incarnation,
     },

@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(cycle(0.5, 0.25, 0.5)[1..], [0.25; 8]);
     }
 
-    /// Volume matching (ALGORITHMS.md 2d): 30 epochs become 54 phases, 48 become 86.
+    /// Volume matching: 30 epochs become 54 phases, 48 become 86.
     #[test]
     fn volume_matching_needs_the_published_number_of_phases() {
         let phases = |epochs: f64| {

@@ -50,7 +50,7 @@ impl FileError {
 }
 
 /// Makes the folder, its owner's alone, unless it is there.
-pub(super) fn make_folder(path: &Path) -> Result<(), FileError> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), FileError> {
     let mut folder = DirBuilder::new();
     folder.recursive(true);
     #[cfg(unix)]
@@ -62,7 +62,7 @@ pub(super) fn make_folder(path: &Path) -> Result<(), FileError> {
 
 /// Options that create a file with the right mode at once, so that there is no moment in which
 /// others can read it.
-pub(super) fn options(readers: Readers) -> OpenOptions {
+pub(crate) fn options(readers: Readers) -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     options.mode(match readers {
@@ -86,7 +86,7 @@ pub(crate) fn create(path: &Path, readers: Readers, text: &str) -> Result<(), Fi
 }
 
 /// Replaces a file durably: whoever reads it, also after a crash, finds the old text or the new.
-pub(super) fn replace(path: &Path, readers: Readers, text: &str) -> Result<(), FileError> {
+pub(crate) fn replace(path: &Path, readers: Readers, text: &str) -> Result<(), FileError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);
@@ -107,7 +107,7 @@ fn remove(path: &Path) -> Result<(), FileError> {
 }
 
 /// Makes the entry of this file in its folder durable.
-pub(super) fn sync_folder(path: &Path) -> Result<(), FileError> {
+pub(crate) fn sync_folder(path: &Path) -> Result<(), FileError> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -121,12 +121,12 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), FileError> {
 }
 
 /// The text of a file.
-pub(super) fn read(path: &Path) -> Result<String, FileError> {
+pub(crate) fn read(path: &Path) -> Result<String, FileError> {
     std::fs::read_to_string(path).map_err(FileError::io("read", path))
 }
 
 /// The text of a file, or none if there is no such file.
-pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, FileError> {
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>, FileError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

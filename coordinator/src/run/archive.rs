@@ -1,0 +1,33 @@
+//! What a run needs of the place where it is kept.
+
+use super::{RunError, Storage};
+use crate::Snapshot;
+use lyceum_core::{Event, Params, Round};
+use std::{io, pin::Pin};
+
+/// Where a run goes: events and checkpoints.
+pub trait Archive {
+    /// Something happened.
+    fn event(&mut self, event: Event) -> Result<(), RunError>;
+    /// The validation set likes this model best so far.
+    fn best(&mut self, params: Params);
+    /// Clients took this long.
+    fn clients_took(&mut self, micros: &[u64]);
+    /// A round took `total` microseconds, of which `training` before it was closed.
+    fn round_took(&mut self, round: Round, total: u64, training: u64) -> Result<(), RunError>;
+    /// Makes a state, and all events before it, safe.
+    fn save(&mut self, snapshot: &Snapshot) -> Result<(), RunError>;
+    /// Where the journal is.
+    fn storage(&mut self) -> &mut dyn Storage;
+}
+
+/// Makes a journal safe; may take long, and blocks nobody.
+pub type Syncing = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+/// An archive whose journal can be made safe while the run goes on.
+pub trait Durable: Archive {
+    /// What makes safe all that was appended to the journal until now.
+    fn syncing(&mut self) -> Syncing;
+    /// Called when nothing is left to do for the moment.
+    fn idle(&mut self) -> Result<(), RunError>;
+}
