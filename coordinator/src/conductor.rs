@@ -22,7 +22,7 @@ use lyceum_protocol::{
     body::{self, Body},
     message::{NodeName, ToCoordinator, ToNode},
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// What a conductor tells its driver.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,10 +146,24 @@ impl<A: Archive> Conductor<A> {
             );
             parts.archive.event(Event::Warned { message })?;
         }
+        let mut conductor = Self::with(now, parts, journal);
+        // What an earlier process appended may be in the system's hands still.
+        let synced = conductor.archive.storage().sync(JOURNAL);
+        let path = conductor.archive.storage().path(JOURNAL);
+        synced.map_err(RunError::file(path))?;
+        conductor.catch_up(now, records)?;
+        conductor.obey(now)?;
+        Ok(conductor)
+    }
+
+    fn with(now: Time, parts: Parts<A>, journal: Journal) -> Self {
         #[cfg(feature = "mutants")]
         let mutant = parts.dispatch.mutant;
-        let mut conductor = Self {
-            machine: parts.machine,
+        let machine = parts.machine;
+        #[cfg(feature = "mutants")]
+        let machine = RoundMachine { mutant, ..machine };
+        Self {
+            machine,
             dispatch: parts.dispatch,
             archive: parts.archive,
             journal,
@@ -173,31 +187,24 @@ impl<A: Archive> Conductor<A> {
             commands: VecDeque::new(),
             #[cfg(feature = "mutants")]
             mutant,
-        };
-        #[cfg(feature = "mutants")]
-        {
-            conductor.machine.mutant = mutant;
         }
-        // What an earlier process appended may be in the system's hands still.
-        let synced = conductor.archive.storage().sync(JOURNAL);
-        let path = conductor.archive.storage().path(JOURNAL);
-        synced.map_err(RunError::file(path))?;
-        conductor.machine.handle(now, Input::NextRound)?;
-        let mut assignments = conductor.turn(now)?;
+    }
+
+    /// Begins the next round, and tells the machine again what the journal holds of it and of those behind it.
+    fn catch_up(&mut self, now: Time, records: Vec<Record>) -> Result<(), RunError> {
+        self.machine.handle(now, Input::NextRound)?;
+        let mut assignments = self.turn(now)?;
         for record in records {
-            let more = conductor.replay(now, record)?;
+            let more = self.replay(now, record)?;
             assignments.extend(more);
         }
-        conductor.replaying = false;
-        let ticket = conductor.machine.ticket();
-        let pending: std::collections::BTreeSet<UnitId> = conductor.machine.pending().collect();
+        self.replaying = false;
+        let ticket = self.machine.ticket();
+        let pending: BTreeSet<UnitId> = self.machine.pending().collect();
         assignments.retain(|a| a.ticket == ticket && pending.contains(&a.unit));
-        conductor.dispatch.assign(now, assignments);
-        conductor
-            .dispatch
-            .has_opened(conductor.machine.units_opened());
-        conductor.obey(now)?;
-        Ok(conductor)
+        self.dispatch.assign(now, assignments);
+        self.dispatch.has_opened(self.machine.units_opened());
+        Ok(())
     }
 
     fn replay(&mut self, now: Time, record: Record) -> Result<Vec<Assignment>, RunError> {

@@ -34,6 +34,7 @@ mod timeline;
 mod timetable;
 mod training;
 mod transforms;
+mod updates;
 
 pub use deadline::{Close, Deadline, Reassign, Wait};
 pub use diagnostic::{Diagnostic, Fault, Sources};

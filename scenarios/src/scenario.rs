@@ -12,7 +12,7 @@ use crate::{
     task_stream::StreamChoice,
     timeline::{Moment, Phase},
     training::{Expert, Training},
-    transforms::TransformChoice,
+    transforms::{self, TransformChoice},
 };
 use lyceum_core::{
     AnyMethod, AnySelector, AnyStrategy, ClientId, Fingerprint, Needs, Roster, Seed,
@@ -182,7 +182,7 @@ impl Scenario {
         }
         put("strategy", chosen(&self.strategy));
         if !self.transforms.is_empty() {
-            put("transform", self.resolved_transforms());
+            put("transform", transforms::resolved(&self.transforms));
         }
         if let Some(stream) = &self.stream {
             put("scenario", stream.resolved());

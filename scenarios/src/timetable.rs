@@ -107,20 +107,8 @@ impl Scenario {
                     "such as `drop_clients = { share = 0.3 }`",
                 );
             }
-            if moment
-                .drop_clients
-                .is_some_and(|p| p.share.is_some() == p.count.is_some())
-            {
-                refuse(
-                    "clients that leave are a share or a number",
-                    "one of `share` and `count`",
-                );
-            }
-            let clients = self.data.clients.get();
-            let leaving = moment.drop_clients.and_then(|part| part.count);
-            if leaving.is_some_and(|count| count.get() > clients) {
-                let label = format!("at most data.clients = {clients}");
-                refuse("more clients leave than there are", &label);
+            if let Some((message, label)) = moment.drop_clients.and_then(|p| self.cannot_leave(p)) {
+                refuse(message, &label);
             }
             let turns = moment.turns(Round(0)).next().is_some();
             if turns && self.stream.is_none() {
@@ -143,6 +131,18 @@ impl Scenario {
             faults.push(("timeline".into(), "nobody is there at first".into(), label));
         }
         faults
+    }
+
+    /// Why a part of the clients cannot leave, and what would be right.
+    fn cannot_leave(&self, part: Part) -> Option<(&'static str, String)> {
+        if part.share.is_some() == part.count.is_some() {
+            let label = "one of `share` and `count`".into();
+            return Some(("clients that leave are a share or a number", label));
+        }
+        let clients = self.data.clients.get();
+        let label = format!("at most data.clients = {clients}");
+        let too_many = part.count.is_some_and(|count| count.get() > clients);
+        too_many.then_some(("more clients leave than there are", label))
     }
 
     fn changes(&self, times: &[Round]) -> Vec<(Round, BTreeMap<String, String>)> {

@@ -5,9 +5,8 @@ use crate::{
     document::Node,
     reader::noun,
     registry::{Chosen, Plugins, Registry},
-    scenario::Scenario,
 };
-use lyceum_core::{AnyTransform, Transforms};
+use lyceum_core::AnyTransform;
 use serde_json::{Map, Value, json};
 use toml::{
     Spanned,
@@ -19,7 +18,7 @@ use toml::{
 pub struct TransformChoice {
     /// The transform.
     pub chosen: Chosen<dyn AnyTransform>,
-    path: String,
+    pub(crate) path: String,
 }
 
 /// Reads `transform`: lists by name, whose entries act in the order in which they stand in the file, or one list of choices.
@@ -108,44 +107,14 @@ pub(crate) fn schema(plugins: &Plugins<dyn AnyTransform>, choice: Value) -> Valu
     ] })
 }
 
-impl Scenario {
-    /// What happens to updates before they go into the sums.
-    pub fn transforms(&self) -> Transforms {
-        let all = self.transforms.iter();
-        Transforms::new(all.map(|t| (t.chosen.name, t.chosen.plugin.clone())))
-    }
-
-    /// One list of choices, which keeps their order.
-    pub(crate) fn resolved_transforms(&self) -> toml::Value {
-        let choice = |transform: &TransformChoice| {
-            let Chosen { name, resolved, .. } = &transform.chosen;
-            toml::Value::Table(toml::Table::from_iter([(
-                name.to_string(),
-                resolved.clone(),
-            )]))
-        };
-        toml::Value::Array(self.transforms.iter().map(choice).collect())
-    }
-
-    /// What of the transforms does not go with the rest: key, what is wrong, what would be right.
-    pub(crate) fn transform_faults(&self) -> Vec<(String, String, String)> {
-        let mut wrong = Vec::new();
-        let strategy = &self.strategy;
-        let alone = strategy.plugin.client_half().sends_change_alone();
-        for TransformChoice { chosen, path } in &self.transforms {
-            if let Some(misfit) = chosen.plugin.misfit() {
-                let key = format!("{path}.{}", misfit.key);
-                wrong.push((key, misfit.message, misfit.expected));
-            }
-            if chosen.plugin.wants_change_alone() && !alone {
-                let message = format!(
-                    "`{}` changes what a client's parameters moved by; `{}` sends something else, or something besides that belongs to it",
-                    chosen.name, strategy.name
-                );
-                let label = "leave it out, or take a strategy such as `fed_avg` or `fed_prox`";
-                wrong.push((path.clone(), message, label.into()));
-            }
-        }
-        wrong
-    }
+/// One list of choices, which keeps their order.
+pub(crate) fn resolved(all: &[TransformChoice]) -> toml::Value {
+    let choice = |transform: &TransformChoice| {
+        let Chosen { name, resolved, .. } = &transform.chosen;
+        toml::Value::Table(toml::Table::from_iter([(
+            name.to_string(),
+            resolved.clone(),
+        )]))
+    };
+    toml::Value::Array(all.iter().map(choice).collect())
 }
