@@ -1,4 +1,4 @@
-use super::super::{Column, Header, Normalisation, Settled};
+use super::super::{Normalisation, Settled};
 use super::*;
 use lyceum_core::{Features, Samples, Seed};
 
