@@ -86,17 +86,17 @@ fn core_and_the_machines_have_no_clock_thread_file_or_hash_order() {
         "OsRng",
         "SysRng",
     ];
+    // All of a crate but these folders, so that a new module is pure unless it is put where files and sockets are.
+    let impure = ["coordinator/src/run", "coordinator/src/quic"].map(|path| root().join(path));
     let pure = [
         "core/src",
-        "coordinator/src/machine.rs",
-        "coordinator/src/plan.rs",
-        "coordinator/src/round.rs",
-        "coordinator/src/snapshot.rs",
-        "coordinator/src/dispatch",
+        "coordinator/src",
         "client-node/src/machine.rs",
+        "client-node/src/machine",
         "protocol/src/message.rs",
     ];
-    for path in pure.iter().flat_map(|path| sources(&root().join(path))) {
+    let all = pure.iter().flat_map(|path| sources(&root().join(path)));
+    for path in all.filter(|path| !impure.iter().any(|folder| path.starts_with(folder))) {
         let text = fs::read_to_string(&path).unwrap();
         for word in banned {
             assert!(!text.contains(word), "{} uses {word}", path.display());
