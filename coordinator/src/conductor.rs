@@ -472,7 +472,7 @@ impl<A: Archive> Conductor<A> {
         self.archive
             .round_took(round, total, total.saturating_sub(evaluation))?;
         self.round_began = now;
-        let last = self.machine.rounds_done() >= self.rounds;
+        let last = self.machine.rounds_done() >= self.rounds || self.machine.is_complete();
         let due = since(self.saved_at) >= self.saving.every;
         let full = self.journal.bytes() >= self.saving.journal_bytes;
         #[cfg(feature = "mutants")]

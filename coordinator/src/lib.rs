@@ -23,6 +23,6 @@ mod updates;
 pub use machine::RoundMachine;
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
-pub use plan::{Closing, Input, InputError, Output, Plan, SelectionPhase};
+pub use plan::{Closing, Input, InputError, Output, Plan, SelectionPhase, SteeringPlan};
 pub use snapshot::{Best, Snapshot};
 pub use updates::Spill;

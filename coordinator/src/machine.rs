@@ -1,5 +1,6 @@
 //! Assign, collect, close: one round after the other.
 
+mod book;
 mod cohort;
 mod evaluation;
 
@@ -9,6 +10,7 @@ use crate::{
     snapshot::{Best, Snapshot},
     updates::Spill,
 };
+use book::Steered;
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Grid, Job,
     Outcome, Params, Purpose, Roster, Round, SelectorRun, StrategyRun, Ticket, Time, UnitId,
@@ -55,6 +57,12 @@ pub struct RoundMachine {
     assigned_at: Time,
     flight: Collected,
     outputs: VecDeque<Output>,
+    /// The rule that steers the run, with the models that do not lie open.
+    steered: Option<Steered>,
+    /// Rounds of the run, where that rule has ended it.
+    ends: Option<u64>,
+    /// Reports of the round in flight, for that rule.
+    reported: Vec<ClientReport>,
     #[cfg(feature = "mutants")]
     pub(crate) mutant: crate::Mutant,
 }
@@ -71,7 +79,12 @@ impl RoundMachine {
     ) -> Self {
         let fingerprint = origin.extend().add(global.bytes()).link();
         let flight = Collected::new(Round(0), &plan);
+        let steered = plan.steering.as_ref();
+        let steered = steered.map(|s| Steered::new(&s.rule, &s.strategy, &global));
         Self {
+            steered,
+            ends: None,
+            reported: Vec::new(),
             task_ends: task_ends(&plan),
             plan,
             roster,
@@ -115,6 +128,9 @@ impl RoundMachine {
         self.fingerprint = snapshot.fingerprint;
         self.best = snapshot.best;
         self.done = snapshot.rounds;
+        self.ends = snapshot.ends;
+        self.plan.rounds = snapshot.ends.unwrap_or(self.plan.rounds);
+        self.take_pages(snapshot.book, &snapshot.steering)?;
         let told = self.learn(&snapshot.facts);
         told.map_err(|e| codec::CodecError(e.to_string()))
     }
@@ -123,8 +139,11 @@ impl RoundMachine {
     pub fn snapshot(&self) -> Option<Snapshot> {
         (self.flight.stage == Stage::Between).then(|| Snapshot {
             rounds: self.done,
-            global: self.global.clone(),
-            strategy: self.strategy.save(),
+            global: self.first_model().0,
+            strategy: self.first_model().1,
+            book: self.pages().0,
+            steering: self.pages().1,
+            ends: self.ends,
             selector: self.selector.save(),
             clients: self.clients.clone(),
             fingerprint: self.fingerprint,
@@ -303,6 +322,9 @@ impl RoundMachine {
     }
 
     fn begin_training(&mut self) {
+        if let Err(reason) = self.follow_plan() {
+            return self.stall(format!("the rule that steers the run: {reason}"));
+        }
         self.tell_timeline();
         let round = self.flight.round;
         let now = |phase: &&SelectionPhase| phase.from == round;
@@ -421,6 +443,9 @@ impl RoundMachine {
     /// Hands the reports on, which nobody needs here any more.
     fn tell_reports(&mut self) {
         let round = self.flight.round;
+        if self.steered.is_some() {
+            self.reported.clone_from(&self.flight.reports);
+        }
         let reports = self.flight.reports.drain(..);
         let event = |report| Output::Event(Event::Client { round, report });
         self.outputs.extend(reports.map(event));
@@ -530,8 +555,7 @@ impl RoundMachine {
     }
 
     fn end_round(&mut self) {
-        self.flight.stage = Stage::Between;
-        self.outputs.push_back(Output::RoundOver(self.flight.round));
+        self.end_steered();
     }
 
     fn finish(&mut self) {
@@ -565,7 +589,7 @@ impl RoundMachine {
             unit: self.flight.open_unit(&jobs),
             work,
             facts: self.facts(),
-            global: self.global.clone(),
+            global: self.model_at_work().clone(),
             vectors: if work == Work::Train {
                 self.vectors.clone()
             } else {

@@ -1,8 +1,8 @@
 //! What the round machine is told, and what it tells.
 
 use lyceum_core::{
-    AnySelector, Assignment, Attendance, ClientId, Contribution, Event, Params, Probe, Round, Seed,
-    TaskStream, Transforms, Upload,
+    AnySelector, AnySteering, AnyStrategy, Assignment, Attendance, ClientId, Contribution, Event,
+    Params, Probe, Round, Seed, TaskStream, Transforms, Upload,
 };
 use std::{collections::BTreeMap, io, sync::Arc};
 
@@ -41,6 +41,23 @@ pub struct Plan {
     pub phases: Vec<SelectionPhase>,
     /// Whether the initial model is judged.
     pub judges_before: bool,
+    /// What steers the run, if something does.
+    pub steering: Option<SteeringPlan>,
+}
+
+/// A rule that steers a run, and what trains its models.
+#[derive(Clone)]
+pub struct SteeringPlan {
+    /// The rule.
+    pub rule: Arc<dyn AnySteering>,
+    /// The strategy that each model has of its own.
+    pub strategy: Arc<dyn AnyStrategy>,
+}
+
+impl std::fmt::Debug for SteeringPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SteeringPlan").finish_non_exhaustive()
+    }
 }
 
 /// How cohorts are found from a round on.

@@ -21,8 +21,25 @@ pub struct Snapshot {
     pub fingerprint: Fingerprint,
     /// Best round so far.
     pub best: Option<Best>,
+    /// The models besides the first one, where a rule steers the run.
+    pub book: Vec<Page>,
+    /// State of that rule, as it saved itself; empty without one.
+    pub steering: Vec<u8>,
+    /// Rounds of the run, where that rule has ended it.
+    pub ends: Option<u64>,
     /// What the stream was told.
     pub facts: Facts,
+}
+
+/// A model besides the first one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// Its name.
+    pub name: String,
+    /// Its parameters.
+    pub params: Params,
+    /// State of its strategy, if it was ever trained.
+    pub strategy: Option<Vec<u8>>,
 }
 
 /// The round that a validation set liked best.

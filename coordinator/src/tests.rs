@@ -69,6 +69,7 @@ fn machine_of(
         stream,
         judges_ahead: true,
         judges_before: false,
+        steering: None,
         attendance: Default::default(),
         changes: Vec::new(),
         phases: Vec::new(),
@@ -211,7 +212,8 @@ fn a_round_assigns_collects_and_closes() {
         outputs[0],
         Output::Event(Event::RoundStarted {
             round: Round(0),
-            cohort: 3
+            cohort: 3,
+            model: None,
         })
     );
     let units = assignments(&outputs);

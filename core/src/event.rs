@@ -51,6 +51,30 @@ pub enum Event {
     },
     /// A competence gate opened: the next task comes to everybody.
     TaskBegan(Opening),
+    /// A task joined the stream.
+    TaskAdded {
+        /// The first round in which clients may meet it.
+        round: Round,
+        /// The task.
+        task: TaskInfo,
+        /// The order that tables follow from now on.
+        order: Vec<Visit>,
+    },
+    /// A model that the round did not train was judged, by the rule that steers the run.
+    ModelEvaluated {
+        /// After which round.
+        round: Round,
+        /// Its name in the book.
+        model: String,
+        /// Which samples.
+        probe: Probe,
+        /// Share of hits.
+        accuracy: f64,
+        /// Mean of the scenario's loss in nats.
+        loss: f64,
+        /// Samples.
+        samples: u64,
+    },
     /// A probe was evaluated with the initial parameters.
     EvaluatedBefore {
         /// Which samples.
@@ -101,6 +125,9 @@ pub enum Event {
         round: Round,
         /// Clients selected.
         cohort: u64,
+        /// The model that it trains, where that is not `global`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
     },
     /// The clients that answered are too few for the strategy: the model stays as it is.
     RoundSkipped {

@@ -26,6 +26,7 @@ mod params;
 mod samples;
 mod seed;
 mod selection;
+mod steering;
 mod strategy;
 mod stream;
 mod sum;
@@ -68,6 +69,9 @@ pub use samples::{
 };
 pub use seed::{Purpose, Seed, Stream, dirichlet, sample_distinct, shuffle};
 pub use selection::{AnySelector, ClientSelector, Roster, SelectorRun};
+pub use steering::{
+    AnySteering, Directive, GLOBAL, RoundOutcome, RoundPlan, RunView, Steering, SteeringRun,
+};
 pub use strategy::{
     AnyStrategy, ClientRule, Folded, Harvest, LocalWork, PlainClient, Settled, Stall, Strategy,
     StrategyRun,

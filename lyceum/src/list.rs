@@ -14,6 +14,7 @@ use lyceum_strategies::ordering;
 pub(crate) fn list(registry: &Registry) -> Result<(), Failure> {
     plugins("strategies", "[strategy.NAME]", &registry.strategies);
     plugins("transforms", "[[transform.NAME]]", &registry.transforms);
+    plugins("steering", "[steering.NAME]", &registry.steering);
     plugins("selections", "[selection.NAME]", &registry.selectors);
     section("orders", "ordering.order", variants::<ordering::Order>());
     section(

@@ -73,6 +73,12 @@ impl Progress {
                 ));
             }
             Event::TaskBegan(opening) => self.task_began(opening),
+            Event::TaskAdded { round, task, .. } => {
+                self.say(&format!(
+                    "round {round}: task `{}` joins the stream",
+                    task.name
+                ));
+            }
             Event::Warned { message } => self.shown.warn(message),
             Event::ClientsJoined(turnout) => self.turned_out(turnout, "joined"),
             Event::ClientsLeft(turnout) => self.turned_out(turnout, "left"),
@@ -97,6 +103,7 @@ impl Progress {
             | Event::EvaluatedBefore { .. }
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }
+            | Event::ModelEvaluated { .. }
             | Event::Evaluated { .. }
             | Event::ClientAccuracy { .. } => {}
         }

@@ -282,6 +282,7 @@ mod tests {
         let started = Event::RoundStarted {
             round: Round(0),
             cohort: 1,
+            model: None,
         };
         assert_eq!(rows.observe(&started), None);
         assert_eq!(rows.finish(), None);

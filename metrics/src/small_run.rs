@@ -85,6 +85,7 @@ pub(crate) fn run() -> Vec<Event> {
         events.push(Event::RoundStarted {
             round: Round(round),
             cohort: 3,
+            model: None,
         });
         events.push(client(round, 7, Outcome::Accepted));
         events.push(client(round, 8, Outcome::Refused("not finite".to_owned())));

@@ -60,6 +60,11 @@ impl StreamRecord {
                 self.before = vec![None; tasks.len()];
             }
             Event::TaskBegan(opening) => self.begun(opening),
+            Event::TaskAdded { task, order, .. } => {
+                self.tasks.push(task.clone());
+                self.before.push(None);
+                self.order.clone_from(order);
+            }
             Event::EvaluatedBefore {
                 probe: Probe::Task(task),
                 accuracy,

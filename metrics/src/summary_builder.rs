@@ -107,6 +107,7 @@ impl SummaryBuilder {
                 self.fingerprint = *fingerprint;
             }
             Event::StreamStarted { .. } | Event::TaskBegan(_) | Event::EvaluatedBefore { .. } => {}
+            Event::TaskAdded { .. } | Event::ModelEvaluated { .. } => {}
             Event::Warned { .. } => {}
             Event::ExpertTrained { .. }
             | Event::ClassesNamed { .. }

@@ -36,6 +36,13 @@ impl Scenario {
         all.extend(self.wrong_in_parts());
         all.extend(self.wrong_in_training(registry));
         all.extend(self.transform_faults());
+        let steering = self.steering.iter();
+        all.extend(steering.filter_map(|rule| {
+            Some(within(
+                &format!("steering.{}", rule.name),
+                rule.plugin.misfit()?,
+            ))
+        }));
         all.extend(self.timeline_faults());
         all.extend(self.wrong_in_carry());
         let stream = self.stream.iter();

@@ -179,6 +179,10 @@ fn parse(reading: &mut Reading<'_, '_>, places: Places, sources: &Sources) -> Op
         Some(node) => transforms::read(node, registry, &mut reading.faults),
         None => Some(Vec::new()),
     };
+    let steering = match reading.document.take("steering") {
+        Some(node) => reading.keep(registry.steering.choose(node)).map(Some),
+        None => Some(None),
+    };
     let stream = match reading.document.take("scenario") {
         Some(node) => StreamChoice::read(node, registry, &mut reading.faults).map(Some),
         None => Some(None),
@@ -200,6 +204,7 @@ fn parse(reading: &mut Reading<'_, '_>, places: Places, sources: &Sources) -> Op
         deadline: deadline?,
         strategy: strategy?,
         transforms: transforms?,
+        steering: steering?,
         stream: stream?,
         timeline: timeline?,
         phases: Vec::new(),

@@ -11,10 +11,10 @@ use crate::{
     streams::{self, ScenarioPlugin},
 };
 use lyceum_core::{
-    AnyMethod, AnySelector, AnyStrategy, AnyTransform, ClientSelector, ContinualMethod, Engine,
-    Strategy, Transform,
+    AnyMethod, AnySelector, AnySteering, AnyStrategy, AnyTransform, ClientSelector,
+    ContinualMethod, Engine, Steering, Strategy, Transform,
 };
-use lyceum_strategies::{aggregation, continual, robust, selection, transforms};
+use lyceum_strategies::{aggregation, continual, robust, selection, steering, transforms};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -201,6 +201,8 @@ pub struct Registry {
     pub methods: Plugins<dyn AnyMethod>,
     /// Transforms of updates.
     pub transforms: Plugins<dyn AnyTransform>,
+    /// Rules that steer runs.
+    pub steering: Plugins<dyn AnySteering>,
     /// Engines.
     pub engines: Vec<Engine>,
 }
@@ -217,6 +219,7 @@ impl Default for Registry {
             streams: Plugins::new("stream"),
             methods: Plugins::new("method"),
             transforms: Plugins::new("transform"),
+            steering: Plugins::new("steering"),
             engines: Vec::new(),
         };
         r.add_strategies();
@@ -227,6 +230,7 @@ impl Default for Registry {
         r.add_streams();
         r.add_methods();
         r.add_transforms();
+        r.add_steering();
         r
     }
 }
@@ -253,6 +257,11 @@ impl Registry {
         summary: &'static str,
     ) {
         self.methods.add::<C>(name, summary, |c| c);
+    }
+
+    /// Adds a rule that steers runs.
+    pub fn steering<C: Steering + Config>(&mut self, name: &'static str, summary: &'static str) {
+        self.steering.add::<C>(name, summary, |c| c);
     }
 
     /// Adds a transform of updates.
@@ -473,6 +482,14 @@ impl Registry {
         );
         // Behind those that add rows, whose number it weighs its own against.
         self.method::<Lwf>("lwf", "learning without forgetting (Li and Hoiem 2016)");
+    }
+
+    fn add_steering(&mut self) {
+        use steering::*;
+        self.steering::<Average>(
+            "average",
+            "keeps and judges the mean of the models of rounds (stochastic weight averaging)",
+        );
     }
 
     fn add_transforms(&mut self) {

@@ -15,7 +15,7 @@ use crate::{
     transforms::{self, TransformChoice},
 };
 use lyceum_core::{
-    AnyMethod, AnySelector, AnyStrategy, ClientId, Fingerprint, Needs, Roster, Seed,
+    AnyMethod, AnySelector, AnySteering, AnyStrategy, ClientId, Fingerprint, Needs, Roster, Seed,
 };
 use lyceum_strategies::ordering::Ordering;
 use std::{
@@ -55,6 +55,8 @@ pub struct Scenario {
     pub strategy: Chosen<dyn AnyStrategy>,
     /// `[[transform.NAME]]`, in the order of the file; empty for updates as they are.
     pub transforms: Vec<TransformChoice>,
+    /// `[steering]`; absent where every round trains the one model.
+    pub steering: Option<Chosen<dyn AnySteering>>,
     /// `[scenario]`; absent for plain federated learning.
     pub stream: Option<StreamChoice>,
     /// `[[timeline]]`.
@@ -183,6 +185,9 @@ impl Scenario {
         put("strategy", chosen(&self.strategy));
         if !self.transforms.is_empty() {
             put("transform", transforms::resolved(&self.transforms));
+        }
+        if let Some(steering) = &self.steering {
+            put("steering", chosen(steering));
         }
         if let Some(stream) = &self.stream {
             put("scenario", stream.resolved());

@@ -55,6 +55,7 @@ pub fn schema(registry: &Registry) -> Value {
             "deadline": plain::<Deadline>(g),
             "strategy": registry.strategies.schema(g),
             "transform": transforms::schema(&registry.transforms, registry.transforms.schema(g).into()),
+            "steering": registry.steering.schema(g),
             "timeline": { "type": "array", "items": plain::<Moment>(g) },
             "scenario": streams(registry, g),
             "evaluation": plain::<Evaluation>(g),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The tables of a scenario file.
-pub const TABLES: [&str; 15] = [
+pub const TABLES: [&str; 16] = [
     "run",
     "sweep",
     "data",
@@ -20,6 +20,7 @@ pub const TABLES: [&str; 15] = [
     "deadline",
     "strategy",
     "transform",
+    "steering",
     "scenario",
     "timeline",
     "evaluation",

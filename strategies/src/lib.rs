@@ -14,6 +14,7 @@ pub mod ordering;
 pub mod robust;
 pub mod sampling;
 pub mod selection;
+pub mod steering;
 pub mod transforms;
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ impl RoundMachine {
         self.outputs.push_back(Output::Event(Event::RoundStarted {
             round,
             cohort: self.flight.cohort,
+            model: self.trained_name(),
         }));
         let (silent, active): (Vec<_>, Vec<_>) =
             cohort.into_iter().partition(|&c| self.drops_out(round, c));

@@ -122,7 +122,7 @@ impl RoundMachine {
     }
 
     /// What the tasks that some client has begun add up to.
-    fn merged(&self, tallies: &BTreeMap<Probe, Tally>) -> Option<Tally> {
+    pub(super) fn merged(&self, tallies: &BTreeMap<Probe, Tally>) -> Option<Tally> {
         let stream = self.plan.stream.as_ref()?;
         let begun = stream.begun(self.roster.clients(), self.flight.round);
         let mut merged = Tally::new(self.plan.classes);
@@ -160,6 +160,9 @@ impl RoundMachine {
     }
 
     pub(super) fn close_evaluation(&mut self) {
+        if self.close_judging() {
+            return;
+        }
         if self.flight.before {
             return self.close_evaluation_before();
         }
@@ -177,6 +180,9 @@ impl RoundMachine {
         let whole = self.flight.closing || self.is_judged(round);
         if let Some(merged) = self.merged(&tallies).filter(|_| whole) {
             tallies.insert(Probe::Test, merged);
+        }
+        if whole && !self.flight.closing {
+            self.judged_open(&tallies);
         }
         for (probe, tally) in tallies {
             tally.correct.iter().chain(&tally.count).for_each(|&n| {
@@ -209,9 +215,10 @@ impl RoundMachine {
             told.expect("a stage needs nothing but its round");
         }
         self.fingerprint = chain.link();
-        match self.flight.closing {
-            true => self.finish(),
-            false => self.end_round(),
+        if self.flight.closing {
+            self.finish();
+        } else if !self.judge_next() {
+            self.end_round();
         }
     }
 }

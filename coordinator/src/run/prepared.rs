@@ -6,7 +6,7 @@ use super::{
     seal::{self, FileSeal, Found},
     storage::replace,
 };
-use crate::{Closing, Plan, RoundMachine, SelectionPhase};
+use crate::{Closing, Plan, RoundMachine, SelectionPhase, SteeringPlan};
 use lyceum_core::{
     Assignment, Calendar, ClientId, DataRef, Event, ExpertScores, Facts, Federation, Fingerprint,
     Job, Layout, Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskInfo, TaskStream,
@@ -296,6 +296,10 @@ impl Prepared {
             stream: self.stream.clone(),
             judges_ahead: scenario.evaluation.ahead,
             judges_before: scenario.evaluation.before,
+            steering: scenario.steering.as_ref().map(|steering| SteeringPlan {
+                rule: steering.plugin.clone(),
+                strategy: scenario.strategy.plugin.clone(),
+            }),
         };
         let roster: Arc<dyn Roster> = self.federation.clone();
         let strategy = scenario.strategy.plugin.clone();

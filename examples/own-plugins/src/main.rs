@@ -7,6 +7,7 @@ mod capped_step;
 mod rings;
 mod slow_copy;
 mod spirals;
+mod two_models;
 
 use std::process::ExitCode;
 
@@ -21,5 +22,6 @@ fn main() -> ExitCode {
     );
     registry.stream::<rings::Rings>("rings", "tasks from the inside to the outside");
     registry.method::<slow_copy::SlowCopy>("slow_copy", "mixes in a slowly moving copy");
+    registry.steering::<two_models::TwoModels>("two_models", "trains two models in turn");
     lyceum::main_with(registry)
 }

@@ -1,0 +1,389 @@
+//! The models of a run that a rule steers, by name. A plain run has one, which is the machine's own.
+//!
+//! The model that a round trains lies open: it is the machine's `global`, with its strategy. The others wait in the book.
+
+use super::RoundMachine;
+use crate::{plan::Output, round::Stage, snapshot::Page};
+use lyceum_core::{
+    AnySteering, AnyStrategy, Chain, Directive, Event, Fact, FactError, GLOBAL, Params, Probe,
+    RoundOutcome, RoundPlan, RunView, SteeringRun, StrategyRun, Tally, TaskDefinition, TaskInfo,
+    codec,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+/// A rule and the models that it knows.
+pub(super) struct Steered {
+    rule: Box<dyn SteeringRun>,
+    /// Begins strategies for models that are trained.
+    strategy: Arc<dyn AnyStrategy>,
+    /// Models that do not lie open.
+    waiting: BTreeMap<String, Closed>,
+    /// Name of the model that lies open.
+    pub(super) open: String,
+    plan: RoundPlan,
+    /// Models that are still to be judged in the round in flight.
+    unjudged: VecDeque<String>,
+    /// The model that is judged now, if it is not the open one.
+    judging: Option<String>,
+    tallies: BTreeMap<(String, Probe), Tally>,
+}
+
+/// A model that does not lie open, and its strategy if it was ever trained.
+struct Closed {
+    params: Params,
+    strategy: Option<Box<dyn StrategyRun>>,
+}
+
+impl Steered {
+    /// A rule before the first round.
+    pub(super) fn new(
+        rule: &Arc<dyn AnySteering>,
+        strategy: &Arc<dyn AnyStrategy>,
+        global: &Params,
+    ) -> Self {
+        let names = rule.models().into_iter().filter(|name| name != GLOBAL);
+        let closed = |name| {
+            let params = global.clone();
+            let strategy = None;
+            (name, Closed { params, strategy })
+        };
+        Self {
+            rule: rule.clone().start(),
+            strategy: strategy.clone(),
+            waiting: names.map(closed).collect(),
+            open: GLOBAL.into(),
+            plan: RoundPlan::default(),
+            unjudged: VecDeque::new(),
+            judging: None,
+            tallies: BTreeMap::new(),
+        }
+    }
+}
+
+impl RoundMachine {
+    /// Asks the rule what the round in flight does, and lays its model open.
+    pub(super) fn follow_plan(&mut self) -> Result<(), String> {
+        let Some(steered) = &self.steered else {
+            return Ok(());
+        };
+        let open = [steered.open.as_str()];
+        let mut models: Vec<&str> = steered.waiting.keys().map(String::as_str).collect();
+        models.extend(open);
+        models.sort_unstable();
+        let view = RunView {
+            round: self.flight.round,
+            tasks: self.plan.stream.as_ref().map_or(0, |s| s.tasks().len()),
+            models,
+        };
+        let plan = steered.rule.plan(&view);
+        let missing = [&plan.train].into_iter().chain(&plan.judge);
+        if let Some(name) = missing
+            .into_iter()
+            .find(|n| !view.models.contains(&n.as_str()))
+        {
+            let known = view.models.join(", ");
+            return Err(format!(
+                "the rule names the model `{name}`; there are {known}"
+            ));
+        }
+        let train = plan.train.clone();
+        if let Some(steered) = &mut self.steered {
+            steered.plan = plan;
+            steered.tallies.clear();
+        }
+        self.lay_open(&train);
+        Ok(())
+    }
+
+    /// The machine's own model becomes the one of this name, which is in the book.
+    fn lay_open(&mut self, name: &str) {
+        let Some(steered) = self.steered.as_mut().filter(|s| s.open != name) else {
+            return;
+        };
+        let Some(Closed { params, strategy }) = steered.waiting.remove(name) else {
+            return;
+        };
+        let layout = &self.plan.contribution.layout;
+        let strategy = strategy.unwrap_or_else(|| steered.strategy.clone().start(&params, layout));
+        let closed = Closed {
+            params: std::mem::replace(&mut self.global, params),
+            strategy: Some(std::mem::replace(&mut self.strategy, strategy)),
+        };
+        let before = std::mem::replace(&mut steered.open, name.to_owned());
+        steered.waiting.insert(before, closed);
+    }
+
+    /// The name of the model that the round trains, where that is not the first one.
+    pub(super) fn trained_name(&self) -> Option<String> {
+        let steered = self.steered.as_ref().filter(|s| s.open != GLOBAL);
+        steered.map(|steered| steered.open.clone())
+    }
+
+    /// A model of the book.
+    fn model(&self, name: &str) -> Option<&Params> {
+        let steered = self.steered.as_ref()?;
+        match steered.open == name {
+            true => Some(&self.global),
+            false => steered.waiting.get(name).map(|closed| &closed.params),
+        }
+    }
+
+    /// The model that work of the stage in flight is about.
+    pub(super) fn model_at_work(&self) -> &Params {
+        let judging = self.steered.as_ref().and_then(|s| s.judging.as_deref());
+        judging
+            .and_then(|name| self.model(name))
+            .unwrap_or(&self.global)
+    }
+
+    /// Notes what the open model is worth, and what is judged besides.
+    pub(super) fn judged_open(&mut self, tallies: &BTreeMap<Probe, Tally>) {
+        if let Some(steered) = &mut self.steered {
+            let name = steered.open.clone();
+            let named = tallies.iter().map(|(p, t)| ((name.clone(), *p), t.clone()));
+            steered.tallies.extend(named);
+            let others = steered.plan.judge.iter().filter(|other| **other != name);
+            steered.unjudged = others.cloned().collect();
+        }
+    }
+
+    /// Goes on judging the models of the plan; says whether one is being judged.
+    pub(super) fn judge_next(&mut self) -> bool {
+        let next = self.steered.as_mut().and_then(|s| s.unjudged.pop_front());
+        let Some(name) = next else {
+            return false;
+        };
+        if let Some(steered) = &mut self.steered {
+            steered.judging = Some(name);
+        }
+        self.flight.take_tallies(self.plan.classes);
+        self.assign_evaluation(&self.judged());
+        true
+    }
+
+    /// Takes what the model that was judged besides is worth; says whether there was one.
+    pub(super) fn close_judging(&mut self) -> bool {
+        let judging = self.steered.as_mut().and_then(|s| s.judging.take());
+        let Some(model) = judging else {
+            return false;
+        };
+        let round = self.flight.round;
+        let mut tallies = self.flight.take_tallies(self.plan.classes);
+        if let Some(merged) = self.merged(&tallies) {
+            tallies.insert(Probe::Test, merged);
+        }
+        for (probe, tally) in tallies {
+            self.outputs.push_back(Output::Event(Event::ModelEvaluated {
+                round,
+                model: model.clone(),
+                probe,
+                accuracy: tally.accuracy(),
+                loss: tally.mean_loss(),
+                samples: tally.samples(),
+            }));
+            if let Some(steered) = &mut self.steered {
+                steered.tallies.insert((model.clone(), probe), tally);
+            }
+        }
+        if !self.judge_next() {
+            self.end_round();
+        }
+        true
+    }
+
+    /// Hands the rule what came of the round, and does what it wants; an error is the end of the run.
+    pub(super) fn steer(&mut self) -> Result<(), String> {
+        let Some(mut steered) = self.steered.take() else {
+            return Ok(());
+        };
+        let directives = steered.rule.absorb(&RoundOutcome {
+            round: self.flight.round,
+            trained: &steered.open,
+            model: &self.global,
+            reports: &self.reported,
+            tallies: &steered.tallies,
+        });
+        let mut chain = self.fingerprint.extend();
+        chain.add(&steered.rule.save());
+        self.steered = Some(steered);
+        self.reported.clear();
+        for directive in directives {
+            self.direct(directive, &mut chain)?;
+        }
+        self.fingerprint = chain.link();
+        Ok(())
+    }
+
+    fn direct(&mut self, directive: Directive, chain: &mut Chain) -> Result<(), String> {
+        match directive {
+            Directive::Combine { into, of } => {
+                let params = self.combined(&of)?;
+                chain.add(into.as_bytes()).add(params.bytes());
+                self.store(into, params);
+            }
+            Directive::Forget { model } => {
+                let steered = self.steered.as_mut();
+                let waiting = steered.filter(|s| s.open != model && model != GLOBAL);
+                if waiting.and_then(|s| s.waiting.remove(&model)).is_none() {
+                    return Err(format!("the model `{model}` cannot leave the book"));
+                }
+                chain.add(model.as_bytes());
+            }
+            Directive::Announce(task) => {
+                let fact = self.announce(task).map_err(|e| e.to_string())?;
+                chain.add(&codec::encode(&fact));
+            }
+            Directive::Finish => {
+                self.plan.rounds = self.done;
+                self.ends = Some(self.done);
+            }
+        }
+        Ok(())
+    }
+
+    /// The weighted sum of models, rounded once.
+    pub(super) fn combined(&self, of: &[(String, f64)]) -> Result<Params, String> {
+        let parts = of.iter().map(|(name, weight)| {
+            let model = self
+                .model(name)
+                .ok_or_else(|| format!("there is no model `{name}`"))?;
+            Ok((model, *weight))
+        });
+        let parts: Vec<(&Params, f64)> = parts.collect::<Result<_, String>>()?;
+        if let [(only, 1.0)] = parts[..] {
+            return Ok(only.clone());
+        }
+        let mut sums = vec![0.0_f64; self.global.len()];
+        for (model, weight) in &parts {
+            let values = sums.iter_mut().zip(model.iter());
+            values.for_each(|(sum, &value)| *sum += weight * f64::from(value));
+        }
+        let params: Params = sums
+            .iter()
+            .map(|&sum| sum as f32)
+            .collect::<Vec<_>>()
+            .into();
+        match params.first_not_finite() {
+            Some(_) => Err("a combination of models is not finite".into()),
+            None => Ok(params),
+        }
+    }
+
+    fn store(&mut self, name: String, params: Params) {
+        let Some(steered) = &mut self.steered else {
+            return;
+        };
+        if steered.open == name {
+            self.global = params;
+            return;
+        }
+        let strategy = steered
+            .waiting
+            .remove(&name)
+            .and_then(|closed| closed.strategy);
+        steered.waiting.insert(name, Closed { params, strategy });
+    }
+
+    /// A task joins the stream with the next round.
+    fn announce(&mut self, task: TaskDefinition) -> Result<Fact, FactError> {
+        let Some(stream) = &self.plan.stream else {
+            let why = "a task is announced, and there is no stream of tasks";
+            return Err(FactError(why.into()));
+        };
+        let place = stream.tasks().len();
+        let round = lyceum_core::Round(self.done);
+        let fact = Fact::Task { round, task };
+        self.tell(fact.clone())?;
+        if let Some(stream) = &self.plan.stream {
+            let task = &stream.tasks()[place];
+            self.outputs.push_back(Output::Event(Event::TaskAdded {
+                round,
+                task: TaskInfo {
+                    name: task.name.clone(),
+                    classes: task.classes.to_vec(),
+                    probe: task.probe.len() as u64,
+                },
+                order: stream.reference().to_vec(),
+            }));
+        }
+        Ok(fact)
+    }
+
+    /// All models but the first one, and the rule's state, for a snapshot; the first one lies open in it.
+    pub(super) fn pages(&self) -> (Vec<Page>, Vec<u8>) {
+        let Some(steered) = &self.steered else {
+            return (Vec::new(), Vec::new());
+        };
+        let closed = steered.waiting.iter().map(|(name, closed)| Page {
+            name: name.clone(),
+            params: closed.params.clone(),
+            strategy: closed.strategy.as_ref().map(|strategy| strategy.save()),
+        });
+        let open = Page {
+            name: steered.open.clone(),
+            params: self.global.clone(),
+            strategy: Some(self.strategy.save()),
+        };
+        let all = closed.chain([open]).filter(|page| page.name != GLOBAL);
+        (all.collect(), steered.rule.save())
+    }
+
+    /// The first model and the state of its strategy.
+    pub(super) fn first_model(&self) -> (Params, Vec<u8>) {
+        let steered = self.steered.as_ref().filter(|s| s.open != GLOBAL);
+        let closed = steered.and_then(|steered| steered.waiting.get(GLOBAL));
+        match closed {
+            Some(Closed { params, strategy }) => {
+                let fresh = || self.strategy.save();
+                (
+                    params.clone(),
+                    strategy.as_ref().map_or_else(fresh, |s| s.save()),
+                )
+            }
+            None => (self.global.clone(), self.strategy.save()),
+        }
+    }
+
+    /// Takes back what [`pages`](Self::pages) gave.
+    pub(super) fn take_pages(
+        &mut self,
+        pages: Vec<Page>,
+        rule: &[u8],
+    ) -> Result<(), codec::CodecError> {
+        let layout = &self.plan.contribution.layout;
+        let Some(steered) = &mut self.steered else {
+            return Ok(());
+        };
+        steered.rule.restore(rule)?;
+        steered.waiting.clear();
+        for Page {
+            name,
+            params,
+            strategy,
+        } in pages
+        {
+            let begun = strategy.map(|bytes| {
+                let mut run = steered.strategy.clone().start(&params, layout);
+                run.restore(&bytes).map(|()| run)
+            });
+            let strategy = begun.transpose()?;
+            steered.waiting.insert(name, Closed { params, strategy });
+        }
+        Ok(())
+    }
+
+    /// Ends the round, once its model and those beside it are judged.
+    pub(super) fn end_steered(&mut self) {
+        match self.steer() {
+            Ok(()) => {
+                self.flight.stage = Stage::Between;
+                let over = Output::RoundOver(self.flight.round);
+                self.outputs.push_back(over);
+            }
+            Err(reason) => self.stall(format!("the rule that steers the run: {reason}")),
+        }
+    }
+}
