@@ -74,10 +74,10 @@ fn of_table<'t>(path: &str, table: DeTable<'t>) -> Result<Vec<Entry<'t>>, Fault>
     let mut all = Vec::new();
     for (key, value) in table {
         let name = key.get_ref().to_string();
-        let span = key.span();
+        let span = value.span();
         let DeValue::Array(list) = value.into_inner() else {
-            let label = format!("write `[[{path}.{name}]]`");
-            let message = format!("`{path}.{name}` is a list: a file may have several of them");
+            let label = format!("expected a list: write `[[{path}.{name}]]`");
+            let message = format!("`{path}.{name}` is no list");
             return Err(Fault::new(message, label, Some(span)));
         };
         for (place, value) in list.into_iter().enumerate() {

@@ -37,4 +37,5 @@ mod statistics;
 mod streams;
 mod sweep;
 mod tables;
+mod transforms;
 mod words;

@@ -127,7 +127,7 @@ fn list_shows_everything_a_scenario_can_name() {
         digits mixture synthetic mnist fashion-mnist idx cifar-binary csv softmax mlp cnn fused flex ndarray wgpu idle \
         class_incremental task_incremental domain_incremental online blurry task_free gradual_drift \
         permuted rotated noise brightness feature_skew label_shift groups \
-        defined seeded given difficulty designed naive er";
+        defined seeded given difficulty designed naive er clip";
     for name in names.split_whitespace() {
         assert!(
             list.lines()

@@ -1,9 +1,10 @@
-//! The `lyceum` command with a model, a data set, a strategy, a stream of tasks and a continual method of our own.
+//! The `lyceum` command with a model, a data set, a strategy, a transform of updates, a stream of tasks and a continual method of our own.
 //!
 //! `cargo run --release -p own-plugins -- run examples/own-plugins/spirals.toml`
 
 mod bottleneck;
 mod capped_step;
+mod keep_largest;
 mod rings;
 mod slow_copy;
 mod spirals;
@@ -19,6 +20,10 @@ fn main() -> ExitCode {
     registry.strategy::<capped_step::CappedStep>(
         "capped_step",
         "FedAvg whose step has a largest length",
+    );
+    registry.transform::<keep_largest::KeepLargest>(
+        "keep_largest",
+        "sends a share now, the rest later",
     );
     registry.stream::<rings::Rings>("rings", "tasks from the inside to the outside");
     registry.method::<slow_copy::SlowCopy>("slow_copy", "mixes in a slowly moving copy");

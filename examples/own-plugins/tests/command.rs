@@ -13,7 +13,14 @@ fn command(args: &[&str]) -> Output {
 fn own_plugins_are_listed_and_have_a_schema() {
     let list = String::from_utf8_lossy(&command(&["list"]).stdout).into_owned();
     let schema = String::from_utf8_lossy(&command(&["schema"]).stdout).into_owned();
-    for name in ["spirals", "bottleneck", "capped_step", "rings", "slow_copy"] {
+    for name in [
+        "spirals",
+        "bottleneck",
+        "capped_step",
+        "keep_largest",
+        "rings",
+        "slow_copy",
+    ] {
         assert!(list.contains(name) && schema.contains(name), "{name}");
     }
 }
@@ -21,6 +28,11 @@ fn own_plugins_are_listed_and_have_a_schema() {
 #[test]
 fn own_plugins_run_and_learn() {
     assert!(accuracy("spirals.toml") > 60.0);
+}
+
+#[test]
+fn an_own_transform_runs_and_learns() {
+    assert!(accuracy("spirals-in-parts.toml") > 60.0);
 }
 
 #[test]
