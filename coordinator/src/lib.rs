@@ -24,5 +24,5 @@ pub use machine::RoundMachine;
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
 pub use plan::{Closing, Input, InputError, Output, Plan, SelectionPhase, SteeringPlan};
-pub use snapshot::{Best, Snapshot};
+pub use snapshot::{Best, Page, Snapshot};
 pub use updates::Spill;

@@ -420,6 +420,13 @@ fn snapshots() -> Vec<Vec<u8>> {
         clients: [(ClientId(1), ClientState::default())].into(),
         fingerprint: Fingerprint::of(b"x"),
         best: None,
+        book: vec![lyceum_coordinator::Page {
+            name: "second".into(),
+            params: vec![2.0; 20].into(),
+            strategy: Some(vec![3; 4]),
+        }],
+        steering: vec![4; 8],
+        ends: Some(9),
         facts: lyceum_core::Facts::default().with(lyceum_core::Fact::Stage { round: Round(2) }),
     };
     vec![codec::encode(&snapshot)]

@@ -67,17 +67,11 @@ impl Progress {
                 }
             }
             Event::RoundSkipped { round, reason } => {
-                let round = round.0;
-                self.say(&format!(
-                    "round {round}: the model stays as it is: {reason}"
-                ));
+                self.say_of(*round, &format!("the model stays as it is: {reason}"));
             }
             Event::TaskBegan(opening) => self.task_began(opening),
             Event::TaskAdded { round, task, .. } => {
-                self.say(&format!(
-                    "round {round}: task `{}` joins the stream",
-                    task.name
-                ));
+                self.say_of(*round, &format!("task `{}` joins the stream", task.name));
             }
             Event::Warned { message } => self.shown.warn(message),
             Event::ClientsJoined(turnout) => self.turned_out(turnout, "joined"),
@@ -87,7 +81,7 @@ impl Progress {
             Event::SettingsChanged { round, set } => {
                 let changes = set.iter().map(|(key, value)| format!("{key} = {value}"));
                 let changes = changes.collect::<Vec<_>>().join(", ");
-                self.say(&format!("round {round}: from now on {changes}"));
+                self.say_of(*round, &format!("from now on {changes}"));
             }
             Event::NobodySelected { round, present } => self.nobody(*round, *present),
             Event::Evaluated {
@@ -107,6 +101,10 @@ impl Progress {
             | Event::Evaluated { .. }
             | Event::ClientAccuracy { .. } => {}
         }
+    }
+
+    fn say_of(&self, round: Round, what: &str) {
+        self.say(&format!("round {round}: {what}"));
     }
 
     fn begin(&mut self, name: &str, rounds: u64, what: &str) {

@@ -34,17 +34,6 @@ const CRATES: [&str; 14] = [
     "examples/own-plugins",
 ];
 
-/// Functions that are longer still, by file and name; the list only gets shorter.
-const LONGER: [(&str, &str); 5] = [
-    ("client-node/src/continual.rs", "take_up"),
-    ("client-node/src/node.rs", "train_units"),
-    ("client-node/src/train.rs", "train_client"),
-    ("client-node/src/train.rs", "walk"),
-    ("coordinator/src/conductor.rs", "start"),
-];
-/// Modules of a crate that go round in a circle among themselves still.
-const ROUND: [(&str, &[&str]); 1] = [("client-node", &["continual", "node", "train"])];
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -192,10 +181,7 @@ fn functions_are_short_and_flat() {
         functions.visit_file(&parsed(&path));
         for (name, line, lines, depth) in functions.found {
             let path = path.strip_prefix(root()).unwrap();
-            let known = LONGER
-                .iter()
-                .any(|(p, n)| Path::new(p) == path && *n == name);
-            if (lines > LINES || depth > DEPTH) && !known {
+            if lines > LINES || depth > DEPTH {
                 let path = path.display();
                 writeln!(
                     wrong,
@@ -347,16 +333,7 @@ fn circle(of: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
 fn modules_side_by_side_need_each_other_in_no_circle() {
     let mut wrong = String::new();
     for folder in CRATES {
-        for (parent, mut of) in arrows(&root().join(folder)) {
-            for (_, known) in ROUND
-                .iter()
-                .filter(|(at, _)| *at == folder && parent.is_empty())
-            {
-                let both = |name: &String| known.contains(&name.as_str());
-                for (_, to) in of.iter_mut().filter(|(from, _)| both(from)) {
-                    to.retain(|to| !both(to));
-                }
-            }
+        for (parent, of) in arrows(&root().join(folder)) {
             if let Some(way) = circle(&of) {
                 let parent = parent.join("::");
                 writeln!(wrong, "{folder} {parent}: {}", way.join(" -> ")).unwrap();

@@ -159,6 +159,28 @@ impl RoundMachine {
         self.begin_training();
     }
 
+    /// Tells what the model is worth on a probe, and keeps it in mind if it is the best so far.
+    fn tell_worth(&mut self, probe: Probe, tally: Tally) {
+        let round = self.flight.round;
+        let better = || self.best.is_none_or(|b| tally.accuracy() > b.accuracy);
+        if probe == Probe::Validation && self.may_be_best() && better() {
+            self.best = Some(Best {
+                round: round.0,
+                accuracy: tally.accuracy(),
+            });
+            self.outputs.push_back(Output::Best(self.global.clone()));
+        }
+        self.outputs.push_back(Output::Event(Event::Evaluated {
+            round,
+            probe,
+            accuracy: tally.accuracy(),
+            loss: tally.mean_loss(),
+            samples: tally.samples(),
+            correct: tally.correct,
+            count: tally.count,
+        }));
+    }
+
     pub(super) fn close_evaluation(&mut self) {
         if self.close_judging() {
             return;
@@ -188,23 +210,7 @@ impl RoundMachine {
             tally.correct.iter().chain(&tally.count).for_each(|&n| {
                 chain.number(n);
             });
-            let better = || self.best.is_none_or(|b| tally.accuracy() > b.accuracy);
-            if probe == Probe::Validation && self.may_be_best() && better() {
-                self.best = Some(Best {
-                    round: round.0,
-                    accuracy: tally.accuracy(),
-                });
-                self.outputs.push_back(Output::Best(self.global.clone()));
-            }
-            self.outputs.push_back(Output::Event(Event::Evaluated {
-                round,
-                probe,
-                accuracy: tally.accuracy(),
-                loss: tally.mean_loss(),
-                samples: tally.samples(),
-                correct: tally.correct,
-                count: tally.count,
-            }));
+            self.tell_worth(probe, tally);
         }
         if let Some(opening) = opening {
             let round = opening.round;

@@ -1,6 +1,9 @@
 //! A user's crate has the whole command with its plugins in it.
 
-use std::process::{Command, Output};
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
 
 fn command(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_own-plugins"))
@@ -57,4 +60,99 @@ fn accuracy(name: &str) -> f64 {
         .nth(1)
         .and_then(|v| v.parse().ok())
         .expect("an accuracy")
+}
+
+/// Runs a file with these words behind it into a folder; its fingerprint, if it ended.
+fn fingerprint(name: &str, out: &Path, more: &[&str]) -> Option<String> {
+    let file = format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
+    let out = out.to_string_lossy();
+    let words = [&["run", &file, "--out", &out, "--quiet"], more].concat();
+    let result = command(&words);
+    let text = String::from_utf8_lossy(&result.stdout).into_owned();
+    let line = text.lines().find(|line| line.starts_with("fingerprint "));
+    line.map(|line| line.replace("fingerprint ", ""))
+}
+
+fn events(out: &Path) -> Vec<serde_json::Value> {
+    let log = std::fs::read_to_string(out.join("events.jsonl")).expect("there is a log");
+    let line = |line: &str| serde_json::from_str(line).expect("a line is an event");
+    log.lines().map(line).collect()
+}
+
+/// Two models in turn, a mixture and a task that joins: the same on threads, on nodes and after any interruption.
+#[test]
+fn an_own_rule_steers_a_run_the_same_everywhere() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = |name: &str| folder.path().join(name);
+    let run = |name: &str, more: &[&str]| fingerprint("two-models.toml", &place(name), more);
+    let alone = run("1", &["--threads", "1"]).expect("it ends");
+    assert_eq!(run("2", &["--threads", "2"]).as_ref(), Some(&alone));
+    assert_eq!(run("3", &["--nodes", "3"]).as_ref(), Some(&alone));
+    // Once half of the rounds, then the rest, in each of the ways.
+    for (name, ways) in [("4", &["--threads", "1"]), ("5", &["--nodes", "2"])] {
+        run(name, &["--set", "run.rounds=6"]).expect("it ends");
+        let rest = [&["--resume"][..], ways].concat();
+        assert_eq!(run(name, &rest).as_ref(), Some(&alone), "{name}");
+    }
+    let of = |kind: &'static str| {
+        let mut all = events(&place("1"));
+        all.retain(|event| event["event"] == kind);
+        all
+    };
+    let started = of("round_started");
+    let trained: Vec<_> = started
+        .iter()
+        .map(|e| e["model"].as_str().unwrap_or("global"))
+        .collect();
+    assert_eq!(trained[..4], ["global", "second", "global", "second"]);
+    let added = of("task_added");
+    assert_eq!((added.len(), &added[0]["round"]), (1, &5.into()));
+    assert_eq!(added[0]["task"]["name"], "late");
+    let mixture = of("model_evaluated");
+    let late = |e: &&serde_json::Value| e["probe"]["task"] == 2;
+    assert!(mixture.iter().all(|e| e["model"] == "mixture"));
+    assert_eq!(mixture.iter().filter(late).count(), 5);
+    let last = of("evaluated");
+    let late = last.iter().rfind(late).expect("the task is judged");
+    // Before it joined, nobody had seen its classes.
+    assert!(late["accuracy"].as_f64() > Some(0.3), "{late}");
+}
+
+#[test]
+fn a_rule_ends_a_run_and_a_wrong_rule_is_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = |name: &str| folder.path().join(name);
+    let finish = ["--set", "steering.two_models.finish=6"];
+    let first = fingerprint("two-models.toml", &place("f"), &finish).expect("it ends");
+    let rounds = |out: &Path| {
+        events(out)
+            .iter()
+            .filter(|e| e["event"] == "round_closed")
+            .count()
+    };
+    assert_eq!(rounds(&place("f")), 7);
+    let again = [&finish[..], &["--resume"]].concat();
+    assert_eq!(
+        fingerprint("two-models.toml", &place("f"), &again),
+        Some(first)
+    );
+    assert_eq!(rounds(&place("f")), 7);
+    let out = place("w").to_string_lossy().into_owned();
+    let file = format!("{}/two-models.toml", env!("CARGO_MANIFEST_DIR"));
+    let wrong = [
+        "run",
+        &file,
+        "--quiet",
+        "--out",
+        &out,
+        "--set",
+        "steering.two_models.classes=[77]",
+    ];
+    let result = command(&wrong);
+    let told = String::from_utf8_lossy(&result.stderr).into_owned();
+    assert_eq!(result.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("task `late`: the data have no class 77: expected 0 to 9"),
+        "{told}"
+    );
 }
