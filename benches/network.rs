@@ -318,6 +318,7 @@ fn machine(load: Load, rounds: u64) -> RoundMachine {
         stream: None,
         judges_ahead: true,
         judges_before: false,
+        given: Vec::new(),
         steering: None,
         attendance: Default::default(),
         changes: Vec::new(),

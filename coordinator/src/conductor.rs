@@ -221,6 +221,7 @@ impl<A: Archive> Conductor<A> {
                 let upload = upload.map_err(|e| RunError::damaged(path, e))?;
                 self.machine.handle(now, Input::Upload(upload))?;
             }
+            Record::Request(request) => self.machine.handle(now, Input::Request(request))?,
             Record::Close { ticket } if ticket == self.machine.ticket() => {
                 self.machine.handle(now, Input::Close)?;
             }
@@ -486,7 +487,23 @@ impl<A: Archive> Conductor<A> {
             self.end(Ending::Paused);
             return Ok(());
         }
+        self.take_requests(now)?;
         Ok(self.machine.handle(now, Input::NextRound)?)
+    }
+
+    /// What is asked is written down before it counts.
+    fn take_requests(&mut self, now: Time) -> Result<(), RunError> {
+        // While the journal is told again, it says what was asked then.
+        if self.replaying || self.machine.is_complete() {
+            return Ok(());
+        }
+        for request in self.archive.requests()? {
+            if !self.machine.knows(&request.id) {
+                self.write(&Record::Request(request.clone()))?;
+                self.machine.handle(now, Input::Request(request))?;
+            }
+        }
+        Ok(())
     }
 
     fn save(&mut self, now: Time) -> Result<(), RunError> {

@@ -3,6 +3,7 @@
 mod book;
 mod cohort;
 mod evaluation;
+mod requests;
 
 use crate::{
     plan::{Closing, Input, InputError, Output, Plan, SelectionPhase},
@@ -16,6 +17,7 @@ use lyceum_core::{
     Outcome, Params, Purpose, Roster, Round, SelectorRun, StrategyRun, Ticket, Time, UnitId,
     Upload, Work, codec,
 };
+use requests::Desk;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -59,6 +61,8 @@ pub struct RoundMachine {
     outputs: VecDeque<Output>,
     /// The rule that steers the run, with the models that do not lie open.
     steered: Option<Steered>,
+    /// Requests from outside.
+    desk: Desk,
     /// Rounds of the run, where that rule has ended it.
     ends: Option<u64>,
     /// Reports of the round in flight, for that rule.
@@ -83,6 +87,7 @@ impl RoundMachine {
         let steered = steered.map(|s| Steered::new(&s.rule, &s.strategy, &global));
         Self {
             steered,
+            desk: Desk::default(),
             ends: None,
             reported: Vec::new(),
             task_ends: task_ends(&plan),
@@ -235,6 +240,10 @@ impl RoundMachine {
         let result = match input {
             Input::NextRound => self.begin(),
             Input::Upload(upload) => self.absorb(upload),
+            Input::Request(request) => {
+                self.ask(request);
+                Ok(())
+            }
             Input::Close => {
                 self.close_without_the_late();
                 Ok(())

@@ -2,7 +2,7 @@
 
 use lyceum_core::{
     AnySelector, AnySteering, AnyStrategy, Assignment, Attendance, ClientId, Contribution, Event,
-    Params, Probe, Round, Seed, TaskStream, Transforms, Upload,
+    Params, Probe, Request, Round, Seed, TaskDefinition, TaskStream, Transforms, Upload,
 };
 use std::{collections::BTreeMap, io, sync::Arc};
 
@@ -41,6 +41,8 @@ pub struct Plan {
     pub phases: Vec<SelectionPhase>,
     /// Whether the initial model is judged.
     pub judges_before: bool,
+    /// Tasks that another run was asked for, and the rounds in which they joined its stream.
+    pub given: Vec<(Round, TaskDefinition)>,
     /// What steers the run, if something does.
     pub steering: Option<SteeringPlan>,
 }
@@ -102,6 +104,8 @@ pub enum Input {
     NextRound,
     /// A node finished a unit. Repeated and late ones are ignored.
     Upload(Upload),
+    /// Somebody asks something; it is taken behind a round.
+    Request(Request),
     /// Close the round with who is there; only while [`RoundMachine::is_due`](crate::RoundMachine::is_due).
     Close,
 }

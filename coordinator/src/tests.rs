@@ -69,6 +69,7 @@ fn machine_of(
         stream,
         judges_ahead: true,
         judges_before: false,
+        given: Vec::new(),
         steering: None,
         attendance: Default::default(),
         changes: Vec::new(),

@@ -1,7 +1,9 @@
 //! Everything that happened, in order. Files, progress and reports are fed by it; nothing in it
 //! depends on wall time except [`Event::Timing`].
 
-use crate::{ClientId, ClientReport, Fingerprint, Opening, Probe, Round, Visit};
+use crate::{
+    Answer, ClientId, ClientReport, Fingerprint, Opening, Probe, Round, TaskDefinition, Visit,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -59,6 +61,8 @@ pub enum Event {
         task: TaskInfo,
         /// The order that tables follow from now on.
         order: Vec<Visit>,
+        /// Its definition.
+        definition: TaskDefinition,
     },
     /// A model that the round did not train was judged, by the rule that steers the run.
     ModelEvaluated {
@@ -75,6 +79,8 @@ pub enum Event {
         /// Samples.
         samples: u64,
     },
+    /// A request from outside was taken.
+    Answered(Answer),
     /// A probe was evaluated with the initial parameters.
     EvaluatedBefore {
         /// Which samples.

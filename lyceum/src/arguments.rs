@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Identity(IdentityArguments),
     /// Run a scenario in simulated worlds of faults, and see that its result does not change
     Simulate(Simulate),
+    /// Ask a run something while it goes on: what a mixture of its models is worth, or to take a new task
+    Ask(Ask),
     /// Ask a coordinator how its run stands
     Status(StatusArguments),
     /// Measure the speed workloads: seconds, arithmetic, memory, overhead
@@ -114,9 +116,25 @@ pub(crate) struct Run {
     /// Run on this many nodes, each a process on this machine, instead of in this process
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) nodes: Option<u16>,
+    /// Tell the run what another one was told while it went on: that run's events.jsonl. Then both have one fingerprint
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+    pub(crate) facts: Option<PathBuf>,
     /// Print nothing but the result
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("want").required(true))]
+pub(crate) struct Ask {
+    /// The run's folder, on the machine of the run or of its coordinator
+    pub(crate) run: PathBuf,
+    /// What a weighted sum of models is worth, such as global=0.3,second=0.7; the run does not change
+    #[arg(long, value_name = "NAME=WEIGHT,...", group = "want")]
+    pub(crate) judge: Option<String>,
+    /// A task for the run's stream: a name and classes of the data, such as late=5,6
+    #[arg(long, value_name = "NAME=CLASSES", group = "want")]
+    pub(crate) task: Option<String>,
 }
 
 #[derive(Args)]

@@ -64,6 +64,7 @@ pub(crate) fn coordinator(
             ))
         })?,
         updates_bytes: process.updates_bytes(),
+        facts: None,
         started,
     };
     let doors = Doors {

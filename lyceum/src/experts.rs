@@ -97,6 +97,7 @@ fn reference(
         out: out.clone(),
         checkpoint_every: Duration::from_secs(10),
         updates_bytes: bench.process.updates_bytes(),
+        facts: None,
         started: Instant::now(),
     };
     (bench.say)(&format!("{name}: {rounds} rounds"));

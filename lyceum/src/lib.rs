@@ -11,6 +11,7 @@
 
 mod address;
 mod arguments;
+mod ask;
 mod bench;
 mod check;
 mod compare;
@@ -74,6 +75,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Node(arguments) => node::node(registry, &arguments),
         Command::Identity(arguments) => identity::identity(&arguments.command),
         Command::Simulate(arguments) => simulate::simulate(&registry, &arguments),
+        Command::Ask(arguments) => ask::ask(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Bench(arguments) => bench::bench(&registry, &arguments),
     };

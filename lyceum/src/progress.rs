@@ -98,6 +98,7 @@ impl Progress {
             | Event::ClientsScored { .. }
             | Event::RoundStarted { .. }
             | Event::ModelEvaluated { .. }
+            | Event::Answered(_)
             | Event::Evaluated { .. }
             | Event::ClientAccuracy { .. } => {}
         }

@@ -60,6 +60,7 @@ fn as_run(arguments: &Reproduce) -> Run {
         jobs: None,
         checkpoint_every: None,
         nodes: None,
+        facts: None,
         quiet: arguments.quiet,
     }
 }

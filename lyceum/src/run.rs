@@ -99,6 +99,7 @@ fn settings(
         resume: arguments.resume,
         checkpoint_every: checkpoint_every(arguments, process)?,
         updates_bytes: process.updates_bytes(),
+        facts: arguments.facts.clone(),
         started,
     })
 }

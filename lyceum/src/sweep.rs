@@ -81,6 +81,7 @@ pub(crate) fn collect<'s>(
             resume: arguments.resume,
             checkpoint_every: checkpoint_every(arguments, process)?,
             updates_bytes: process.updates_bytes(),
+            facts: None,
             started: Instant::now(),
         },
         runs: &planned.runs,

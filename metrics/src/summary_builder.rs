@@ -107,7 +107,7 @@ impl SummaryBuilder {
                 self.fingerprint = *fingerprint;
             }
             Event::StreamStarted { .. } | Event::TaskBegan(_) | Event::EvaluatedBefore { .. } => {}
-            Event::TaskAdded { .. } | Event::ModelEvaluated { .. } => {}
+            Event::TaskAdded { .. } | Event::ModelEvaluated { .. } | Event::Answered(_) => {}
             Event::Warned { .. } => {}
             Event::ExpertTrained { .. }
             | Event::ClassesNamed { .. }

@@ -61,6 +61,9 @@ impl Driver<'_> {
     fn round(&mut self) -> Result<Ending, RunError> {
         let start = Instant::now();
         let mut closed = None;
+        for request in self.files.requests()? {
+            self.machine.handle(self.time(), Input::Request(request))?;
+        }
         self.machine.handle(self.time(), Input::NextRound)?;
         loop {
             while let Some(output) = self.machine.poll() {

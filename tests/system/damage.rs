@@ -39,6 +39,7 @@ fn go_on(folder: &Path, scenario: &Scenario) -> (Result<Summary, RunError>, Vec<
         resume: true,
         checkpoint_every: Duration::ZERO,
         updates_bytes: 1000,
+        facts: None,
         started: Instant::now(),
     };
     let mut warnings = Vec::new();

@@ -46,6 +46,7 @@ fn settings(folder: &Path, threads: usize, resume: bool) -> Settings {
         checkpoint_every: Duration::ZERO,
         // Less than one update, so that all of them are spilt.
         updates_bytes: 1000,
+        facts: None,
         started: Instant::now(),
     }
 }

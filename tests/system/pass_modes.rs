@@ -38,6 +38,7 @@ fn run_case(name: &str, overrides: &[&str], rounds: u64) -> Done {
         resume: false,
         checkpoint_every: Duration::ZERO,
         updates_bytes: 1000,
+        facts: None,
         started: Instant::now(),
     };
     let (stop, mut events) = (AtomicBool::new(false), Vec::new());

@@ -181,6 +181,7 @@ fn echoed(registry: &Registry, folder: &Path, resume: bool, rounds: u64) -> Summ
         resume,
         checkpoint_every: Duration::ZERO,
         updates_bytes: 1000,
+        facts: None,
         started: Instant::now(),
     };
     run(&scenario, registry, &settings, &stop, &mut |event| {

@@ -124,7 +124,9 @@ impl RoundMachine {
 
     /// A model of the book.
     fn model(&self, name: &str) -> Option<&Params> {
-        let steered = self.steered.as_ref()?;
+        let Some(steered) = &self.steered else {
+            return (name == GLOBAL).then_some(&self.global);
+        };
         match steered.open == name {
             true => Some(&self.global),
             false => steered.waiting.get(name).map(|closed| &closed.params),
@@ -133,6 +135,9 @@ impl RoundMachine {
 
     /// The model that work of the stage in flight is about.
     pub(super) fn model_at_work(&self) -> &Params {
+        if let Some(model) = self.desk.model() {
+            return model;
+        }
         let judging = self.steered.as_ref().and_then(|s| s.judging.as_deref());
         judging
             .and_then(|name| self.model(name))
@@ -288,13 +293,14 @@ impl RoundMachine {
     }
 
     /// A task joins the stream with the next round.
-    fn announce(&mut self, task: TaskDefinition) -> Result<Fact, FactError> {
+    pub(super) fn announce(&mut self, task: TaskDefinition) -> Result<Fact, FactError> {
         let Some(stream) = &self.plan.stream else {
             let why = "a task is announced, and there is no stream of tasks";
             return Err(FactError(why.into()));
         };
         let place = stream.tasks().len();
         let round = lyceum_core::Round(self.done);
+        let definition = task.clone();
         let fact = Fact::Task { round, task };
         self.tell(fact.clone())?;
         if let Some(stream) = &self.plan.stream {
@@ -307,6 +313,7 @@ impl RoundMachine {
                     probe: task.probe.len() as u64,
                 },
                 order: stream.reference().to_vec(),
+                definition,
             }));
         }
         Ok(fact)
@@ -375,8 +382,11 @@ impl RoundMachine {
         Ok(())
     }
 
-    /// Ends the round, once its model and those beside it are judged.
+    /// Ends the round, once its model and those beside it are judged, and who asked is answered.
     pub(super) fn end_steered(&mut self) {
+        if self.answer_all() {
+            return;
+        }
         match self.steer() {
             Ok(()) => {
                 self.flight.stage = Stage::Between;

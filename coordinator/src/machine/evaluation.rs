@@ -182,7 +182,7 @@ impl RoundMachine {
     }
 
     pub(super) fn close_evaluation(&mut self) {
-        if self.close_judging() {
+        if self.close_answer() || self.close_judging() {
             return;
         }
         if self.flight.before {

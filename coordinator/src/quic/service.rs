@@ -258,7 +258,8 @@ pub async fn conduct<'a>(
         }
         saved => (dispatch, saved),
     };
-    let prepared = groundwork.finish(scenario, expert)?;
+    let mut prepared = groundwork.finish(scenario, expert)?;
+    prepared.told(settings.facts.as_deref())?;
     let run = prepared.digest;
     let mut machine = prepared.machine(scenario);
     resume.find(&storage, scenario, settings, &prepared)?;

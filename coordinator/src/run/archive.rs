@@ -2,7 +2,7 @@
 
 use super::{RunError, Storage};
 use crate::Snapshot;
-use lyceum_core::{Event, Params, Round};
+use lyceum_core::{Event, Params, Request, Round};
 use std::{io, pin::Pin};
 
 /// Where a run goes: events and checkpoints.
@@ -15,6 +15,10 @@ pub trait Archive {
     fn clients_took(&mut self, micros: &[u64]);
     /// A round took `total` microseconds, of which `training` before it was closed.
     fn round_took(&mut self, round: Round, total: u64, training: u64) -> Result<(), RunError>;
+    /// What somebody outside has asked since the last time.
+    fn requests(&mut self) -> Result<Vec<Request>, RunError> {
+        Ok(Vec::new())
+    }
     /// Makes a state, and all events before it, safe.
     fn save(&mut self, snapshot: &Snapshot) -> Result<(), RunError>;
     /// Where the journal is.

@@ -4,6 +4,7 @@ use super::{
     RunError,
     archive::{Archive, Durable, Syncing},
     checkpoint::{self, Checkpoints, Manifest},
+    desk::Letters,
     finished::Finished,
     prepared::Prepared,
     resume::Resume,
@@ -11,7 +12,7 @@ use super::{
     storage::{Folder, Storage, replace},
 };
 use crate::{RoundMachine, Snapshot, plan::is_full};
-use lyceum_core::{ClientId, Event, Params, Probe, Round};
+use lyceum_core::{ClientId, Event, Params, Probe, Request, Round};
 use lyceum_metrics::{
     Conditions, EVENTS, EventLog, Status, Summary, SummaryBuilder, cpu_seconds, peak_rss_mib,
     write_tables,
@@ -44,6 +45,8 @@ pub struct Settings {
     pub checkpoint_every: Duration,
     /// Bytes of single updates that are kept in memory, where the strategy asks for them; more go to a file of the run.
     pub updates_bytes: u64,
+    /// The log of another run, whose facts this one is told.
+    pub facts: Option<PathBuf>,
     /// When the process started.
     pub started: Instant,
 }
@@ -106,6 +109,8 @@ pub struct RunFiles<'a> {
     checkpoints: Checkpoints,
     first_round: Option<f64>,
     observe: &'a mut Observer<'a>,
+    letters: Letters,
+    rounds_closed: u64,
 }
 
 impl<'a> RunFiles<'a> {
@@ -165,6 +170,8 @@ impl<'a> RunFiles<'a> {
             checkpoints,
             first_round: None,
             observe,
+            letters: Letters::default(),
+            rounds_closed: 0,
         };
         files.announce(machine.rounds_done(), opening)?;
         Ok(files)
@@ -272,6 +279,11 @@ impl<'a> RunFiles<'a> {
         self.builder.observe(event);
         (self.observe)(event);
         match event {
+            Event::RoundClosed { round, .. } => self.rounds_closed = round.0,
+            Event::Answered(answer) => self.letters.answer(&mut self.storage, answer)?,
+            _ => {}
+        }
+        match event {
             Event::Warned { .. } => Ok(()),
             event => self.log.write(event).map_err(metrics),
         }
@@ -284,7 +296,8 @@ impl<'a> RunFiles<'a> {
         let events = self.log.sync().map_err(metrics)?;
         let layout = self.prepared.network.layout();
         let checkpoints = &mut self.checkpoints;
-        checkpoints.save(&mut self.storage, layout, snapshot, best.as_ref(), events)
+        checkpoints.save(&mut self.storage, layout, snapshot, best.as_ref(), events)?;
+        self.letters.clear(&mut self.storage)
     }
 
     /// The last good model is the one before the round that failed; it is kept before anything else.
@@ -340,7 +353,19 @@ impl<'a> RunFiles<'a> {
     }
 }
 
+impl RunFiles<'_> {
+    /// What somebody outside has asked since the last time.
+    pub fn requests(&mut self) -> Result<Vec<Request>, RunError> {
+        let round = Round(self.rounds_closed);
+        self.letters.new_ones(&mut self.storage, round)
+    }
+}
+
 impl Archive for RunFiles<'_> {
+    fn requests(&mut self) -> Result<Vec<Request>, RunError> {
+        Self::requests(self)
+    }
+
     fn event(&mut self, event: Event) -> Result<(), RunError> {
         self.record(event);
         Ok(())

@@ -5,7 +5,7 @@
 //! is cut off; so is a damaged one. What was cut off is worked on again.
 
 use super::{RunError, Storage, seal::FORMAT, storage::replace};
-use lyceum_core::{Fingerprint, Params, Ticket, UnitId, codec};
+use lyceum_core::{Fingerprint, Params, Request, Ticket, UnitId, codec};
 use lyceum_protocol::{blob::Vector, body::Body};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,8 @@ pub enum Record {
         /// The round's ticket.
         ticket: Ticket,
     },
+    /// Somebody asked something.
+    Request(Request),
 }
 
 /// Appends to the log of one run.
@@ -152,6 +154,7 @@ enum Head {
     Close {
         ticket: Ticket,
     },
+    Request(Request),
 }
 
 /// Length, checksum and head of a record, and the pieces of the body behind them.
@@ -184,6 +187,7 @@ fn parts(record: &Record) -> (Vec<u8>, Vec<&[u8]>) {
             (head, Some(body))
         }
         &Record::Close { ticket } => (Head::Close { ticket }, None),
+        Record::Request(request) => (Head::Request(request.clone()), None),
     };
     let head = codec::encode(&head);
     let sum = checksum(&head, body.unwrap_or(&empty));
@@ -291,7 +295,7 @@ fn first(bytes: &[u8]) -> Option<(Record, usize)> {
     let (head_bytes, pieces) = payload.split_at(used);
     let body = match &head {
         Head::Upload { vectors, .. } => body_of(pieces, vectors)?,
-        Head::Begin { .. } | Head::Close { .. } => Body::of(pieces.to_vec()),
+        Head::Begin { .. } | Head::Close { .. } | Head::Request(_) => Body::of(pieces.to_vec()),
     };
     if checksum(head_bytes, &body) != before[8..] {
         return None;
@@ -312,7 +316,8 @@ fn first(bytes: &[u8]) -> Option<(Record, usize)> {
             fingerprint,
         },
         Head::Close { ticket } if pieces.is_empty() => Record::Close { ticket },
-        Head::Begin { .. } | Head::Close { .. } => return None,
+        Head::Request(request) if pieces.is_empty() => Record::Request(request),
+        Head::Begin { .. } | Head::Close { .. } | Head::Request(_) => return None,
     };
     Some((record, HEAD + len))
 }

@@ -2,6 +2,7 @@
 
 mod archive;
 pub mod checkpoint;
+mod desk;
 mod error;
 mod files;
 mod finished;
@@ -15,6 +16,7 @@ mod spill;
 mod storage;
 
 pub use archive::{Archive, Durable, Syncing};
+pub use desk::{ANSWERS, REQUESTS};
 pub use error::RunError;
 pub use files::{Held, Observer, RunFiles, Settings, toml_text};
 pub use finished::{Finished, alterations};

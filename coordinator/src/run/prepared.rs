@@ -9,12 +9,17 @@ use super::{
 use crate::{Closing, Plan, RoundMachine, SelectionPhase, SteeringPlan};
 use lyceum_core::{
     Assignment, Calendar, ClientId, DataRef, Event, ExpertScores, Facts, Federation, Fingerprint,
-    Job, Layout, Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskInfo, TaskStream,
-    Ticket, UnitId, Upload, Work,
+    Job, Layout, Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskDefinition,
+    TaskInfo, TaskStream, Ticket, UnitId, Upload, Work,
 };
+use lyceum_metrics::{EventReader, LogError};
 use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable};
 use serde::{Deserialize, Serialize};
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Where the expert is kept in a run's folder.
 pub const EXPERT: &str = "expert.safetensors";
@@ -54,6 +59,8 @@ pub struct Prepared {
     pub warnings: Vec<String>,
     /// Hash of the file that they come from, if they come from one.
     pub start_from: Option<Fingerprint>,
+    /// Tasks that another run was asked for, and the rounds in which they joined its stream.
+    pub given: Vec<(Round, TaskDefinition)>,
     /// Digest of the samples.
     pub data: Fingerprint,
     /// Digest of the scenario, of its prelude, and of the initial parameters.
@@ -232,6 +239,7 @@ impl Groundwork {
             settled,
             class_names,
             warnings,
+            given: Vec::new(),
             data,
             network: self.network,
             federation,
@@ -275,6 +283,22 @@ impl Prepared {
         opening
     }
 
+    /// Tells the run what another one, whose log this is, was told by somebody outside.
+    pub fn told(&mut self, log: Option<&Path>) -> Result<(), RunError> {
+        let Some(path) = log else {
+            return Ok(());
+        };
+        let unfit = |e: LogError| RunError::misused(path, e);
+        for event in EventReader::open(path).map_err(unfit)? {
+            if let Event::Answered(answer) = event.map_err(unfit)?
+                && let Some(task) = answer.task
+            {
+                self.given.push((Round(answer.round.0 + 1), task));
+            }
+        }
+        Ok(())
+    }
+
     /// The round machine before its first round.
     pub fn machine(&self, scenario: &Scenario) -> RoundMachine {
         let probes = [Probe::Validation, Probe::Test].into_iter();
@@ -296,6 +320,7 @@ impl Prepared {
             stream: self.stream.clone(),
             judges_ahead: scenario.evaluation.ahead,
             judges_before: scenario.evaluation.before,
+            given: self.given.clone(),
             steering: scenario.steering.as_ref().map(|steering| SteeringPlan {
                 rule: steering.plugin.clone(),
                 strategy: scenario.strategy.plugin.clone(),

@@ -118,6 +118,86 @@ fn an_own_rule_steers_a_run_the_same_everywhere() {
     assert!(late["accuracy"].as_f64() > Some(0.3), "{late}");
 }
 
+/// Asked while a run goes on: a mixture is judged and changes nothing, a task joins. Stopped and gone on with, and told the
+/// same facts anew, in one process and on nodes: one fingerprint.
+#[test]
+fn a_run_answers_and_what_it_was_told_makes_it_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = |name: &str| folder.path().join(name);
+    let file = format!("{}/two-models.toml", env!("CARGO_MANIFEST_DIR"));
+    let asked = place("asked");
+    let mut run = Command::new(env!("CARGO_BIN_EXE_own-plugins"))
+        .args([
+            "run",
+            &file,
+            "--quiet",
+            "--set",
+            "run.rounds=10000000",
+            "--out",
+        ])
+        .arg(&asked)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the command starts");
+    while !asked.join("events.jsonl").exists() {
+        std::thread::yield_now();
+    }
+    let ask = |words: &[&str]| {
+        let place = asked.to_string_lossy().into_owned();
+        let out = command(&[&["ask", &place], words].concat());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (out.status.code(), text(&out.stdout), text(&out.stderr))
+    };
+    let (code, shown, told) = ask(&["--judge", "global=0.3,second=0.7"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        shown.contains("test ") && shown.contains("task 1 "),
+        "{shown}"
+    );
+    let (code, shown, told) = ask(&["--task", "late2=7,8"]);
+    assert!(
+        code == Some(0) && shown.starts_with("task `late2` joined"),
+        "{shown}{told}"
+    );
+    for (words, why) in [
+        (["--judge", "nobody=1"], "there is no model `nobody`"),
+        (["--task", "late2=7,8"], "the stream has a task `late2`"),
+        (["--task", "x=99"], "the data have no class 99"),
+        (["--task", "x"], "expected NAME=CLASSES"),
+    ] {
+        let (code, _, told) = ask(&words);
+        assert!(code == Some(2) && told.contains(why), "{told}");
+    }
+    let stopped = Command::new("kill")
+        .args(["-TERM", &run.id().to_string()])
+        .status();
+    assert!(stopped.is_ok_and(|status| status.success()));
+    assert_eq!(run.wait().ok().and_then(|status| status.code()), Some(75));
+    let done = events(&asked)
+        .iter()
+        .filter(|e| e["event"] == "round_closed")
+        .count();
+    let rounds = format!("run.rounds={}", done + 3);
+    let log = asked.join("events.jsonl").to_string_lossy().into_owned();
+    let again = |name: &str, more: &[&str]| {
+        let words = [&["--set", rounds.as_str()], more].concat();
+        fingerprint("two-models.toml", &place(name), &words)
+    };
+    let resumed = again("asked", &["--resume"]).expect("it ends");
+    let facts = ["--facts", log.as_str()];
+    assert_eq!(again("one", &facts).as_ref(), Some(&resumed));
+    assert_eq!(
+        again("nodes", &[&facts[..], &["--nodes", "2"]].concat()).as_ref(),
+        Some(&resumed)
+    );
+    assert_ne!(again("none", &[]).as_ref(), Some(&resumed));
+    let (code, _, told) = ask(&["--judge", "global"]);
+    assert!(
+        code == Some(2) && told.contains("no process runs here"),
+        "{told}"
+    );
+}
+
 #[test]
 fn a_rule_ends_a_run_and_a_wrong_rule_is_told() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -9,7 +9,7 @@ use lyceum_coordinator::{
         incarnation,
     },
 };
-use lyceum_core::{Event, Fingerprint, Layout, Params, Round};
+use lyceum_core::{Event, Fingerprint, GLOBAL, Layout, Params, Request, Round, Want};
 use lyceum_metrics::Extent;
 
 /// Where a coordinator process of a world keeps its run.
@@ -18,6 +18,8 @@ pub(crate) struct Shelf {
     layout: Layout,
     checkpoints: Checkpoints,
     best: Option<Params>,
+    /// How often was looked for requests.
+    looked: u64,
     /// What happened since somebody looked.
     pub(super) events: Vec<Event>,
     #[cfg(feature = "mutants")]
@@ -36,6 +38,7 @@ impl Shelf {
                 last: None,
             },
             best: None,
+            looked: 0,
             events: Vec::new(),
             #[cfg(feature = "mutants")]
             mutant: lyceum_coordinator::Mutant::None,
@@ -96,6 +99,20 @@ impl Archive for Shelf {
 
     fn round_took(&mut self, _: Round, _: u64, _: u64) -> Result<(), RunError> {
         Ok(())
+    }
+
+    /// Behind every other round somebody asks what a mixture is worth, which must change nothing.
+    fn requests(&mut self) -> Result<Vec<Request>, RunError> {
+        self.looked += 1;
+        let request = Request {
+            id: self.looked.to_string(),
+            want: Want::Judge {
+                of: vec![(GLOBAL.into(), 0.5), (GLOBAL.into(), 0.25)],
+            },
+        };
+        Ok(Vec::from_iter(
+            self.looked.is_multiple_of(2).then_some(request),
+        ))
     }
 
     fn save(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {

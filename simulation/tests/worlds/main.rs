@@ -69,6 +69,7 @@ fn in_process(scenario: &Scenario) -> Fingerprint {
         resume: false,
         checkpoint_every: std::time::Duration::from_secs(3600),
         updates_bytes: 0,
+        facts: None,
         started: Instant::now(),
     };
     let mut last = Fingerprint::default();

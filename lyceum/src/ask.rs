@@ -1,0 +1,133 @@
+//! `lyceum ask`: a question to a run, or a wish, while it goes on.
+
+use crate::{arguments::Ask, failure::Failure, output::line};
+use lyceum_coordinator::run::{ANSWERS, REQUESTS};
+use lyceum_core::{Answer, TaskDefinition, Want};
+use std::{
+    fs,
+    path::Path,
+    process,
+    thread::sleep,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// How often is looked for the answer.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Puts a request into a run's folder, and waits for the answer.
+pub(crate) fn ask(arguments: &Ask) -> Result<(), Failure> {
+    let want = wanted(arguments)?;
+    let folder = arguments.run.as_path();
+    if !goes_on(folder)? {
+        return Err(Failure::input(format!(
+            "{}: no process runs here, so nobody would answer; `lyceum run` with --resume goes on with a run",
+            folder.display()
+        )));
+    }
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let id = format!("{}-{}", since.map_or(0, |s| s.as_nanos()), process::id());
+    write(folder, &id, &want)?;
+    let answer = wait(folder, &id)?;
+    show(&answer)
+}
+
+fn wanted(arguments: &Ask) -> Result<Want, Failure> {
+    if let Some(text) = &arguments.judge {
+        let of = text.split(',').map(|part| {
+            let (name, weight) = part.split_once('=').unwrap_or((part, "1"));
+            let weight: f64 = weight.trim().parse().ok().filter(|w: &f64| w.is_finite())?;
+            Some((name.trim().to_owned(), weight))
+        });
+        let of: Option<Vec<(String, f64)>> = of.collect();
+        return of.map(|of| Want::Judge { of }).ok_or_else(|| {
+            Failure::input(format!(
+                "--judge {text}: expected NAME=WEIGHT, such as global=0.3,second=0.7"
+            ))
+        });
+    }
+    let text = arguments.task.as_deref().unwrap_or_default();
+    let task = text.split_once('=').and_then(|(name, classes)| {
+        let classes = classes.split(',').map(|class| class.trim().parse().ok());
+        let classes = classes.collect::<Option<Vec<u32>>>()?;
+        let name = name.trim().to_owned();
+        (!name.is_empty()).then_some(TaskDefinition { name, classes })
+    });
+    task.map(Want::AddTask).ok_or_else(|| {
+        Failure::input(format!(
+            "--task {text}: expected NAME=CLASSES, such as late=5,6"
+        ))
+    })
+}
+
+/// Whether a process holds a run's folder.
+fn goes_on(folder: &Path) -> Result<bool, Failure> {
+    let lock = folder.join("lock");
+    match fs::File::open(&lock) {
+        Ok(file) => Ok(file.try_lock().is_err()),
+        Err(_) if !folder.is_dir() => {
+            let shown = folder.display();
+            Err(Failure::input(format!("{shown}: there is no such folder")))
+        }
+        Err(_) => Ok(false),
+    }
+}
+
+fn write(folder: &Path, id: &str, want: &Want) -> Result<(), Failure> {
+    let requests = folder.join(REQUESTS);
+    let (file, new) = (
+        requests.join(format!("{id}.json")),
+        requests.join(format!("{id}.new")),
+    );
+    let json = serde_json::to_vec(want).map_err(Failure::other)?;
+    fs::create_dir_all(&requests)
+        .and_then(|()| fs::write(&new, json))
+        .and_then(|()| fs::rename(&new, &file))
+        .map_err(|e| Failure::other(format!("{}: {e}", file.display())))
+}
+
+fn wait(folder: &Path, id: &str) -> Result<Answer, Failure> {
+    let file = folder.join(ANSWERS).join(format!("{id}.json"));
+    loop {
+        let over = !goes_on(folder)?;
+        if let Ok(bytes) = fs::read(&file) {
+            return serde_json::from_slice(&bytes).map_err(|e| {
+                let reason = lyceum_metrics::unreadable(&e);
+                Failure::other(format!("{}: {reason}", file.display()))
+            });
+        }
+        if over {
+            let _ = fs::remove_file(folder.join(REQUESTS).join(format!("{id}.json")));
+            return Err(Failure::other(format!(
+                "{}: the run ended before it answered",
+                folder.display()
+            )));
+        }
+        sleep(PAUSE);
+    }
+}
+
+fn show(answer: &Answer) -> Result<(), Failure> {
+    if let Some(reason) = &answer.refused {
+        return Err(Failure::input(reason));
+    }
+    if let Some(task) = &answer.task {
+        line(format_args!(
+            "task `{}` joined the stream behind round {}",
+            task.name, answer.round
+        ));
+    }
+    for worth in &answer.worth {
+        let probe = serde_json::to_value(worth.probe).map_err(Failure::other)?;
+        let probe = probe
+            .as_str()
+            .map_or_else(|| format!("task {}", probe["task"]), str::to_owned);
+        line(format_args!(
+            "{probe:12} accuracy {:6.2} %, loss {:.4}, {} samples, behind round {}",
+            100.0 * worth.accuracy,
+            worth.loss,
+            worth.samples,
+            answer.round
+        ));
+    }
+    Ok(())
+}
