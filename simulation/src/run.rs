@@ -31,7 +31,7 @@ pub fn run(
         true => Resume::look(&storage, scenario)?,
         false => Resume::default(),
     };
-    let (mut prepared, node) =
+    let (prepared, node) =
         prepare(
             scenario,
             registry,
@@ -41,7 +41,7 @@ pub fn run(
                 false => Ok(None),
             },
         )?;
-    prepared.told(settings.facts.as_deref())?;
+    let prepared = prepared.told(settings.facts.as_deref())?;
     let mut machine = prepared.machine(scenario);
     let pool = Pool::start(&node, settings.threads)?;
     let _held = held.map_or_else(|| settings.hold(), Ok)?;

@@ -14,7 +14,8 @@ use crate::{
     conductor::{Conductor, Ending, Parts, Saving},
     dispatch::{Admission, Dispatch, Pace},
     run::{
-        Durable, Expert, Groundwork, Observer, Resume, RunError, RunFiles, Settings, incarnation,
+        Durable, Expert, Folder, Groundwork, Observer, Resume, RunError, RunFiles, Settings,
+        incarnation,
     },
 };
 use lyceum_core::{Fingerprint, Grid};
@@ -237,8 +238,7 @@ pub async fn conduct<'a>(
     let layout = groundwork.network.layout();
     let contribution = scenario.strategy.plugin.contribution(layout);
     let (lanes, grid) = (contribution.lanes.clone(), Grid::from(layout));
-    let rounds = scenario.rounds();
-    let mut storage = crate::run::Folder::new(&settings.out);
+    let (rounds, mut storage) = (scenario.rounds(), Folder::new(&settings.out));
     let mut admission = admission(scenario, &groundwork, registry);
     let pace = pace_of(scenario, &network);
     let saved = groundwork.saved_expert(scenario, &storage, &mut resume.warnings)?;
@@ -258,8 +258,8 @@ pub async fn conduct<'a>(
         }
         saved => (dispatch, saved),
     };
-    let mut prepared = groundwork.finish(scenario, expert)?;
-    prepared.told(settings.facts.as_deref())?;
+    let prepared = groundwork.finish(scenario, expert)?;
+    let prepared = prepared.told(settings.facts.as_deref())?;
     let run = prepared.digest;
     let mut machine = prepared.machine(scenario);
     resume.find(&storage, scenario, settings, &prepared)?;

@@ -151,12 +151,7 @@ impl<'a> RunFiles<'a> {
                 (log, builder, None)
             }
         };
-        let checkpoints = Checkpoints {
-            run: prepared.digest,
-            scenario: scenario.lineage(),
-            planned: scenario.run.rounds.get() as u64,
-            last,
-        };
+        let checkpoints = checkpoints(scenario, &prepared, last);
         let mut files = Self {
             scenario,
             settings,
@@ -406,6 +401,15 @@ impl Durable for RunFiles<'_> {
 
     fn idle(&mut self) -> Result<(), RunError> {
         self.write_out()
+    }
+}
+
+fn checkpoints(scenario: &Scenario, prepared: &Prepared, last: Option<Manifest>) -> Checkpoints {
+    Checkpoints {
+        run: prepared.digest,
+        scenario: scenario.lineage(),
+        planned: scenario.run.rounds.get() as u64,
+        last,
     }
 }
 

@@ -284,9 +284,9 @@ impl Prepared {
     }
 
     /// Tells the run what another one, whose log this is, was told by somebody outside.
-    pub fn told(&mut self, log: Option<&Path>) -> Result<(), RunError> {
+    pub fn told(mut self, log: Option<&Path>) -> Result<Self, RunError> {
         let Some(path) = log else {
-            return Ok(());
+            return Ok(self);
         };
         let unfit = |e: LogError| RunError::misused(path, e);
         for event in EventReader::open(path).map_err(unfit)? {
@@ -296,7 +296,7 @@ impl Prepared {
                 self.given.push((Round(answer.round.0 + 1), task));
             }
         }
-        Ok(())
+        Ok(self)
     }
 
     /// The round machine before its first round.

@@ -76,7 +76,7 @@ pub(super) struct Checks {
     given: BTreeSet<(usize, Ticket, UnitId)>,
     accepted: BTreeMap<(Ticket, UnitId), usize>,
     acknowledged: BTreeSet<(Ticket, UnitId)>,
-    models: BTreeMap<(Ticket, bool), Fingerprint>,
+    models: BTreeMap<(Ticket, Option<UnitId>), Fingerprint>,
     /// Of the coordinator process that is there.
     reported: BTreeSet<(Round, ClientId)>,
     of_round: u64,
@@ -130,7 +130,9 @@ impl Checks {
             let facts = format!("unit {} of ticket {} is asked for again", unit.1, unit.0);
             self.violated(at, Property::Acknowledged, facts);
         }
-        let stage = (assignment.ticket, assignment.work == Work::Evaluate);
+        // Models that somebody asks about are judged behind the round's own, in units of their own.
+        let judged = (assignment.work == Work::Evaluate).then_some(assignment.unit);
+        let stage = (assignment.ticket, judged);
         let model = Fingerprint::of(assignment.global.bytes());
         if *self.models.entry(stage).or_insert(model) != model {
             let facts = format!("ticket {} has work on two models", stage.0);
