@@ -161,7 +161,7 @@ impl<A: Archive> Conductor<A> {
         let mutant = parts.dispatch.mutant;
         let machine = parts.machine;
         #[cfg(feature = "mutants")]
-        let machine = RoundMachine { mutant, ..machine };
+        let machine = machine.mistaken(mutant);
         Self {
             machine,
             dispatch: parts.dispatch,

@@ -110,6 +110,12 @@ impl RoundMachine {
         }
     }
 
+    /// The machine with a mistake on purpose.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn mistaken(self, mutant: crate::Mutant) -> Self {
+        Self { mutant, ..self }
+    }
+
     /// Keeps at most `budget` bytes of single updates in memory, where the strategy asks for them.
     pub fn spill_to(&mut self, budget: u64, spill: Box<dyn Spill>) {
         self.flight.updates.spill_to(budget, spill);
