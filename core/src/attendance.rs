@@ -203,17 +203,17 @@ mod tests {
             who: who.iter().map(|&c| ClientId(c)).collect(),
         };
         let changes = |round| attendance.changes(Round(round), 5);
-        // Client 4 would have come with client 3 in round 2, and has left before.
+        // Client 4 cannot leave before it comes, with client 3 in round 2.
         assert_eq!(changes(0), []);
         assert_eq!(changes(1), [Event::ClientsSilent(told(1, 3, &[0, 1]))]);
         assert_eq!(
             changes(2),
             [
-                Event::ClientsJoined(told(2, 3, &[3])),
-                Event::ClientsLeft(told(2, 3, &[1]))
+                Event::ClientsJoined(told(2, 4, &[3, 4])),
+                Event::ClientsLeft(told(2, 4, &[1]))
             ]
         );
-        assert_eq!(changes(3), [Event::ClientsBack(told(3, 3, &[0]))]);
+        assert_eq!(changes(3), [Event::ClientsBack(told(3, 4, &[0]))]);
         assert_eq!(changes(4), []);
         let early = Attendance {
             absences: vec![absence(0, None, &[2], false)],
