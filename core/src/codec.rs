@@ -3,8 +3,8 @@
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Largest value that is decoded, in bytes. Lists grow as they are read, so a
-/// damaged length costs no memory; states must hold no text, whose length would be believed.
+/// Largest value that is decoded, in bytes. Lists grow as they are read, so a damaged length costs no memory; the length of a
+/// text is believed, within a limit that goes with the bytes that are there.
 pub const LIMIT: usize = 1 << 40;
 
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<LIMIT>> = bincode::config::standard()
@@ -16,6 +16,11 @@ const CONFIG: Configuration<LittleEndian, Fixint, Limit<LIMIT>> = bincode::confi
 #[error("damaged state: {0}")]
 pub struct CodecError(pub String);
 
+/// Bytes from which on a value may take more than 16 MiB.
+const SMALL: usize = 1 << 20;
+/// Bytes from which on a value may take more than 1 GiB.
+const LARGE: usize = 1 << 26;
+
 /// The bytes of a state.
 pub fn encode(value: &impl Serialize) -> Vec<u8> {
     bincode::serde::encode_to_vec(value, CONFIG).expect("states are plain data below the limit")
@@ -23,12 +28,10 @@ pub fn encode(value: &impl Serialize) -> Vec<u8> {
 
 /// The state in `bytes`, all of which must be used.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let (value, used) =
-        bincode::serde::decode_from_slice(bytes, CONFIG).map_err(|e| CodecError(e.to_string()))?;
-    if used == bytes.len() {
-        Ok(value)
-    } else {
-        Err(CodecError(format!("{} bytes too many", bytes.len() - used)))
+    match bytes.len() {
+        0..SMALL => decode_within::<T, { 16 * SMALL }>(bytes),
+        SMALL..LARGE => decode_within::<T, { 16 * LARGE }>(bytes),
+        _ => decode_within::<T, LIMIT>(bytes),
     }
 }
 
@@ -71,5 +74,8 @@ mod tests {
         assert!(decode::<(u64, Vec<f32>, Option<String>)>(&bytes).is_err());
         let huge = [0xff_u8; 24];
         assert!(decode::<(u64, Vec<f32>)>(&huge).is_err());
+        // A text whose length is damaged.
+        let text = [&encode(&(1_u64 << 38))[..], b"abc"].concat();
+        assert!(decode::<String>(&text).is_err());
     }
 }

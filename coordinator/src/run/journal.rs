@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// Name of the file.
 pub const JOURNAL: &str = "journal.wal";
+/// Bytes of what stands before a body, at most.
+const HEADS: usize = 1 << 28;
 /// Length and checksum before each record.
 const HEAD: usize = 12;
 /// What the file begins with, before its version and a checksum of both.
@@ -291,7 +293,7 @@ fn first(bytes: &[u8]) -> Option<(Record, usize)> {
     let len = declared(bytes)?;
     let (before, rest) = bytes.split_at_checked(HEAD)?;
     let payload = rest.get(..len)?;
-    let (head, used) = codec::decode_first::<Head, { codec::LIMIT }>(payload).ok()?;
+    let (head, used) = codec::decode_first::<Head, HEADS>(payload).ok()?;
     let (head_bytes, pieces) = payload.split_at(used);
     let body = match &head {
         Head::Upload { vectors, .. } => body_of(pieces, vectors)?,
