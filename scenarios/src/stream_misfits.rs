@@ -195,7 +195,7 @@ impl StreamChoice {
             "a gate says how long a task lasts",
             "leave it out; the gate has `min_rounds` and `patience`",
         )];
-        misfits.extend(self.arrival.apart().into_iter().map(|key| {
+        misfits.extend(self.arrival.apart().map(|key| {
             let together = "a gate brings each task to all clients in the same round";
             self.refuse(&format!(".arrival.{key}"), true, together, "leave it out")
         }));
