@@ -446,16 +446,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut storage = Folder::new(folder.path());
         let first = [&44_u64.to_le_bytes()[..], &[7; 48]].concat();
-        let mut third = head();
-        third[4] = 3;
-        let sum = Fingerprint::of(&third[..8]);
-        third[8..].copy_from_slice(&sum.bytes()[..4]);
-        for (bytes, version) in [(first, "version 1"), (third.to_vec(), "version 3")] {
+        let mut second = head();
+        second[4] = 2;
+        let sum = Fingerprint::of(&second[..8]);
+        second[8..].copy_from_slice(&sum.bytes()[..4]);
+        for (bytes, version) in [(first, "version 1"), (second.to_vec(), "version 2")] {
             storage.replace(JOURNAL, &bytes).unwrap();
             let error = Journal::open(&mut storage, &begin(b"run", 0)).unwrap_err();
             let error = error.to_string();
             assert!(error.contains(version), "{error}");
-            assert!(error.contains("reads version 2"), "{error}");
+            assert!(error.contains("reads version 3"), "{error}");
             assert_eq!(storage.read(JOURNAL).unwrap().unwrap(), bytes);
         }
     }
