@@ -14,7 +14,7 @@ use lyceum_client_node::{
     quic::{Attendance, Hire, Locate, Prepare, attend},
 };
 use lyceum_coordinator::{
-    Plan, RoundMachine, Snapshot,
+    Plan, RoundMachine, Snapshot, Synchronous,
     conductor::{Parts, Saving},
     dispatch::{Admission, Dispatch, Pace},
     quic::{Network, Service},
@@ -314,7 +314,7 @@ fn machine(load: Load, rounds: u64) -> RoundMachine {
         contribution: load.strategy().contribution(&Layout::weights(load.values)),
         transforms: Default::default(),
         alone_from: ClientId(0),
-        closing: None,
+        schedule: Arc::new(Synchronous(None)),
         stream: None,
         judges_ahead: true,
         judges_before: false,

@@ -10,19 +10,21 @@
 //! bits.
 
 use crate::{
-    Input, Output, RoundMachine,
+    Input, Output, RoundMachine, Verdict,
     dispatch::{Dispatch, Notice, Order, Peer, Speaker},
     run::{
         Archive, RunError,
         journal::{JOURNAL, Journal, Opened, Record},
     },
 };
-use lyceum_core::{Assignment, Event, Fingerprint, Lane, Round, Ticket, Time, UnitId, Upload};
+use lyceum_core::{
+    Assignment, Event, Fingerprint, Lane, Round, Ticket, Time, UnitId, UnitKey, Upload,
+};
 use lyceum_protocol::{
     body::{self, Body},
     message::{NodeName, ToCoordinator, ToNode},
 };
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What a conductor tells its driver.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +49,12 @@ pub enum Ending {
     /// It was asked to stop, and can be resumed.
     Paused,
     /// It cannot go on.
-    Stalled(String),
+    Stalled {
+        /// Why.
+        reason: String,
+        /// Whether it may go on when it is resumed: it waited for somebody who did not come.
+        passing: bool,
+    },
 }
 
 /// When checkpoints are made.
@@ -65,6 +72,45 @@ impl Default for Saving {
             every: 10_000_000,
             journal_bytes: 256 << 20,
         }
+    }
+}
+
+/// How long nothing has come of what is in flight.
+struct Stall {
+    since: Time,
+    /// Times that it was said.
+    said: u32,
+}
+
+impl Stall {
+    /// Microseconds after which it is said for the first time.
+    const FIRST: u64 = 10_000_000;
+    /// Doublings of that time between two times.
+    const DOUBLINGS: u32 = 5;
+
+    fn new(since: Time) -> Self {
+        Self { since, said: 0 }
+    }
+
+    /// When it is to be said again: after 10 s, 20 s, 40 s and so on, then every 320 s.
+    fn deadline(&self) -> Time {
+        let long = Self::FIRST << Self::DOUBLINGS;
+        let after = match self.said.checked_sub(Self::DOUBLINGS) {
+            None => Self::FIRST << self.said,
+            Some(more) => long.saturating_mul(1 + u64::from(more)),
+        };
+        Time(self.since.0.saturating_add(after))
+    }
+
+    /// The seconds to speak of, if it is to be said now.
+    fn is_due(&mut self, now: Time) -> Option<u64> {
+        if now < self.deadline() {
+            return None;
+        }
+        while self.deadline() <= now {
+            self.said += 1;
+        }
+        Some((now.0 - self.since.0) / 1_000_000)
     }
 }
 
@@ -100,8 +146,10 @@ pub struct Conductor<A> {
     sync_ordered: u64,
     /// That sync has not returned: what is written meanwhile waits for the next one.
     syncing: bool,
-    /// The record that says to close the round, until it is safe.
-    closing: Option<u64>,
+    /// Tickets that are to be closed, with the records that say so, until those are safe.
+    closing: BTreeMap<Ticket, u64>,
+    /// Since when nothing has come of what is in flight, and how often that was said.
+    stall: Stall,
     /// Records of the journal are being told again; a save would begin another journal without the rest of them.
     replaying: bool,
     stopping: bool,
@@ -180,7 +228,8 @@ impl<A: Archive> Conductor<A> {
             written: 0,
             sync_ordered: 0,
             syncing: false,
-            closing: None,
+            closing: BTreeMap::new(),
+            stall: Stall::new(now),
             replaying: true,
             stopping: false,
             over: false,
@@ -199,11 +248,12 @@ impl<A: Archive> Conductor<A> {
             assignments.extend(more);
         }
         self.replaying = false;
-        let ticket = self.machine.ticket();
-        let pending: BTreeSet<UnitId> = self.machine.pending().collect();
-        assignments.retain(|a| a.ticket == ticket && pending.contains(&a.unit));
-        self.dispatch.assign(now, assignments);
-        self.dispatch.has_opened(self.machine.units_opened());
+        let pending: BTreeSet<UnitKey> = self.machine.pending().collect();
+        assignments.retain(|a| pending.contains(&a.ticket.unit(a.unit)));
+        self.give_out(now, assignments);
+        for (ticket, units) in self.machine.units_opened() {
+            self.dispatch.has_opened(ticket, units);
+        }
         Ok(())
     }
 
@@ -222,10 +272,7 @@ impl<A: Archive> Conductor<A> {
                 self.machine.handle(now, Input::Upload(upload))?;
             }
             Record::Request(request) => self.machine.handle(now, Input::Request(request))?,
-            Record::Close { ticket } if ticket == self.machine.ticket() => {
-                self.machine.handle(now, Input::Close)?;
-            }
-            Record::Close { .. } => {}
+            Record::Close { ticket } => self.machine.handle(now, Input::Close(ticket))?,
         }
         self.turn(now)
     }
@@ -277,11 +324,12 @@ impl<A: Archive> Conductor<A> {
 
     /// When something happens although nobody says a word.
     pub fn deadline(&self) -> Option<Time> {
-        let round = self.machine.deadline().filter(|_| self.closing.is_none());
-        [self.dispatch.deadline(), round]
-            .into_iter()
-            .flatten()
-            .min()
+        let closing = |ticket: &Ticket| self.closing.contains_key(ticket);
+        let flights = self.machine.deadlines();
+        let flights = flights.filter(|(ticket, _)| !closing(ticket));
+        let flights = flights.map(|(_, at)| at);
+        let stall = (!self.over && self.machine.work().is_some()).then(|| self.stall.deadline());
+        flights.chain(self.dispatch.deadline()).chain(stall).min()
     }
 
     /// Hears a node.
@@ -332,9 +380,11 @@ impl<A: Archive> Conductor<A> {
         while let Some(done) = self.waiting.pop_front_if(|w| w.record <= record) {
             self.dispatch.safe(done.ticket, &done.units);
         }
-        if self.closing.take_if(|at| *at <= record).is_some() {
-            self.dispatch.close();
-            self.machine.handle(now, Input::Close)?;
+        let safe = self.closing.extract_if(.., |_, at| *at <= record);
+        let safe: Vec<Ticket> = safe.map(|(ticket, _)| ticket).collect();
+        for ticket in safe {
+            self.dispatch.close(ticket);
+            self.machine.handle(now, Input::Close(ticket))?;
             self.after_machine(now)?;
         }
         self.obey(now)
@@ -352,12 +402,42 @@ impl<A: Archive> Conductor<A> {
             if self.held_back.is_empty() || waits {
                 break;
             }
-            self.dispatch
-                .assign(now, std::mem::take(&mut self.held_back));
+            let assignments = std::mem::take(&mut self.held_back);
+            self.give_out(now, assignments);
         }
         self.close_if_due(now)?;
+        self.say_what_is_missing(now);
         self.order_sync();
         Ok(())
+    }
+
+    /// Work for nodes, and with it the end of what is not in flight any more.
+    fn give_out(&mut self, now: Time, assignments: Vec<Assignment>) {
+        let open: Vec<Ticket> = self.machine.tickets().collect();
+        self.dispatch.keep(&open);
+        self.dispatch.assign(now, assignments);
+        self.stall = Stall::new(now);
+    }
+
+    /// Says what is waited for, and from whom, once nothing has come for a while.
+    fn say_what_is_missing(&mut self, now: Time) {
+        let Some(work) = self.machine.work().filter(|_| !self.over) else {
+            return;
+        };
+        if let Some(seconds) = self.stall.is_due(now) {
+            let missing = match self.dispatch.missing(now) {
+                nothing if nothing.is_empty() => "what has come is being written to disk".into(),
+                missing => missing,
+            };
+            let round = self.machine.round();
+            let notice = Notice::Waits {
+                round,
+                work,
+                seconds,
+                missing,
+            };
+            self.commands.push_back(Command::Notice(notice));
+        }
     }
 
     fn obey_order(&mut self, now: Time, order: Order) -> Result<(), RunError> {
@@ -372,9 +452,10 @@ impl<A: Archive> Conductor<A> {
 
     fn take(&mut self, now: Time, upload: Upload) -> Result<(), RunError> {
         // What comes while the round is being closed comes too late.
-        if self.over || self.closing.is_some() {
+        if self.over || self.closing.contains_key(&upload.ticket) {
             return Ok(());
         }
+        self.stall = Stall::new(now);
         let body = self.body.take();
         let encode = || body::encode(&upload.payload, &upload.micros);
         let record = Record::Upload {
@@ -404,31 +485,45 @@ impl<A: Archive> Conductor<A> {
     }
 
     fn close_if_due(&mut self, now: Time) -> Result<(), RunError> {
-        if self.over || self.closing.is_some() || !self.machine.is_due(now) {
-            return Ok(());
-        }
-        let ticket = self.machine.ticket();
-        if let Some(reason) = self.machine.short_of_clients() {
-            // Nothing of it is written down: the round begins to wait anew when the run is gone on with.
-            let round = Round(ticket.0);
-            let stalled = Event::Stalled {
-                round,
-                reason: reason.clone(),
-            };
-            self.archive.event(stalled)?;
-            self.end(Ending::Stalled(reason));
-            while let Some(order) = self.dispatch.poll() {
-                self.obey_order(now, order)?;
+        let tickets: Vec<Ticket> = self.machine.tickets().collect();
+        for ticket in tickets {
+            if self.over || self.closing.contains_key(&ticket) {
+                continue;
             }
-            return Ok(());
+            match self.machine.verdict(ticket, now) {
+                Verdict::Wait => {}
+                Verdict::Close => {
+                    self.write(&Record::Close { ticket })?;
+                    self.closing.insert(ticket, self.written);
+                }
+                Verdict::GiveUp(reason) => self.give_up(now, reason)?,
+            }
         }
-        self.write(&Record::Close { ticket })?;
-        self.closing = Some(self.written);
+        Ok(())
+    }
+
+    /// Ends the process's part in the run. Nothing of it is written down: the round begins to wait anew when the run is gone
+    /// on with.
+    fn give_up(&mut self, now: Time, reason: String) -> Result<(), RunError> {
+        let missing = self.dispatch.missing(now);
+        let reason = match missing.is_empty() {
+            true => reason,
+            false => format!("{reason}; {missing}"),
+        };
+        let stalled = Event::Stalled {
+            round: self.machine.round(),
+            reason: reason.clone(),
+        };
+        self.archive.event(stalled)?;
+        self.end(Ending::Stalled { reason, passing: true });
+        while let Some(order) = self.dispatch.poll() {
+            self.obey_order(now, order)?;
+        }
         Ok(())
     }
 
     fn order_sync(&mut self) {
-        let wanted = !self.waiting.is_empty() || self.closing.is_some();
+        let wanted = !self.waiting.is_empty() || !self.closing.is_empty();
         if wanted && !self.syncing && self.written > self.sync_ordered {
             self.syncing = true;
             self.sync_ordered = self.written;
@@ -460,7 +555,10 @@ impl<A: Archive> Conductor<A> {
                     self.next_round(now, round)?;
                 }
                 Output::Finished => self.end(Ending::Finished),
-                Output::Stalled(reason) => self.end(Ending::Stalled(reason)),
+                Output::Stalled(reason) => self.end(Ending::Stalled {
+                    reason,
+                    passing: false,
+                }),
             }
         }
         Ok(assignments)
@@ -525,8 +623,11 @@ impl<A: Archive> Conductor<A> {
         self.over = true;
         match ending {
             // The nodes keep what they hold, and come back.
-            Ending::Paused => self.dispatch.close(),
-            Ending::Finished | Ending::Stalled(_) => self.dispatch.dismiss(),
+            Ending::Paused => self
+                .machine
+                .tickets()
+                .for_each(|ticket| self.dispatch.close(ticket)),
+            Ending::Finished | Ending::Stalled { .. } => self.dispatch.dismiss(),
         }
         self.commands.push_back(Command::Over(ending));
     }

@@ -15,6 +15,7 @@ mod plan;
 pub mod quic;
 mod round;
 pub mod run;
+mod schedule;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ mod updates;
 pub use machine::RoundMachine;
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
+pub use schedule::{FlightView, Schedule, Synchronous, Verdict};
 pub use plan::{Closing, Input, InputError, Output, Plan, SelectionPhase, SteeringPlan};
 pub use snapshot::{Best, Page, Snapshot};
 pub use updates::Spill;

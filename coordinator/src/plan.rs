@@ -2,8 +2,9 @@
 
 use lyceum_core::{
     AnySelector, AnySteering, AnyStrategy, Assignment, Attendance, ClientId, Contribution, Event,
-    Params, Probe, Request, Round, Seed, TaskDefinition, TaskStream, Transforms, Upload,
+    Params, Probe, Request, Round, Seed, TaskDefinition, TaskStream, Ticket, Transforms, Upload,
 };
+use crate::schedule::Schedule;
 use std::{collections::BTreeMap, io, sync::Arc};
 
 /// What the machine needs to know of a scenario.
@@ -27,8 +28,8 @@ pub struct Plan {
     pub transforms: Transforms,
     /// First of the clients that must have a unit of their own, because they are real.
     pub alone_from: ClientId,
-    /// When a round closes without everybody; `None` waits.
-    pub closing: Option<Closing>,
+    /// When flights close.
+    pub schedule: Arc<dyn Schedule>,
     /// What clients see when, where there is a stream of tasks.
     pub stream: Option<Arc<TaskStream>>,
     /// Whether tasks are judged before any client has begun them.
@@ -106,8 +107,8 @@ pub enum Input {
     Upload(Upload),
     /// Somebody asks something; it is taken behind a round.
     Request(Request),
-    /// Close the round with who is there; only while [`RoundMachine::is_due`](crate::RoundMachine::is_due).
-    Close,
+    /// Close the stage of a ticket with who is there; only while its [`verdict`](crate::RoundMachine::verdict) says so.
+    Close(Ticket),
 }
 
 /// What the machine tells its driver.

@@ -65,7 +65,7 @@ fn machine_of(
         },
         transforms: Default::default(),
         alone_from: ClientId(u64::MAX),
-        closing: None,
+        schedule: Arc::new(crate::Synchronous(None)),
         stream,
         judges_ahead: true,
         judges_before: false,

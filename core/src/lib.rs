@@ -55,7 +55,7 @@ pub use exp::{exp, exp_all};
 pub use facts::{Fact, FactError, Facts, TaskDefinition, TaskMaker};
 pub use fingerprint::{Chain, Fingerprint};
 pub use gate::{Gate, Opening};
-pub use ids::{ClientId, Round, TaskId, Ticket, UnitId};
+pub use ids::{ClientId, Round, TaskId, Ticket, UnitId, UnitKey};
 pub use learner::{
     Engine, Learner, Moments, Optimizer, Update, argmax, clip_to_norm, normalised, step_by_gradient,
 };
@@ -73,6 +73,7 @@ pub use seed::{Purpose, Seed, Stream, dirichlet, sample_distinct, shuffle};
 pub use selection::{AnySelector, ClientSelector, Roster, SelectorRun};
 pub use steering::{
     AnySteering, Directive, GLOBAL, RoundOutcome, RoundPlan, RunView, Steering, SteeringRun,
+    ModelTraining, TrainedModel,
 };
 pub use strategy::{
     AnyStrategy, ClientRule, Folded, Harvest, LocalWork, PlainClient, Settled, Stall, Strategy,

@@ -92,15 +92,8 @@ impl Progress {
             } => self.accuracy = Some((*accuracy, *round)),
             Event::Timing { round, .. } => self.step(*round),
             Event::Paused { .. } | Event::Stalled { .. } | Event::RunFinished { .. } => self.end(),
-            Event::StreamStarted { .. }
-            | Event::ClassesNamed { .. }
-            | Event::EvaluatedBefore { .. }
-            | Event::ClientsScored { .. }
-            | Event::RoundStarted { .. }
-            | Event::ModelEvaluated { .. }
-            | Event::Answered(_)
-            | Event::Evaluated { .. }
-            | Event::ClientAccuracy { .. } => {}
+            // What is not for the screen is in the log.
+            _ => {}
         }
     }
 

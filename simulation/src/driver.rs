@@ -35,7 +35,7 @@ impl Driver<'_> {
         loop {
             match self.round()? {
                 Ending::Finished => return Ok(()),
-                Ending::Stalled(reason) => return self.files.stalled(&self.machine, reason),
+                Ending::Stalled(reason) => return self.files.stalled(&self.machine, reason, false),
                 Ending::Over if self.last_round_done() => self.save()?,
                 Ending::Over if stop.load(Ordering::Relaxed) => {
                     self.save()?;

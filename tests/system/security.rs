@@ -374,8 +374,8 @@ impl Attack<'_> {
         // Long questions whose answers it does not read.
         let mut node = self.connect().await;
         let (session, given) = node.join(self.facts).await;
-        let held: Vec<UnitId> = (1000..120_000).map(UnitId).collect();
-        let long = report(session, given[0].ticket, held);
+        let unit = |unit| given[0].ticket.unit(UnitId(unit));
+        let long = report(session, (1000..60_000).map(unit).collect());
         for _ in 0..1000 {
             node.say(&long).await;
         }

@@ -209,6 +209,7 @@ impl Session {
             }
             ToNodeWire::Assign {
                 session,
+                flights,
                 ticket,
                 round,
                 unit,
@@ -230,6 +231,7 @@ impl Session {
                 };
                 Ok(ToNode::Assign {
                     session,
+                    flights,
                     assignment,
                 })
             }

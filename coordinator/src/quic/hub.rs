@@ -10,7 +10,7 @@ use crate::{
     dispatch::{Dispatch, Notice, Order, Peer, Speaker},
     run::{Durable, RunError, Syncing},
 };
-use lyceum_core::{Assignment, Time, Upload};
+use lyceum_core::{Assignment, Time, Upload, Work};
 use lyceum_protocol::{
     body::Body,
     message::{NodeName, ToCoordinator},
@@ -136,6 +136,7 @@ pub(super) struct Prelude {
 
 impl Prelude {
     pub(super) fn new(now: Time, mut dispatch: Dispatch, assignment: Assignment) -> Self {
+        dispatch.keep(&[assignment.ticket]);
         dispatch.assign(now, vec![assignment]);
         Self {
             dispatch,
@@ -349,6 +350,16 @@ impl Hub {
     }
 }
 
+/// A stage of a round, in a sentence.
+fn stage(work: Work) -> &'static str {
+    match work {
+        Work::Score => "scoring",
+        Work::Train => "training",
+        Work::Evaluate => "evaluation",
+        Work::Expert => "expert's training",
+    }
+}
+
 fn note(notice: &Notice) {
     match notice {
         Notice::Joined { node, threads } => tracing::info!(%node, threads, "node joined"),
@@ -364,5 +375,16 @@ fn note(notice: &Notice) {
         Notice::Late { node, units } => {
             tracing::info!(%node, units, "an upload came too late and does not count");
         }
+        Notice::Waits {
+            round,
+            work,
+            seconds,
+            missing,
+        } => tracing::warn!(
+            %round,
+            seconds,
+            "nothing has come of the {} for {seconds} s: {missing}",
+            stage(*work)
+        ),
     }
 }

@@ -291,8 +291,8 @@ fn concluded(
 ) -> Result<Summary, RunError> {
     match ending {
         Ending::Finished | Ending::Paused => files.summarise(),
-        Ending::Stalled(reason) => files
-            .stalled(machine, reason)
+        Ending::Stalled { reason, passing } => files
+            .stalled(machine, reason, passing)
             .and_then(|()| files.summarise()),
     }
 }
@@ -311,6 +311,6 @@ fn farewell(ending: &Ending) -> &'static str {
     match ending {
         Ending::Finished => "the run is finished",
         Ending::Paused => "the coordinator stops; it will be back",
-        Ending::Stalled(_) => "the run cannot go on",
+        Ending::Stalled { .. } => "the run cannot go on",
     }
 }

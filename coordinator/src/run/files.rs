@@ -296,7 +296,13 @@ impl<'a> RunFiles<'a> {
     }
 
     /// The last good model is the one before the round that failed; it is kept before anything else.
-    pub fn stalled(&mut self, machine: &RoundMachine, reason: String) -> Result<(), RunError> {
+    /// A stall that is `passing` may be over when the run is gone on with.
+    pub fn stalled(
+        &mut self,
+        machine: &RoundMachine,
+        reason: String,
+        passing: bool,
+    ) -> Result<(), RunError> {
         let round = machine.rounds_done();
         checkpoint::write_model(
             &mut self.storage,
@@ -308,8 +314,7 @@ impl<'a> RunFiles<'a> {
         Err(RunError::Stalled {
             round,
             reason,
-            // The round waits anew when the run is gone on with; whatever else stops it stops it again.
-            passing: machine.short_of_clients().is_some(),
+            passing,
         })
     }
 

@@ -6,7 +6,7 @@ use super::{
     seal::{self, FileSeal, Found},
     storage::replace,
 };
-use crate::{Closing, Plan, RoundMachine, SelectionPhase, SteeringPlan};
+use crate::{Closing, Plan, RoundMachine, SelectionPhase, SteeringPlan, Synchronous};
 use lyceum_core::{
     Assignment, Calendar, ClientId, DataRef, Event, ExpertScores, Facts, Federation, Fingerprint,
     Job, Layout, Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskDefinition,
@@ -313,7 +313,7 @@ impl Prepared {
             contribution: scenario.strategy.plugin.contribution(self.network.layout()),
             transforms: scenario.transforms(),
             alone_from: ClientId(scenario.data.clients.get() as u64),
-            closing: closing(scenario),
+            schedule: Arc::new(Synchronous(closing(scenario))),
             attendance: self.timetable.attendance.clone(),
             changes: self.timetable.changes.clone(),
             phases: selection_phases(&self.timetable.phases),

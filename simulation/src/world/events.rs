@@ -12,7 +12,7 @@ use super::{
 };
 use lyceum_client_node::machine::Preparation;
 use lyceum_coordinator::{conductor::Ending, dispatch::Peer};
-use lyceum_core::{Chain, Fingerprint, Purpose, Seed, Stream, Ticket, Time};
+use lyceum_core::{Chain, Fingerprint, Purpose, Seed, Stream, Ticket, Time, UnitKey};
 use lyceum_network_model::{Direction, Directions, Link, LinkFaults};
 use lyceum_protocol::message::{ToCoordinator, ToNode};
 use rand::RngExt;
@@ -348,12 +348,12 @@ impl<'a> World<'a> {
             return "no coordinator runs".into();
         };
         let machine = process.conductor.machine();
-        let pending: Vec<u64> = machine.pending().map(|unit| unit.0).collect();
-        let ticket = machine.ticket();
+        let key = |key: UnitKey| (key.ticket.0, key.unit.0);
+        let pending: Vec<(u64, u64)> = machine.pending().map(key).collect();
         let waiting = process.conductor.dispatch().waiting();
         let held: Vec<usize> = self.nodes.iter().map(|n| n.crew.held()).collect();
         format!(
-            "ticket {ticket} waits for units {pending:?}, {waiting} of them for a node; nodes hold {held:?}"
+            "tickets and units {pending:?} are waited for, {waiting} of them for a node; nodes hold {held:?}"
         )
     }
 }

@@ -152,7 +152,7 @@ fn report(
         report.worlds += 1;
         match &outcome.ending {
             Some(Ending::Finished) => report.finished += 1,
-            Some(Ending::Stalled(_)) => report.stalled += 1,
+            Some(Ending::Stalled { .. }) => report.stalled += 1,
             Some(Ending::Paused) | None => {}
         }
         report.counters += &outcome.counters;
