@@ -12,7 +12,8 @@ use lyceum_core::{
     Assignment, ClientId, ExpertScores, Fingerprint, Ticket, Time, UnitId, UnitKey, Upload,
 };
 use lyceum_protocol::message::{
-    Flights, Hello, NumericProfile, OwnData, Pulse, Ready, Report, SessionId, ToCoordinator, ToNode, Welcome,
+    Flights, Hello, NumericProfile, OwnData, Pulse, Ready, Report, SessionId, ToCoordinator,
+    ToNode, Welcome,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -484,8 +485,12 @@ impl NodeMachine {
         });
         let empty = |(ticket, bench): (&Ticket, &Bench)| bench.held.is_empty().then_some(*ticket);
         let empty: Vec<Ticket> = self.benches.iter().filter_map(empty).collect();
-        empty.into_iter().for_each(|ticket| self.leave_bench(ticket));
-        spoiled.into_iter().for_each(|ticket| self.work_again(ticket));
+        empty
+            .into_iter()
+            .for_each(|ticket| self.leave_bench(ticket));
+        spoiled
+            .into_iter()
+            .for_each(|ticket| self.work_again(ticket));
     }
 
     /// Works again on what is held of a ticket and not offered.
@@ -535,7 +540,11 @@ impl NodeMachine {
         let Some(bench) = self.bench_of(generation) else {
             return;
         };
-        if !upload.units.iter().all(|unit| bench.held.contains_key(unit)) {
+        if !upload
+            .units
+            .iter()
+            .all(|unit| bench.held.contains_key(unit))
+        {
             return;
         }
         for unit in &upload.units {

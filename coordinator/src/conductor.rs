@@ -515,7 +515,10 @@ impl<A: Archive> Conductor<A> {
             reason: reason.clone(),
         };
         self.archive.event(stalled)?;
-        self.end(Ending::Stalled { reason, passing: true });
+        self.end(Ending::Stalled {
+            reason,
+            passing: true,
+        });
         while let Some(order) = self.dispatch.poll() {
             self.obey_order(now, order)?;
         }

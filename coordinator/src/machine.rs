@@ -103,6 +103,20 @@ impl RoundMachine {
         }
     }
 
+    /// The machine steered by a rule.
+    #[cfg(test)]
+    pub(crate) fn steer_by(&mut self, plan: crate::SteeringPlan) {
+        self.steered = Some(Steered::new(&plan.rule, &plan.strategy, &self.global));
+        self.plan.steering = Some(plan);
+    }
+
+    /// The machine with another schedule.
+    #[cfg(test)]
+    pub(crate) fn close_by(&mut self, schedule: Arc<dyn crate::Schedule>) {
+        self.plan.schedule = schedule;
+        self.current = Current::new(Round(0), &self.plan);
+    }
+
     /// The machine with a mistake on purpose.
     #[cfg(feature = "mutants")]
     pub(crate) fn mistaken(self, mutant: crate::Mutant) -> Self {
@@ -575,10 +589,7 @@ impl RoundMachine {
             Outcome::Accepted | Outcome::DroppedOut => None,
         };
         let reports = &self.current.flights[place].reports;
-        reports
-            .iter()
-            .find_map(refusal)
-            .unwrap_or(reason)
+        reports.iter().find_map(refusal).unwrap_or(reason)
     }
 
     fn extend_chain(&mut self, place: usize) {

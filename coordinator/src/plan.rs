@@ -1,10 +1,10 @@
 //! What the round machine is told, and what it tells.
 
+use crate::schedule::Schedule;
 use lyceum_core::{
     AnySelector, AnySteering, AnyStrategy, Assignment, Attendance, ClientId, Contribution, Event,
     Params, Probe, Request, Round, Seed, TaskDefinition, TaskStream, Ticket, Transforms, Upload,
 };
-use crate::schedule::Schedule;
 use std::{collections::BTreeMap, io, sync::Arc};
 
 /// What the machine needs to know of a scenario.

@@ -138,7 +138,10 @@ mod tests {
         let rule = Synchronous(Some(CLOSING));
         let flight = view(Work::Evaluate, 1, 0);
         assert_eq!(rule.verdict(2_999_999, &flight), Verdict::Wait);
-        assert!(matches!(rule.verdict(3_000_000, &flight), Verdict::GiveUp(_)));
+        assert!(matches!(
+            rule.verdict(3_000_000, &flight),
+            Verdict::GiveUp(_)
+        ));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Lists of outputs, with a model of two numbers and clients that answer by hand.
 
+mod flights;
+
 use crate::{Input, InputError, Output, Plan, RoundMachine};
 use lyceum_core::{
     Addend, AnySelector, AnyStrategy, Assignment, Calendar, ClientId, ClientReport, Contribution,

@@ -72,8 +72,8 @@ pub use samples::{
 pub use seed::{Purpose, Seed, Stream, dirichlet, sample_distinct, shuffle};
 pub use selection::{AnySelector, ClientSelector, Roster, SelectorRun};
 pub use steering::{
-    AnySteering, Directive, GLOBAL, RoundOutcome, RoundPlan, RunView, Steering, SteeringRun,
-    ModelTraining, TrainedModel,
+    AnySteering, Directive, GLOBAL, ModelTraining, RoundOutcome, RoundPlan, RunView, Steering,
+    SteeringRun, TrainedModel,
 };
 pub use strategy::{
     AnyStrategy, ClientRule, Folded, Harvest, LocalWork, PlainClient, Settled, Stall, Strategy,

@@ -63,7 +63,9 @@ impl RoundPlan {
         let named = trained.clone().chain(&self.judge);
         if let Some(name) = named.into_iter().find(|n| !models.contains(&n.as_str())) {
             let known = models.join(", ");
-            return Some(format!("the rule names the model `{name}`; there are {known}"));
+            return Some(format!(
+                "the rule names the model `{name}`; there are {known}"
+            ));
         }
         let distinct: BTreeSet<&String> = trained.clone().collect();
         if distinct.is_empty() || distinct.len() < self.train.len() {
@@ -75,7 +77,9 @@ impl RoundPlan {
         }
         let mut seen = BTreeSet::new();
         let clients = self.train.iter().flat_map(|t| t.clients.iter().flatten());
-        let wrong = clients.into_iter().find(|c| c.0 >= population || !seen.insert(**c));
+        let wrong = clients
+            .into_iter()
+            .find(|c| c.0 >= population || !seen.insert(**c));
         wrong.map(|client| match client.0 < population {
             true => format!("the rule gives client {client} to two models of a round"),
             false => format!("the rule names client {client}; there are {population}"),
@@ -218,5 +222,56 @@ impl<S: Steering> SteeringRun for Running<S> {
     fn restore(&mut self, bytes: &[u8]) -> Result<(), codec::CodecError> {
         self.state = codec::decode(bytes)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(model: &str, clients: Option<&[u64]>) -> ModelTraining {
+        ModelTraining {
+            model: model.into(),
+            clients: clients.map(|c| c.iter().copied().map(ClientId).collect()),
+        }
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_followed_says_why() {
+        let fault = |train: Vec<ModelTraining>| {
+            let judge = Vec::new();
+            RoundPlan { train, judge }.fault(&["global", "second"], 5)
+        };
+        assert_eq!(
+            fault(vec![part("global", None), part("second", Some(&[0, 4]))]),
+            None
+        );
+        let wrong = [
+            (vec![], "at least one model"),
+            (
+                vec![part("global", None), part("global", Some(&[1]))],
+                "each once",
+            ),
+            (
+                vec![part("third", None)],
+                "`third`; there are global, second",
+            ),
+            (
+                vec![part("global", None), part("second", None)],
+                "to several models",
+            ),
+            (
+                vec![part("global", Some(&[1])), part("second", Some(&[1]))],
+                "client 1 to two models",
+            ),
+            (
+                vec![part("global", Some(&[5]))],
+                "names client 5; there are 5",
+            ),
+        ];
+        for (train, want) in wrong {
+            let told = fault(train).unwrap();
+            assert!(told.contains(want), "{told}");
+        }
     }
 }

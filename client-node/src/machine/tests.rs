@@ -193,10 +193,7 @@ fn it_is_said_with_each_heartbeat_that_it_is_ready_until_work_comes() {
     let mut machine = working();
     machine.hear(NOW, pulse(SESSION, 0, true, &[]));
     machine.tick(Time(NOW.0 + BEAT));
-    assert_eq!(
-        said(&mut machine),
-        ["ready", "holds [] open 0"]
-    );
+    assert_eq!(said(&mut machine), ["ready", "holds [] open 0"]);
     machine.hear(NOW, assign(SESSION, 0, 1));
     machine.tick(Time(NOW.0 + 2 * BEAT));
     let want = ["flush true", "work 1", "holds [1] open 1"];

@@ -29,7 +29,11 @@ impl Dispatch {
         parts.extend(named(held.iter().map(holds)));
         let lacks = |(name, n): (&&NodeName, &usize)| {
             let waits = if *n == 1 { "waits" } else { "wait" };
-            format!("{} {waits} for {name}, which {}", units(*n), self.state(name, now))
+            format!(
+                "{} {waits} for {name}, which {}",
+                units(*n),
+                self.state(name, now)
+            )
         };
         parts.extend(named(owned.iter().map(lacks)));
         if free > 0 {

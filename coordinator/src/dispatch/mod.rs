@@ -413,10 +413,10 @@ impl Dispatch {
         node.open += self.units.iter().filter(in_flight).count();
         self.fill(now);
         // Units of a ticket that is over go with it, and are not named.
-        let open = |key: &UnitKey| self.units.contains_key(key) || self.unsafe_yet.contains_key(key);
-        let done = |key: &&UnitKey| {
-            self.flights.holds(key.ticket) && !open(key) && !self.is_ahead(**key)
-        };
+        let open =
+            |key: &UnitKey| self.units.contains_key(key) || self.unsafe_yet.contains_key(key);
+        let done =
+            |key: &&UnitKey| self.flights.holds(key.ticket) && !open(key) && !self.is_ahead(**key);
         let drop = report.held.iter().filter(done).copied().collect();
         self.pulse(name, drop);
     }

@@ -5,10 +5,9 @@
 use super::RoundMachine;
 use crate::{plan::Output, round::Stage, snapshot::Page};
 use lyceum_core::{
-    AnySteering, AnyStrategy, Chain, ClientReport, Directive, Event, Fact, FactError, GLOBAL, ModelTraining, Params, Probe,
-    RoundOutcome, RoundPlan, RunView, SteeringRun, StrategyRun, Tally, TaskDefinition, TaskInfo,
-    TrainedModel,
-    codec,
+    AnySteering, AnyStrategy, Chain, ClientReport, Directive, Event, Fact, FactError, GLOBAL,
+    ModelTraining, Params, Probe, RoundOutcome, RoundPlan, RunView, SteeringRun, StrategyRun,
+    Tally, TaskDefinition, TaskInfo, TrainedModel, codec,
 };
 use std::{
     collections::{BTreeMap, VecDeque},

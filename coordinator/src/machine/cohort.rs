@@ -6,8 +6,8 @@ use crate::{
     round::{Flight, Stage},
 };
 use lyceum_core::{
-    ClientId, ClientReport, DataRef, Event, Job, ModelTraining, Purpose, Round, Stream, TaskStream, Ticket, Work,
-    sample_distinct,
+    ClientId, ClientReport, DataRef, Event, Job, ModelTraining, Purpose, Round, Stream, TaskStream,
+    Ticket, Work, sample_distinct,
 };
 use rand::RngExt;
 use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};

@@ -47,7 +47,10 @@ impl Stock for Catalogue {
     fn find(&self, name: &BlobRef) -> Option<Blob> {
         let blobs = self.lock();
         let shelves = blobs.open.values().chain([&blobs.before, &blobs.lasting]);
-        shelves.into_iter().find_map(|shelf| shelf.get(name)).cloned()
+        shelves
+            .into_iter()
+            .find_map(|shelf| shelf.get(name))
+            .cloned()
     }
 }
 
@@ -142,7 +145,10 @@ impl Packer {
         let vectors = vectors.map(|v| self.shared(ticket, v)).collect();
         let facts = self.facts(ticket, &assignment.facts);
         let job = |job: &lyceum_core::Job| {
-            let [rule, model, memory] = job.state.vectors().map(|v| v.map(|v| self.on_shelf(ticket, v)));
+            let [rule, model, memory] = job
+                .state
+                .vectors()
+                .map(|v| v.map(|v| self.on_shelf(ticket, v)));
             JobWire {
                 data: job.data,
                 rule,

@@ -1,6 +1,8 @@
 //! What must hold in every world.
 
-use lyceum_core::{Assignment, ClientId, Event, Fingerprint, Round, Ticket, Time, UnitId, UnitKey, Work};
+use lyceum_core::{
+    Assignment, ClientId, Event, Fingerprint, Round, Ticket, Time, UnitId, UnitKey, Work,
+};
 use lyceum_protocol::message::Pulse;
 use serde::Serialize;
 use std::{

@@ -225,10 +225,12 @@ fn units_of_two_tickets_with_the_same_number_are_two_units() {
     dispatch.assign(NOW, vec![unit(0, 0), beside]);
     said(&mut dispatch);
     dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[0])));
-    let answer = orders(&mut dispatch).into_iter().find_map(|order| match order {
-        Order::Deliver(upload) => Some((upload.ticket, upload.units)),
-        _ => None,
-    });
+    let answer = orders(&mut dispatch)
+        .into_iter()
+        .find_map(|order| match order {
+            Order::Deliver(upload) => Some((upload.ticket, upload.units)),
+            _ => None,
+        });
     assert_eq!(answer, Some((T, vec![UnitId(0)])));
     assert!(dispatch.missing(NOW).starts_with("a holds 1 unit"));
     // The first ticket is over; what a node holds of the other one stays.
@@ -265,5 +267,8 @@ fn what_is_missing_is_said_in_words() {
     );
     dispatch.gone(Peer(1));
     let missing = dispatch.missing(later);
-    assert!(missing.contains("a holds 1 unit and is not connected; it was heard 4 s ago"), "{missing}");
+    assert!(
+        missing.contains("a holds 1 unit and is not connected; it was heard 4 s ago"),
+        "{missing}"
+    );
 }
