@@ -38,10 +38,18 @@ pub enum Order {
         /// The unit.
         assignment: Assignment,
     },
-    /// Whether sums should be handed in as soon as nothing waits.
-    Flush(bool),
-    /// Throw away all units and sums; those of an earlier generation are void.
-    Clear,
+    /// Whether sums of a generation should be handed in as soon as none of its units waits.
+    Flush {
+        /// Which one.
+        generation: u64,
+        /// Whether they should.
+        on: bool,
+    },
+    /// Throw away the units and sums of a generation: it is void, and so is what comes of it.
+    Clear {
+        /// Which one.
+        generation: u64,
+    },
     /// The coordinator has no more work for now.
     Finished,
     /// The node cannot take part, by what the coordinator says.
@@ -357,9 +365,10 @@ impl NodeMachine {
 
     /// Throws away what is not offered yet.
     fn clear(&mut self) {
+        let generation = self.generation;
         self.generation += 1;
         self.flush = false;
-        self.orders.push_back(Order::Clear);
+        self.orders.push_back(Order::Clear { generation });
     }
 
     fn assigned(&mut self, assignment: Assignment) {
@@ -399,8 +408,7 @@ impl NodeMachine {
         }
         self.drop_units(&pulse.drop);
         if self.flush != pulse.flush {
-            self.flush = pulse.flush;
-            self.orders.push_back(Order::Flush(pulse.flush));
+            self.flush(pulse.flush);
             self.ask_for_more(now);
         }
     }
@@ -433,9 +441,14 @@ impl NodeMachine {
             again
                 .into_iter()
                 .for_each(|assignment| self.start(assignment));
-            self.flush = flush;
-            self.orders.push_back(Order::Flush(flush));
+            self.flush(flush);
         }
+    }
+
+    fn flush(&mut self, on: bool) {
+        let generation = self.generation;
+        self.flush = on;
+        self.orders.push_back(Order::Flush { generation, on });
     }
 
     /// A unit is worked through and in a sum.

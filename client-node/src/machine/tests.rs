@@ -102,9 +102,9 @@ fn said(machine: &mut NodeMachine) -> Vec<String> {
         }
         Order::Send(ToCoordinator::Goodbye { .. }) => "goodbye".into(),
         Order::Work { assignment, .. } => format!("work {}", assignment.unit),
-        Order::Flush(on) => format!("flush {on}"),
+        Order::Flush { on, .. } => format!("flush {on}"),
         Order::Prepare(_) => "prepare".into(),
-        Order::Clear => "clear".into(),
+        Order::Clear { .. } => "clear".into(),
         Order::Reconnect => "reconnect".into(),
         Order::Finished => "finished".into(),
         Order::Stop(reason) => format!("stop: {reason}"),
