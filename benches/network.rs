@@ -474,9 +474,9 @@ impl Crew for Echo {
         (self.listener)(CrewEvent::Finished { generation, upload });
     }
 
-    fn flush(&mut self, _: bool) {}
+    fn flush(&mut self, _: u64, _: bool) {}
 
-    fn clear(&mut self) {}
+    fn clear(&mut self, _: u64) {}
 }
 
 struct Shelf {

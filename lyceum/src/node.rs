@@ -10,7 +10,7 @@ use crate::{
     stop::Stop,
 };
 use lyceum_client_node::{
-    crew::{Crew, Threads},
+    crew::{Crew, Terms, Threads},
     quic::{Attendance, Departure, Hire, Prepare, attend},
     workshop::{OwnFile, Workshop},
 };
@@ -93,7 +93,8 @@ async fn attendance(
         })
     });
     let hire: Hire = Arc::new(move |node, listener| {
-        Ok(Box::new(Threads::start(node, threads, listener)?) as Box<dyn Crew>)
+        let crew = Threads::start(node, &Terms::together(threads), listener)?;
+        Ok(Box::new(crew) as Box<dyn Crew>)
     });
     let host = arguments.coordinator.clone();
     Ok(Attendance {

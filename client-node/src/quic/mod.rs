@@ -325,7 +325,7 @@ impl Attendant {
                 self.remember_states(&upload);
                 self.machine.finished(now, generation, upload);
             }
-            CrewEvent::Failed(reason) => self.machine.failed(reason),
+            CrewEvent::Failed(failure) => self.machine.failed(failure.to_string()),
         }
     }
 
@@ -363,14 +363,14 @@ impl Attendant {
                         crew.work(generation, assignment);
                     }
                 }
-                Order::Flush(on) => {
+                Order::Flush { generation, on } => {
                     if let Some(crew) = &mut self.crew {
-                        crew.flush(on);
+                        crew.flush(generation, on);
                     }
                 }
-                Order::Clear => {
+                Order::Clear { generation } => {
                     if let Some(crew) = &mut self.crew {
-                        crew.clear();
+                        crew.clear(generation);
                     }
                 }
                 Order::Finished => return Some(Departure::Finished),

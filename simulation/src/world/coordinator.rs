@@ -67,7 +67,7 @@ impl World<'_> {
         let mut shelf = Shelf::new(self.disk.clone(), layout, ground.digest(), ground.rounds());
         #[cfg(feature = "mutants")]
         {
-            shelf.mutant = self.mutant;
+            shelf.mutant = self.mistakes.coordinator;
         }
         let incarnation = shelf.incarnation()?;
         let mut machine = ground.machine();
@@ -81,7 +81,7 @@ impl World<'_> {
         let lanes = contribution.lanes.clone();
         let dispatch = Dispatch::new(pace, admission, contribution, incarnation);
         #[cfg(feature = "mutants")]
-        let dispatch = dispatch.mistaken(self.mutant);
+        let dispatch = dispatch.mistaken(self.mistakes.coordinator);
         let parts = Parts {
             machine,
             dispatch,
