@@ -235,6 +235,8 @@ impl CrewMachine {
             true => Hand::adding(generation, &unit),
             false => Hand::Answer(generation),
         };
+        // It may have been the last that sums had to wait for.
+        self.finish(generation);
         Step::Begin(unit)
     }
 
