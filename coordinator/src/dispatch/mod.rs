@@ -496,9 +496,11 @@ impl Dispatch {
             return;
         }
         if let Some(unit) = stranger {
-            // Given by an earlier process, perhaps: the node's report, which may be on its way, says so.
-            if self.resumed && !reported {
-                return;
+            // Given by an earlier process, perhaps: the node's report, which may be on its way, says so. One that was made
+            // before this process came to the ticket did not say it, and the work is done again.
+            if self.resumed {
+                let drop = if reported { keys } else { Vec::new() };
+                return self.pulse(name, drop);
             }
             let reason = format!("it answers unit {unit}, which it was not given");
             return self.refuse(name, reason);

@@ -243,7 +243,8 @@ pub async fn conduct<'a>(
     let pace = pace_of(scenario, &network);
     let saved = groundwork.saved_expert(scenario, &storage, &mut resume.warnings)?;
     admission.expert = saved.as_ref().map(|e| e.scores.clone());
-    let incarnation = incarnation::count(&mut storage)?;
+    let (incarnation, damaged) = incarnation::count(&mut storage, incarnation::by_the_clock)?;
+    resume.warnings.extend(damaged);
     let dispatch = Dispatch::new(pace, admission, contribution, incarnation);
     let mut service = Service::open(network, &scenario.run.name, rounds, lanes.clone(), grid);
     ready(Box::new(service.stopper()));

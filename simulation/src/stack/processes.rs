@@ -288,7 +288,7 @@ impl Processes {
             ground.digest(),
             ground.rounds(),
         );
-        let incarnation = shelf.incarnation()?;
+        let incarnation = shelf.incarnation(0)?;
         let mut machine = ground.machine();
         shelf.restore(&mut machine)?;
         let contribution = ground.contribution();

@@ -69,7 +69,7 @@ impl World<'_> {
         {
             shelf.mutant = self.mistakes.coordinator;
         }
-        let incarnation = shelf.incarnation()?;
+        let incarnation = shelf.incarnation(self.processes)?;
         let mut machine = ground.machine();
         shelf.restore(&mut machine)?;
         let pace = Pace {
