@@ -1,8 +1,15 @@
 //! One run from its first round, or from its last checkpoint, to its end.
 
-use crate::{RunError, Settings, driver::Driver, pool::Pool};
+use crate::{
+    RunError, Settings,
+    driver::{Driver, since},
+    pool::Pool,
+};
 use lyceum_client_node::{Node, Worker};
-use lyceum_coordinator::run::{Expert, Folder, Groundwork, Prepared, Resume, RunFiles};
+use lyceum_coordinator::{
+    rounds::{Rounds, Saving},
+    run::{Expert, Folder, Groundwork, Prepared, Resume, RunFiles},
+};
 use lyceum_core::{Engine, Event};
 use lyceum_metrics::Summary;
 use lyceum_scenarios::{Registry, Scenario};
@@ -52,12 +59,19 @@ pub fn run(
         }
     }
     let files = RunFiles::open(scenario, settings, prepared, resume, &mut machine, observe)?;
-    let driver = Driver {
-        machine,
-        pool,
-        files,
+    let saving = Saving {
+        every: u64::try_from(settings.checkpoint_every.as_micros()).unwrap_or(u64::MAX),
+        ..Saving::default()
     };
-    driver.drive(stop)
+    let now = since(settings.started);
+    let driver = Driver {
+        rounds: Rounds::new(now, machine, files, scenario.rounds(), saving),
+        pool,
+        started: settings.started,
+        stop,
+    };
+    let (ending, rounds) = driver.drive()?;
+    rounds.conclude(ending)
 }
 
 /// Everything that coordinator and workers of a scenario need. `saved` finds an expert that is trained already.

@@ -10,7 +10,6 @@ use super::{
     status::Watch,
 };
 use crate::{
-    RoundMachine,
     conductor::{Conductor, Ending, Parts, Saving},
     dispatch::{Admission, Dispatch, Pace},
     run::{
@@ -278,23 +277,9 @@ pub async fn conduct<'a>(
         saving,
     };
     let (ending, conductor) = service.rounds(parts).await?;
-    let (machine, files) = conductor.into_parts();
     service.close(farewell(&ending)).await;
-    concluded(ending, &machine, files)
-}
-
-/// Leaves the run's folder complete.
-fn concluded(
-    ending: Ending,
-    machine: &RoundMachine,
-    mut files: RunFiles<'_>,
-) -> Result<Summary, RunError> {
-    match ending {
-        Ending::Finished | Ending::Paused => files.summarise(),
-        Ending::Stalled(reason) => files
-            .stalled(machine, reason)
-            .and_then(|()| files.summarise()),
-    }
+    let (rounds, _) = conductor.into_parts();
+    rounds.conclude(ending)
 }
 
 /// How nodes are kept busy, with what the scenario says of those that are late.
