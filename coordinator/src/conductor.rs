@@ -449,6 +449,8 @@ impl<A: Archive> Conductor<A> {
     fn end(&mut self, ending: Ending) {
         self.over = true;
         match ending {
+            // The nodes stay, for the rounds.
+            Ending::Finished if self.rounds.machine.is_prelude() => {}
             // The nodes keep what they hold, and come back.
             Ending::Paused => self.dispatch.close(),
             Ending::Finished | Ending::Stalled(_) => self.dispatch.dismiss(),

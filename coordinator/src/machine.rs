@@ -3,6 +3,7 @@
 mod book;
 mod cohort;
 mod evaluation;
+mod prelude;
 mod requests;
 
 use crate::{
@@ -67,6 +68,8 @@ pub struct RoundMachine {
     ends: Option<u64>,
     /// Reports of the round in flight, for that rule.
     reported: Vec<ClientReport>,
+    /// An expert is to be trained, and nothing else.
+    expert: Option<Assignment>,
     #[cfg(feature = "mutants")]
     pub(crate) mutant: crate::Mutant,
 }
@@ -90,6 +93,7 @@ impl RoundMachine {
             desk: Desk::default(),
             ends: None,
             reported: Vec::new(),
+            expert: None,
             task_ends: task_ends(&plan),
             plan,
             roster,
@@ -301,6 +305,9 @@ impl RoundMachine {
         if self.flight.stage != Stage::Between {
             return Err(InputError::NotBetween);
         }
+        if let Some(assignment) = self.expert.clone() {
+            return self.begin_prelude(assignment);
+        }
         if self.is_complete() {
             return self.conclude();
         }
@@ -381,6 +388,7 @@ impl RoundMachine {
         }
         if flight.pending.is_empty() {
             match flight.stage {
+                Stage::Expert => self.end_prelude(),
                 Stage::Scoring => self.close_scoring(),
                 Stage::Training => self.close_round(),
                 Stage::Evaluating => self.close_evaluation(),

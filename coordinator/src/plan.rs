@@ -2,7 +2,7 @@
 
 use lyceum_core::{
     AnySelector, AnySteering, AnyStrategy, Assignment, Attendance, ClientId, Contribution, Event,
-    Params, Probe, Request, Round, Seed, TaskDefinition, TaskStream, Transforms, Upload,
+    Params, Payload, Probe, Request, Round, Seed, TaskDefinition, TaskStream, Transforms, Upload,
 };
 use std::{collections::BTreeMap, io, sync::Arc};
 
@@ -119,6 +119,8 @@ pub enum Output {
     Event(Event),
     /// The validation set likes this model best so far.
     Best(Params),
+    /// What the expert's training found, behind which a machine for it is done.
+    Expert(Payload),
     /// A round and its evaluation are over; the machine waits for [`Input::NextRound`] and may be saved.
     RoundOver(Round),
     /// All rounds are done.

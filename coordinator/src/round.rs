@@ -15,6 +15,8 @@ const SINGLES: usize = 4;
 pub(crate) enum Stage {
     /// Between rounds.
     Between,
+    /// Before there are rounds: the expert is trained.
+    Expert,
     /// Clients are scored for the selector.
     Scoring,
     /// The cohort trains.
@@ -52,6 +54,8 @@ pub(crate) struct Collected {
     /// It is the last model that is judged, after a round that was not due for it.
     pub(crate) closing: bool,
     tallies: BTreeMap<(Probe, UnitId), Tally>,
+    /// What the expert's training found.
+    pub(crate) expert: Option<Payload>,
 }
 
 impl Collected {
@@ -80,6 +84,7 @@ impl Collected {
             gate_opened: false,
             closing: false,
             tallies: BTreeMap::new(),
+            expert: None,
         }
     }
 
@@ -175,7 +180,7 @@ impl Collected {
                     self.tallies.insert((probe, unit), tally);
                 }
             }
-            Payload::Expert { .. } => {}
+            expert @ Payload::Expert { .. } => self.expert = Some(expert),
         }
         upload.units.iter().for_each(|unit| {
             self.pending.remove(unit);
@@ -223,6 +228,7 @@ impl Collected {
             && distinct.iter().all(|unit| self.pending.contains(unit));
         let one = distinct.len() == 1;
         let fits = match (self.stage, &upload.payload) {
+            (Stage::Expert, Payload::Expert { .. }) => one,
             (Stage::Scoring, Payload::Scored { .. }) => true,
             (Stage::Training, Payload::Trained(_)) => true,
             // Sums of losses depend on the order of addition, so probes are judged unit by unit.

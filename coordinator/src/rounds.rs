@@ -186,6 +186,7 @@ impl<A: Archive> Rounds<A> {
                     self.archive.event(event)?;
                 }
                 Output::Best(params) => self.archive.best(params),
+                Output::Expert(found) => self.archive.expert(found),
                 Output::RoundOver(round) => return self.end_round(now, round).map(Some),
                 Output::Finished => return Ok(Some(Turn::Ended(Ending::Finished))),
                 Output::Stalled(reason) => return Ok(Some(Turn::Ended(Ending::Stalled(reason)))),
