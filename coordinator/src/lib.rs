@@ -14,6 +14,7 @@ mod mutant;
 mod plan;
 pub mod quic;
 mod round;
+pub mod rounds;
 pub mod run;
 mod schedule;
 mod snapshot;

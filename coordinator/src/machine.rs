@@ -3,6 +3,7 @@
 mod book;
 mod cohort;
 mod evaluation;
+mod prelude;
 mod requests;
 
 use crate::{
@@ -63,6 +64,8 @@ pub struct RoundMachine {
     desk: Desk,
     /// Rounds of the run, where that rule has ended it.
     ends: Option<u64>,
+    /// An expert is to be trained, and nothing else.
+    expert: Option<Assignment>,
     #[cfg(feature = "mutants")]
     pub(crate) mutant: crate::Mutant,
 }
@@ -85,6 +88,7 @@ impl RoundMachine {
             steered,
             desk: Desk::default(),
             ends: None,
+            expert: None,
             task_ends: task_ends(&plan),
             plan,
             roster,
@@ -322,6 +326,9 @@ impl RoundMachine {
         if self.current.stage != Stage::Between {
             return Err(InputError::NotBetween);
         }
+        if let Some(assignment) = self.expert.clone() {
+            return self.begin_prelude(assignment);
+        }
         if self.is_complete() {
             return self.conclude();
         }
@@ -409,6 +416,7 @@ impl RoundMachine {
         let all = current.first().pending.is_empty();
         match current.stage {
             Stage::Training => self.close_if_full(),
+            Stage::Expert if all => self.end_prelude(),
             Stage::Scoring if all => self.close_scoring(),
             Stage::Evaluating if all => self.close_evaluation(),
             _ => {}

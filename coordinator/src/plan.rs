@@ -3,7 +3,8 @@
 use crate::schedule::Schedule;
 use lyceum_core::{
     AnySelector, AnySteering, AnyStrategy, Assignment, Attendance, ClientId, Contribution, Event,
-    Params, Probe, Request, Round, Seed, TaskDefinition, TaskStream, Ticket, Transforms, Upload,
+    Params, Payload, Probe, Request, Round, Seed, TaskDefinition, TaskStream, Ticket, Transforms,
+    Upload,
 };
 use std::{collections::BTreeMap, io, sync::Arc};
 
@@ -120,6 +121,8 @@ pub enum Output {
     Event(Event),
     /// The validation set likes this model best so far.
     Best(Params),
+    /// What the expert's training found, behind which a machine for it is done.
+    Expert(Payload),
     /// A round and its evaluation are over; the machine waits for [`Input::NextRound`] and may be saved.
     RoundOver(Round),
     /// All rounds are done.

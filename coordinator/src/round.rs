@@ -19,6 +19,8 @@ const SINGLES: usize = 4;
 pub(crate) enum Stage {
     /// Between rounds.
     Between,
+    /// Before there are rounds: the expert is trained.
+    Expert,
     /// Clients are scored for the selector.
     Scoring,
     /// The cohort trains.
@@ -47,6 +49,8 @@ pub(crate) struct Current {
     /// It is the last model that is judged, after a round that was not due for it.
     pub(crate) closing: bool,
     tallies: BTreeMap<(Probe, UnitId), Tally>,
+    /// What the expert's training found.
+    pub(crate) expert: Option<Payload>,
 }
 
 /// A ticket in flight: the units that are waited for, and what came of the others.
@@ -87,6 +91,7 @@ impl Current {
             gate_opened: false,
             closing: false,
             tallies: BTreeMap::new(),
+            expert: None,
         }
     }
 
@@ -117,6 +122,7 @@ impl Current {
     /// What the units in flight are asked to do.
     pub(crate) fn work(&self) -> Option<Work> {
         match self.stage {
+            Stage::Expert => Some(Work::Expert),
             Stage::Scoring => Some(Work::Score),
             Stage::Training => Some(Work::Train),
             Stage::Evaluating => Some(Work::Evaluate),
@@ -164,7 +170,7 @@ impl Current {
                     flight.take(round, unit, trained)?;
                 }
             }
-            Payload::Expert { .. } => {}
+            expert @ Payload::Expert { .. } => self.expert = Some(expert),
         }
         if let Some(flight) = self.flight(ticket) {
             units.iter().for_each(|unit| {
@@ -185,6 +191,7 @@ impl Current {
             && distinct.iter().all(|unit| flight.pending.contains(unit));
         let one = distinct.len() == 1;
         let fits = match (self.stage, &upload.payload) {
+            (Stage::Expert, Payload::Expert { .. }) => one,
             (Stage::Scoring, Payload::Scored { .. }) => true,
             (Stage::Training, Payload::Trained(_)) => true,
             // Sums of losses depend on the order of addition, so probes are judged unit by unit.

@@ -52,8 +52,10 @@ pub struct Synchronous(pub Option<Closing>);
 impl Schedule for Synchronous {
     fn deadline(&self, flight: &FlightView) -> Option<u64> {
         let closing = self.0?;
-        if flight.work == Work::Evaluate {
-            return Some(closing.give_up);
+        match flight.work {
+            Work::Expert => return None,
+            Work::Evaluate => return Some(closing.give_up),
+            Work::Score | Work::Train => {}
         }
         Some(match closing.enough_clients {
             Some(enough) if flight.answered >= enough => closing.min.min(closing.after),

@@ -5,17 +5,17 @@ use super::{
     catalogue::{Catalogue, Packer},
     connection::{HEARING_KIB, Shape, Shared},
     http,
-    hub::{Hub, Input, Prelude},
+    hub::{Hub, Input},
     metering::Meters,
     status::Watch,
 };
 use crate::{
-    RoundMachine,
     conductor::{Conductor, Ending, Parts, Saving},
     dispatch::{Admission, Dispatch, Pace},
+    rounds::Rounds,
     run::{
-        Durable, Expert, Folder, Groundwork, Observer, Resume, RunError, RunFiles, Settings,
-        incarnation,
+        Durable, Expert, Folder, Groundwork, Nowhere, Observer, Resume, RunError, RunFiles,
+        Settings, incarnation,
     },
 };
 use lyceum_core::{Fingerprint, Grid};
@@ -145,18 +145,15 @@ impl Service {
         groundwork: &Groundwork,
         dispatch: Dispatch,
     ) -> Result<(Dispatch, Option<Expert>), RunError> {
-        let assignment = groundwork.expert_assignment(scenario)?;
-        let mut prelude = Prelude::new(self.hub.now(), dispatch, assignment);
-        self.hub.run(&mut prelude).await?;
-        let Prelude {
-            mut dispatch,
-            found,
-            ..
-        } = prelude;
-        let Some(upload) = found else {
+        let (now, machine) = (self.hub.now(), groundwork.prelude(scenario)?);
+        let rounds = Rounds::new(now, machine, Nowhere::default(), 0, Saving::default());
+        let mut conductor = Conductor::unjournalled(now, dispatch, rounds)?;
+        self.hub.run(&mut conductor).await?;
+        let (mut rounds, mut dispatch) = conductor.into_parts();
+        let Some(found) = rounds.archive().expert.take() else {
             return Ok((dispatch, None));
         };
-        let expert = groundwork.expert_of(scenario, upload)?;
+        let expert = groundwork.expert_of(scenario, found)?;
         dispatch.set_expert(expert.scores.clone());
         Ok((dispatch, Some(expert)))
     }
@@ -279,23 +276,9 @@ pub async fn conduct<'a>(
         saving,
     };
     let (ending, conductor) = service.rounds(parts).await?;
-    let (machine, files) = conductor.into_parts();
     service.close(farewell(&ending)).await;
-    concluded(ending, &machine, files)
-}
-
-/// Leaves the run's folder complete.
-fn concluded(
-    ending: Ending,
-    machine: &RoundMachine,
-    mut files: RunFiles<'_>,
-) -> Result<Summary, RunError> {
-    match ending {
-        Ending::Finished | Ending::Paused => files.summarise(),
-        Ending::Stalled { reason, passing } => files
-            .stalled(machine, reason, passing)
-            .and_then(|()| files.summarise()),
-    }
+    let (rounds, _) = conductor.into_parts();
+    rounds.conclude(ending)
 }
 
 /// How nodes are kept busy, with what the scenario says of those that are late.

@@ -10,7 +10,7 @@ use crate::{Closing, Plan, RoundMachine, SelectionPhase, SteeringPlan, Synchrono
 use lyceum_core::{
     Assignment, Calendar, ClientId, DataRef, Event, ExpertScores, Facts, Federation, Fingerprint,
     Job, Layout, Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskDefinition,
-    TaskInfo, TaskStream, Ticket, UnitId, Upload, Work,
+    TaskInfo, TaskStream, Ticket, UnitId, Work,
 };
 use lyceum_metrics::{EventReader, LogError};
 use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable};
@@ -99,8 +99,12 @@ impl Groundwork {
         })
     }
 
-    /// What a node is asked to do where the scenario needs an expert.
-    pub fn expert_assignment(&self, scenario: &Scenario) -> Result<Assignment, RunError> {
+    /// The machine that has the expert of a scenario trained that needs one.
+    pub fn prelude(&self, scenario: &Scenario) -> Result<RoundMachine, RunError> {
+        self.expert_assignment(scenario).map(RoundMachine::prelude)
+    }
+
+    fn expert_assignment(&self, scenario: &Scenario) -> Result<Assignment, RunError> {
         if self.loaded.pooled().is_none() {
             return Err(scenario
                 .fault(
@@ -125,10 +129,10 @@ impl Groundwork {
         })
     }
 
-    /// Takes the answer to [`expert_assignment`](Self::expert_assignment).
-    pub fn expert_of(&self, scenario: &Scenario, upload: Upload) -> Result<Expert, RunError> {
+    /// Takes what the [`prelude`](Self::prelude) found.
+    pub fn expert_of(&self, scenario: &Scenario, found: Payload) -> Result<Expert, RunError> {
         let samples = self.loaded.pooled().map_or(0, |pool| pool.len());
-        let Payload::Expert { params, scores } = upload.payload else {
+        let Payload::Expert { params, scores } = found else {
             return Err(RunError::Worker(
                 "the expert's unit came back as something else".into(),
             ));

@@ -1,9 +1,6 @@
 //! Files that do not hold what was written.
 
-use super::{
-    Counters, Disk, Ground, Shelf,
-    disk::State,
-};
+use super::{Counters, Disk, Ground, Shelf, disk::State};
 use lyceum_coordinator::run::{
     Archive,
     journal::{Journal, Record},
