@@ -397,6 +397,7 @@ fn start_clients(authority: &Authority, load: Load, address: SocketAddr) -> Join
             hello: Hello {
                 protocol: PROTOCOL,
                 attempt: 0,
+                session: Default::default(),
                 threads: 1,
                 registry: Fingerprint::default(),
             },

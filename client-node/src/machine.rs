@@ -229,6 +229,7 @@ impl NodeMachine {
 
     fn greet(&mut self, now: Time) {
         self.next_word = Time(now.0 + self.heartbeat);
+        self.hello.session = self.session;
         self.send(ToCoordinator::Hello(self.hello.clone()));
     }
 

@@ -269,6 +269,7 @@ fn from_node() -> Vec<Vec<u8>> {
         ToCoordinatorWire::Hello(Hello {
             protocol: PROTOCOL,
             attempt: 1,
+            session: SessionId::default(),
             threads: 2,
             registry: fingerprint,
         }),

@@ -81,6 +81,7 @@ async fn attendance(
     let hello = Hello {
         protocol: PROTOCOL,
         attempt: 0,
+        session: Default::default(),
         threads: threads as u32,
         registry: registry_digest(&registry),
     };

@@ -54,6 +54,8 @@ pub struct Hello {
     pub protocol: u32,
     /// Counts the node's attempts, so that an answer to an earlier one is not taken.
     pub attempt: u64,
+    /// The last session that it has heard of; 0 at first. A coordinator that has lost count of its processes goes beyond it.
+    pub session: SessionId,
     /// Threads that train.
     pub threads: u32,
     /// Digest of all plugins that the node knows.

@@ -111,6 +111,7 @@ impl Facts {
         Hello {
             protocol: PROTOCOL,
             attempt: 1,
+            session: SessionId::default(),
             threads: self.threads,
             registry: self.registry,
         }

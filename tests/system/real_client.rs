@@ -356,11 +356,13 @@ fn to_coordinator(message: &ToCoordinatorWire) {
         ToCoordinatorWire::Hello(Hello {
             protocol,
             attempt,
+            session,
             threads,
             registry,
         }) => {
             fine(protocol);
             fine(attempt);
+            fine(session);
             fine(threads);
             fine(registry);
         }

@@ -12,6 +12,7 @@ fn hello() -> Hello {
     Hello {
         protocol: PROTOCOL,
         attempt: 0,
+        session: SessionId::default(),
         threads: 1,
         registry: Fingerprint::default(),
     }

@@ -205,6 +205,7 @@ impl Processes {
             hello: Hello {
                 protocol: PROTOCOL,
                 attempt: 0,
+                session: Default::default(),
                 threads: 1,
                 registry: Fingerprint::default(),
             },

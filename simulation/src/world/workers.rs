@@ -29,6 +29,7 @@ impl World<'_> {
         let hello = Hello {
             protocol: PROTOCOL,
             attempt: 0,
+            session: Default::default(),
             threads,
             registry: Fingerprint::default(),
         };

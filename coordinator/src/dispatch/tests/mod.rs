@@ -69,6 +69,7 @@ fn hello(threads: u32) -> Hello {
     Hello {
         protocol: PROTOCOL,
         attempt: 1,
+        session: SessionId::default(),
         threads,
         registry: Fingerprint::of(b"registry"),
     }
