@@ -235,8 +235,6 @@ impl CrewMachine {
             true => Hand::adding(generation, &unit),
             false => Hand::Answer(generation),
         };
-        // It may have been the last that sums had to wait for.
-        self.finish(generation);
         Step::Begin(unit)
     }
 
@@ -280,7 +278,10 @@ impl CrewMachine {
     pub fn hand_in(&mut self, worker: usize, upload: Upload) {
         match std::mem::replace(&mut self.hands[worker], Hand::Empty) {
             Hand::Empty | Hand::Void => {}
-            Hand::Answer(generation) => self.say_finished(generation, upload),
+            Hand::Answer(generation) => {
+                self.say_finished(generation, upload);
+                self.finish(generation);
+            }
             Hand::Sum { generation, .. } => match self.handing {
                 Handing::Apart => self.say_finished(generation, upload),
                 Handing::Together => self.collect(generation, upload),

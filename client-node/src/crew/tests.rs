@@ -147,6 +147,24 @@ fn a_sum_goes_before_units_of_another_generation_and_is_kept_until_it_is_wanted(
 }
 
 #[test]
+fn a_sum_that_is_wanted_waits_for_no_more_than_the_units_of_its_generation() {
+    let mut crew = crew(1);
+    crew.work(1, unit(1));
+    crew.work(1, probe(2));
+    crew.work(2, unit(9));
+    crew.flush(1, true);
+    asked(&mut crew, 0);
+    assert_eq!(asked(&mut crew, 0), "hand in");
+    crew.hand_in(0, sum(&[1]));
+    assert_eq!(asked(&mut crew, 0), "begin 2");
+    assert_eq!(asked(&mut crew, 0), "hand in");
+    assert_eq!(said(&mut crew), ["1: summed 1"]);
+    crew.hand_in(0, sum(&[2]));
+    assert_eq!(said(&mut crew), ["1: finished [2]", "1: finished [1]"]);
+    assert_eq!(asked(&mut crew, 0), "begin 9");
+}
+
+#[test]
 fn clearing_voids_one_generation_alone() {
     let mut crew = crew(2);
     for (generation, id) in [(1, 1), (2, 2), (1, 3), (2, 4)] {

@@ -8,7 +8,7 @@ use lyceum_protocol::message::{
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Sessions that a node may claim to have heard of, so that none can use them up.
-const MOST_SESSIONS: u64 = 1 << 62;
+const MOST_SESSIONS: u64 = 3 << 62;
 /// Threads of a node, at most; what it is given grows with them.
 const THREADS: u32 = 4096;
 /// Bytes of a numeric profile, at most.
