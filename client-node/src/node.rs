@@ -1,10 +1,14 @@
 //! A node and the workers that run on its threads.
 
-use crate::{continual::Spare, error::NodeError};
+use crate::{
+    continual::Spare,
+    error::NodeError,
+    memory::{Method, Names},
+};
 use lyceum_core::{
-    AnyMethod, Assignment, Batch, Bounds, ClientId, ClientRule, Engine, ExactSum, ExpertScores,
-    Federation, Learner, Moments, Needs, Network, Params, Reduction, Round, Seed, Shard,
-    TaskStream, Term, Transforms, Upload, Work,
+    Assignment, Batch, Bounds, ClientId, ClientRule, Engine, ExactSum, ExpertScores, Federation,
+    Learner, Moments, Needs, Network, Params, Reduction, Round, Seed, Shard, SlotSpecs, TaskStream,
+    Term, Transforms, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
@@ -33,8 +37,13 @@ pub struct Node {
     /// What clients see when, where there is a stream.
     pub(crate) stream: Option<Arc<TaskStream>>,
     /// How clients hold on to what they learned.
-    pub(crate) methods: Vec<Arc<dyn AnyMethod>>,
+    pub(crate) methods: Vec<Method>,
     needs: Needs,
+    /// What clients may keep, and where.
+    pub(crate) slots: SlotSpecs,
+    pub(crate) names: Names,
+    /// Clients' own models stay from round to round.
+    pub(crate) keeps_models: bool,
     /// Clients' own models are judged.
     pub(crate) judges_local: bool,
     /// It is one real client.
@@ -90,6 +99,7 @@ impl Node {
             );
             Some(ExpertScores { losses, errors })
         });
+        let contribution = scenario.contribution(&network, federation.pooled().as_ref());
         Self {
             seed: scenario.seed(),
             rounds: scenario.rounds(),
@@ -98,17 +108,16 @@ impl Node {
             expert: scenario.expert.clone(),
             rule: scenario.strategy.plugin.client_half(),
             bounds: Bounds::of(network.layout()),
-            reduction: scenario
-                .strategy
-                .plugin
-                .contribution(network.layout())
-                .reduction,
+            reduction: contribution.reduction,
+            slots: contribution.slots,
+            names: Names::default(),
+            keeps_models: scenario.keeps_models(),
             transforms: scenario.transforms(),
             expert_scores,
             engine,
             stream: None,
             phases: Vec::new(),
-            methods: scenario.methods().collect(),
+            methods: Method::all(scenario),
             needs: scenario.needs(),
             judges_local: scenario.evaluation.local,
             alone: false,
@@ -121,11 +130,6 @@ impl Node {
     /// answered by itself.
     pub fn sums_units(&self) -> bool {
         !self.alone && self.reduction == Reduction::Sum
-    }
-
-    /// Whether clients' own models stay from round to round.
-    pub(crate) fn keeps_models(&self) -> bool {
-        self.ordering.as_ref().is_some_and(Ordering::needs_local)
     }
 
     /// The clients and their samples.

@@ -6,14 +6,14 @@ use crate::{
     continual::{Methods, Post},
     course::Course,
     error::NodeError,
-    memory::{Kept, damaged},
+    memory::damaged,
     scores::{Scored, mean},
     steps::{Lesson, Plain, Rule, Single},
     trace::Trace,
 };
 use lyceum_core::{
     ClientReport, ClientState, LocalWork, Outcome, Params, Purpose, Resolved, Settled, Shard,
-    SumError, TaskId, Term, Vectors,
+    SlotName, SumError, TaskId, Term, Vectors,
 };
 use std::{borrow::Cow, sync::Arc};
 
@@ -38,8 +38,8 @@ struct Seen<'a> {
 /// What came of the steps.
 struct Trained {
     trace: Trace,
-    /// What the client's methods remember.
-    memory: Option<Vec<u8>>,
+    /// What the client keeps of its methods.
+    state: ClientState,
     /// What the steps changed, where the learner does not hold it.
     change: Option<Vec<f32>>,
 }
@@ -64,16 +64,16 @@ impl Worker {
         call: &ClientCall<'_>,
     ) -> Result<(ClientReport, Option<ClientUpdate>), NodeError> {
         let rule = call.together.rule;
-        let objective = rule.objective(call.client, call.state().rule.as_ref());
+        self.look_at(call, call.state())?;
+        let before = call.state().floats(SlotName::STRATEGY);
+        let objective = rule.objective(call.client, before);
         let vectors = Vectors {
             global: &call.assignment().global,
             round: &call.assignment().vectors,
         };
         let objective = objective.resolve(vectors);
         let objective = objective.ok_or(NodeError::Data("a vector of the round"))?;
-        let remember = self.node.transforms.remember();
-        let mut kept = Kept::read(call.state(), remember)?;
-        let mut seen = self.see(call, kept.methods.as_deref())?;
+        let mut seen = self.see(call)?;
         let scored = self.score(call, &seen.shard)?;
         let mut report = report(call, &seen, &scored);
         if seen.shard.is_empty() {
@@ -88,25 +88,36 @@ impl Worker {
         }
         let delta = self.delta(call, trained.change);
         let mut settled = self.settle(call, &report, trained.trace.travel, delta);
-        self.transform(call, &mut kept.transforms, &mut settled.lanes)?;
-        kept.methods = trained.memory.map(Cow::Owned);
-        let model = self.node.keeps_models();
-        let state = ClientState {
-            rule: settled.state,
-            model: model.then(|| self.learner.params().to_vec().into()),
-            memory: kept.write(remember),
-        };
+        let mut state = trained.state;
+        self.transform(call, &mut state, &mut settled.lanes)?;
+        self.keep(settled.state, &mut state);
+        self.look_at(call, &state)?;
         let update = self.admit(call, &seen.shard, settled.lanes, &mut report);
         let state = (!state.is_empty()).then_some(state);
         Ok((report, update.map(|term| (term, state))))
     }
 
+    /// Whether a client's state is one that this run knows.
+    fn look_at(&self, call: &ClientCall<'_>, state: &ClientState) -> Result<(), NodeError> {
+        let client = call.client;
+        let looked = self.node.slots.check(state);
+        looked.map_err(|fault| NodeError::Slot { client, fault })
+    }
+
+    /// Keeps what the strategy's rule keeps, and the model where a score needs it.
+    fn keep(&self, rule: Option<Params>, state: &mut ClientState) {
+        let names = &self.node.names;
+        if let Some(rule) = rule {
+            state.put(names.strategy.clone(), rule);
+        }
+        if self.node.keeps_models {
+            let model: Params = self.learner.params().to_vec().into();
+            state.put(names.model.clone(), model);
+        }
+    }
+
     /// What the client sees of its samples, with its methods taken up.
-    fn see<'a>(
-        &mut self,
-        call: &ClientCall<'a>,
-        memory: Option<&[u8]>,
-    ) -> Result<Seen<'a>, NodeError> {
+    fn see<'a>(&mut self, call: &ClientCall<'a>) -> Result<Seen<'a>, NodeError> {
         let Some(stream) = call.together.stream else {
             return Ok(Seen::only(Cow::Borrowed(call.whole)));
         };
@@ -120,7 +131,7 @@ impl Worker {
             let seen = Seen::only(Cow::Owned(none));
             return Ok(Seen { task, ..seen });
         };
-        let (post, methods, samples) = self.take_up(call, stream, view, sight, memory)?;
+        let (post, methods, samples) = self.take_up(call, stream, view, sight)?;
         Ok(Seen {
             shard: Cow::Owned(samples),
             task,
@@ -161,12 +172,12 @@ impl Worker {
             weights,
         };
         self.moments.reset();
-        let (mut memory, mut change) = (None, None);
+        let (mut state, mut change) = (ClientState::default(), None);
         let rule = Rule::new(self.node.training(call.round()), objective);
         let trace = if let Some(post) = &mut seen.post {
             let methods = &mut seen.methods;
             let trace = self.walk_with(call, (post, methods), course, lesson, rule);
-            memory = Some(self.put_down(post, methods, lesson.shard));
+            self.put_down((post, methods), lesson.shard, &mut state);
             trace
         } else if course.steps == 1 && self.needs_no_model(&rule) {
             let mut single = Single {
@@ -183,14 +194,14 @@ impl Worker {
         };
         Trained {
             trace,
-            memory,
+            state,
             change,
         }
     }
 
     /// Whether what a single step changes is all that anybody wants of it.
     fn needs_no_model(&mut self, rule: &Rule<'_>) -> bool {
-        !self.node.keeps_models()
+        !self.node.keeps_models
             && rule.update(&mut self.moments).is_plain_descent()
             && self.node.network.layout().all_follow()
     }
@@ -221,7 +232,7 @@ impl Worker {
                 samples: report.samples,
                 steps: report.steps,
                 travel,
-                state: call.state().rule.as_ref(),
+                state: call.state().floats(SlotName::STRATEGY),
                 round: &call.assignment().vectors,
             })
         })
@@ -231,7 +242,7 @@ impl Worker {
     fn transform(
         &self,
         call: &ClientCall<'_>,
-        memories: &mut Vec<Vec<u8>>,
+        state: &mut ClientState,
         lanes: &mut [(f64, Params)],
     ) -> Result<(), NodeError> {
         let (node, ticket) = (&self.node, call.assignment().ticket);
@@ -239,7 +250,8 @@ impl Worker {
             return Ok(());
         }
         let (address, layout) = ((node.seed, ticket, call.client), node.network.layout());
-        let done = node.transforms.on_client(address, memories, lanes, layout);
+        let states = (call.state(), state);
+        let done = node.transforms.on_client(address, states, lanes, layout);
         done.map_err(damaged)
     }
 

@@ -531,13 +531,7 @@ impl RoundMachine {
             .add(&self.strategy.save());
         for (client, state) in &self.flight.states {
             chain.number(client.0);
-            let [rule, model, memory] = state.vectors();
-            for vector in [rule, model] {
-                chain.add(vector.map_or(&[], |v| v.bytes()));
-            }
-            if let Some(memory) = memory {
-                chain.add(memory.bytes());
-            }
+            self.plan.contribution.slots.chain(state, &mut chain);
         }
         self.fingerprint = chain.link();
     }

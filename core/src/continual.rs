@@ -8,7 +8,7 @@
 
 use crate::{
     Batch, Head, Item, Learner, Loss, Match, MatchKind, Mode, Network, Optimizer, Params, Reach,
-    Seed, Shard, Stream, TaskView, codec, units::Misfit,
+    Seed, Shard, Sizes, Stream, TaskView, codec, units::Misfit,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{ops::Range, sync::Arc};
@@ -45,6 +45,11 @@ pub trait ContinualMethod: Send + Sync + 'static {
     fn places(&self, sample: usize, logits: usize) -> Option<usize> {
         let _ = (sample, logits);
         None
+    }
+
+    /// Bytes of a client's state at most. More are refused.
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.plenty()
     }
 
     /// A task has come; the learner holds the global model.
@@ -441,6 +446,8 @@ pub trait AnyMethod: Send + Sync {
     fn cramped(&self, sample: usize, logits: usize) -> Option<Misfit>;
     /// See [`ContinualMethod::places`].
     fn places(&self, sample: usize, logits: usize) -> Option<usize>;
+    /// See [`ContinualMethod::most_bytes`].
+    fn most_bytes(&self, sizes: &Sizes) -> u64;
 }
 
 /// A method at work for one client.
@@ -502,6 +509,10 @@ impl<M: ContinualMethod> AnyMethod for M {
 
     fn places(&self, sample: usize, logits: usize) -> Option<usize> {
         ContinualMethod::places(self, sample, logits)
+    }
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        ContinualMethod::most_bytes(self, sizes)
     }
 }
 

@@ -27,6 +27,7 @@ mod request;
 mod samples;
 mod seed;
 mod selection;
+mod state;
 mod steering;
 mod strategy;
 mod stream;
@@ -47,8 +48,8 @@ pub use continual::{
     sets,
 };
 pub use contract::{
-    Addend, Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Memory, Outcome,
-    Payload, Tally, Trained, Upload, Work,
+    Addend, Assignment, ClientReport, DataRef, ExpertScores, Job, Outcome, Payload, Tally, Trained,
+    Upload, Work,
 };
 pub use event::{Event, TaskInfo, Turnout};
 pub use exp::{exp, exp_all};
@@ -71,6 +72,9 @@ pub use samples::{
 };
 pub use seed::{Purpose, Seed, Stream, dirichlet, sample_distinct, shuffle};
 pub use selection::{AnySelector, ClientSelector, Roster, SelectorRun};
+pub use state::{
+    ClientState, Memory, Sizes, Slot, SlotFault, SlotKind, SlotName, SlotSize, SlotSpec, SlotSpecs,
+};
 pub use steering::{
     AnySteering, Directive, GLOBAL, RoundOutcome, RoundPlan, RunView, Steering, SteeringRun,
 };

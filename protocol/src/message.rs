@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Changes when nodes and coordinators of two versions could not understand each other.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// What a node is called; from its certificate. The same name is the same node, even after a restart.
 pub type NodeName = Arc<str>;

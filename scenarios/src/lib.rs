@@ -11,6 +11,7 @@ pub mod models;
 pub mod partition;
 pub mod streams;
 
+mod client_slots;
 mod cross_faults;
 mod deadline;
 mod diagnostic;

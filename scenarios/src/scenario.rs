@@ -126,10 +126,10 @@ impl Scenario {
         Err(self.fault("data.real", message, label))
     }
 
-    /// The continual methods, in the order in which they act.
-    pub fn methods(&self) -> impl Iterator<Item = Arc<dyn AnyMethod>> {
+    /// The continual methods with their names, in the order in which they act.
+    pub fn methods(&self) -> impl Iterator<Item = (&'static str, Arc<dyn AnyMethod>)> {
         let methods = self.stream.iter().flat_map(|stream| &stream.methods);
-        methods.map(|method| method.plugin.clone())
+        methods.map(|method| (method.name, method.plugin.clone()))
     }
 
     /// What the methods, and a gate, ask for together.
@@ -139,7 +139,7 @@ impl Scenario {
             reach: gate.shows(),
             ..Needs::default()
         });
-        let all = self.methods().map(|m| m.needs());
+        let all = self.methods().map(|(_, method)| method.needs());
         all.chain(shown).fold(Needs::default(), Needs::and)
     }
 

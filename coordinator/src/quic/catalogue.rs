@@ -1,11 +1,11 @@
 //! What nodes may fetch, and messages as frames that name it.
 
-use lyceum_core::{Assignment, ExpertScores, Facts, Params, Ticket};
+use lyceum_core::{Assignment, ExpertScores, Facts, Params, Slot, SlotName, Ticket};
 use lyceum_protocol::{
     blob::{Blob, BlobRef},
     message::{ToNode, Welcome},
     quic::Stock,
-    wire::{JobWire, ToNodeWire, frame},
+    wire::{JobWire, SlotWire, ToNodeWire, frame},
 };
 use std::{
     collections::BTreeMap,
@@ -124,14 +124,14 @@ impl Packer {
         let global = self.shared(&assignment.global);
         let vectors = assignment.vectors.iter().map(|v| self.shared(v)).collect();
         let facts = self.facts(&assignment.facts);
-        let job = |job: &lyceum_core::Job| {
-            let [rule, model, memory] = job.state.vectors().map(|v| v.map(|v| self.of_round(v)));
-            JobWire {
-                data: job.data,
-                rule,
-                model,
-                memory,
-            }
+        let slot = |(name, slot): (&SlotName, &Slot)| SlotWire {
+            name: name.clone(),
+            kind: slot.kind(),
+            content: self.of_round(Blob::of_slot(slot)),
+        };
+        let job = |job: &lyceum_core::Job| JobWire {
+            data: job.data,
+            slots: job.state.slots().map(slot).collect(),
         };
         ToNodeWire::Assign {
             session,
@@ -168,13 +168,12 @@ impl Packer {
         if let Some((_, name)) = self.shared.iter().find(|(known, _)| known.is_same(params)) {
             return *name;
         }
-        let name = self.of_round(params);
+        let name = self.of_round(Blob::of_params(params));
         self.shared.push((params.clone(), name));
         name
     }
 
-    fn of_round(&self, params: &Params) -> BlobRef {
-        let blob = Blob::of_params(params);
+    fn of_round(&self, blob: Blob) -> BlobRef {
         let name = blob.name;
         self.catalogue.lock().now.insert(name, blob);
         name

@@ -1,6 +1,6 @@
 use super::buffer::{Budget, Room, herd, mean_of};
 use lyceum_core::{
-    ContinualMethod, Draft, Item, Lessons, MEANS, Match, MatchKind, Needs, Params, Site,
+    ContinualMethod, Draft, Item, Lessons, MEANS, Match, MatchKind, Needs, Params, Site, Sizes,
     normalised, sets,
     units::{Count, Misfit, Positive},
 };
@@ -178,6 +178,10 @@ impl Icarl {
 
 impl ContinualMethod for Icarl {
     type State = Exemplars;
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.models(1) + sizes.buffer(self.budget().most(sizes, 0), 0)
+    }
 
     fn needs(&self) -> Needs {
         Needs {
