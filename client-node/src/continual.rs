@@ -119,7 +119,7 @@ impl Worker {
             optimizer: kept(call.state(), SlotName::OPTIMIZER)?,
             dice: Dice::new(self.node.seed, call.assignment().ticket, client),
         };
-        self.load(&call.assignment().global);
+        self.load(call.start);
         let training = self.node.training(round);
         self.spare.rate = training.rate_at(0, round, self.node.rounds) as f32;
         self.spare.round = round;
@@ -218,7 +218,7 @@ impl Worker {
                 let fresh = self.node.network.initial(self.node.seed);
                 self.load(&fresh.into());
             }
-            false => self.load(&call.assignment().global),
+            false => self.load(call.start),
         }
         if let Some(carried) = post.optimizer.take() {
             self.moments.first = carried.first;

@@ -6,9 +6,7 @@ use crate::{
     means::Means,
     scores::{CHUNK, mean},
 };
-use lyceum_core::{
-    Assignment, Batch, DataRef, MEANS, Payload, Probe, Round, Shard, Tally, TaskId, argmax,
-};
+use lyceum_core::{Assignment, Batch, DataRef, MEANS, Payload, Probe, Round, Shard, Tally, argmax};
 use std::sync::Arc;
 
 /// How answers are found.
@@ -32,14 +30,16 @@ impl Judge {
 
 impl Worker {
     pub(crate) fn score_unit(&mut self, assignment: &Assignment) -> Result<Payload, NodeError> {
-        self.load(&assignment.global);
+        let node = self.node.clone();
         let mut scores = Vec::with_capacity(assignment.jobs.len());
         let mut samples = 0;
         for job in &assignment.jobs {
             let DataRef::Shard(client) = job.data else {
                 return Err(NodeError::Data("a probe to score"));
             };
-            let whole = self.node.federation.shard(client);
+            let start = node.start_of(&assignment.global, &job.state)?;
+            self.load(&start);
+            let whole = node.federation.shard(client);
             let sight = self.sight(client, assignment.round, &whole);
             let shard = sight.unwrap_or_else(|| Shard::new(whole.pool.clone(), Arc::default()));
             let losses = self.sample_losses(&shard, false);
@@ -65,19 +65,21 @@ impl Worker {
         Ok(Payload::Evaluated { probe, tally })
     }
 
-    /// Share of hits of the model that the learner holds on the whole probe of a task.
-    pub(crate) fn accuracy_on(&mut self, task: TaskId, round: Round) -> Result<f64, NodeError> {
-        let probe = Probe::Task(task);
-        let stream = self.stream.as_ref();
-        let end = stream
-            .and_then(|s| s.tasks().get(task.0 as usize))
-            .map_or(0, |t| t.probe.len());
+    /// Share of hits of the model that the learner holds on a whole probe; `None` where a node has no test samples.
+    pub(crate) fn accuracy_on(
+        &mut self,
+        probe: Probe,
+        round: Round,
+    ) -> Result<Option<f64>, NodeError> {
+        let Some(end) = self.probe_len(probe) else {
+            return Ok(None);
+        };
         let shard = self
             .probe_part(probe, 0, end as u32)
             .ok_or(NodeError::Data("probe samples"))?;
         let params = self.learner.params().to_vec();
         let judge = self.judge(probe, round, &params)?;
-        Ok(self.tally(&shard, &judge).accuracy())
+        Ok(Some(self.tally(&shard, &judge).accuracy()))
     }
 
     fn tally(&mut self, shard: &Shard, judge: &Judge) -> Tally {
@@ -100,6 +102,15 @@ impl Worker {
             }
         }
         tally
+    }
+
+    fn probe_len(&self, probe: Probe) -> Option<usize> {
+        let Probe::Task(task) = probe else {
+            return self.node.federation.probe(probe).map(|pool| pool.len());
+        };
+        let stream = self.stream.as_ref();
+        let task = stream.and_then(|stream| stream.tasks().get(task.0 as usize));
+        Some(task.map_or(0, |task| task.probe.len()))
     }
 
     fn probe_part(&self, probe: Probe, start: u32, end: u32) -> Option<Shard> {

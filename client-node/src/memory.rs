@@ -9,6 +9,7 @@ use std::sync::Arc;
 pub(crate) struct Names {
     pub(crate) strategy: SlotName,
     pub(crate) model: SlotName,
+    pub(crate) local: SlotName,
     pub(crate) place: SlotName,
     pub(crate) optimizer: SlotName,
 }
@@ -18,6 +19,7 @@ impl Default for Names {
         Self {
             strategy: SlotName::new(SlotName::STRATEGY),
             model: SlotName::new(SlotName::MODEL),
+            local: SlotName::new(SlotName::LOCAL),
             place: SlotName::new(SlotName::PLACE),
             optimizer: SlotName::new(SlotName::OPTIMIZER),
         }

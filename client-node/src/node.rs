@@ -6,13 +6,13 @@ use crate::{
     memory::{Method, Names},
 };
 use lyceum_core::{
-    Assignment, Batch, Bounds, ClientId, ClientRule, Engine, ExactSum, ExpertScores, Federation,
-    Learner, Moments, Needs, Network, Params, Reduction, Round, Seed, Shard, SlotSpecs, TaskStream,
-    Term, Transforms, Upload, Work,
+    Assignment, Batch, Bounds, ClientId, ClientRule, ClientState, Engine, ExactSum, ExpertScores,
+    Federation, Learner, Moments, Needs, Network, Params, Reduction, Round, Seed, Shard, SlotName,
+    SlotSpecs, TaskStream, Term, Transforms, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Everything that the workers of one node share, read-only.
 pub struct Node {
@@ -42,6 +42,8 @@ pub struct Node {
     /// What clients may keep, and where.
     pub(crate) slots: SlotSpecs,
     pub(crate) names: Names,
+    /// Values of the model that stay with their clients.
+    pub(crate) local_len: usize,
     /// Clients' own models stay from round to round.
     pub(crate) keeps_models: bool,
     /// Clients' own models are judged.
@@ -110,6 +112,7 @@ impl Node {
             bounds: Bounds::of(network.layout()),
             reduction: contribution.reduction,
             slots: contribution.slots,
+            local_len: network.layout().local_len(),
             names: Names::default(),
             keeps_models: scenario.keeps_models(),
             transforms: scenario.transforms(),
@@ -130,6 +133,20 @@ impl Node {
     /// answered by itself.
     pub fn sums_units(&self) -> bool {
         !self.alone && self.reduction == Reduction::Sum
+    }
+
+    /// The model that a client starts from: the global one, with what stays with the client in its places.
+    pub(crate) fn start_of<'a>(
+        &self,
+        global: &'a Params,
+        state: &ClientState,
+    ) -> Result<Cow<'a, Params>, NodeError> {
+        let Some(own) = state.floats(SlotName::LOCAL) else {
+            return Ok(Cow::Borrowed(global));
+        };
+        let start = self.network.layout().with_local(global, own);
+        let start = start.ok_or(NodeError::Data("what stays with a client"))?;
+        Ok(Cow::Owned(start))
     }
 
     /// The clients and their samples.

@@ -19,6 +19,8 @@ impl SlotName {
     pub const STRATEGY: &str = "strategy";
     /// The model that the client trained last, where a score needs it.
     pub const MODEL: &str = "model";
+    /// The values of the model that stay with the client.
+    pub const LOCAL: &str = "local";
     /// Where the client trained last in its stream of tasks.
     pub const PLACE: &str = "stream.place";
     /// The optimizer, where it goes on from call to call.

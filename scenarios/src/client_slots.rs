@@ -1,7 +1,8 @@
 //! What clients of a run may keep from one of their rounds to the next.
 
-use crate::Scenario;
+use crate::{Diagnostic, Scenario};
 use lyceum_core::{Contribution, Network, Shard, Sizes, SlotName, SlotSpec};
+use lyceum_strategies::ordering::Ordering;
 
 /// Training samples of a client, at most, where they are made on demand.
 const ON_DEMAND: usize = 1 << 20;
@@ -16,6 +17,9 @@ impl Scenario {
         let slots = &mut contribution.slots;
         if self.keeps_models() {
             slots.push(SlotSpec::vector(SlotName::MODEL, layout.len()));
+        }
+        if layout.local_len() > 0 {
+            slots.push(SlotSpec::vector(SlotName::LOCAL, layout.local_len()));
         }
         let sizes = Sizes {
             values: layout.len(),
@@ -39,10 +43,18 @@ impl Scenario {
         contribution
     }
 
+    /// A network whose parts stay with their clients as `[personal]` says.
+    pub fn with_local(&self, mut network: Network) -> Result<Network, Diagnostic> {
+        let Some(personal) = &self.personal else {
+            return Ok(network);
+        };
+        let applied = personal.apply(&mut network);
+        applied.map_err(|(message, label)| self.fault("personal.local", message, label))?;
+        Ok(network)
+    }
+
     /// Whether clients' last models stay from round to round, because a score needs them.
     pub fn keeps_models(&self) -> bool {
-        self.ordering
-            .as_ref()
-            .is_some_and(lyceum_strategies::ordering::Ordering::needs_local)
+        self.ordering.as_ref().is_some_and(Ordering::needs_local)
     }
 }

@@ -249,7 +249,7 @@ impl Loaded {
                 message,
                 expected,
             }) => Err(scenario.fault(&format!("scenario.{key}"), message, expected)),
-            None => Ok(with_room(network, scenario.needs())),
+            None => scenario.with_local(with_room(network, scenario.needs())),
         }
     }
 

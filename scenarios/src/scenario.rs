@@ -7,6 +7,7 @@ use crate::{
     document::Places,
     models::Model,
     partition::Partition,
+    personal::Personal,
     registry::{Chosen, resolved},
     tables::{Availability, Data, Evaluation, RealClient, Run},
     task_stream::StreamChoice,
@@ -39,6 +40,8 @@ pub struct Scenario {
     pub partition: Option<Chosen<dyn Partition>>,
     /// `[model]`.
     pub model: Chosen<dyn Model>,
+    /// `[personal]`; absent where clients keep nothing of the model for themselves.
+    pub personal: Option<Personal>,
     /// `[training]`.
     pub training: Training,
     /// `[ordering]`; absent for plain epochs.
@@ -170,6 +173,9 @@ impl Scenario {
         }
         put("data", data);
         put("model", chosen(&self.model));
+        if let Some(personal) = &self.personal {
+            put("personal", plain(resolved(personal)));
+        }
         put("training", plain(resolved(&self.training)));
         if let Some(ordering) = &self.ordering {
             put("ordering", plain(resolved(ordering)));
