@@ -90,7 +90,6 @@ pub(crate) struct Spare {
     grad: Vec<f32>,
     before: Vec<f32>,
     logits: Vec<f32>,
-    pub(crate) features: Vec<f32>,
     /// Learning rate of the step, or of the first.
     rate: f32,
     /// The round of the call.

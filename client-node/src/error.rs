@@ -25,6 +25,9 @@ pub enum NodeError {
         /// What is wrong.
         fault: SlotFault,
     },
+    /// A model cannot answer.
+    #[error("a model cannot be judged: {0}")]
+    Answer(String),
     /// The assignment's model is not the scenario's.
     #[error("the assignment's model has {got} parameters, the scenario's has {want}")]
     Model {

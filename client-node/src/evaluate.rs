@@ -3,18 +3,19 @@
 use crate::{
     Worker,
     error::NodeError,
-    means::Means,
     scores::{CHUNK, mean},
 };
-use lyceum_core::{Assignment, Batch, DataRef, MEANS, Payload, Probe, Round, Shard, Tally, argmax};
+use lyceum_core::{
+    Assignment, Batch, DataRef, Payload, Predictor, Probe, Round, Rows, Shard, Tally, argmax,
+};
 use std::sync::Arc;
 
 /// How answers are found.
 struct Judge {
     /// Classes that may be answered; `None` for all.
     open: Option<Vec<bool>>,
-    /// Where answers are nearest means, not largest logits.
-    means: Option<Means>,
+    /// What makes an answer of logits and features.
+    predictor: Box<dyn Predictor>,
 }
 
 impl Judge {
@@ -61,7 +62,7 @@ impl Worker {
             .ok_or(NodeError::Data("probe samples"))?;
         let judge = self.judge(probe, assignment.round, &assignment.global)?;
         self.load(&assignment.global);
-        let tally = self.tally(&shard, &judge);
+        let tally = self.tally(&shard, judge);
         Ok(Payload::Evaluated { probe, tally })
     }
 
@@ -79,10 +80,10 @@ impl Worker {
             .ok_or(NodeError::Data("probe samples"))?;
         let params = self.learner.params().to_vec();
         let judge = self.judge(probe, round, &params)?;
-        Ok(Some(self.tally(&shard, &judge).accuracy()))
+        Ok(Some(self.tally(&shard, judge).accuracy()))
     }
 
-    fn tally(&mut self, shard: &Shard, judge: &Judge) -> Tally {
+    fn tally(&mut self, shard: &Shard, mut judge: Judge) -> Tally {
         let mut tally = Tally::new(self.node.network.classes());
         let positions: Vec<u32> = (0..shard.len() as u32).collect();
         for chunk in positions.chunks(CHUNK) {
@@ -91,11 +92,12 @@ impl Worker {
             judge.close(&mut self.logits);
             let Batch { loss, labels, .. } = &self.batch;
             loss.of_rows(&self.logits, labels, &mut self.losses);
-            if let Some(means) = &judge.means {
-                self.learner.features(&self.batch, &mut self.spare.features);
-                means.closeness(&self.spare.features, &mut self.logits);
-                judge.close(&mut self.logits);
-            }
+            let mut rows = Rows {
+                learner: &mut *self.learner,
+                batch: &self.batch,
+            };
+            judge.predictor.score(&mut self.logits, &mut rows);
+            judge.close(&mut self.logits);
             let rows = self.logits.chunks_exact(self.node.network.classes());
             for ((row, &label), &loss) in rows.zip(&self.batch.labels).zip(&self.losses) {
                 tally.add(label, argmax(row) == label as usize, loss);
@@ -141,14 +143,8 @@ impl Worker {
             answers.iter().for_each(|&c| open[c as usize] = true);
             open
         });
-        let means = match self.node.needs().nearest_mean {
-            false => None,
-            true => {
-                let entry = self.node.network.layout().find(MEANS);
-                let entry = entry.ok_or(NodeError::Data("means of classes in the model"))?;
-                Some(Means::read(&params[entry.range()], classes))
-            }
-        };
-        Ok(Judge { open, means })
+        let taken = self.node.predict.take_up(&self.node.network, params);
+        let predictor = taken.map_err(NodeError::Answer)?;
+        Ok(Judge { open, predictor })
     }
 }

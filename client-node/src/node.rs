@@ -7,8 +7,8 @@ use crate::{
 };
 use lyceum_core::{
     Assignment, Batch, Bounds, ClientId, ClientRule, ClientState, Engine, ExactSum, ExpertScores,
-    Federation, Learner, Moments, Needs, Network, Params, Reduction, Round, Seed, Shard, SlotName,
-    SlotSpecs, TaskStream, Term, Transforms, Upload, Work,
+    Federation, Learner, Moments, Needs, Network, Params, Predict, Reduction, Round, Seed, Shard,
+    SlotName, SlotSpecs, TaskStream, Term, Transforms, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
@@ -39,6 +39,8 @@ pub struct Node {
     /// How clients hold on to what they learned.
     pub(crate) methods: Vec<Method>,
     needs: Needs,
+    /// How answers are found.
+    pub(crate) predict: Arc<dyn Predict>,
     /// What clients may keep, and where.
     pub(crate) slots: SlotSpecs,
     pub(crate) names: Names,
@@ -122,6 +124,7 @@ impl Node {
             phases: Vec::new(),
             methods: Method::all(scenario),
             needs: scenario.needs(),
+            predict: scenario.predict(),
             judges_local: scenario.evaluation.local,
             alone: false,
             federation,

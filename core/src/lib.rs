@@ -23,6 +23,7 @@ mod mode;
 mod network;
 mod objective;
 mod params;
+mod predict;
 mod request;
 mod samples;
 mod seed;
@@ -66,6 +67,7 @@ pub use mode::{Mode, Noise};
 pub use network::{Init, Layer, Network, NetworkError};
 pub use objective::{Objective, Pull, Resolved, ResolvedStrength, Strength, VectorRef, Vectors};
 pub use params::{Entry, Layout, Params, Role};
+pub use predict::{LargestLogit, Predict, Predictor, Rows};
 pub use request::{Answer, Request, Want, Worth};
 pub use samples::{
     Affine, Batch, Features, Federation, Item, Probe, Samples, Shard, Showing, View,

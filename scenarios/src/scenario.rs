@@ -16,7 +16,8 @@ use crate::{
     transforms::{self, TransformChoice},
 };
 use lyceum_core::{
-    AnyMethod, AnySelector, AnySteering, AnyStrategy, ClientId, Fingerprint, Needs, Roster, Seed,
+    AnyMethod, AnySelector, AnySteering, AnyStrategy, ClientId, Fingerprint, LargestLogit, Needs,
+    Predict, Roster, Seed,
 };
 use lyceum_strategies::ordering::Ordering;
 use std::{
@@ -144,6 +145,12 @@ impl Scenario {
         });
         let all = self.methods().map(|(_, method)| method.needs());
         all.chain(shown).fold(Needs::default(), Needs::and)
+    }
+
+    /// How answers are found: as a method says, or by the largest logit.
+    pub fn predict(&self) -> Arc<dyn Predict> {
+        let mut chosen = self.methods().filter_map(|(_, method)| method.predict());
+        chosen.next().unwrap_or_else(|| Arc::new(LargestLogit))
     }
 
     /// Whether an expert must be trained before the first round.
