@@ -1,7 +1,7 @@
 //! What a local training call is about.
 
 use lyceum_core::{
-    Assignment, ClientId, ClientRule, ClientState, ExactSum, Job, Round, Shard, TaskStream,
+    Assignment, ClientId, ClientRule, ClientState, ExactSum, Job, Params, Round, Shard, TaskStream,
 };
 
 /// What the clients of a unit have in common.
@@ -20,6 +20,8 @@ pub(crate) struct ClientCall<'a> {
     pub(crate) together: Together<'a>,
     pub(crate) client: ClientId,
     job: &'a Job,
+    /// The model that it starts from: the global one, with what stays with the client in its places.
+    pub(crate) start: &'a Params,
     /// All of its samples.
     pub(crate) whole: &'a Shard,
 }
@@ -29,12 +31,13 @@ impl<'a> ClientCall<'a> {
         together: Together<'a>,
         client: ClientId,
         job: &'a Job,
-        whole: &'a Shard,
+        (start, whole): (&'a Params, &'a Shard),
     ) -> Self {
         Self {
             together,
             client,
             job,
+            start,
             whole,
         }
     }

@@ -13,22 +13,12 @@ use crate::{
 };
 use guided::Guided;
 use lyceum_core::{
-    Batch, ClientId, Draft, Lessons, MethodRun, Needs, Params, Purpose, ResolvedStrength, Round,
-    Seed, Shard, Site, Stream, TaskId, TaskStream, TaskView, Ticket, codec,
+    Batch, ClientId, ClientState, Draft, Lessons, MethodRun, Needs, Params, Purpose,
+    ResolvedStrength, Round, Seed, Shard, Site, SlotName, Stream, TaskId, TaskStream, TaskView,
+    Ticket, codec,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
-
-/// What stays with a client between its rounds in a stream.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Remembered {
-    /// Where it trained last.
-    last: Option<Last>,
-    /// The state of each method, in the order of the scenario.
-    methods: Vec<Vec<u8>>,
-    /// The optimizer, where it goes on from call to call.
-    optimizer: Option<Carried>,
-}
 
 /// An optimizer between two calls.
 #[derive(Debug, Serialize, Deserialize)]
@@ -100,7 +90,6 @@ pub(crate) struct Spare {
     grad: Vec<f32>,
     before: Vec<f32>,
     logits: Vec<f32>,
-    pub(crate) features: Vec<f32>,
     /// Learning rate of the step, or of the first.
     rate: f32,
     /// The round of the call.
@@ -116,10 +105,8 @@ impl Worker {
         stream: &'a TaskStream,
         task: TaskView,
         sight: Shard,
-        memory: Option<&[u8]>,
     ) -> Result<(Post<'a>, Methods, Shard), NodeError> {
-        let remembered = remembered(memory)?;
-        let mut methods = self.start_methods(&remembered.methods)?;
+        let mut methods = self.start_methods(call.state())?;
         let (client, round) = (call.client, call.round());
         let mut post = Post {
             client,
@@ -127,11 +114,11 @@ impl Worker {
             stream,
             task,
             whole: call.whole,
-            last: remembered.last,
-            optimizer: remembered.optimizer,
+            last: kept(call.state(), SlotName::PLACE)?,
+            optimizer: kept(call.state(), SlotName::OPTIMIZER)?,
             dice: Dice::new(self.node.seed, call.assignment().ticket, client),
         };
-        self.load(&call.assignment().global);
+        self.load(call.start);
         let training = self.node.training(round);
         self.spare.rate = training.rate_at(0, round, self.node.rounds) as f32;
         self.spare.round = round;
@@ -142,10 +129,9 @@ impl Worker {
     }
 
     /// The scenario's methods with what they remember, in the order of the scenario.
-    fn start_methods(&self, saved: &[Vec<u8>]) -> Result<Methods, NodeError> {
-        let mut saved = saved.iter();
+    fn start_methods(&self, state: &ClientState) -> Result<Methods, NodeError> {
         let runs = self.node.methods.iter();
-        let runs = runs.map(|method| method.clone().start(saved.next().map(Vec::as_slice)));
+        let runs = runs.map(|method| method.rule.clone().start(state.bytes(&method.slot)));
         let runs = runs.collect::<Result<_, _>>().map_err(damaged)?;
         Ok(Methods {
             runs,
@@ -231,7 +217,7 @@ impl Worker {
                 let fresh = self.node.network.initial(self.node.seed);
                 self.load(&fresh.into());
             }
-            false => self.load(&call.assignment().global),
+            false => self.load(call.start),
         }
         if let Some(carried) = post.optimizer.take() {
             self.moments.first = carried.first;
@@ -264,35 +250,36 @@ impl Worker {
         self.spare.batch.aims.sets = Arc::new(sets);
     }
 
-    /// Ends a call; what the client is to remember.
+    /// Ends a call; what the client is to remember goes to its state.
     pub(crate) fn put_down(
         &mut self,
-        post: &mut Post<'_>,
-        methods: &mut Methods,
+        (post, methods): (&mut Post<'_>, &mut Methods),
         samples: &Shard,
-    ) -> Vec<u8> {
+        state: &mut ClientState,
+    ) {
         self.each_method(methods, post, samples, |run, site| run.end_call(site));
-        let carries = self.node.training(post.round).carry;
-        let optimizer = carries.then(|| Carried {
-            first: self.moments.first.clone(),
-            second: self.moments.second.clone(),
-            steps: self.moments.steps,
-        });
-        let remembered = Remembered {
-            optimizer,
-            last: post.last,
-            methods: methods.runs.iter().map(|run| run.save()).collect(),
-        };
-        codec::encode(&remembered)
+        let names = &self.node.names;
+        if let Some(last) = &post.last {
+            state.put(names.place.clone(), codec::encode(last));
+        }
+        if self.node.training(post.round).carry {
+            let optimizer = codec::encode(&Carried {
+                first: self.moments.first.clone(),
+                second: self.moments.second.clone(),
+                steps: self.moments.steps,
+            });
+            state.put(names.optimizer.clone(), optimizer);
+        }
+        for (method, run) in self.node.methods.iter().zip(&methods.runs) {
+            state.put(method.slot.clone(), run.save());
+        }
     }
 }
 
-/// What a client remembers; nothing before its first call.
-fn remembered(memory: Option<&[u8]>) -> Result<Remembered, NodeError> {
-    match memory {
-        Some(bytes) => codec::decode(bytes).map_err(damaged),
-        None => Ok(Remembered::default()),
-    }
+/// What a client keeps in a slot; nothing before its first call.
+fn kept<T: DeserializeOwned>(state: &ClientState, slot: &str) -> Result<Option<T>, NodeError> {
+    let bytes = state.bytes(slot);
+    bytes.map(codec::decode).transpose().map_err(damaged)
 }
 
 fn site<'a>(

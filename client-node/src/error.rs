@@ -1,6 +1,6 @@
 //! Why work fails.
 
-use lyceum_core::{FactError, SumError};
+use lyceum_core::{ClientId, FactError, SlotFault, SumError};
 
 /// Why a unit could not be worked on at all.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -17,6 +17,17 @@ pub enum NodeError {
     /// The stream cannot take what it is told.
     #[error("{0}")]
     Facts(FactError),
+    /// What a client keeps, or was sent to go on from, is none of this run's.
+    #[error("the state of client {client}: {fault}")]
+    Slot {
+        /// Who.
+        client: ClientId,
+        /// What is wrong.
+        fault: SlotFault,
+    },
+    /// A model cannot answer.
+    #[error("a model cannot be judged: {0}")]
+    Answer(String),
     /// The assignment's model is not the scenario's.
     #[error("the assignment's model has {got} parameters, the scenario's has {want}")]
     Model {

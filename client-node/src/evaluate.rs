@@ -3,11 +3,10 @@
 use crate::{
     Worker,
     error::NodeError,
-    means::Means,
     scores::{CHUNK, mean},
 };
 use lyceum_core::{
-    Assignment, Batch, DataRef, MEANS, Payload, Probe, Round, Shard, Tally, TaskId, argmax,
+    Assignment, Batch, DataRef, Payload, Predictor, Probe, Round, Rows, Shard, Tally, argmax,
 };
 use std::sync::Arc;
 
@@ -15,8 +14,8 @@ use std::sync::Arc;
 struct Judge {
     /// Classes that may be answered; `None` for all.
     open: Option<Vec<bool>>,
-    /// Where answers are nearest means, not largest logits.
-    means: Option<Means>,
+    /// What makes an answer of logits and features.
+    predictor: Box<dyn Predictor>,
 }
 
 impl Judge {
@@ -32,14 +31,16 @@ impl Judge {
 
 impl Worker {
     pub(crate) fn score_unit(&mut self, assignment: &Assignment) -> Result<Payload, NodeError> {
-        self.load(&assignment.global);
+        let node = self.node.clone();
         let mut scores = Vec::with_capacity(assignment.jobs.len());
         let mut samples = 0;
         for job in &assignment.jobs {
             let DataRef::Shard(client) = job.data else {
                 return Err(NodeError::Data("a probe to score"));
             };
-            let whole = self.node.federation.shard(client);
+            let start = node.start_of(&assignment.global, &job.state)?;
+            self.load(&start);
+            let whole = node.federation.shard(client);
             let sight = self.sight(client, assignment.round, &whole);
             let shard = sight.unwrap_or_else(|| Shard::new(whole.pool.clone(), Arc::default()));
             let losses = self.sample_losses(&shard, false);
@@ -61,26 +62,28 @@ impl Worker {
             .ok_or(NodeError::Data("probe samples"))?;
         let judge = self.judge(probe, assignment.round, &assignment.global)?;
         self.load(&assignment.global);
-        let tally = self.tally(&shard, &judge);
+        let tally = self.tally(&shard, judge);
         Ok(Payload::Evaluated { probe, tally })
     }
 
-    /// Share of hits of the model that the learner holds on the whole probe of a task.
-    pub(crate) fn accuracy_on(&mut self, task: TaskId, round: Round) -> Result<f64, NodeError> {
-        let probe = Probe::Task(task);
-        let stream = self.stream.as_ref();
-        let end = stream
-            .and_then(|s| s.tasks().get(task.0 as usize))
-            .map_or(0, |t| t.probe.len());
+    /// Share of hits of the model that the learner holds on a whole probe; `None` where a node has no test samples.
+    pub(crate) fn accuracy_on(
+        &mut self,
+        probe: Probe,
+        round: Round,
+    ) -> Result<Option<f64>, NodeError> {
+        let Some(end) = self.probe_len(probe) else {
+            return Ok(None);
+        };
         let shard = self
             .probe_part(probe, 0, end as u32)
             .ok_or(NodeError::Data("probe samples"))?;
         let params = self.learner.params().to_vec();
         let judge = self.judge(probe, round, &params)?;
-        Ok(self.tally(&shard, &judge).accuracy())
+        Ok(Some(self.tally(&shard, judge).accuracy()))
     }
 
-    fn tally(&mut self, shard: &Shard, judge: &Judge) -> Tally {
+    fn tally(&mut self, shard: &Shard, mut judge: Judge) -> Tally {
         let mut tally = Tally::new(self.node.network.classes());
         let positions: Vec<u32> = (0..shard.len() as u32).collect();
         for chunk in positions.chunks(CHUNK) {
@@ -89,17 +92,27 @@ impl Worker {
             judge.close(&mut self.logits);
             let Batch { loss, labels, .. } = &self.batch;
             loss.of_rows(&self.logits, labels, &mut self.losses);
-            if let Some(means) = &judge.means {
-                self.learner.features(&self.batch, &mut self.spare.features);
-                means.closeness(&self.spare.features, &mut self.logits);
-                judge.close(&mut self.logits);
-            }
+            let mut rows = Rows {
+                learner: &mut *self.learner,
+                batch: &self.batch,
+            };
+            judge.predictor.score(&mut self.logits, &mut rows);
+            judge.close(&mut self.logits);
             let rows = self.logits.chunks_exact(self.node.network.classes());
             for ((row, &label), &loss) in rows.zip(&self.batch.labels).zip(&self.losses) {
                 tally.add(label, argmax(row) == label as usize, loss);
             }
         }
         tally
+    }
+
+    fn probe_len(&self, probe: Probe) -> Option<usize> {
+        let Probe::Task(task) = probe else {
+            return self.node.federation.probe(probe).map(|pool| pool.len());
+        };
+        let stream = self.stream.as_ref();
+        let task = stream.and_then(|stream| stream.tasks().get(task.0 as usize));
+        Some(task.map_or(0, |task| task.probe.len()))
     }
 
     fn probe_part(&self, probe: Probe, start: u32, end: u32) -> Option<Shard> {
@@ -130,14 +143,8 @@ impl Worker {
             answers.iter().for_each(|&c| open[c as usize] = true);
             open
         });
-        let means = match self.node.needs().nearest_mean {
-            false => None,
-            true => {
-                let entry = self.node.network.layout().find(MEANS);
-                let entry = entry.ok_or(NodeError::Data("means of classes in the model"))?;
-                Some(Means::read(&params[entry.range()], classes))
-            }
-        };
-        Ok(Judge { open, means })
+        let taken = self.node.predict.take_up(&self.node.network, params);
+        let predictor = taken.map_err(NodeError::Answer)?;
+        Ok(Judge { open, predictor })
     }
 }

@@ -14,7 +14,6 @@ mod error;
 mod evaluate;
 mod expert;
 pub mod machine;
-mod means;
 mod memory;
 mod node;
 pub mod quic;

@@ -1,47 +1,50 @@
-//! What a client keeps in its own words: of its methods, and of the transforms of its updates.
+//! Where a client of a run keeps what.
 
 use crate::error::NodeError;
-use lyceum_core::{ClientState, Memory, codec};
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+use lyceum_core::{AnyMethod, SlotName, codec};
+use lyceum_scenarios::Scenario;
+use std::sync::Arc;
 
-/// The memories of a client. Those of transforms are in the bytes only where a transform has any.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Kept<'a> {
-    /// Of its continual methods, if it is in a stream.
-    pub(crate) methods: Option<Cow<'a, [u8]>>,
-    /// Of each transform, in the order of the scenario.
-    pub(crate) transforms: Vec<Vec<u8>>,
+/// The slots of a client, each named once for all clients.
+pub(crate) struct Names {
+    pub(crate) strategy: SlotName,
+    pub(crate) model: SlotName,
+    pub(crate) local: SlotName,
+    pub(crate) place: SlotName,
+    pub(crate) optimizer: SlotName,
 }
 
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            strategy: SlotName::new(SlotName::STRATEGY),
+            model: SlotName::new(SlotName::MODEL),
+            local: SlotName::new(SlotName::LOCAL),
+            place: SlotName::new(SlotName::PLACE),
+            optimizer: SlotName::new(SlotName::OPTIMIZER),
+        }
+    }
+}
+
+/// A continual method, and where clients keep what it remembers.
+pub(crate) struct Method {
+    pub(crate) rule: Arc<dyn AnyMethod>,
+    pub(crate) slot: SlotName,
+}
+
+impl Method {
+    /// Those of a scenario, in the order in which they act.
+    pub(crate) fn all(scenario: &Scenario) -> Vec<Self> {
+        let methods = scenario.methods();
+        let method = |(name, rule)| Self {
+            slot: SlotName::method(name),
+            rule,
+        };
+        methods.map(method).collect()
+    }
+}
+
+/// A memory whose owner cannot read it.
 pub(crate) fn damaged(_: codec::CodecError) -> NodeError {
     NodeError::Data("a memory of a client that can be read")
-}
-
-impl<'a> Kept<'a> {
-    /// What a client kept last time.
-    pub(crate) fn read(
-        state: &'a ClientState,
-        transforms_remember: bool,
-    ) -> Result<Self, NodeError> {
-        let Some(memory) = &state.memory else {
-            return Ok(Self::default());
-        };
-        let bytes = memory.bytes().ok_or(NodeError::Data("a client's memory"))?;
-        match transforms_remember {
-            true => codec::decode(bytes).map_err(damaged),
-            false => Ok(Self {
-                methods: Some(Cow::Borrowed(bytes)),
-                transforms: Vec::new(),
-            }),
-        }
-    }
-
-    /// To be kept until next time.
-    pub(crate) fn write(self, transforms_remember: bool) -> Option<Memory> {
-        match transforms_remember {
-            true => Some(Memory::new(&codec::encode(&self))),
-            false => self.methods.map(|bytes| Memory::new(&bytes)),
-        }
-    }
 }

@@ -1,14 +1,18 @@
 //! A node and the workers that run on its threads.
 
-use crate::{continual::Spare, error::NodeError};
+use crate::{
+    continual::Spare,
+    error::NodeError,
+    memory::{Method, Names},
+};
 use lyceum_core::{
-    AnyMethod, Assignment, Batch, Bounds, ClientId, ClientRule, Engine, ExactSum, ExpertScores,
-    Federation, Learner, Moments, Needs, Network, Params, Reduction, Round, Seed, Shard,
-    TaskStream, Term, Transforms, Upload, Work,
+    Assignment, Batch, Bounds, ClientId, ClientRule, ClientState, Engine, ExactSum, ExpertScores,
+    Federation, Learner, Moments, Needs, Network, Params, Predict, Reduction, Round, Seed, Shard,
+    SlotName, SlotSpecs, TaskStream, Term, Transforms, Upload, Work,
 };
 use lyceum_scenarios::{Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Everything that the workers of one node share, read-only.
 pub struct Node {
@@ -33,8 +37,17 @@ pub struct Node {
     /// What clients see when, where there is a stream.
     pub(crate) stream: Option<Arc<TaskStream>>,
     /// How clients hold on to what they learned.
-    pub(crate) methods: Vec<Arc<dyn AnyMethod>>,
+    pub(crate) methods: Vec<Method>,
     needs: Needs,
+    /// How answers are found.
+    pub(crate) predict: Arc<dyn Predict>,
+    /// What clients may keep, and where.
+    pub(crate) slots: SlotSpecs,
+    pub(crate) names: Names,
+    /// Values of the model that stay with their clients.
+    pub(crate) local_len: usize,
+    /// Clients' own models stay from round to round.
+    pub(crate) keeps_models: bool,
     /// Clients' own models are judged.
     pub(crate) judges_local: bool,
     /// It is one real client.
@@ -90,6 +103,7 @@ impl Node {
             );
             Some(ExpertScores { losses, errors })
         });
+        let contribution = scenario.contribution(&network, federation.pooled().as_ref());
         Self {
             seed: scenario.seed(),
             rounds: scenario.rounds(),
@@ -98,18 +112,19 @@ impl Node {
             expert: scenario.expert.clone(),
             rule: scenario.strategy.plugin.client_half(),
             bounds: Bounds::of(network.layout()),
-            reduction: scenario
-                .strategy
-                .plugin
-                .contribution(network.layout())
-                .reduction,
+            reduction: contribution.reduction,
+            slots: contribution.slots,
+            local_len: network.layout().local_len(),
+            names: Names::default(),
+            keeps_models: scenario.keeps_models(),
             transforms: scenario.transforms(),
             expert_scores,
             engine,
             stream: None,
             phases: Vec::new(),
-            methods: scenario.methods().collect(),
+            methods: Method::all(scenario),
             needs: scenario.needs(),
+            predict: scenario.predict(),
             judges_local: scenario.evaluation.local,
             alone: false,
             federation,
@@ -123,9 +138,18 @@ impl Node {
         !self.alone && self.reduction == Reduction::Sum
     }
 
-    /// Whether clients' own models stay from round to round.
-    pub(crate) fn keeps_models(&self) -> bool {
-        self.ordering.as_ref().is_some_and(Ordering::needs_local)
+    /// The model that a client starts from: the global one, with what stays with the client in its places.
+    pub(crate) fn start_of<'a>(
+        &self,
+        global: &'a Params,
+        state: &ClientState,
+    ) -> Result<Cow<'a, Params>, NodeError> {
+        let Some(own) = state.floats(SlotName::LOCAL) else {
+            return Ok(Cow::Borrowed(global));
+        };
+        let start = self.network.layout().with_local(global, own);
+        let start = start.ok_or(NodeError::Data("what stays with a client"))?;
+        Ok(Cow::Owned(start))
     }
 
     /// The clients and their samples.

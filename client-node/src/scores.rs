@@ -1,7 +1,7 @@
 //! Losses of a shard's samples under some parameters.
 
 use crate::{Worker, call::ClientCall, error::NodeError};
-use lyceum_core::{Batch, Shard, argmax};
+use lyceum_core::{Batch, Shard, SlotName, argmax};
 use lyceum_strategies::ordering::Score;
 
 /// Rows of one forward pass. Fixed, so that no result depends on the machine.
@@ -65,7 +65,8 @@ impl Worker {
             };
             return Ok(shard.indices.iter().map(|&i| all[i as usize]).collect());
         }
-        let local = call.state().model.as_ref().filter(|_| score.needs_local());
+        let local = call.state().floats(SlotName::MODEL);
+        let local = local.filter(|_| score.needs_local());
         // Before its first training a client has no model of its own: the global one stands in.
         let global = (score.is_sum() || local.is_none()).then_some(&call.assignment().global);
         let mut total = vec![0.0; shard.len()];

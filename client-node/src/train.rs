@@ -6,14 +6,14 @@ use crate::{
     continual::{Methods, Post},
     course::Course,
     error::NodeError,
-    memory::{Kept, damaged},
+    memory::damaged,
     scores::{Scored, mean},
     steps::{Lesson, Plain, Rule, Single},
     trace::Trace,
 };
 use lyceum_core::{
-    ClientReport, ClientState, LocalWork, Outcome, Params, Purpose, Resolved, Settled, Shard,
-    SumError, TaskId, Term, Vectors,
+    ClientReport, ClientState, LocalWork, Outcome, Params, Probe, Purpose, Resolved, Role, Settled,
+    Shard, SlotName, SumError, TaskId, Term, Vectors,
 };
 use std::{borrow::Cow, sync::Arc};
 
@@ -38,8 +38,8 @@ struct Seen<'a> {
 /// What came of the steps.
 struct Trained {
     trace: Trace,
-    /// What the client's methods remember.
-    memory: Option<Vec<u8>>,
+    /// What the client keeps of its methods.
+    state: ClientState,
     /// What the steps changed, where the learner does not hold it.
     change: Option<Vec<f32>>,
 }
@@ -64,18 +64,18 @@ impl Worker {
         call: &ClientCall<'_>,
     ) -> Result<(ClientReport, Option<ClientUpdate>), NodeError> {
         let rule = call.together.rule;
-        let objective = rule.objective(call.client, call.state().rule.as_ref());
+        self.look_at(call, call.state())?;
+        let before = call.state().floats(SlotName::STRATEGY);
+        let objective = rule.objective(call.client, before);
         let vectors = Vectors {
-            global: &call.assignment().global,
+            global: call.start,
             round: &call.assignment().vectors,
         };
         let objective = objective.resolve(vectors);
         let objective = objective.ok_or(NodeError::Data("a vector of the round"))?;
-        let remember = self.node.transforms.remember();
-        let mut kept = Kept::read(call.state(), remember)?;
-        let mut seen = self.see(call, kept.methods.as_deref())?;
+        let mut seen = self.see(call)?;
         let scored = self.score(call, &seen.shard)?;
-        let mut report = report(call, &seen, &scored);
+        let mut report = report(call, &seen, &scored, self.node.local_len);
         if seen.shard.is_empty() {
             let report = ClientReport::dropped_out(call.client, 0, report.bytes_down);
             return Ok((report, None));
@@ -83,30 +83,64 @@ impl Worker {
         let course = self.order(call, &seen, &scored.scores);
         let trained = self.step(call, &mut seen, &course, &scored.weights, &objective);
         trained.trace.fill(&mut report);
-        if let Some(task) = seen.task.filter(|_| self.node.judges_local) {
-            report.local_accuracy = Some(self.accuracy_on(task, call.round())?);
-        }
+        report.local_accuracy = self.judge_own(call, &seen)?;
         let delta = self.delta(call, trained.change);
         let mut settled = self.settle(call, &report, trained.trace.travel, delta);
-        self.transform(call, &mut kept.transforms, &mut settled.lanes)?;
-        kept.methods = trained.memory.map(Cow::Owned);
-        let model = self.node.keeps_models();
-        let state = ClientState {
-            rule: settled.state,
-            model: model.then(|| self.learner.params().to_vec().into()),
-            memory: kept.write(remember),
-        };
+        let mut state = trained.state;
+        self.transform(call, &mut state, &mut settled.lanes)?;
+        self.keep(settled.state, &mut state);
+        self.look_at(call, &state)?;
         let update = self.admit(call, &seen.shard, settled.lanes, &mut report);
         let state = (!state.is_empty()).then_some(state);
         Ok((report, update.map(|term| (term, state))))
     }
 
-    /// What the client sees of its samples, with its methods taken up.
-    fn see<'a>(
+    /// Whether a client's state is one that this run knows.
+    fn look_at(&self, call: &ClientCall<'_>, state: &ClientState) -> Result<(), NodeError> {
+        let client = call.client;
+        let looked = self.node.slots.check(state);
+        looked.map_err(|fault| NodeError::Slot { client, fault })
+    }
+
+    /// Keeps what the strategy's rule keeps, what of the model stays with the client, and the model where a score needs it.
+    fn keep(&self, rule: Option<Params>, state: &mut ClientState) {
+        let names = &self.node.names;
+        if let Some(rule) = rule {
+            state.put(names.strategy.clone(), rule);
+        }
+        if self.node.local_len > 0 {
+            let own: Params = self
+                .node
+                .network
+                .layout()
+                .local_of(self.learner.params())
+                .into();
+            state.put(names.local.clone(), own);
+        }
+        if self.node.keeps_models {
+            let model: Params = self.learner.params().to_vec().into();
+            state.put(names.model.clone(), model);
+        }
+    }
+
+    /// Share of hits of the client's own model on the task that it is at or, without a stream, on all test samples.
+    fn judge_own(
         &mut self,
-        call: &ClientCall<'a>,
-        memory: Option<&[u8]>,
-    ) -> Result<Seen<'a>, NodeError> {
+        call: &ClientCall<'_>,
+        seen: &Seen<'_>,
+    ) -> Result<Option<f64>, NodeError> {
+        let probe = match (seen.task, call.together.stream) {
+            (Some(task), _) => Some(Probe::Task(task)),
+            (None, None) => Some(Probe::Test),
+            (None, Some(_)) => None,
+        };
+        let probe = probe.filter(|_| self.node.judges_local);
+        let accuracy = probe.map(|probe| self.accuracy_on(probe, call.round()));
+        accuracy.transpose().map(Option::flatten)
+    }
+
+    /// What the client sees of its samples, with its methods taken up.
+    fn see<'a>(&mut self, call: &ClientCall<'a>) -> Result<Seen<'a>, NodeError> {
         let Some(stream) = call.together.stream else {
             return Ok(Seen::only(Cow::Borrowed(call.whole)));
         };
@@ -120,7 +154,7 @@ impl Worker {
             let seen = Seen::only(Cow::Owned(none));
             return Ok(Seen { task, ..seen });
         };
-        let (post, methods, samples) = self.take_up(call, stream, view, sight, memory)?;
+        let (post, methods, samples) = self.take_up(call, stream, view, sight)?;
         Ok(Seen {
             shard: Cow::Owned(samples),
             task,
@@ -161,38 +195,45 @@ impl Worker {
             weights,
         };
         self.moments.reset();
-        let (mut memory, mut change) = (None, None);
+        let (mut state, mut change) = (ClientState::default(), None);
         let rule = Rule::new(self.node.training(call.round()), objective);
         let trace = if let Some(post) = &mut seen.post {
             let methods = &mut seen.methods;
             let trace = self.walk_with(call, (post, methods), course, lesson, rule);
-            memory = Some(self.put_down(post, methods, lesson.shard));
+            self.put_down((post, methods), lesson.shard, &mut state);
             trace
         } else if course.steps == 1 && self.needs_no_model(&rule) {
             let mut single = Single {
                 lesson,
-                start: &call.assignment().global,
+                start: call.start,
                 change: self.vectors.pop().unwrap_or_default(),
             };
             let trace = self.walk(call, course, rule, &mut single);
             change = Some(single.change);
             trace
         } else {
-            self.load(&call.assignment().global);
+            self.load(call.start);
             self.walk(call, course, rule, &mut Plain(lesson))
         };
         Trained {
             trace,
-            memory,
+            state,
             change,
         }
     }
 
     /// Whether what a single step changes is all that anybody wants of it.
     fn needs_no_model(&mut self, rule: &Rule<'_>) -> bool {
-        !self.node.keeps_models()
+        !self.node.keeps_models
+            && !self.judges_alone()
             && rule.update(&mut self.moments).is_plain_descent()
             && self.node.network.layout().all_follow()
+            && self.node.local_len == 0
+    }
+
+    /// Whether clients' own models are judged where there is no stream.
+    fn judges_alone(&self) -> bool {
+        self.node.judges_local && self.stream.is_none()
     }
 
     /// Trained minus received parameters.
@@ -201,7 +242,7 @@ impl Worker {
             Some(change) => change.into(),
             None => {
                 let room = self.vectors.pop().unwrap_or_default();
-                self.learner.delta(&call.assignment().global, room)
+                self.learner.delta(call.start, room)
             }
         }
     }
@@ -221,7 +262,7 @@ impl Worker {
                 samples: report.samples,
                 steps: report.steps,
                 travel,
-                state: call.state().rule.as_ref(),
+                state: call.state().floats(SlotName::STRATEGY),
                 round: &call.assignment().vectors,
             })
         })
@@ -231,7 +272,7 @@ impl Worker {
     fn transform(
         &self,
         call: &ClientCall<'_>,
-        memories: &mut Vec<Vec<u8>>,
+        state: &mut ClientState,
         lanes: &mut [(f64, Params)],
     ) -> Result<(), NodeError> {
         let (node, ticket) = (&self.node, call.assignment().ticket);
@@ -239,8 +280,24 @@ impl Worker {
             return Ok(());
         }
         let (address, layout) = ((node.seed, ticket, call.client), node.network.layout());
-        let done = node.transforms.on_client(address, memories, lanes, layout);
+        let states = (call.state(), state);
+        let done = node.transforms.on_client(address, states, lanes, layout);
         done.map_err(damaged)
+    }
+
+    /// A value that stays with the client and is no finite number.
+    fn own_fault(&self) -> Option<SumError> {
+        if self.node.local_len == 0 {
+            return None;
+        }
+        let values = self.learner.params();
+        let local = self.node.network.layout().ranges(Role::is_local);
+        let index = local
+            .into_iter()
+            .flatten()
+            .find(|&i| !values[i].is_finite())?;
+        let value = values[index];
+        Some(SumError::Value { index, value })
     }
 
     /// Lets an update into the sum, or says in the report why not.
@@ -257,15 +314,20 @@ impl Worker {
             report.outcome = Outcome::Refused(format!("its update is refused: {reason}{advice}"));
             report.bytes_up = 0;
         };
-        call.together.sum.admit(lanes).map_err(refused).ok()
+        match self.own_fault() {
+            Some(reason) => Err(reason),
+            None => call.together.sum.admit(lanes),
+        }
+        .map_err(refused)
+        .ok()
     }
 }
 
 /// What is known of a call before its first step.
-fn report(call: &ClientCall<'_>, seen: &Seen<'_>, scored: &Scored) -> ClientReport {
+fn report(call: &ClientCall<'_>, seen: &Seen<'_>, scored: &Scored, local: usize) -> ClientReport {
     let Scored { scores, passes, .. } = scored;
     let assignment = call.assignment();
-    let values = assignment.global.len();
+    let values = assignment.global.len() - local;
     let difficulty = Some(mean(scores) as f32);
     ClientReport {
         outcome: Outcome::Accepted,

@@ -84,7 +84,8 @@ impl Worker {
                 stream: handles.stream.as_deref(),
                 sum: &gathered.sum,
             };
-            let call = ClientCall::new(together, client, job, &whole);
+            let start = self.node.start_of(&unit.global, &job.state)?;
+            let call = ClientCall::new(together, client, job, (&start, &whole));
             let (report, update) = self.train_client(&call)?;
             gathered.add(client, report, update);
             if gathered.terms.len() == ExactSum::FOLD {

@@ -16,8 +16,8 @@ use crate::{
 use book::Steered;
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Grid, Job,
-    Outcome, Params, Purpose, Roster, Round, SelectorRun, StrategyRun, Ticket, Time, UnitKey,
-    Upload, Work, codec,
+    Outcome, Params, Purpose, Roster, Round, SelectorRun, Slot, SlotName, StrategyRun, Ticket,
+    Time, UnitKey, Upload, Work, codec,
 };
 use requests::Desk;
 use std::{
@@ -429,14 +429,25 @@ impl RoundMachine {
         self.current.scoring_bytes = clients.len() as u64 * self.model_bytes();
         let job = |&client: &ClientId| Job {
             data: DataRef::Shard(client),
-            state: ClientState::default(),
+            state: self.local_of(client),
         };
+        let jobs = |chunk: &[ClientId]| chunk.iter().map(job).collect::<Vec<Job>>();
         let (simulated, real) =
             clients.split_at(clients.partition_point(|c| *c < self.plan.alone_from));
         let unit = simulated.len().div_ceil(UNITS).clamp(1, UNIT_CLIENTS);
-        for chunk in simulated.chunks(unit).chain(real.chunks(1)) {
-            self.assign(0, Work::Score, chunk.iter().map(job).collect());
+        let units = simulated.chunks(unit).chain(real.chunks(1));
+        let units: Vec<Vec<Job>> = units.map(jobs).collect();
+        for jobs in units {
+            self.assign(0, Work::Score, jobs);
         }
+    }
+
+    /// What of the model stays with a client, to be judged with it.
+    fn local_of(&self, client: ClientId) -> ClientState {
+        let state = self.clients.get(&client);
+        let own = state.and_then(|state| state.get(SlotName::LOCAL));
+        let slot = |slot: &Slot| (SlotName::new(SlotName::LOCAL), slot.clone());
+        own.map(slot).into_iter().collect()
     }
 
     fn close_scoring(&mut self) {
@@ -610,13 +621,7 @@ impl RoundMachine {
             .add(&self.strategy.save());
         for (client, state) in &self.current.flights[place].states {
             chain.number(client.0);
-            let [rule, model, memory] = state.vectors();
-            for vector in [rule, model] {
-                chain.add(vector.map_or(&[], |v| v.bytes()));
-            }
-            if let Some(memory) = memory {
-                chain.add(memory.bytes());
-            }
+            self.plan.contribution.slots.chain(state, &mut chain);
         }
         self.fingerprint = chain.link();
     }
@@ -666,7 +671,8 @@ impl RoundMachine {
     }
 
     fn model_bytes(&self) -> u64 {
-        4 * self.global.len() as u64
+        let local = self.plan.contribution.layout.local_len();
+        4 * (self.global.len() - local) as u64
     }
 
     /// Puts a unit of a flight out.

@@ -22,7 +22,7 @@ impl Bounds {
     pub fn of(layout: &Layout) -> Self {
         Self {
             averaged: layout.ranges(|role| role == Role::Statistic),
-            still: layout.ranges(|role| matches!(role, Role::Frozen | Role::Local)),
+            still: layout.ranges(|role| role == Role::Frozen || role.is_local()),
         }
     }
 

@@ -7,8 +7,8 @@
 //! then for each step `rows`, the gradient, `gradient`, the update, `after_step`; at last `end_call`.
 
 use crate::{
-    Batch, Head, Item, Learner, Loss, Match, MatchKind, Mode, Network, Optimizer, Params, Reach,
-    Seed, Shard, Stream, TaskView, codec, units::Misfit,
+    Batch, Head, Item, Learner, Loss, Match, MatchKind, Mode, Network, Optimizer, Params, Predict,
+    Reach, Seed, Shard, Sizes, Stream, TaskView, codec, units::Misfit,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{ops::Range, sync::Arc};
@@ -44,6 +44,16 @@ pub trait ContinualMethod: Send + Sync + 'static {
     /// without a limit of the whole.
     fn places(&self, sample: usize, logits: usize) -> Option<usize> {
         let _ = (sample, logits);
+        None
+    }
+
+    /// Bytes of a client's state at most. More are refused.
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.plenty()
+    }
+
+    /// How a model that is trained with the method answers; `None` for the largest logit. One method of a scenario may say so.
+    fn predict(&self) -> Option<Arc<dyn Predict>> {
         None
     }
 
@@ -110,9 +120,8 @@ pub struct Needs {
     pub sigmoid: bool,
     /// A model that ends in a dense layer.
     pub features: bool,
-    /// To answer by the nearest mean of features instead of the largest logit: it keeps the means in
-    /// [`MEANS`] of the model.
-    pub nearest_mean: bool,
+    /// Room for means of features of all classes in [`MEANS`] of the model, which the server averages.
+    pub means: bool,
     /// Room for importances of all parameters in [`IMPORTANCES`] of the model, which the server averages.
     pub importances: bool,
 }
@@ -129,13 +138,13 @@ impl Needs {
             plain_sgd: self.plain_sgd || other.plain_sgd,
             sigmoid: self.sigmoid || other.sigmoid,
             features: self.features || other.features,
-            nearest_mean: self.nearest_mean || other.nearest_mean,
+            means: self.means || other.means,
             importances: self.importances || other.importances,
         }
     }
 }
 
-/// Name of the tensor that holds, for a method with [`Needs::nearest_mean`], a row of `features + 1` values for each
+/// Name of the tensor that holds, for a method with [`Needs::means`], a row of `features + 1` values for each
 /// class: the mean of its normalised features, and 1 where the class has a mean. Averages of models then hold weighted
 /// averages of means: the mean times the share of clients that have one, and that share.
 pub const MEANS: &str = "means";
@@ -441,6 +450,10 @@ pub trait AnyMethod: Send + Sync {
     fn cramped(&self, sample: usize, logits: usize) -> Option<Misfit>;
     /// See [`ContinualMethod::places`].
     fn places(&self, sample: usize, logits: usize) -> Option<usize>;
+    /// See [`ContinualMethod::most_bytes`].
+    fn most_bytes(&self, sizes: &Sizes) -> u64;
+    /// See [`ContinualMethod::predict`].
+    fn predict(&self) -> Option<Arc<dyn Predict>>;
 }
 
 /// A method at work for one client.
@@ -502,6 +515,14 @@ impl<M: ContinualMethod> AnyMethod for M {
 
     fn places(&self, sample: usize, logits: usize) -> Option<usize> {
         ContinualMethod::places(self, sample, logits)
+    }
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        ContinualMethod::most_bytes(self, sizes)
+    }
+
+    fn predict(&self) -> Option<Arc<dyn Predict>> {
+        ContinualMethod::predict(self)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The whole contract between coordinator and node: an assignment goes out, an upload comes back.
 
 use crate::{
-    ClientId, ClientTerm, ExactSum, Facts, Params, Probe, Round, SumError, TaskId, Ticket, UnitId,
+    ClientId, ClientState, ClientTerm, ExactSum, Facts, Params, Probe, Round, SumError, TaskId,
+    Ticket, UnitId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -66,59 +67,6 @@ pub enum DataRef {
     },
     /// All training samples.
     Pool,
-}
-
-/// What the coordinator keeps for a simulated client between the rounds it takes part in.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ClientState {
-    /// The strategy's vector, such as a SCAFFOLD control.
-    pub rule: Option<Params>,
-    /// The model it trained last, where a score needs it.
-    pub model: Option<Params>,
-    /// What its continual methods remember.
-    pub memory: Option<Memory>,
-}
-
-/// Bytes that a client's continual methods left behind, kept as words, so that they travel as vectors do.
-///
-/// **Invariant:** the first word is the number of bytes; the last is filled up with zeros.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Memory(pub Params);
-
-impl Memory {
-    /// Keeps bytes.
-    pub fn new(bytes: &[u8]) -> Self {
-        let mut words = Vec::with_capacity(2 + bytes.len() / 4);
-        words.push(f32::from_bits(bytes.len() as u32));
-        words.extend(bytes.chunks(4).map(|chunk| {
-            let mut word = [0; 4];
-            word[..chunk.len()].copy_from_slice(chunk);
-            f32::from_le_bytes(word)
-        }));
-        Self(words.into())
-    }
-
-    /// The bytes; `None` if these words were not made by [`new`](Self::new).
-    pub fn bytes(&self) -> Option<&[u8]> {
-        let all = self.0.bytes();
-        let (len, bytes) = all.split_at_checked(4)?;
-        let len = u32::from_le_bytes(len.try_into().ok()?) as usize;
-        bytes.get(..len)
-    }
-}
-
-impl ClientState {
-    /// Whether nothing is kept.
-    pub fn is_empty(&self) -> bool {
-        self.vectors().iter().all(|v| v.is_none())
-    }
-
-    /// All that is kept, in the order of the wire.
-    pub fn vectors(&self) -> [Option<&Params>; 3] {
-        let memory = self.memory.as_ref().map(|m| &m.0);
-        [self.rule.as_ref(), self.model.as_ref(), memory]
-    }
 }
 
 /// The answer to one assignment, or to several of one ticket whose clients were summed together.

@@ -200,7 +200,7 @@ impl Conduct {
     fn of(role: Role) -> Self {
         match role {
             Role::Trainable | Role::Local => Self::Follow,
-            Role::Statistic => Self::Statistic,
+            Role::Statistic | Role::LocalStatistic => Self::Statistic,
             Role::Frozen => Self::Still,
         }
     }

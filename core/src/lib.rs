@@ -23,10 +23,12 @@ mod mode;
 mod network;
 mod objective;
 mod params;
+mod predict;
 mod request;
 mod samples;
 mod seed;
 mod selection;
+mod state;
 mod steering;
 mod strategy;
 mod stream;
@@ -47,8 +49,8 @@ pub use continual::{
     sets,
 };
 pub use contract::{
-    Addend, Assignment, ClientReport, ClientState, DataRef, ExpertScores, Job, Memory, Outcome,
-    Payload, Tally, Trained, Upload, Work,
+    Addend, Assignment, ClientReport, DataRef, ExpertScores, Job, Outcome, Payload, Tally, Trained,
+    Upload, Work,
 };
 pub use event::{Event, TaskInfo, Turnout};
 pub use exp::{exp, exp_all};
@@ -65,12 +67,16 @@ pub use mode::{Mode, Noise};
 pub use network::{Init, Layer, Network, NetworkError};
 pub use objective::{Objective, Pull, Resolved, ResolvedStrength, Strength, VectorRef, Vectors};
 pub use params::{Entry, Layout, Params, Role};
+pub use predict::{LargestLogit, Predict, Predictor, Rows};
 pub use request::{Answer, Request, Want, Worth};
 pub use samples::{
     Affine, Batch, Features, Federation, Item, Probe, Samples, Shard, Showing, View,
 };
 pub use seed::{Purpose, Seed, Stream, dirichlet, sample_distinct, shuffle};
 pub use selection::{AnySelector, ClientSelector, Roster, SelectorRun};
+pub use state::{
+    ClientState, Memory, Sizes, Slot, SlotFault, SlotKind, SlotName, SlotSize, SlotSpec, SlotSpecs,
+};
 pub use steering::{
     AnySteering, Directive, GLOBAL, ModelTraining, RoundOutcome, RoundPlan, RunView, Steering,
     SteeringRun, TrainedModel,

@@ -10,7 +10,7 @@ mod tests;
 pub use initial::Init;
 pub use layer::Layer;
 
-use crate::{Layout, Purpose, Role, Seed};
+use crate::{Entry, Layout, Purpose, Role, Seed};
 use layer::LARGEST;
 use serde::{Deserialize, Serialize};
 
@@ -138,6 +138,33 @@ impl Network {
         tensors
             .map(|tensor| tensor.shape.iter().product::<usize>())
             .sum()
+    }
+
+    /// Keeps with their clients the tensors that are named so.
+    pub fn keep_local(&mut self, is_local: impl Fn(&Entry) -> bool) {
+        self.layout.keep_local(is_local);
+    }
+
+    /// Whether a tensor belongs to a normalisation.
+    pub fn is_norm(&self, entry: &Entry) -> bool {
+        let layer = self.layer_of(entry).and_then(|at| self.layers.get(at));
+        matches!(
+            layer,
+            Some(Layer::BatchNorm { .. } | Layer::GroupNorm { .. })
+        )
+    }
+
+    /// Whether a tensor belongs to the last layer that has any.
+    pub fn is_head(&self, entry: &Entry) -> bool {
+        let layers = self.layout.entries().iter().map(|e| self.layer_of(e));
+        let last = layers.flatten().max();
+        last.is_some() && self.layer_of(entry) == last
+    }
+
+    /// Position of the layer that a tensor belongs to.
+    fn layer_of(&self, entry: &Entry) -> Option<usize> {
+        let (layer, _) = entry.name.split_once('.')?;
+        layer.parse().ok()
     }
 
     /// Appends a tensor that no layer reads, for what a method keeps in the model; starts at zero.

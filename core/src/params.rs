@@ -81,10 +81,33 @@ pub enum Role {
     /// Running statistics: averaged like weights, but neither decayed nor pulled, clipped or given moments.
     /// Their place in a gradient holds a step that is taken off them as it is (`Learner::backward`).
     Statistic,
-    /// Stays with its client.
+    /// As [`Trainable`](Self::Trainable), but stays with its client: no sum has it.
     Local,
+    /// As [`Statistic`](Self::Statistic), but stays with its client.
+    LocalStatistic,
     /// Never changes.
     Frozen,
+}
+
+impl Role {
+    /// Whether the tensor stays with its client.
+    pub fn is_local(self) -> bool {
+        matches!(self, Self::Local | Self::LocalStatistic)
+    }
+
+    /// Whether the tensor holds running statistics.
+    pub fn is_statistic(self) -> bool {
+        matches!(self, Self::Statistic | Self::LocalStatistic)
+    }
+
+    /// The same in the hands of its client alone.
+    pub fn kept(self) -> Self {
+        match self {
+            Self::Trainable | Self::Local => Self::Local,
+            Self::Statistic | Self::LocalStatistic => Self::LocalStatistic,
+            Self::Frozen => Self::Frozen,
+        }
+    }
 }
 
 /// One named tensor inside the flat vector.
@@ -130,6 +153,40 @@ impl Layout {
     pub fn all_follow(&self) -> bool {
         let follows = |entry: &Entry| matches!(entry.role, Role::Trainable | Role::Local);
         self.entries.iter().all(follows)
+    }
+
+    /// Keeps with their clients the tensors that are named so.
+    pub fn keep_local(&mut self, is_local: impl Fn(&Entry) -> bool) {
+        let kept = |entry: &&mut Entry| is_local(entry);
+        let kept = self.entries.iter_mut().filter(kept);
+        kept.for_each(|entry| entry.role = entry.role.kept());
+    }
+
+    /// Number of values that stay with their clients.
+    pub fn local_len(&self) -> usize {
+        let local = self.entries.iter().filter(|entry| entry.role.is_local());
+        local.map(Entry::len).sum()
+    }
+
+    /// The values of a vector that stay with their client, one after another.
+    pub fn local_of(&self, values: &[f32]) -> Vec<f32> {
+        let mut own = Vec::with_capacity(self.local_len());
+        for at in self.ranges(Role::is_local) {
+            own.extend_from_slice(&values[at]);
+        }
+        own
+    }
+
+    /// A vector with [`local_of`](Self::local_of) in its places; `None` where those are too few or too many.
+    pub fn with_local(&self, values: &Params, own: &[f32]) -> Option<Params> {
+        let (mut all, mut rest) = (values.clone(), own);
+        let places = all.make_mut();
+        for at in self.ranges(Role::is_local) {
+            let (head, tail) = rest.split_at_checked(at.len())?;
+            places[at].copy_from_slice(head);
+            rest = tail;
+        }
+        rest.is_empty().then_some(all)
     }
 
     /// One trainable tensor of so many values, named `weights`.

@@ -4,8 +4,8 @@
 //! come free. Authors implement [`Strategy`]; holders see its erased twin [`AnyStrategy`].
 
 use crate::{
-    Bounds, ClientId, Contribution, ExactSum, Lane, Layout, Objective, Params, Reduction, Updates,
-    codec, units::Misfit,
+    Bounds, ClientId, Contribution, ExactSum, Lane, Layout, Objective, Params, Reduction, SlotName,
+    SlotSpec, SlotSpecs, Updates, codec, units::Misfit,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -106,6 +106,13 @@ pub trait ClientRule: Send + Sync {
 
     /// What the finished work adds to the sums, and the client's next state.
     fn settle(&self, work: &LocalWork<'_>) -> Settled;
+
+    /// Number of values that a client keeps of the rule, for a model of `len` parameters; `None` for nothing. A state of
+    /// another length is refused.
+    fn keeps(&self, len: usize) -> Option<usize> {
+        let _ = len;
+        None
+    }
 
     /// Whether [`LocalWork::travel`] must be exact, which it is for SGD only.
     fn needs_travel(&self) -> bool {
@@ -218,10 +225,16 @@ impl<S: Strategy> AnyStrategy for S {
     }
 
     fn contribution(&self, layout: &Layout) -> Contribution {
+        let client = Strategy::client_half(self);
+        let mut slots = SlotSpecs::default();
+        if let Some(values) = client.keeps(layout.len()) {
+            slots.push(SlotSpec::vector(SlotName::STRATEGY, values));
+        }
         Contribution {
-            lanes: Strategy::client_half(self).lanes(),
+            lanes: client.lanes(),
             reduction: self.reduction(),
             layout: layout.clone(),
+            slots,
         }
     }
 

@@ -5,7 +5,8 @@
 //! see its erased twin [`AnyTransform`], and a run's row of them as [`Transforms`].
 
 use crate::{
-    ClientId, Harvest, Layout, Params, Purpose, Seed, Stream, Ticket, codec, units::Misfit,
+    ClientId, ClientState, Harvest, Layout, Params, Purpose, Seed, Sizes, SlotName, SlotSpec,
+    Stream, Ticket, codec, units::Misfit,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt, sync::Arc};
@@ -24,6 +25,11 @@ pub trait Transform: Send + Sync + 'static {
     /// ([`ClientRule::sends_change_alone`](crate::ClientRule::sends_change_alone)); elsewhere a scenario with it is refused.
     fn wants_change_alone(&self) -> bool {
         false
+    }
+
+    /// Bytes that a client keeps of it at most. More are refused.
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.plenty()
     }
 
     /// The client's half: changes what the client adds to the sums.
@@ -51,6 +57,8 @@ pub trait AnyTransform: Send + Sync {
     fn misfit(&self) -> Option<Misfit>;
     /// See [`Transform::wants_change_alone`].
     fn wants_change_alone(&self) -> bool;
+    /// Bytes that a client keeps of it at most; `None` where it keeps nothing.
+    fn keeps(&self, sizes: &Sizes) -> Option<u64>;
     /// Whether clients keep anything of it.
     fn remembers(&self) -> bool;
     /// See [`Transform::on_client`]. `memory` is what the client kept last time; what it keeps now comes back.
@@ -70,6 +78,10 @@ impl<T: Transform> AnyTransform for T {
 
     fn wants_change_alone(&self) -> bool {
         Transform::wants_change_alone(self)
+    }
+
+    fn keeps(&self, sizes: &Sizes) -> Option<u64> {
+        self.remembers().then(|| self.most_bytes(sizes))
     }
 
     fn remembers(&self) -> bool {
@@ -103,6 +115,8 @@ struct Step {
     transform: Arc<dyn AnyTransform>,
     /// What it draws for.
     purpose: Purpose,
+    /// Where clients keep what they keep of it.
+    slot: SlotName,
 }
 
 impl Transforms {
@@ -113,8 +127,11 @@ impl Transforms {
         let steps = all.into_iter().map(|(name, transform)| {
             let before = names.iter().filter(|other| **other == name).count();
             names.push(name);
-            let purpose = Purpose::named(&format!("transform {name} {before}"));
-            Step { transform, purpose }
+            Step {
+                transform,
+                purpose: Purpose::named(&format!("transform {name} {before}")),
+                slot: SlotName::transform(name, before),
+            }
         });
         Self(steps.collect())
     }
@@ -124,30 +141,35 @@ impl Transforms {
         self.0.is_empty()
     }
 
-    /// Whether clients keep anything of any of them.
-    pub fn remember(&self) -> bool {
-        self.0.iter().any(|step| step.transform.remembers())
+    /// What clients may keep of them.
+    pub fn slots(&self, sizes: &Sizes) -> impl Iterator<Item = SlotSpec> {
+        self.0.iter().filter_map(|step| {
+            let most = step.transform.keeps(sizes)?;
+            Some(SlotSpec::memory(step.slot.clone(), most))
+        })
     }
 
-    /// The clients' halves, one after another. `memories` are what the client kept last time, in the order of the row; they
-    /// become what it keeps now.
+    /// The clients' halves, one after another. `before` is what the client kept last time; what it keeps now of them goes
+    /// to `after`.
     pub fn on_client(
         &self,
         (seed, ticket, client): (Seed, Ticket, ClientId),
-        memories: &mut Vec<Vec<u8>>,
+        (before, after): (&ClientState, &mut ClientState),
         lanes: &mut [(f64, Params)],
         layout: &Layout,
     ) -> Result<(), codec::CodecError> {
-        let before = std::mem::take(memories);
-        for (place, step) in self.0.iter().enumerate() {
+        for step in &self.0 {
             let mut dice = seed.stream(step.purpose, ticket, Some(client));
             let mut update = Outgoing {
                 lanes,
                 layout,
                 dice: &mut dice,
             };
-            let memory = before.get(place).map(Vec::as_slice);
-            memories.push(step.transform.on_client(memory, &mut update)?);
+            let memory = before.bytes(&step.slot);
+            let memory = step.transform.on_client(memory, &mut update)?;
+            if step.transform.remembers() {
+                after.put(step.slot.clone(), memory);
+            }
         }
         Ok(())
     }
@@ -179,6 +201,10 @@ mod tests {
 
     impl Transform for Count {
         type Memory = u32;
+
+        fn most_bytes(&self, _: &Sizes) -> u64 {
+            4
+        }
 
         fn on_client(&self, calls: &mut u32, update: &mut Outgoing<'_>) {
             *calls += 1;
@@ -218,11 +244,11 @@ mod tests {
         Transforms::new(all)
     }
 
-    fn sent(row: &Transforms, client: u64, memories: &mut Vec<Vec<u8>>) -> Vec<f32> {
+    fn sent(row: &Transforms, client: u64, state: &mut ClientState) -> Vec<f32> {
         let address = (Seed(1), Ticket(2), ClientId(client));
         let mut lanes = [(1.0, Params::from(vec![1.0, 3.0]))];
-        let layout = Layout::weights(2);
-        row.on_client(address, memories, &mut lanes, &layout)
+        let (layout, before) = (Layout::weights(2), std::mem::take(state));
+        row.on_client(address, (&before, state), &mut lanes, &layout)
             .unwrap();
         lanes[0].1.to_vec()
     }
@@ -233,26 +259,38 @@ mod tests {
             ("count", Arc::new(Count)),
             ("double", Arc::new(Double)),
         ]);
-        let mut memories = Vec::new();
+        let mut memories = ClientState::default();
         assert_eq!(sent(&first, 0, &mut memories), [4.0, 6.0]);
         assert_eq!(sent(&first, 0, &mut memories), [6.0, 6.0]);
         let last = row(vec![
             ("double", Arc::new(Double)),
             ("count", Arc::new(Count)),
         ]);
-        assert_eq!(sent(&last, 0, &mut Vec::new()), [3.0, 6.0]);
-        assert!(first.remember() && !row(vec![("double", Arc::new(Double))]).remember());
+        assert_eq!(sent(&last, 0, &mut ClientState::default()), [3.0, 6.0]);
+        let sizes = Sizes {
+            values: 2,
+            classes: 2,
+            samples: 1,
+            sample_bytes: 4,
+        };
+        let slots: Vec<SlotSpec> = first.slots(&sizes).collect();
+        let name = SlotName::transform("count", 0);
+        assert_eq!(slots, [SlotSpec::memory(name, 4)]);
+        assert_eq!(memories.bytes("transform.count.0"), Some(&[2, 0, 0, 0][..]));
     }
 
     #[test]
     fn draws_are_addressed_and_another_transform_changes_none() {
         let draw = || ("draw", Arc::new(Draw) as Arc<dyn AnyTransform>);
-        let alone = sent(&row(vec![draw()]), 0, &mut Vec::new())[0];
+        let alone = sent(&row(vec![draw()]), 0, &mut ClientState::default())[0];
         let behind = row(vec![("count", Arc::new(Count)), draw()]);
-        assert_eq!(sent(&behind, 0, &mut Vec::new())[0], alone);
-        assert_ne!(sent(&row(vec![draw()]), 1, &mut Vec::new())[0], alone);
+        assert_eq!(sent(&behind, 0, &mut ClientState::default())[0], alone);
+        assert_ne!(
+            sent(&row(vec![draw()]), 1, &mut ClientState::default())[0],
+            alone
+        );
         let twice = row(vec![draw(), draw()]);
-        assert_ne!(sent(&twice, 0, &mut Vec::new())[0], alone);
+        assert_ne!(sent(&twice, 0, &mut ClientState::default())[0], alone);
     }
 
     #[test]

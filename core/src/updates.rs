@@ -1,6 +1,6 @@
 //! Single updates of a round, for strategies to which a sum says too little.
 
-use crate::{ClientId, Lane, Layout, Params, Stall};
+use crate::{ClientId, Lane, Layout, Params, SlotSpecs, Stall};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -24,6 +24,8 @@ pub struct Contribution {
     pub reduction: Reduction,
     /// Names and roles of the values.
     pub layout: Layout,
+    /// What clients may keep from one of their rounds to the next.
+    pub slots: SlotSpecs,
 }
 
 /// What one client adds to a round.

@@ -15,7 +15,8 @@ use lyceum_coordinator::{
 };
 use lyceum_core::{
     Addend, ClientId, ClientReport, ClientState, ClientTerm, ExactSum, Fingerprint, Grid, Lane,
-    Layout, Memory, Outcome, Payload, Probe, Role, Round, Tally, Ticket, Trained, UnitId, codec,
+    Layout, Outcome, Params, Payload, Probe, Role, Round, SlotName, Tally, Ticket, Trained, UnitId,
+    codec,
 };
 use lyceum_metrics::Extent;
 use lyceum_protocol::{
@@ -354,11 +355,7 @@ fn results() -> Vec<Vec<u8>> {
         outcome: Outcome::Refused("not finite".into()),
         ..accepted.clone()
     };
-    let state = ClientState {
-        rule: Some(vec![0.5; 8].into()),
-        model: None,
-        memory: Some(Memory::new(b"a buffer")),
-    };
+    let state = a_state();
     [
         Payload::Trained(Trained {
             sum: a_sum().into(),
@@ -391,6 +388,15 @@ fn results() -> Vec<Vec<u8>> {
     .collect()
 }
 
+fn a_state() -> ClientState {
+    let control = Params::from(vec![0.5; 8]);
+    let mut state: ClientState = [(SlotName::new(SlotName::STRATEGY), control.into())]
+        .into_iter()
+        .collect();
+    state.put(SlotName::method("er"), b"a buffer".to_vec());
+    state
+}
+
 fn records() -> Vec<Vec<u8>> {
     let run = Fingerprint::of(b"run");
     [
@@ -421,7 +427,11 @@ fn snapshots() -> Vec<Vec<u8>> {
         global: vec![1.0; 20].into(),
         strategy: vec![1; 10],
         selector: vec![2; 10],
-        clients: [(ClientId(1), ClientState::default())].into(),
+        clients: [
+            (ClientId(1), ClientState::default()),
+            (ClientId(2), a_state()),
+        ]
+        .into(),
         fingerprint: Fingerprint::of(b"x"),
         best: None,
         book: vec![lyceum_coordinator::Page {

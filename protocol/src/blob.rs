@@ -5,7 +5,7 @@
 //! hashes. A receiver keeps the chunks that it got when a connection breaks, and asks for the others.
 
 use bytes::Bytes;
-use lyceum_core::Params;
+use lyceum_core::{Memory, Params, Slot, SlotKind};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -133,6 +133,20 @@ impl Blob {
         Self::of(bytes_of(params.clone()))
     }
 
+    /// What a slot holds, without a copy.
+    pub fn of_slot(slot: &Slot) -> Self {
+        struct Owner(Memory);
+        impl AsRef<[u8]> for Owner {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        match slot {
+            Slot::Floats(values) => Self::of_params(values),
+            Slot::Bytes(bytes) => Self::of(Bytes::from_owner(Owner(bytes.clone()))),
+        }
+    }
+
     /// The bytes of one chunk, without a copy.
     pub fn chunk(&self, index: usize) -> Bytes {
         let start = index * CHUNK;
@@ -228,6 +242,14 @@ impl Arrived {
     /// Its numbers, without a copy.
     pub fn into_params(self) -> Result<Params, BlobError> {
         self.into_vector().map(|vector| vector.params)
+    }
+
+    /// As what a slot holds.
+    pub fn into_slot(self, kind: SlotKind) -> Result<Slot, BlobError> {
+        match kind {
+            SlotKind::Floats => self.into_params().map(Slot::Floats),
+            SlotKind::Bytes => Ok(self.into_bytes().to_vec().into()),
+        }
     }
 
     /// With its name, without a copy.

@@ -1,7 +1,7 @@
 //! An upload's result as bytes, for a transfer and for the journal.
 //!
 //! Reports one by one, each within a limit of its own, then the sum as canonical bytes or updates as raw numbers, then the
-//! vectors of client states: nothing is allocated because a length says so. A long vector stands beside the bytes, so that
+//! slots of client states, each with its name and kind: nothing is allocated because a length says so. A long vector stands beside the bytes, so that
 //! it is nowhere copied on its way. Each kind is read as that kind and no other, so that no
 //! text, whose length a decoder believes, and no sum that was not checked comes in by another's door.
 
@@ -9,7 +9,7 @@ use crate::blob::{Blob, Vector};
 use bytes::Bytes;
 use lyceum_core::{
     Addend, ClientId, ClientReport, ClientState, ClientTerm, ExactSum, ExpertScores, Grid, Lane,
-    Memory, Params, Payload, SumBytesError, Ticket, Trained, UnitId, Upload,
+    Params, Payload, Slot, SlotKind, SlotName, SumBytesError, Ticket, Trained, UnitId, Upload,
     codec::{self, CodecError},
 };
 
@@ -23,10 +23,10 @@ const EXPERT: u8 = 2;
 const EVALUATED: u8 = 3;
 const SINGLE: u8 = 9;
 const EACH: u8 = 10;
-/// Stands for the length of a vector that is not there.
-const NONE: u64 = u64::MAX;
+const FLOATS: u8 = 0;
+const BYTES: u8 = 1;
 /// Stands for the length of the next of the vectors beside.
-const BESIDE: u64 = u64::MAX - 1;
+const BESIDE: u64 = u64::MAX;
 /// Vectors of so many values stand beside the bytes.
 const LONG: usize = 16 << 10;
 
@@ -68,6 +68,12 @@ pub enum BodyError {
     /// They begin with a kind that is not known.
     #[error("a result of the unknown kind {0}")]
     Kind(u8),
+    /// A slot has a name that is none, or the name of the slot before.
+    #[error("a slot of client {0} whose name is too long, no text, or not after the one before it")]
+    SlotName(ClientId),
+    /// A slot holds a kind of content that is not known.
+    #[error("a slot of the unknown kind {0}")]
+    SlotKind(u8),
     /// Vectors beside it that it does not speak of, or the other way round.
     #[error("a result with {0} vectors beside it, which speaks of another number")]
     Beside(usize),
@@ -98,9 +104,7 @@ pub fn encode(payload: &Payload, micros: &[u64]) -> Body {
             put(trained.states.len() as u64, &mut out);
             for (client, state) in &trained.states {
                 put(client.0, &mut out);
-                for vector in state.vectors() {
-                    put_vector(vector, &mut out);
-                }
+                put_state(state, &mut out);
             }
         }
         Payload::Expert { params, scores } => {
@@ -212,21 +216,38 @@ fn put_addend(addend: &Addend, out: &mut Out) {
 fn put_parts(parts: &[(f64, Params)], out: &mut Out) {
     for (weight, values) in parts {
         out.bytes.extend(weight.to_le_bytes());
-        put_vector(Some(values), out);
+        put_vector(values, out);
     }
 }
 
-fn put_vector(vector: Option<&Params>, out: &mut Out) {
-    match vector {
-        None => put(NONE, out),
-        Some(long) if long.len() >= LONG => {
-            put(BESIDE, out);
-            out.vectors.push(Vector::of(long.clone()));
+/// Slots in the order of their names.
+fn put_state(state: &ClientState, out: &mut Out) {
+    let slots = state.slots();
+    put(slots.len() as u64, out);
+    for (name, slot) in slots {
+        put(name.len() as u64, out);
+        out.bytes.extend(name.as_bytes());
+        match slot {
+            Slot::Floats(values) => {
+                out.bytes.push(FLOATS);
+                put_vector(values, out);
+            }
+            Slot::Bytes(bytes) => {
+                out.bytes.push(BYTES);
+                put(bytes.len() as u64, out);
+                out.bytes.extend(&bytes[..]);
+            }
         }
-        Some(vector) => {
-            put(vector.len() as u64, out);
-            out.bytes.extend(vector.bytes());
-        }
+    }
+}
+
+fn put_vector(vector: &Params, out: &mut Out) {
+    if vector.len() >= LONG {
+        put(BESIDE, out);
+        out.vectors.push(Vector::of(vector.clone()));
+    } else {
+        put(vector.len() as u64, out);
+        out.bytes.extend(vector.bytes());
     }
 }
 
@@ -307,7 +328,7 @@ impl<'a> Rest<'a> {
     fn parts(&mut self, lanes: &[Lane]) -> Result<Vec<(f64, Params)>, BodyError> {
         let part = |_| {
             let weight = f64::from_bits(self.number()?);
-            let values = self.vector()?.ok_or(BodyError::Short)?;
+            let values = self.vector()?;
             Ok((weight, values))
         };
         (0..lanes.len()).map(part).collect()
@@ -321,30 +342,51 @@ impl<'a> Rest<'a> {
 
     fn state(&mut self) -> Result<(ClientId, ClientState), BodyError> {
         let client = ClientId(self.number()?);
-        let rule = self.vector()?;
-        let model = self.vector()?;
-        let memory = self.vector()?.map(Memory);
-        let state = ClientState {
-            rule,
-            model,
-            memory,
-        };
+        let mut state = ClientState::default();
+        let mut last = SlotName::default();
+        // A slot takes more than 16 bytes.
+        for _ in 0..self.length(16)? {
+            let name = self.slot_name(client)?;
+            if name <= last {
+                return Err(BodyError::SlotName(client));
+            }
+            last = name.clone();
+            state.put(name, self.slot()?);
+        }
         Ok((client, state))
     }
 
-    fn vector(&mut self) -> Result<Option<Params>, BodyError> {
-        let (before, length) = (self.0, self.number()?);
-        if length == NONE {
-            return Ok(None);
+    fn slot_name(&mut self, client: ClientId) -> Result<SlotName, BodyError> {
+        let len = self.length(1)?;
+        let text = (len <= SlotName::MOST)
+            .then(|| self.take(len))
+            .transpose()?;
+        let text = text.and_then(|text| std::str::from_utf8(text).ok());
+        text.map(SlotName::new).ok_or(BodyError::SlotName(client))
+    }
+
+    fn slot(&mut self) -> Result<Slot, BodyError> {
+        match self.take(1)?[0] {
+            FLOATS => self.vector().map(Slot::Floats),
+            BYTES => {
+                let len = self.length(1)?;
+                let bytes = self.take(len)?;
+                SlotKind::Bytes.slot(bytes).ok_or(BodyError::Short)
+            }
+            other => Err(BodyError::SlotKind(other)),
         }
+    }
+
+    fn vector(&mut self) -> Result<Params, BodyError> {
+        let (before, length) = (self.0, self.number()?);
         if length == BESIDE {
             let vector = self.1.next().ok_or(BodyError::Short)?;
-            return Ok(Some(vector.params.clone()));
+            return Ok(vector.params.clone());
         }
         self.0 = before;
         let len = self.length(4)?;
         let bytes = self.take(4 * len)?;
-        Params::from_bytes(bytes).map(Some).ok_or(BodyError::Short)
+        Params::from_bytes(bytes).ok_or(BodyError::Short)
     }
 }
 
@@ -361,11 +403,11 @@ mod tests {
             outcome: Outcome::Refused("its update is not finite".into()),
             ..ClientReport::dropped_out(ClientId(9), 4, 12)
         };
-        let state = ClientState {
-            rule: Some(vec![1.0, 2.0, 3.0].into()),
-            model: None,
-            memory: Some(Memory::new(b"seven bytes")),
-        };
+        let rule = Params::from(vec![1.0, 2.0, 3.0]);
+        let mut state: ClientState = [(SlotName::new("strategy"), rule.into())]
+            .into_iter()
+            .collect();
+        state.put(SlotName::method("er"), b"seven bytes".to_vec());
         Payload::Trained(Trained {
             sum: ExactSum::from_bytes(&sum.to_bytes(), &[Lane::INTEGER], 3)
                 .unwrap()
@@ -390,10 +432,9 @@ mod tests {
         let Payload::Trained(one) = trained() else {
             return;
         };
-        let state = ClientState {
-            rule: Some(vec![1.0; LONG].into()),
-            ..ClientState::default()
-        };
+        let rule = Params::from(vec![1.0; LONG]);
+        let state = [(SlotName::new("strategy"), rule.into())];
+        let state = state.into_iter().collect();
         let payload = Payload::Trained(Trained {
             sum: Addend::Single(vec![(5.0, long.clone())]),
             states: vec![(ClientId(2), state)],

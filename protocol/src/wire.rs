@@ -5,7 +5,7 @@ use crate::{
     message::{Flights, Hello, OwnData, Pulse, Ready, Report, SessionId},
 };
 use lyceum_core::{
-    ClientId, DataRef, Round, Ticket, UnitId, Work,
+    ClientId, DataRef, Round, SlotKind, SlotName, Ticket, UnitId, Work,
     codec::{self, CodecError},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -72,16 +72,23 @@ pub enum ToNodeWire {
 }
 
 /// [`Job`](lyceum_core::Job) on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobWire {
     /// Which samples, by name.
     pub data: DataRef,
-    /// The strategy's vector for the client.
-    pub rule: Option<BlobRef>,
-    /// The model that the client trained last.
-    pub model: Option<BlobRef>,
-    /// What its continual methods remember.
-    pub memory: Option<BlobRef>,
+    /// What the client left behind last time.
+    pub slots: Vec<SlotWire>,
+}
+
+/// A slot of a client's state on the wire.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlotWire {
+    /// Its name.
+    pub name: SlotName,
+    /// Of what kind it is.
+    pub kind: SlotKind,
+    /// What it holds.
+    pub content: BlobRef,
 }
 
 /// [`ToCoordinator`](crate::message::ToCoordinator) on the wire.
@@ -229,15 +236,27 @@ mod tests {
             vectors: vec![],
             jobs: vec![JobWire {
                 data: DataRef::Shard(ClientId(9)),
-                rule: Some(name),
-                model: None,
-                memory: None,
+                slots: vec![SlotWire {
+                    name: SlotName::new(SlotName::STRATEGY),
+                    kind: SlotKind::Floats,
+                    content: name,
+                }],
             }],
         };
         let bytes = frame(&assign);
         assert_eq!(
             bytes.len(),
-            5 + 4 + 4 * 8 + (8 + 8 + 8) + 4 + (1 + 40) + 40 + 8 + 8 + (4 + 8 + 1 + 40 + 1 + 1)
+            5 + 4
+                + 4 * 8
+                + (8 + 8 + 8)
+                + 4
+                + (1 + 40)
+                + 40
+                + 8
+                + 8
+                + (4 + 8)
+                + 8
+                + (8 + 8 + 4 + 40)
         );
         assert_eq!(
             open::<ToNodeWire, FROM_COORDINATOR>(&bytes[4..]).unwrap(),

@@ -249,7 +249,7 @@ impl Loaded {
                 message,
                 expected,
             }) => Err(scenario.fault(&format!("scenario.{key}"), message, expected)),
-            None => Ok(with_room(network, scenario.needs())),
+            None => scenario.with_local(with_room(network, scenario.needs())),
         }
     }
 
@@ -497,7 +497,7 @@ impl Federation for Pooled {
 
 /// A network with room for what methods keep in the model.
 fn with_room(mut network: Network, needs: Needs) -> Network {
-    if let (true, Some(features)) = (needs.nearest_mean, network.features()) {
+    if let (true, Some(features)) = (needs.means, network.features()) {
         let shape = vec![network.classes(), features + 1];
         network.append(MEANS, shape, Role::Statistic);
     }

@@ -88,11 +88,7 @@ impl Scenario {
                 (format!("evaluation.{key}"), message, label)
             })
         };
-        let all = [
-            late,
-            idle("ahead", !evaluation.ahead),
-            idle("local", evaluation.local),
-        ];
+        let all = [late, idle("ahead", !evaluation.ahead)];
         all.into_iter().flatten().collect()
     }
 

@@ -166,6 +166,7 @@ fn parse(reading: &mut Reading<'_, '_>, places: Places, sources: &Sources) -> Op
         .map(|n| read_data(reading, n));
     let example = "such as `[model.mlp]` with `hidden = [200]`";
     let model = reading.chosen(&registry.models, "model", example);
+    let personal = reading.absent_or("personal");
     let training = reading.typed("training", "it needs `rate`");
     let ordering = reading.absent_or("ordering");
     let expert = reading.optional("expert");
@@ -196,6 +197,7 @@ fn parse(reading: &mut Reading<'_, '_>, places: Places, sources: &Sources) -> Op
         data_set,
         partition,
         model: model?,
+        personal: personal?,
         training: training?,
         ordering: ordering?,
         expert: expert?,

@@ -7,6 +7,7 @@ use crate::{
     document::Places,
     models::Model,
     partition::Partition,
+    personal::Personal,
     registry::{Chosen, resolved},
     tables::{Availability, Data, Evaluation, RealClient, Run},
     task_stream::StreamChoice,
@@ -15,7 +16,8 @@ use crate::{
     transforms::{self, TransformChoice},
 };
 use lyceum_core::{
-    AnyMethod, AnySelector, AnySteering, AnyStrategy, ClientId, Fingerprint, Needs, Roster, Seed,
+    AnyMethod, AnySelector, AnySteering, AnyStrategy, ClientId, Fingerprint, LargestLogit, Needs,
+    Predict, Roster, Seed,
 };
 use lyceum_strategies::ordering::Ordering;
 use std::{
@@ -39,6 +41,8 @@ pub struct Scenario {
     pub partition: Option<Chosen<dyn Partition>>,
     /// `[model]`.
     pub model: Chosen<dyn Model>,
+    /// `[personal]`; absent where clients keep nothing of the model for themselves.
+    pub personal: Option<Personal>,
     /// `[training]`.
     pub training: Training,
     /// `[ordering]`; absent for plain epochs.
@@ -126,10 +130,10 @@ impl Scenario {
         Err(self.fault("data.real", message, label))
     }
 
-    /// The continual methods, in the order in which they act.
-    pub fn methods(&self) -> impl Iterator<Item = Arc<dyn AnyMethod>> {
+    /// The continual methods with their names, in the order in which they act.
+    pub fn methods(&self) -> impl Iterator<Item = (&'static str, Arc<dyn AnyMethod>)> {
         let methods = self.stream.iter().flat_map(|stream| &stream.methods);
-        methods.map(|method| method.plugin.clone())
+        methods.map(|method| (method.name, method.plugin.clone()))
     }
 
     /// What the methods, and a gate, ask for together.
@@ -139,8 +143,14 @@ impl Scenario {
             reach: gate.shows(),
             ..Needs::default()
         });
-        let all = self.methods().map(|m| m.needs());
+        let all = self.methods().map(|(_, method)| method.needs());
         all.chain(shown).fold(Needs::default(), Needs::and)
+    }
+
+    /// How answers are found: as a method says, or by the largest logit.
+    pub fn predict(&self) -> Arc<dyn Predict> {
+        let mut chosen = self.methods().filter_map(|(_, method)| method.predict());
+        chosen.next().unwrap_or_else(|| Arc::new(LargestLogit))
     }
 
     /// Whether an expert must be trained before the first round.
@@ -170,6 +180,9 @@ impl Scenario {
         }
         put("data", data);
         put("model", chosen(&self.model));
+        if let Some(personal) = &self.personal {
+            put("personal", plain(resolved(personal)));
+        }
         put("training", plain(resolved(&self.training)));
         if let Some(ordering) = &self.ordering {
             put("ordering", plain(resolved(ordering)));

@@ -6,6 +6,7 @@ mod tidy;
 use crate::{
     deadline::Deadline,
     label,
+    personal::Personal,
     registry::Registry,
     streams::{Arrival, CompetenceGate, HeadChoice, Labels, TaskOrder},
     sweep,
@@ -47,6 +48,7 @@ pub fn schema(registry: &Registry) -> Value {
             "sweep": sweep::schema(),
             "data": data,
             "model": registry.models.schema(g),
+            "personal": plain::<Personal>(g),
             "training": training,
             "ordering": plain::<Ordering>(g),
             "expert": plain::<Expert>(g),

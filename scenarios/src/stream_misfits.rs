@@ -15,6 +15,7 @@ impl StreamChoice {
         let mut misfits: Vec<Misfit> = methods
             .flat_map(|method| self.misfits_of_method(method, scenario))
             .collect();
+        misfits.extend(self.misfit_of_answers());
         misfits.extend(self.own_misfits());
         misfits.extend(self.misfits_of_passes(scenario));
         misfits.extend(self.misfits_of_head());
@@ -74,6 +75,17 @@ impl StreamChoice {
             }),
         ];
         all.into_iter().flatten().collect()
+    }
+
+    /// Two methods that each say how answers are found.
+    fn misfit_of_answers(&self) -> Option<Misfit> {
+        let mut choosers = self.methods.iter().filter(|m| m.plugin.predict().is_some());
+        let (first, second) = (choosers.next()?, choosers.next()?);
+        let message = format!(
+            "`{}` and `{}` each say how answers are found",
+            first.name, second.name
+        );
+        self.refuse(".method", true, &message, "one of them")
     }
 
     /// What is wrong within order and arrival.

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The tables of a scenario file.
-pub const TABLES: [&str; 16] = [
+pub const TABLES: [&str; 17] = [
     "run",
     "sweep",
     "data",
     "model",
+    "personal",
     "training",
     "ordering",
     "expert",
@@ -120,8 +121,8 @@ pub struct Evaluation {
     /// Judge the initial model as well; false by default. Forward transfer needs it.
     #[serde(default, skip_serializing_if = "is_no")]
     pub before: bool,
-    /// In a stream, judge each client's own model on the task that it is at; false by default. Spatial knowledge
-    /// retention needs it.
+    /// Judge each client's own model after its training: in a stream on the task that it is at, elsewhere on all test samples;
+    /// false by default. Spatial knowledge retention needs it.
     #[serde(default, skip_serializing_if = "is_no")]
     pub local: bool,
 }

@@ -218,7 +218,7 @@ fn what_never_happens_is_refused_where_it_is_said() {
             "never be judged",
         ),
         (
-            &["strategy=fed_avg", "evaluation.local=true"],
+            &["strategy=fed_avg", "evaluation.ahead=false"],
             "only in a stream",
         ),
         (

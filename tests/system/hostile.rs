@@ -3,8 +3,8 @@
 use crate::{catalogue::read, nodes::Federation};
 use lyceum_client_node::workshop::numeric_profile;
 use lyceum_core::{
-    ClientId, ClientReport, DataRef, ExactSum, Fingerprint, Lane, Outcome, Payload, Ticket,
-    Trained, UnitId, UnitKey,
+    ClientId, ClientReport, ClientState, DataRef, ExactSum, Fingerprint, Lane, Outcome, Payload,
+    Ticket, Trained, UnitId, UnitKey,
 };
 use lyceum_protocol::{
     blob::BlobRef,
@@ -280,6 +280,15 @@ pub(crate) fn blob_of(len: u64, hash: u8) -> BlobRef {
 
 /// A result of training of these clients, none of whom it trained. A sum of nothing goes inside the message.
 pub(crate) fn trained(clients: &[ClientId], sum: ExactSum) -> ResultWire {
+    with_states(clients, sum, vec![])
+}
+
+/// As [`trained`], with states of clients.
+pub(crate) fn with_states(
+    clients: &[ClientId],
+    sum: ExactSum,
+    states: Vec<(ClientId, ClientState)>,
+) -> ResultWire {
     let claim = |&client: &ClientId| ClientReport {
         outcome: Outcome::Accepted,
         ..ClientReport::dropped_out(client, 1, 0)
@@ -287,7 +296,7 @@ pub(crate) fn trained(clients: &[ClientId], sum: ExactSum) -> ResultWire {
     let payload = Payload::Trained(Trained {
         sum: sum.into(),
         reports: clients.iter().map(claim).collect(),
-        states: vec![],
+        states,
     });
     ResultWire::Here(body::encode(&payload, &[]).bytes.bytes.to_vec())
 }

@@ -8,14 +8,14 @@ use crate::{
 };
 use lyceum_core::{
     Addend, ClientId, ClientReport, ClientState, ClientTerm, DataRef, ExactSum, ExpertScores,
-    Fingerprint, Memory, Outcome, Params, Payload, Probe, Round, Tally, TaskId, Ticket, Trained,
-    UnitId, UnitKey, Work,
+    Fingerprint, Memory, Outcome, Params, Payload, Probe, Round, Slot, SlotKind, SlotName, Tally,
+    TaskId, Ticket, Trained, UnitId, UnitKey, Work,
 };
 use lyceum_metrics::Status;
 use lyceum_protocol::{
     blob::BlobRef,
     message::{Flights, Hello, OwnData, Pulse, Ready, Report, SessionId},
-    wire::{JobWire, ResultWire, ToCoordinatorWire, ToNodeWire},
+    wire::{JobWire, ResultWire, SlotWire, ToCoordinatorWire, ToNodeWire},
 };
 use lyceum_scenarios::Scenario;
 use std::{
@@ -262,16 +262,17 @@ impl<T: HoldsNoSample> HoldsNoSample for Option<T> {}
 fn fine(_: &impl HoldsNoSample) {}
 
 fn job(job: &JobWire) {
-    let JobWire {
-        data,
-        rule,
-        model,
-        memory,
-    } = job;
+    let JobWire { data, slots } = job;
     fine(data);
-    fine(rule);
-    fine(model);
-    fine(memory);
+    for slot in slots {
+        let SlotWire {
+            name,
+            kind,
+            content,
+        } = slot;
+        let _: (&SlotName, &SlotKind) = (name, kind);
+        fine(content);
+    }
 }
 
 fn own(own: &OwnData) {
@@ -439,13 +440,18 @@ fn result(payload: &Payload) {
             reports.iter().for_each(client_report);
             for (client, state) in states {
                 // A memory holds places of samples, never samples; streams and real clients do not go together.
-                let ClientState {
-                    rule,
-                    model,
-                    memory,
-                } = state;
-                let _: (&Option<Params>, &Option<Params>) = (rule, model);
-                let _: &Option<Memory> = memory;
+                let state: &ClientState = state;
+                for (name, slot) in state.slots() {
+                    let _: &SlotName = name;
+                    match slot {
+                        Slot::Floats(values) => {
+                            let _: &Params = values;
+                        }
+                        Slot::Bytes(bytes) => {
+                            let _: &Memory = bytes;
+                        }
+                    }
+                }
                 fine(client);
             }
         }

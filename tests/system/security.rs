@@ -6,11 +6,11 @@ use crate::{
     determinism::fingerprint,
     hostile::{
         Facts, Given, Hostile, Log, blob_of, dial, endpoint, memory_kib, offer, report, settings,
-        trained,
+        trained, with_states,
     },
     nodes::{Federation, kill},
 };
-use lyceum_core::{ClientId, ExactSum, Fingerprint, Ticket, UnitId};
+use lyceum_core::{ClientId, ExactSum, Fingerprint, Params, Slot, SlotName, Ticket, UnitId};
 use lyceum_metrics::Status;
 use lyceum_protocol::{
     identity::{ALPN, Authority, COORDINATOR_NAME, Credentials, Identity, Request},
@@ -107,6 +107,7 @@ fn a_hostile_node_is_sent_away_with_a_reason_and_the_others_end_as_alone() {
         attack.silence().await;
         attack.strangers().await;
         attack.results().await;
+        attack.states().await;
         attack.replays().await;
         attack.transfers().await;
         attack.floods().await;
@@ -281,6 +282,46 @@ impl Attack<'_> {
         node.say(&offer(session, given[0].ticket, given[0].unit, result))
             .await;
         self.sent_away(node, "its result is no result").await;
+    }
+
+    /// What stays with a client is looked at by name, kind, size and value.
+    async fn states(&self) {
+        let values = self.facts.len;
+        let vector = |len, value| Slot::from(Params::from(vec![value; len]));
+        let cases = [
+            (
+                "model",
+                vector(3, 0.5),
+                format!("its slot `model` holds 3 values; expected {values} values"),
+            ),
+            (
+                "model",
+                vector(values, f32::NAN),
+                "value 0 of its slot `model` is NaN; expected a finite number".into(),
+            ),
+            (
+                "model",
+                Slot::from(vec![0; 4 * values]),
+                format!("holds {} bytes; expected {values} values", 4 * values),
+            ),
+            (
+                "method.er",
+                Slot::from(vec![0; 9]),
+                "its slot `method.er` has no owner in this run; expected `model`".into(),
+            ),
+        ];
+        for (name, slot, why) in cases {
+            let mut node = self.connect().await;
+            let (session, given) = node.join(self.facts).await;
+            let clients = &given[0].clients;
+            let state = [(SlotName::new(name), slot)].into_iter().collect();
+            let result = with_states(clients, self.empty(), vec![(clients[0], state)]);
+            node.say(&offer(session, given[0].ticket, given[0].unit, result))
+                .await;
+            let who = format!("the state of client {}", clients[0]);
+            self.sent_away(node, &format!("{who}: ")).await;
+            self.log.wait_for(&["mallory", &who, &why]);
+        }
     }
 
     /// A sum that would leave no room for anybody else's.

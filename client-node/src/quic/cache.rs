@@ -1,6 +1,6 @@
-//! Vectors that a node holds, by name, so that it fetches none twice.
+//! Vectors and memories of clients that a node holds, by name, so that it fetches none twice.
 
-use lyceum_core::{Facts, Params};
+use lyceum_core::{Facts, Slot, SlotKind};
 use lyceum_protocol::{
     blob::{Arriving, Blob, BlobRef},
     quic::{FetchError, fetch},
@@ -15,101 +15,110 @@ use tokio::sync::Mutex as AsyncMutex;
 /// Bytes of a blob that is fetched, at most.
 const MOST: u64 = 1 << 40;
 
-/// Vectors by name. Several tasks that want the same one wait for one transfer.
+/// Contents by name. Several tasks that want the same one wait for one transfer.
 pub(super) struct Cache {
-    slots: Mutex<Slots>,
+    shelf: Mutex<Shelf>,
     most: u64,
 }
 
 #[derive(Default)]
-struct Slots {
-    by_name: BTreeMap<BlobRef, (u64, Arc<AsyncMutex<Slot>>)>,
+struct Shelf {
+    by_name: BTreeMap<BlobRef, (u64, Arc<AsyncMutex<Place>>)>,
     clock: u64,
 }
 
-/// A vector that is here, or as much of it as arrived.
-enum Slot {
+/// A content that is here, or as much of it as arrived.
+enum Place {
     Empty,
     Partial(Box<Arriving>),
-    Here(Params),
+    Here(Slot),
 }
 
 impl Cache {
     /// Keeps about `most` bytes.
     pub(super) fn new(most: u64) -> Self {
         Self {
-            slots: Mutex::default(),
+            shelf: Mutex::default(),
             most,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn slot(&self, name: BlobRef) -> Arc<AsyncMutex<Slot>> {
-        let mut slots = self.lock();
-        slots.clock += 1;
-        let now = slots.clock;
-        let empty = || (now, Arc::new(AsyncMutex::new(Slot::Empty)));
-        let (used, slot) = slots.by_name.entry(name).or_insert_with(empty);
+    fn place(&self, name: BlobRef) -> Arc<AsyncMutex<Place>> {
+        let mut shelf = self.lock();
+        shelf.clock += 1;
+        let now = shelf.clock;
+        let empty = || (now, Arc::new(AsyncMutex::new(Place::Empty)));
+        let (used, place) = shelf.by_name.entry(name).or_insert_with(empty);
         *used = now;
-        let slot = slot.clone();
-        self.make_room(&mut slots);
-        slot
+        let place = place.clone();
+        self.make_room(&mut shelf);
+        place
     }
 
     /// The least recently used vectors go first. One that is being fetched stays with who fetches it.
-    fn make_room(&self, slots: &mut Slots) {
-        let mut bytes: u64 = slots.by_name.keys().map(BlobRef::len).sum();
-        while bytes > self.most && slots.by_name.len() > 1 {
-            let oldest = slots.by_name.iter().min_by_key(|(_, (used, _))| *used);
+    fn make_room(&self, shelf: &mut Shelf) {
+        let mut bytes: u64 = shelf.by_name.keys().map(BlobRef::len).sum();
+        while bytes > self.most && shelf.by_name.len() > 1 {
+            let oldest = shelf.by_name.iter().min_by_key(|(_, (used, _))| *used);
             let Some(name) = oldest.map(|(name, _)| *name) else {
                 return;
             };
-            slots.by_name.remove(&name);
+            shelf.by_name.remove(&name);
             bytes -= name.len();
         }
     }
 
-    /// Keeps a vector that was made here.
-    pub(super) fn put(&self, params: &Params) {
-        let name = Blob::of_params(params).name;
-        if let Ok(mut slot) = self.slot(name).try_lock() {
-            *slot = Slot::Here(params.clone());
+    /// Keeps what was made here.
+    pub(super) fn put(&self, slot: &Slot) {
+        let name = Blob::of_slot(slot).name;
+        if let Ok(mut place) = self.place(name).try_lock() {
+            *place = Place::Here(slot.clone());
         }
     }
 
-    /// The vector of this name, fetched if need be.
+    /// The content of this name as what it is to be, fetched if need be.
     pub(super) async fn get(
         &self,
         connection: &Connection,
         name: BlobRef,
-    ) -> Result<Params, FetchError> {
-        let slot = self.slot(name);
-        let mut slot = slot.lock().await;
-        let mut arriving = match std::mem::replace(&mut *slot, Slot::Empty) {
-            Slot::Here(params) => {
-                *slot = Slot::Here(params.clone());
-                return Ok(params);
+        kind: SlotKind,
+    ) -> Result<Slot, FetchError> {
+        let place = self.place(name);
+        let mut place = place.lock().await;
+        let mut arriving = match std::mem::replace(&mut *place, Place::Empty) {
+            Place::Here(slot) => {
+                *place = Place::Here(slot.clone());
+                return as_kind(slot, kind).ok_or(FetchError::Unknown(name));
             }
-            Slot::Partial(arriving) => *arriving,
-            Slot::Empty => Arriving::new(name, MOST)?,
+            Place::Partial(arriving) => *arriving,
+            Place::Empty => Arriving::new(name, MOST)?,
         };
         let result = fetch(connection, &mut arriving).await;
         match (result, arriving.finish()) {
             (Ok(()), Ok(arrived)) => {
-                let params = arrived.into_params()?;
-                *slot = Slot::Here(params.clone());
-                Ok(params)
+                let slot = arrived.into_slot(kind)?;
+                *place = Place::Here(slot.clone());
+                Ok(slot)
             }
             (Err(error), Err(arriving)) => {
-                *slot = Slot::Partial(Box::new(arriving));
+                *place = Place::Partial(Box::new(arriving));
                 Err(error)
             }
             (Err(error), Ok(_)) => Err(error),
             (Ok(()), Err(_)) => Err(FetchError::Unknown(name)),
         }
+    }
+}
+
+/// The same bytes, as what is asked for.
+fn as_kind(slot: Slot, kind: SlotKind) -> Option<Slot> {
+    match slot.kind() == kind {
+        true => Some(slot),
+        false => kind.slot(slot.content()),
     }
 }
 

@@ -335,11 +335,7 @@ impl Attendant {
             return;
         };
         for (_, state) in &trained.states {
-            state
-                .vectors()
-                .into_iter()
-                .flatten()
-                .for_each(|vector| self.cache.put(vector));
+            state.slots().for_each(|(_, slot)| self.cache.put(slot));
         }
     }
 

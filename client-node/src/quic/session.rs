@@ -6,7 +6,7 @@ use super::{
     cache::{Cache, Told, text},
 };
 use lyceum_core::{
-    Assignment, ClientState, ExpertScores, Facts, Job, Memory, Params, Ticket, UnitId,
+    Assignment, ClientState, ExpertScores, Facts, Job, Params, Slot, SlotKind, Ticket, UnitId,
 };
 use lyceum_protocol::{
     blob::{Blob, BlobRef},
@@ -179,7 +179,11 @@ impl Session {
     }
 
     async fn vector(&self, name: BlobRef) -> Result<Params, FetchError> {
-        self.cache.get(&self.connection, name).await
+        let slot = self.cache.get(&self.connection, name, SlotKind::Floats);
+        match slot.await? {
+            Slot::Floats(values) => Ok(values),
+            Slot::Bytes(_) => Err(FetchError::Unknown(name)),
+        }
     }
 
     /// A message with everything that it names.
@@ -259,14 +263,9 @@ impl Session {
 
     async fn job(&self, job: JobWire) -> Result<Job, FetchError> {
         let mut state = ClientState::default();
-        if let Some(name) = job.rule {
-            state.rule = Some(self.vector(name).await?);
-        }
-        if let Some(name) = job.model {
-            state.model = Some(self.vector(name).await?);
-        }
-        if let Some(name) = job.memory {
-            state.memory = Some(Memory(self.vector(name).await?));
+        for slot in job.slots {
+            let held = self.cache.get(&self.connection, slot.content, slot.kind);
+            state.put(slot.name, held.await?);
         }
         Ok(Job {
             data: job.data,

@@ -4,7 +4,7 @@ use lyceum_core::{
     Addend, Assignment, ClientId, ClientTerm, Contribution, DataRef, Grid, Params, Payload, Probe,
     Reduction, Tally, Trained, Upload, Work,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Says what is wrong with an upload for these assignments, which are its units' in order.
 pub(super) fn answers(
@@ -67,7 +67,6 @@ fn trained_answers(
     assignments: &[&Assignment],
     contribution: &Contribution,
 ) -> Result<(), String> {
-    let len = assignments.first().map_or(0, |a| a.global.len());
     same_clients(trained.reports.iter().map(|r| r.client), assignments)?;
     let accepted: BTreeSet<ClientId> = trained
         .reports
@@ -76,25 +75,14 @@ fn trained_answers(
         .map(|r| r.client)
         .collect();
     addend_fits(&trained.sum, &accepted, contribution)?;
-    let sent = sent_rules(assignments);
     for (client, state) in &trained.states {
         if !accepted.contains(client) {
             return Err(format!(
                 "it brings a state of client {client}, which it did not train"
             ));
         }
-        let fits = |v: &Params| v.len() == len || sent.get(client) == Some(&v.len());
-        if state.rule.as_ref().is_some_and(|v| !fits(v))
-            || state.model.as_ref().is_some_and(|v| v.len() != len)
-        {
-            return Err(format!(
-                "the state of client {client} has another length than the model"
-            ));
-        }
-        let vectors = [&state.rule, &state.model].into_iter().flatten();
-        if vectors.into_iter().any(|v| v.first_not_finite().is_some()) {
-            return Err(format!("the state of client {client} is not finite"));
-        }
+        let looked = contribution.slots.check_received(state);
+        looked.map_err(|fault| format!("the state of client {client}: {fault}"))?;
     }
     Ok(())
 }
@@ -155,16 +143,6 @@ fn parts_fit(
                 e.told(&contribution.layout)
             )
         })
-}
-
-/// Lengths of the strategy's vectors that clients were sent.
-fn sent_rules(assignments: &[&Assignment]) -> BTreeMap<ClientId, usize> {
-    let jobs = assignments.iter().flat_map(|a| &a.jobs);
-    jobs.filter_map(|job| match (job.data, &job.state.rule) {
-        (DataRef::Shard(client), Some(rule)) => Some((client, rule.len())),
-        _ => None,
-    })
-    .collect()
 }
 
 /// Each client of the assignments must be there once, and nobody else.

@@ -1,11 +1,11 @@
 //! What nodes may fetch, and messages as frames that name it.
 
-use lyceum_core::{Assignment, ExpertScores, Facts, Params, Ticket};
+use lyceum_core::{Assignment, ExpertScores, Facts, Params, Slot, SlotName, Ticket};
 use lyceum_protocol::{
     blob::{Blob, BlobRef},
     message::{Flights, SessionId, ToNode, Welcome},
     quic::Stock,
-    wire::{JobWire, ToNodeWire, frame},
+    wire::{JobWire, SlotWire, ToNodeWire, frame},
 };
 use std::{
     collections::BTreeMap,
@@ -144,17 +144,14 @@ impl Packer {
         let vectors = assignment.vectors.iter();
         let vectors = vectors.map(|v| self.shared(ticket, v)).collect();
         let facts = self.facts(ticket, &assignment.facts);
-        let job = |job: &lyceum_core::Job| {
-            let [rule, model, memory] = job
-                .state
-                .vectors()
-                .map(|v| v.map(|v| self.on_shelf(ticket, v)));
-            JobWire {
-                data: job.data,
-                rule,
-                model,
-                memory,
-            }
+        let slot = |(name, slot): (&SlotName, &Slot)| SlotWire {
+            name: name.clone(),
+            kind: slot.kind(),
+            content: self.on_shelf(ticket, Blob::of_slot(slot)),
+        };
+        let job = |job: &lyceum_core::Job| JobWire {
+            data: job.data,
+            slots: job.state.slots().map(slot).collect(),
         };
         ToNodeWire::Assign {
             session,
@@ -193,14 +190,13 @@ impl Packer {
         if let Some((_, name)) = known.find(|(known, _)| known.is_same(params)) {
             return *name;
         }
-        let name = self.on_shelf(ticket, params);
+        let name = self.on_shelf(ticket, Blob::of_params(params));
         let shared = self.shared.entry(ticket).or_default();
         shared.push((params.clone(), name));
         name
     }
 
-    fn on_shelf(&self, ticket: Ticket, params: &Params) -> BlobRef {
-        let blob = Blob::of_params(params);
+    fn on_shelf(&self, ticket: Ticket, blob: Blob) -> BlobRef {
         let name = blob.name;
         self.put(ticket, blob);
         name

@@ -232,9 +232,10 @@ pub async fn conduct<'a>(
         settings,
         mut resume,
     } = work;
-    let layout = groundwork.network.layout();
-    let contribution = scenario.strategy.plugin.contribution(layout);
-    let (lanes, grid) = (contribution.lanes.clone(), Grid::from(layout));
+    let pool = groundwork.loaded.pooled();
+    let contribution = scenario.contribution(&groundwork.network, pool.as_ref());
+    let grid = Grid::from(&contribution.layout);
+    let lanes = contribution.lanes.clone();
     let (rounds, mut storage) = (scenario.rounds(), Folder::new(&settings.out));
     let mut admission = admission(scenario, &groundwork, registry);
     let pace = pace_of(scenario, &network);

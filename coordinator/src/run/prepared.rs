@@ -314,7 +314,7 @@ impl Prepared {
             evaluate_every: scenario.evaluation.every.get() as u64,
             probes: probes.filter_map(size).collect(),
             classes: self.network.classes(),
-            contribution: scenario.strategy.plugin.contribution(self.network.layout()),
+            contribution: scenario.contribution(&self.network, self.federation.pooled().as_ref()),
             transforms: scenario.transforms(),
             alone_from: ClientId(scenario.data.clients.get() as u64),
             schedule: Arc::new(Synchronous(closing(scenario))),

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// The version of a run's checkpoints, journal and other stored state. Another one is refused.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 /// Bytes of a sealed file, at most.
 const MOST: usize = 1 << 20;
 /// Bytes of a large file that are read at a time.
@@ -174,8 +174,8 @@ mod tests {
     fn another_version_is_named() {
         let text = String::from_utf8(to_bytes(&content())).unwrap();
         let other = text
-            .replace("\"format\": 3", "\"format\": 2")
+            .replace("\"format\": 4", "\"format\": 3")
             .replace("content", "other");
-        assert_eq!(from_bytes::<Content>(other.as_bytes()), Err(2));
+        assert_eq!(from_bytes::<Content>(other.as_bytes()), Err(3));
     }
 }

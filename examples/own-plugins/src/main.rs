@@ -4,6 +4,7 @@
 
 mod bottleneck;
 mod capped_step;
+mod fresh_first;
 mod keep_largest;
 mod rings;
 mod slow_copy;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     );
     registry.stream::<rings::Rings>("rings", "tasks from the inside to the outside");
     registry.method::<slow_copy::SlowCopy>("slow_copy", "mixes in a slowly moving copy");
+    registry.method::<fresh_first::FreshFirst>("fresh_first", "samples seen before count less");
     registry.steering::<two_models::TwoModels>("two_models", "trains two models in turn");
     lyceum::main_with(registry)
 }

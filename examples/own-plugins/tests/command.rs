@@ -236,3 +236,23 @@ fn a_rule_ends_a_run_and_a_wrong_rule_is_told() {
         "{told}"
     );
 }
+
+/// One file and one line: a memory of bits in a slot of its own, and answers of its own; on threads and nodes.
+#[test]
+fn an_own_method_keeps_bits_and_answers_in_its_own_way() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let with = |again: &str| {
+        let method = format!("scenario.rings.method={{fresh_first={{again={again}}}}}");
+        vec!["--set".to_owned(), method]
+    };
+    let ran = |name: &str, again: &str, more: &[&str]| {
+        let words = with(again);
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+        words.extend(more);
+        fingerprint("spirals-in-rings.toml", &folder.path().join(name), &words).expect("it ends")
+    };
+    let alone = ran("alone", "0.5", &["--threads", "1"]);
+    assert_eq!(ran("nodes", "0.5", &["--nodes", "2"]), alone);
+    // What was seen is remembered from round to round: it decides what counts.
+    assert_ne!(ran("other", "0.25", &["--threads", "1"]), alone);
+}

@@ -64,7 +64,9 @@ impl Ground {
     }
 
     pub(crate) fn contribution(&self) -> Contribution {
-        self.scenario.strategy.plugin.contribution(self.layout())
+        let pool = self.prepared.federation.pooled();
+        self.scenario
+            .contribution(&self.prepared.network, pool.as_ref())
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -197,8 +199,9 @@ fn key(assignment: &Assignment) -> [u8; 32] {
                 .number(u64::from(end)),
             DataRef::Pool => chain.number(9),
         };
-        for vector in job.state.vectors() {
-            chain.add(vector.map_or(&[], |v| v.bytes()));
+        chain.number(job.state.slots().len() as u64);
+        for (name, slot) in job.state.slots() {
+            chain.add(name.as_bytes()).add(slot.content());
         }
     }
     *chain.link().bytes()

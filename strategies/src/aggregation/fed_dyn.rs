@@ -63,6 +63,10 @@ impl Strategy for FedDyn {
 }
 
 impl ClientRule for FedDyn {
+    fn keeps(&self, len: usize) -> Option<usize> {
+        Some(len)
+    }
+
     fn objective(&self, _: ClientId, own: Option<&Params>) -> Objective {
         let negative = |own: &Params| own.iter().map(|h| -h).collect::<Vec<_>>().into();
         let pull = Pull {

@@ -66,6 +66,10 @@ impl Strategy for Scaffold {
 }
 
 impl ClientRule for Scaffold {
+    fn keeps(&self, len: usize) -> Option<usize> {
+        Some(len)
+    }
+
     fn objective(&self, _: ClientId, own: Option<&Params>) -> Objective {
         let negative = |own: &Params| own.iter().map(|c| -c).collect::<Vec<_>>().into();
         let mut shifts = vec![VectorRef::Round(0)];

@@ -4,7 +4,7 @@ use super::{
     projection::{away_from, keep_trainable},
 };
 use lyceum_core::{
-    ContinualMethod, Item, Needs, Site, sample_distinct,
+    ContinualMethod, Item, Needs, Site, Sizes, sample_distinct,
     units::{Count, Misfit},
 };
 use schemars::JsonSchema;
@@ -53,6 +53,10 @@ impl AGem {
 
 impl ContinualMethod for AGem {
     type State = Memory;
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.buffer(self.budget().most(sizes, 0), 0)
+    }
 
     fn needs(&self) -> Needs {
         Needs {

@@ -1,6 +1,6 @@
 use super::fisher::{Estimate, Fisher};
 use lyceum_core::{
-    ContinualMethod, IMPORTANCES, Lessons, Needs, Network, Params, Site,
+    ContinualMethod, IMPORTANCES, Lessons, Needs, Network, Params, Site, Sizes,
     units::{Count, NonNegative},
 };
 use schemars::JsonSchema;
@@ -49,6 +49,10 @@ fn place(network: &Network) -> Option<Range<usize>> {
 
 impl ContinualMethod for AveragedEwc {
     type State = Boundary;
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.models(2)
+    }
 
     fn needs(&self) -> Needs {
         Needs {

@@ -1,6 +1,6 @@
 use super::buffer::{Budget, Logged};
 use lyceum_core::{
-    ContinualMethod, Draft, Needs, Site, Step,
+    ContinualMethod, Draft, Needs, Site, Sizes, Step,
     units::{Count, Misfit, NonNegative},
 };
 use schemars::JsonSchema;
@@ -38,6 +38,11 @@ impl Der {
 
 impl ContinualMethod for Der {
     type State = Logged;
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        let samples = self.budget().most(sizes, sizes.classes);
+        sizes.buffer(samples, sizes.classes)
+    }
 
     fn needs(&self) -> Needs {
         Needs {

@@ -1,6 +1,6 @@
 use super::buffer::{Budget, Buffer, Policy, Room};
 use lyceum_core::{
-    ContinualMethod, Draft, Item, Lessons, Needs, Site, shuffle,
+    ContinualMethod, Draft, Item, Lessons, Needs, Site, Sizes, shuffle,
     units::{Count, Misfit},
 };
 use schemars::JsonSchema;
@@ -91,6 +91,10 @@ impl Er {
 
 impl ContinualMethod for Er {
     type State = Buffer;
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.buffer(self.budget().most(sizes, 0), 0)
+    }
 
     fn needs(&self) -> Needs {
         Needs {

@@ -3,7 +3,7 @@ use super::{
     importance::Importance,
 };
 use lyceum_core::{
-    ContinualMethod, Needs, Params, Site,
+    ContinualMethod, Needs, Params, Site, Sizes,
     units::{Count, Fraction, Misfit, NonNegative},
 };
 use schemars::JsonSchema;
@@ -50,6 +50,10 @@ pub enum EwcMode {
 
 impl ContinualMethod for Ewc {
     type State = Importance;
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.models(2)
+    }
 
     fn needs(&self) -> Needs {
         Needs {

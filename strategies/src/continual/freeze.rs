@@ -1,4 +1,4 @@
-use lyceum_core::{ContinualMethod, Lessons, Needs, Network, Site, Step, units::Misfit};
+use lyceum_core::{ContinualMethod, Lessons, Needs, Network, Site, Sizes, Step, units::Misfit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -64,6 +64,10 @@ impl Freeze {
 
 impl ContinualMethod for Freeze {
     type State = Frozen;
+
+    fn most_bytes(&self, _: &Sizes) -> u64 {
+        0
+    }
 
     fn needs(&self) -> Needs {
         Needs {

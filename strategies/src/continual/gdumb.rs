@@ -1,6 +1,6 @@
 use super::buffer::{Budget, ClassBalanced};
 use lyceum_core::{
-    ContinualMethod, Item, Lessons, Site, shuffle,
+    ContinualMethod, Item, Lessons, Site, Sizes, shuffle,
     units::{Count, Misfit},
 };
 use schemars::JsonSchema;
@@ -39,6 +39,10 @@ impl GDumb {
 
 impl ContinualMethod for GDumb {
     type State = ClassBalanced;
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.buffer(self.budget().most(sizes, 0), 0)
+    }
 
     fn misfit(&self) -> Option<Misfit> {
         self.budget().misfit(&["`memory`", "`memory_bytes`"])

@@ -3,7 +3,7 @@ use super::{
     projection::{into_cone, keep_trainable},
 };
 use lyceum_core::{
-    ContinualMethod, Item, Needs, Site,
+    ContinualMethod, Item, Needs, Site, Sizes,
     units::{Count, Misfit, NonNegative},
 };
 use schemars::JsonSchema;
@@ -56,6 +56,10 @@ impl Gem {
 
 impl ContinualMethod for Gem {
     type State = Memories;
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.buffer(self.budget().most(sizes, 0), 0)
+    }
 
     fn needs(&self) -> Needs {
         Needs {

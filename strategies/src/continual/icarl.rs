@@ -1,12 +1,18 @@
-use super::buffer::{Budget, Room, herd, mean_of};
+use super::{
+    buffer::{Budget, Room, herd, mean_of},
+    nearest_mean::NearestMean,
+};
 use lyceum_core::{
-    ContinualMethod, Draft, Item, Lessons, MEANS, Match, MatchKind, Needs, Params, Site,
-    normalised, sets,
+    ContinualMethod, Draft, Item, Lessons, MEANS, Match, MatchKind, Needs, Params, Predict, Site,
+    Sizes, normalised, sets,
     units::{Count, Misfit, Positive},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// iCaRL: trains on new samples and exemplars against labels of new classes and answers of the old model for the others,
 /// and answers by the nearest mean of exemplars (Rebuffi et al. 2017).
@@ -179,14 +185,22 @@ impl Icarl {
 impl ContinualMethod for Icarl {
     type State = Exemplars;
 
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.models(1) + sizes.buffer(self.budget().most(sizes, 0), 0)
+    }
+
     fn needs(&self) -> Needs {
         Needs {
             boundaries: true,
             features: true,
-            nearest_mean: true,
+            means: true,
             sigmoid: true,
             ..Needs::default()
         }
+    }
+
+    fn predict(&self) -> Option<Arc<dyn Predict>> {
+        Some(Arc::new(NearestMean))
     }
 
     fn misfit(&self) -> Option<Misfit> {

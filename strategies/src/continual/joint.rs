@@ -1,4 +1,4 @@
-use lyceum_core::{ContinualMethod, Needs, Reach};
+use lyceum_core::{ContinualMethod, Needs, Reach, Sizes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,10 @@ pub struct Joint {}
 
 impl ContinualMethod for Joint {
     type State = ();
+
+    fn most_bytes(&self, _: &Sizes) -> u64 {
+        0
+    }
 
     fn needs(&self) -> Needs {
         Needs {

@@ -3,7 +3,7 @@ use super::{
     importance::Importance,
 };
 use lyceum_core::{
-    ContinualMethod, Layer, Lessons, Needs, Network, Params, Site, Step, Stream,
+    ContinualMethod, Layer, Lessons, Needs, Network, Params, Site, Sizes, Step, Stream,
     units::{Count, Misfit, NonNegative, Positive},
 };
 use rand::RngExt;
@@ -219,6 +219,11 @@ impl Lora {
 
 impl ContinualMethod for Lora {
     type State = Adapters;
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        // The base, importances with their anchor, and two factors a layer, each of which is no larger than the layer.
+        sizes.models(5) + 16 * sizes.values as u64
+    }
 
     fn needs(&self) -> Needs {
         Needs {

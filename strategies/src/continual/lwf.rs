@@ -1,5 +1,5 @@
 use lyceum_core::{
-    ContinualMethod, Draft, Match, MatchKind, Needs, Params, Site, sets,
+    ContinualMethod, Draft, Match, MatchKind, Needs, Params, Site, Sizes, sets,
     units::{Misfit, NonNegative, Positive},
 };
 use schemars::JsonSchema;
@@ -118,6 +118,10 @@ impl Teacher {
 
 impl ContinualMethod for Lwf {
     type State = Teacher;
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.models(1)
+    }
 
     fn needs(&self) -> Needs {
         Needs {

@@ -1,6 +1,6 @@
 use super::importance::{Importance, drawn};
 use lyceum_core::{
-    ContinualMethod, Item, Match, MatchKind, Mode, Needs, Params, Site,
+    ContinualMethod, Item, Match, MatchKind, Mode, Needs, Params, Site, Sizes,
     units::{Count, NonNegative},
 };
 use schemars::JsonSchema;
@@ -22,6 +22,10 @@ pub struct Mas {
 
 impl ContinualMethod for Mas {
     type State = Importance;
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.models(2)
+    }
 
     fn needs(&self) -> Needs {
         Needs {

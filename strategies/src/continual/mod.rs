@@ -16,6 +16,7 @@ mod lora;
 mod lwf;
 mod mas;
 mod naive;
+mod nearest_mean;
 mod projection;
 mod si;
 
@@ -44,4 +45,5 @@ pub use lora::Lora;
 pub use lwf::{Alpha, Lwf, Mask};
 pub use mas::Mas;
 pub use naive::Naive;
+pub use nearest_mean::NearestMean;
 pub use si::Si;

@@ -1,4 +1,4 @@
-use lyceum_core::ContinualMethod;
+use lyceum_core::{ContinualMethod, Sizes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,4 +9,8 @@ pub struct Naive {}
 
 impl ContinualMethod for Naive {
     type State = ();
+
+    fn most_bytes(&self, _: &Sizes) -> u64 {
+        0
+    }
 }

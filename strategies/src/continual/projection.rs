@@ -4,7 +4,7 @@ use lyceum_core::{Layout, Role, wide};
 
 /// Sets to zero what follows no gradient, so that it neither counts nor is changed.
 pub(super) fn keep_trainable(grad: &mut [f32], layout: &Layout) {
-    let still = |role| matches!(role, Role::Statistic | Role::Frozen);
+    let still = |role: Role| role == Role::Frozen || role.is_statistic();
     for entry in layout.entries().iter().filter(|e| still(e.role)) {
         grad[entry.range()].fill(0.0);
     }

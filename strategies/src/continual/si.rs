@@ -1,6 +1,6 @@
 use super::importance::Importance;
 use lyceum_core::{
-    ContinualMethod, Needs, Params, Site, Step,
+    ContinualMethod, Needs, Params, Site, Sizes, Step,
     units::{NonNegative, Positive},
 };
 use schemars::JsonSchema;
@@ -34,6 +34,10 @@ pub struct Path {
 
 impl ContinualMethod for Si {
     type State = Path;
+
+    fn most_bytes(&self, sizes: &Sizes) -> u64 {
+        sizes.models(4)
+    }
 
     fn needs(&self) -> Needs {
         Needs {

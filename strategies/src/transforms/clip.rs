@@ -46,7 +46,9 @@ impl Transform for Clip {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lyceum_core::{AnyTransform, ClientId, Layout, Params, Seed, Ticket, Transforms};
+    use lyceum_core::{
+        AnyTransform, ClientId, ClientState, Layout, Params, Seed, Ticket, Transforms,
+    };
     use std::sync::Arc;
 
     fn clipped(norm: f64, values: &[f32], layout: &Layout) -> Vec<f32> {
@@ -55,7 +57,12 @@ mod tests {
         let mut lanes = [(7.0, Params::from(values.to_vec()))];
         let address = (Seed(0), Ticket(0), ClientId(0));
         Transforms::new([("clip", clip)])
-            .on_client(address, &mut Vec::new(), &mut lanes, layout)
+            .on_client(
+                address,
+                (&ClientState::default(), &mut ClientState::default()),
+                &mut lanes,
+                layout,
+            )
             .unwrap();
         assert_eq!(lanes[0].0, 7.0);
         lanes[0].1.to_vec()

@@ -7,7 +7,7 @@ mod uploads;
 use super::*;
 use lyceum_core::{
     Addend, ClientReport, ClientTerm, ExactSum, Fingerprint, Job, Lane, Layout, Outcome, Params,
-    Payload, Probe, Reduction, Round, Tally, Trained, Work,
+    Payload, Probe, Reduction, Round, SlotName, SlotSpec, SlotSpecs, Tally, Trained, Work,
 };
 use lyceum_protocol::message::{Hello, OwnData, PROTOCOL, Ready, SessionId};
 
@@ -47,10 +47,19 @@ fn dispatch_of(incarnation: u32, reduction: Reduction) -> Dispatch {
         lanes: LANES.to_vec(),
         reduction,
         layout: Layout::weights(2),
+        slots: slots(),
     };
     let mut dispatch = Dispatch::new(pace, admission(), contribution, incarnation);
     dispatch.keep(&[T]);
     dispatch
+}
+
+/// A vector of the strategy's rule, and a memory of few bytes.
+fn slots() -> SlotSpecs {
+    let mut slots = SlotSpecs::default();
+    slots.push(SlotSpec::vector(SlotName::STRATEGY, 2));
+    slots.push(SlotSpec::memory(SlotName::method("er"), 8));
+    slots
 }
 
 fn speaker(peer: u64, name: &str) -> Speaker {

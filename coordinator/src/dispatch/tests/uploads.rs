@@ -1,6 +1,7 @@
 //! What is taken as an answer.
 
 use super::*;
+use lyceum_core::Slot;
 
 #[test]
 fn a_slow_node_s_units_are_given_to_a_second_one_and_the_first_answer_counts() {
@@ -126,6 +127,70 @@ fn where_each_update_is_asked_for_each_must_come_once() {
         let said = offered(Reduction::EachUpdate, wrong.clone());
         assert_eq!(said, "a refused", "{wrong:?}");
     }
+}
+
+/// An upload of client 0, accepted, with what stays with it.
+fn with_state(client: u64, name: &str, slot: impl Into<Slot>) -> Upload {
+    let mut upload = each(&[0], &[0], &[1.0, 2.0]);
+    if let Payload::Trained(trained) = &mut upload.payload {
+        let state = [(SlotName::new(name), slot.into())].into_iter().collect();
+        trained.states = vec![(ClientId(client), state)];
+    }
+    upload
+}
+
+#[test]
+fn what_stays_with_a_client_is_looked_at_before_it_counts() {
+    let offered = |upload: Upload| {
+        let mut dispatch = dispatch_of(1, Reduction::EachUpdate);
+        let a = join(&mut dispatch, 1, "a", 4);
+        dispatch.assign(NOW, units(1));
+        said(&mut dispatch);
+        dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload));
+        orders(&mut dispatch)
+            .into_iter()
+            .find_map(|order| match order {
+                Order::Notice(Notice::Refused { reason, .. }) => Some(reason),
+                _ => None,
+            })
+    };
+    let vector = |values: &[f32]| Params::from(values.to_vec());
+    assert_eq!(
+        offered(with_state(0, "strategy", vector(&[1.0, 2.0]))),
+        None
+    );
+    assert_eq!(offered(with_state(0, "method.er", vec![7; 8])), None);
+    let refused = |upload, why: &str| {
+        let reason = offered(upload).expect(why);
+        assert!(reason.contains(why), "{reason}");
+    };
+    let who = "the state of client 0: ";
+    refused(
+        with_state(0, "method.er", vec![7; 9]),
+        &format!("{who}its slot `method.er` holds 9 bytes; expected at most 8 bytes"),
+    );
+    refused(
+        with_state(0, "strategy", vector(&[1.0; 3])),
+        &format!("{who}its slot `strategy` holds 3 values; expected 2 values"),
+    );
+    refused(
+        with_state(0, "strategy", vector(&[1.0, f32::NAN])),
+        &format!("{who}value 1 of its slot `strategy` is NaN; expected a finite number"),
+    );
+    refused(
+        with_state(0, "strategy", vec![7; 8]),
+        &format!("{who}its slot `strategy` holds 8 bytes; expected 2 values"),
+    );
+    refused(
+        with_state(0, "method.gem", vec![7]),
+        &format!(
+            "{who}its slot `method.gem` has no owner in this run; expected `strategy`, `method.er`"
+        ),
+    );
+    refused(
+        with_state(1, "method.er", vec![7]),
+        "it brings a state of client 1, which it did not train",
+    );
 }
 
 #[test]

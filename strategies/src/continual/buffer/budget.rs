@@ -1,5 +1,5 @@
 use lyceum_core::{
-    Samples,
+    Samples, Sizes,
     units::{Count, Misfit},
 };
 
@@ -64,6 +64,15 @@ impl Budget {
             message: format!("{bytes} bytes hold no sample: one takes {each}{with}"),
             expected: format!("{each} or more"),
         })
+    }
+
+    /// How many samples a client keeps at most, each with so many logits.
+    pub fn most(&self, sizes: &Sizes, logits: usize) -> usize {
+        let groups = sizes.classes.max(Sizes::TASKS);
+        let of_groups = self.each.map(|each| each.get().saturating_mul(groups));
+        let places = self.places(sizes.sample_bytes, logits);
+        let limits = places.into_iter().chain(of_groups);
+        limits.min().unwrap_or(sizes.samples)
     }
 
     /// How many samples of so many bytes fit in, each kept with so many logits.
