@@ -348,12 +348,8 @@ impl Attack<'_> {
         self.log
             .wait_for(&["mallory", "came too late and does not count"]);
         // It is still there, and nothing of it was taken.
-        node.say(&report(
-            session,
-            ticket,
-            given.iter().map(|g| g.unit).collect(),
-        ))
-        .await;
+        let held = given.iter().map(|g| g.ticket.unit(g.unit)).collect();
+        node.say(&report(session, held)).await;
         node.connection.close(0_u32.into(), b"");
     }
 
