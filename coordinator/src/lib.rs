@@ -25,7 +25,7 @@ mod updates;
 pub use machine::RoundMachine;
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
-pub use plan::{Closing, Input, InputError, Output, Plan, SelectionPhase, SteeringPlan};
-pub use schedule::{FlightView, Schedule, Synchronous, Verdict};
+pub use plan::{Input, InputError, Output, Plan, SelectionPhase, SteeringPlan};
+pub use schedule::{Closing, FlightView, Schedule, Synchronous, Verdict};
 pub use snapshot::{Best, Page, Snapshot};
 pub use updates::Spill;

@@ -84,21 +84,6 @@ impl std::fmt::Debug for SelectionPhase {
     }
 }
 
-/// The window in which a round closes without everybody. Times are microseconds since the cohort's work went out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closing {
-    /// The round closes, if `min_clients` have answered.
-    pub after: u64,
-    /// Clients that must have answered.
-    pub min_clients: usize,
-    /// The round closes early when so many have answered.
-    pub enough_clients: Option<usize>,
-    /// It does not close early before.
-    pub min: u64,
-    /// The run stops, if too few have answered.
-    pub give_up: u64,
-}
-
 /// What a driver tells the machine.
 #[derive(Clone, Debug)]
 pub enum Input {

@@ -14,7 +14,7 @@ use lyceum_core::{Payload, Seed, Ticket, Time, Upload};
 use lyceum_protocol::{
     identity::COORDINATOR_NAME,
     message::{Hello, ToCoordinator, ToNode},
-    quic::first_answer,
+    quic::{Sides, first_answer, refusal},
 };
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, VarInt};
 use rand::RngExt;
@@ -467,8 +467,8 @@ fn failure(error: &ConnectionError) -> Failure {
         _ => false,
     };
     match alert {
-        true => Failure::Lasting(format!("the certificates are not accepted: {error}")),
-        false => Failure::Passing(error.to_string()),
+        true => Failure::Lasting(refusal(error, Sides::NODE)),
+        false => Failure::Passing(refusal(error, Sides::NODE)),
     }
 }
 

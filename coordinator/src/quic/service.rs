@@ -263,10 +263,6 @@ pub async fn conduct<'a>(
     let mut machine = prepared.machine(scenario);
     resume.find(&storage, scenario, settings, &prepared)?;
     let archive = RunFiles::open(scenario, settings, prepared, resume, &mut machine, observe)?;
-    let saving = Saving {
-        every: settings.checkpoint_every.as_micros() as u64,
-        ..Saving::default()
-    };
     let parts = Parts {
         machine,
         dispatch,
@@ -274,12 +270,20 @@ pub async fn conduct<'a>(
         run,
         rounds,
         lanes,
-        saving,
+        saving: saving_of(settings),
     };
     let (ending, conductor) = service.rounds(parts).await?;
     service.close(farewell(&ending)).await;
     let (rounds, _) = conductor.into_parts();
     rounds.conclude(ending)
+}
+
+/// When checkpoints are made.
+fn saving_of(settings: &Settings) -> Saving {
+    Saving {
+        every: settings.checkpoint_every.as_micros() as u64,
+        ..Saving::default()
+    }
 }
 
 /// How nodes are kept busy, with what the scenario says of those that are late.

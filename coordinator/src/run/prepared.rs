@@ -2,6 +2,7 @@
 
 use super::{
     RunError, Storage,
+    checkpoint::manifests,
     model_file::{from_safetensors, to_safetensors},
     seal::{self, FileSeal, Found},
     storage::replace,
@@ -13,7 +14,7 @@ use lyceum_core::{
     TaskInfo, TaskStream, Ticket, UnitId, Work,
 };
 use lyceum_metrics::{EventReader, LogError};
-use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable};
+use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable, no_room};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -24,6 +25,8 @@ use std::{
 /// Where the expert is kept in a run's folder.
 pub const EXPERT: &str = "expert.safetensors";
 const EXPERT_SEAL: &str = "expert.json";
+/// Models that a run holds at least: the first one, the global one, a client's, and a checkpoint's.
+const MODELS: u64 = 4;
 /// The unit of the expert's training, apart from those of round 0.
 const EXPERT_UNIT: UnitId = UnitId(u64::MAX);
 
@@ -172,6 +175,7 @@ impl Groundwork {
             return Ok(None);
         }
         let read = match seal::read::<ExpertSeal>(storage, EXPERT_SEAL)? {
+            Found::Nothing if begun(storage)? => Err((EXPERT_SEAL, "it is missing".to_string())),
             Found::Nothing => return Ok(None),
             Found::Good(seal) if seal.scenario != scenario.lineage() => {
                 Err((EXPERT_SEAL, "it is of another run".to_string()))
@@ -218,7 +222,8 @@ impl Groundwork {
         let data = self.loaded.digest();
         let settled = self.loaded.settled(scenario);
         let class_names = self.loaded.class_names().to_vec();
-        let mut warnings = self.loaded.warnings(scenario);
+        let mut warnings = scenario.idle_keys();
+        warnings.extend(self.loaded.warnings(scenario));
         let losses = expert.as_ref().map(|e| e.scores.losses.as_slice());
         let stream = self.loaded.stream(scenario, losses)?;
         let timetable = scenario.timetable(stream.as_deref())?;
@@ -413,6 +418,13 @@ pub fn initial(
     network: &Network,
     folders: &[PathBuf],
 ) -> Result<(Params, Option<Fingerprint>), RunError> {
+    let values = network.layout().len() as u64;
+    let bytes = values.saturating_mul(4 * MODELS);
+    if let Some(why) = no_room(bytes) {
+        let message = format!("a run of a model of {values} parameters {why}");
+        let key = format!("model.{}", scenario.model.name);
+        return Err(scenario.fault(&key, message, "a smaller model").into());
+    }
     let Some(path) = scenario.start_from(folders) else {
         return Ok((network.initial(scenario.seed()).into(), None));
     };
@@ -432,6 +444,12 @@ pub fn initial(
     }
     let params = from_safetensors(&path, &bytes, network.layout()).map_err(unfit)?;
     Ok((params, Some(hash)))
+}
+
+/// Whether an earlier process has got as far as the expert.
+fn begun(storage: &dyn Storage) -> Result<bool, RunError> {
+    let expert = storage.read(EXPERT).is_ok_and(|bytes| bytes.is_some());
+    Ok(expert || !manifests(storage)?.is_empty())
 }
 
 fn with_scores(layout: &Layout, samples: usize) -> Layout {

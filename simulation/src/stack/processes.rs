@@ -230,7 +230,10 @@ impl Processes {
             match ended {
                 Some(Ok((Ending::Finished, fingerprint))) => return Some(fingerprint),
                 Some(Ok((ending, _))) => {
-                    self.complain(format!("the run ended: {ending:?}"));
+                    self.complain(match ending {
+                        Ending::Stalled(reason) => format!("the run stopped: {reason}"),
+                        Ending::Finished | Ending::Paused => "the run ended too early".into(),
+                    });
                     return None;
                 }
                 Some(Err(error)) => {
