@@ -234,8 +234,7 @@ pub async fn conduct<'a>(
     } = work;
     let pool = groundwork.loaded.pooled();
     let contribution = scenario.contribution(&groundwork.network, pool.as_ref());
-    let grid = Grid::from(&contribution.layout);
-    let lanes = contribution.lanes.clone();
+    let (lanes, grid) = (contribution.lanes.clone(), Grid::from(&contribution.layout));
     let (rounds, mut storage) = (scenario.rounds(), Folder::new(&settings.out));
     let mut admission = admission(scenario, &groundwork, registry);
     let pace = pace_of(scenario, &network);
