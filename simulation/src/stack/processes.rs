@@ -231,7 +231,7 @@ impl Processes {
                 Some(Ok((Ending::Finished, fingerprint))) => return Some(fingerprint),
                 Some(Ok((ending, _))) => {
                     self.complain(match ending {
-                        Ending::Stalled(reason) => format!("the run stopped: {reason}"),
+                        Ending::Stalled { reason, .. } => format!("the run stopped: {reason}"),
                         Ending::Finished | Ending::Paused => "the run ended too early".into(),
                     });
                     return None;

@@ -70,7 +70,7 @@ pub fn worlds(
 ) -> Result<Report, RunError> {
     let ground = Ground::new(scenario, registry, &span.folders)?;
     let calm = World::run(&ground, &mut Lab::new(&ground)?, &Faults::calm(), 0);
-    if let Some(Ending::Stalled(reason)) = calm.ending {
+    if let Some(Ending::Stalled { reason, .. }) = calm.ending {
         return Err(RunError::Stalled {
             round: calm.counters.rounds,
             reason,
