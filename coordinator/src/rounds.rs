@@ -9,10 +9,10 @@ use crate::{
     Input, Output, RoundMachine,
     run::{
         Archive, RunError, RunFiles,
-        journal::{Journal, Record},
+        journal::{JOURNAL, Journal, Record},
     },
 };
-use lyceum_core::{Assignment, Event, Fingerprint, Request, Round, Time, Upload};
+use lyceum_core::{Assignment, Event, Fingerprint, Round, Time, Upload};
 use lyceum_metrics::Summary;
 
 /// How a run ended.
@@ -155,22 +155,28 @@ impl<A: Archive> Rounds<A> {
         }
         // While the journal is told again, it says what was asked then.
         if !self.replaying && !self.machine.is_complete() {
-            for request in self.archive.requests()? {
-                self.ask(now, request)?;
-            }
+            self.take_requests(now)?;
         }
         Ok(self.machine.handle(now, Input::NextRound)?)
     }
 
-    /// What is asked is written down before it counts.
-    fn ask(&mut self, now: Time, request: Request) -> Result<(), RunError> {
-        if self.machine.knows(&request.id) {
-            return Ok(());
+    /// What is asked is written down and safe before it counts: after a crash it would be taken behind another round, while
+    /// nodes hold work that follows from it.
+    fn take_requests(&mut self, now: Time) -> Result<(), RunError> {
+        let mut requests = self.archive.requests()?;
+        requests.retain(|request| !self.machine.knows(&request.id));
+        if self.keeps_journal() && !requests.is_empty() {
+            for request in &requests {
+                self.write(&Record::Request(request.clone()))?;
+            }
+            let storage = self.archive.storage();
+            let (synced, path) = (storage.sync(JOURNAL), storage.path(JOURNAL));
+            synced.map_err(RunError::file(path))?;
         }
-        if self.keeps_journal() {
-            self.write(&Record::Request(request.clone()))?;
+        for request in requests {
+            self.machine.handle(now, Input::Request(request))?;
         }
-        Ok(self.machine.handle(now, Input::Request(request))?)
+        Ok(())
     }
 
     /// Takes a result.
