@@ -43,6 +43,8 @@ pub(super) const HEARING_KIB: usize = 16 << 10;
 const FETCHES: usize = 4;
 /// Results of one node that wait to be fetched; more are not noted, and the node offers them again.
 const WAITING_FETCHES: usize = 64;
+/// Times that a node may offer a result that was fetched, while it is being written down, before it is fetched again.
+const PATIENT_OFFERS: u32 = 3;
 
 /// The lanes and the grid of the run's sums.
 #[derive(Clone, Debug)]
@@ -177,7 +179,10 @@ enum Fetching {
     /// It broke off here.
     Broken(Incoming),
     /// It was handed on.
-    Done,
+    Done {
+        /// Times that the node has offered it since.
+        offers: u32,
+    },
 }
 
 impl Talk {
@@ -289,7 +294,8 @@ impl Talk {
         }
     }
 
-    /// Fetches a result in a task of its own, unless one is at it or it was fetched before.
+    /// Fetches a result in a task of its own, unless one is at it or it was fetched a short while ago. Whether that was of use
+    /// is not known here: it may have come before its stage. A node that goes on offering it is asked for it again.
     fn begin_fetch(&self, offer: Offer, result: ResultWire, vectors: Vec<BlobRef>) {
         let most = self
             .shared
@@ -298,8 +304,13 @@ impl Talk {
             .max(64 * self.shared.shape.grid.len() as u64 + (64 << 20));
         let mut partial = self.partial();
         let key = (offer.ticket, name_of(&result, &vectors));
-        if matches!(partial.get(&key), Some(Fetching::Busy | Fetching::Done)) {
-            return;
+        match partial.get_mut(&key) {
+            Some(Fetching::Busy) => return,
+            Some(Fetching::Done { offers }) if *offers < PATIENT_OFFERS => {
+                *offers += 1;
+                return;
+            }
+            _ => {}
         }
         let busy = |fetching: &&Fetching| matches!(fetching, Fetching::Busy);
         if partial.values().filter(busy).count() >= WAITING_FETCHES {
@@ -311,7 +322,7 @@ impl Talk {
         };
         // Results of earlier rounds are not asked for again.
         if partial.len() > 256 {
-            partial.retain(|_, fetching| !matches!(fetching, Fetching::Done));
+            partial.retain(|_, fetching| !matches!(fetching, Fetching::Done { .. }));
         }
         drop(partial);
         match incoming {
@@ -340,7 +351,7 @@ impl Talk {
         let began = tokio::time::Instant::now();
         match incoming.fetch(&self.connection).await {
             Ok(()) => {
-                self.note(key, Fetching::Done);
+                self.note(key, Fetching::Done { offers: 0 });
                 let bytes = incoming.len();
                 self.shared
                     .meters
