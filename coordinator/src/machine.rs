@@ -15,9 +15,9 @@ use crate::{
 };
 use book::Steered;
 use lyceum_core::{
-    Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Grid, Job,
-    Outcome, Params, Purpose, Roster, Round, SelectorRun, Slot, SlotName, StrategyRun, Ticket,
-    Time, UnitKey, Upload, Work, codec,
+    Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Facts, Fingerprint, Grid, Job,
+    Outcome, Params, Purpose, Roster, Round, SelectorRun, Slot, SlotName, StrategyRun,
+    TaskDefinition, Ticket, Time, UnitKey, Upload, Work, codec,
 };
 use requests::Desk;
 use std::{
@@ -127,6 +127,11 @@ impl RoundMachine {
         Self { mutant, ..self }
     }
 
+    /// Has the run told of tasks in these rounds, as another one was that somebody asked; before the first round.
+    pub fn give_tasks(&mut self, tasks: Vec<(Round, TaskDefinition)>) {
+        self.plan.given = tasks;
+    }
+
     /// Keeps at most `budget` bytes of single updates in memory, where the strategy asks for them.
     pub fn spill_to(&mut self, budget: u64, spill: Box<dyn Spill>) {
         self.current.first().updates.spill_to(budget, spill);
@@ -170,8 +175,25 @@ impl RoundMachine {
             clients: self.clients.clone(),
             fingerprint: self.fingerprint,
             best: self.best,
-            facts: self.facts(),
+            facts: self.facts_to_keep(),
         })
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    fn facts_to_keep(&self) -> Facts {
+        self.facts()
+    }
+
+    #[cfg(feature = "mutants")]
+    fn facts_to_keep(&self) -> Facts {
+        let facts = self.facts();
+        match (self.mutant, facts.all()) {
+            (crate::Mutant::ForgetFact, [first @ .., _]) => {
+                let all = first.iter().cloned();
+                all.fold(Facts::default(), |facts, fact| facts.with(fact))
+            }
+            _ => facts,
+        }
     }
 
     /// Rounds that are done.

@@ -20,4 +20,6 @@ pub enum Mutant {
     SaveInReplay,
     /// Files of a checkpoint are believed, whatever their hashes say.
     BelieveFiles,
+    /// A checkpoint leaves out what the stream was told last.
+    ForgetFact,
 }

@@ -81,7 +81,7 @@ impl RoundMachine {
     }
 
     /// What the stream was told.
-    pub(super) fn facts(&self) -> Facts {
+    pub fn facts(&self) -> Facts {
         let stream = self.plan.stream.as_ref();
         stream.map_or_else(Facts::default, |stream| stream.facts().clone())
     }

@@ -31,6 +31,8 @@ pub struct StackFaults {
     pub down_micros: u64,
     /// Longest time that a sync of the journal takes, in microseconds.
     pub sync_micros: u64,
+    /// Times at which somebody asks that a task joins the stream; one without a stream refuses.
+    pub asked_tasks: u32,
     /// Share of the coordinator's deaths after which a stored file is damaged.
     pub damage: Fraction,
 }
@@ -51,6 +53,7 @@ impl Default for StackFaults {
             trouble_micros: 0,
             down_micros: SECOND,
             sync_micros: 1000,
+            asked_tasks: 0,
             damage: none(),
         }
     }
@@ -85,6 +88,7 @@ impl StackFaults {
             down_micros: 5 * SECOND,
             sync_micros: rng.random_range(100..50_000),
             damage: Fraction::new(rng.random_range(0.0..=0.8)).unwrap_or_else(none),
+            asked_tasks: rng.random_range(0..=3),
         }
     }
 }

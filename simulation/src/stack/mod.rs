@@ -11,10 +11,10 @@ mod processes;
 pub use faults::StackFaults;
 
 use crate::{RunError, world::Ground};
-use lyceum_core::{Fingerprint, Seed, Time};
+use lyceum_core::{Fingerprint, Round, Seed, TaskDefinition, Time};
 use lyceum_network_model::SimNet;
 use lyceum_protocol::identity::{Ephemeral, Name, ephemeral};
-use processes::{Notes, Processes};
+use processes::Processes;
 use std::{sync::Arc, time::Duration};
 
 /// A world that has not ended by then, in virtual time, does not end.
@@ -25,6 +25,8 @@ const BOUND: Duration = Duration::from_secs(3600);
 pub struct StackOutcome {
     /// Last link of the run's chain; none where the run did not end.
     pub fingerprint: Option<Fingerprint>,
+    /// Tasks that it was asked for and took, with the rounds in which they were told.
+    pub asked: Vec<(Round, TaskDefinition)>,
     /// Packets that were delivered.
     pub packets: u64,
     /// Hash over time, addresses and length of each of them.
@@ -62,24 +64,22 @@ pub fn stack_world(
     let identities = identities(faults.nodes)?;
     runtime.block_on(async {
         let net = SimNet::new(Seed(seed), faults.link.clone());
-        let processes = Processes::new(
+        let processes = Arc::new(Processes::new(
             ground.clone(),
             faults.clone(),
             seed,
             net.clone(),
             identities,
-        );
-        let end = tokio::time::timeout(BOUND, processes.run()).await;
-        let (fingerprint, notes) = match end {
-            Ok(end) => end,
-            Err(_) => {
-                let complaint = "the run did not end within an hour".into();
-                (None, Notes::complaint(complaint))
-            }
-        };
+        ));
+        let end = tokio::time::timeout(BOUND, processes.clone().run()).await;
+        if end.is_err() {
+            processes.complain("the run did not end within an hour".into());
+        }
+        let (fingerprint, notes) = (end.unwrap_or(None), processes.notes().clone());
         let (packets, trace) = net.trace();
         Ok(StackOutcome {
             fingerprint,
+            asked: notes.asked,
             packets,
             trace,
             ended: net.now(),

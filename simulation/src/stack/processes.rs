@@ -3,7 +3,7 @@
 use super::{Troubles, crew::SlowCrew, faults::StackFaults};
 use crate::{
     RunError,
-    world::{Disk, Ground, Shelf, foreign_files},
+    world::{Disk, Ground, Post, Shelf, foreign_files, tasks_taken},
 };
 use lyceum_client_node::{
     crew::Crew,
@@ -18,7 +18,9 @@ use lyceum_coordinator::{
     quic::{Network, Service},
     run::{Archive, Durable, Storage, Syncing},
 };
-use lyceum_core::{Event, Fingerprint, Params, Purpose, Round, Seed, Stream, Ticket};
+use lyceum_core::{
+    Event, Fingerprint, Params, Purpose, Request, Round, Seed, Stream, TaskDefinition, Ticket,
+};
 use lyceum_network_model::{Directions, SimNet, endpoint_config, plain_packets};
 use lyceum_protocol::{
     identity::{Ephemeral, Revocations, quinn_client, quinn_server},
@@ -43,6 +45,7 @@ pub(super) struct Processes {
     net: SimNet,
     identities: Ephemeral,
     disk: Disk,
+    post: Post,
     notes: Mutex<Notes>,
 }
 
@@ -51,15 +54,7 @@ pub(super) struct Processes {
 pub(super) struct Notes {
     pub(super) troubles: Troubles,
     pub(super) complaints: Vec<String>,
-}
-
-impl Notes {
-    pub(super) fn complaint(complaint: String) -> Self {
-        Self {
-            complaints: vec![complaint],
-            ..Self::default()
-        }
-    }
+    pub(super) asked: Vec<(Round, TaskDefinition)>,
 }
 
 fn coordinator_address() -> SocketAddr {
@@ -89,6 +84,7 @@ impl Processes {
             net,
             identities,
             disk: Disk::new(seed, None),
+            post: Post::default(),
             notes: Mutex::default(),
         }
     }
@@ -98,24 +94,24 @@ impl Processes {
     }
 
     /// Until the run has ended.
-    pub(super) async fn run(self) -> (Option<Fingerprint>, Notes) {
-        let this = Arc::new(self);
-        for node in 1..=u64::from(this.faults.nodes) {
-            tokio::spawn(this.clone().keep_node(node));
+    pub(super) async fn run(self: Arc<Self>) -> Option<Fingerprint> {
+        for node in 1..=u64::from(self.faults.nodes) {
+            tokio::spawn(self.clone().keep_node(node));
         }
-        for partition in 0..u64::from(this.faults.partitions) {
-            tokio::spawn(this.clone().part(partition));
+        for partition in 0..u64::from(self.faults.partitions) {
+            tokio::spawn(self.clone().part(partition));
         }
-        let fingerprint = this.keep_coordinator().await;
-        let notes = this.notes().clone();
-        (fingerprint, notes)
+        for request in 0..u64::from(self.faults.asked_tasks) {
+            tokio::spawn(self.clone().ask_task(request));
+        }
+        self.keep_coordinator().await
     }
 
-    fn notes(&self) -> MutexGuard<'_, Notes> {
+    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn complain(&self, complaint: String) {
+    pub(super) fn complain(&self, complaint: String) {
         self.notes().complaints.push(complaint);
     }
 
@@ -140,6 +136,17 @@ impl Processes {
         ))
         .await;
         self.net.partition(a, b, directions, false);
+    }
+
+    /// Asks that a task joins the stream.
+    async fn ask_task(self: Arc<Self>, number: u64) {
+        let mut rng = self.stream("lyceum.stack.ask", number);
+        let class = rng.random_range(0..self.ground.classes());
+        sleep(micros(
+            rng.random_range(0..self.faults.trouble_micros.max(1)),
+        ))
+        .await;
+        self.post.ask_task(class);
     }
 
     /// When a process dies, ascending; after the last time it lives on.
@@ -288,6 +295,7 @@ impl Processes {
         let network = self.network(label, pace)?;
         let mut shelf = Shelf::new(
             self.disk.clone(),
+            self.post.clone(),
             ground.layout().clone(),
             ground.digest(),
             ground.rounds(),
@@ -318,6 +326,7 @@ impl Processes {
         };
         let (ending, conductor) = service.rounds(parts).await?;
         let fingerprint = conductor.machine().fingerprint();
+        self.notes().asked = tasks_taken(conductor.machine());
         service.close("the run is over").await;
         Ok((ending, fingerprint))
     }
@@ -361,6 +370,10 @@ impl Archive for SlowShelf {
 
     fn round_took(&mut self, round: Round, total: u64, training: u64) -> Result<(), RunError> {
         self.shelf.round_took(round, total, training)
+    }
+
+    fn requests(&mut self) -> Result<Vec<Request>, RunError> {
+        self.shelf.requests()
     }
 
     fn save(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {

@@ -3,6 +3,7 @@
 use super::{
     Property,
     events::{Happening, World},
+    tasks_taken,
 };
 use lyceum_coordinator::{
     conductor::{Command, Ending},
@@ -84,6 +85,8 @@ impl World<'_> {
         if ending == Ending::Finished {
             let machine = process.conductor.machine();
             self.fingerprint = Some(machine.fingerprint());
+            self.asked = tasks_taken(machine);
+            self.counters.tasks_joined = self.asked.len() as u64;
             let result = machine.saved_fingerprint();
             let kept = process.conductor.archive().kept().ok().flatten();
             if kept != Some(result) {

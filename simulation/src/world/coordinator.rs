@@ -64,13 +64,20 @@ impl World<'_> {
     fn conductor(&mut self, now: Time) -> Result<Conductor<Shelf>, RunError> {
         let ground = self.ground;
         let layout = ground.layout().clone();
-        let mut shelf = Shelf::new(self.disk.clone(), layout, ground.digest(), ground.rounds());
+        let mut shelf = Shelf::new(
+            self.disk.clone(),
+            self.post.clone(),
+            layout,
+            ground.digest(),
+            ground.rounds(),
+        );
         #[cfg(feature = "mutants")]
         {
             shelf.mutant = self.mistakes.coordinator;
         }
         let incarnation = shelf.incarnation(self.processes)?;
         let mut machine = ground.machine();
+        machine.give_tasks(self.given.clone());
         shelf.restore(&mut machine)?;
         let pace = Pace {
             reassign: ground.reassign(),

@@ -1,6 +1,6 @@
 //! Files that do not hold what was written.
 
-use super::{Counters, Disk, Ground, Shelf, disk::State};
+use super::{Counters, Disk, Ground, Post, Shelf, disk::State};
 use lyceum_coordinator::run::{
     Archive,
     journal::{Journal, Record},
@@ -13,7 +13,13 @@ use std::collections::BTreeMap;
 pub(crate) fn foreign_files(ground: &Ground) -> BTreeMap<String, Vec<u8>> {
     let run = Fingerprint::of(b"another run");
     let disk = Disk::new(0, None);
-    let mut shelf = Shelf::new(disk.clone(), ground.layout().clone(), run, ground.rounds());
+    let mut shelf = Shelf::new(
+        disk.clone(),
+        Post::default(),
+        ground.layout().clone(),
+        run,
+        ground.rounds(),
+    );
     let mut snapshot = ground.machine().snapshot().expect("no round has begun");
     let values = snapshot.global.make_mut();
     values.iter_mut().for_each(|value| *value += 0.5);

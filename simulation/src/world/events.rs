@@ -1,7 +1,7 @@
 //! A world: what is in it, and how time passes.
 
 use super::{
-    Counters, Faults, Ground, Lab, Outcome, Property,
+    Counters, Faults, Ground, Lab, Outcome, Post, Property,
     checks::Checks,
     damage::foreign_files,
     disk::{Covered, Disk},
@@ -12,7 +12,9 @@ use super::{
 };
 use lyceum_client_node::machine::Preparation;
 use lyceum_coordinator::{conductor::Ending, dispatch::Peer};
-use lyceum_core::{Chain, Fingerprint, Purpose, Seed, Stream, Ticket, Time, UnitKey};
+use lyceum_core::{
+    Chain, Fingerprint, Purpose, Round, Seed, Stream, TaskDefinition, Ticket, Time, UnitKey,
+};
 use lyceum_network_model::{Direction, Directions, Link, LinkFaults};
 use lyceum_protocol::message::{ToCoordinator, ToNode};
 use rand::RngExt;
@@ -71,6 +73,8 @@ pub(super) enum Happening {
         at_once: bool,
     },
     DiskFull(bool),
+    /// Somebody asks that a task of this class joins the stream.
+    AskTask(u32),
     ClockJump(u64),
     /// Nothing goes wrong any more.
     Calm,
@@ -86,6 +90,9 @@ pub struct World<'a> {
     pub(super) nodes: Vec<NodeProcess>,
     pub(super) links: Vec<Link>,
     pub(super) disk: Disk,
+    pub(super) post: Post,
+    /// Tasks that the run is told of, and in which rounds, without being asked.
+    pub(super) given: Vec<(Round, TaskDefinition)>,
     /// The files of another run of the same model, by the ends of their names.
     pub(super) foreign: BTreeMap<String, Vec<u8>>,
     pub(super) coordinator: Option<Process>,
@@ -99,6 +106,7 @@ pub struct World<'a> {
     trace: Chain,
     pub(super) ending: Option<Ending>,
     pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) asked: Vec<(Round, TaskDefinition)>,
     #[cfg(feature = "mutants")]
     pub(super) mistakes: Mistakes,
 }
@@ -117,6 +125,18 @@ impl<'a> World<'a> {
     /// Runs a scenario in the world of a seed.
     pub fn run(ground: &'a Ground, lab: &'a mut Lab, faults: &Faults, seed: u64) -> Outcome {
         let mut world = Self::new(ground, lab, faults, seed);
+        world.populate();
+        world.until_the_end()
+    }
+
+    /// Runs a scenario in a world without faults, in which it is told of these tasks in these rounds.
+    pub fn calm(
+        ground: &'a Ground,
+        lab: &'a mut Lab,
+        given: &[(Round, TaskDefinition)],
+    ) -> Outcome {
+        let mut world = Self::new(ground, lab, &Faults::calm(), 0);
+        world.given = given.to_vec();
         world.populate();
         world.until_the_end()
     }
@@ -147,6 +167,8 @@ impl<'a> World<'a> {
             nodes: Vec::new(),
             links: (0..faults.nodes).map(link).collect(),
             disk: Disk::new(seed, faults.crash_at_write),
+            post: Post::default(),
+            given: Vec::new(),
             foreign: match faults.damage.get() > 0.0 {
                 true => foreign_files(ground),
                 false => BTreeMap::new(),
@@ -160,6 +182,7 @@ impl<'a> World<'a> {
             trace: Fingerprint::default().extend(),
             ending: None,
             fingerprint: None,
+            asked: Vec::new(),
             #[cfg(feature = "mutants")]
             mistakes: Mistakes::default(),
         }
@@ -229,7 +252,16 @@ impl<'a> World<'a> {
             );
             self.queue.at(at, Happening::ClockJump(by));
         }
+        self.plan_requests();
         self.queue.at(Time(trouble), Happening::Calm);
+    }
+
+    fn plan_requests(&mut self) {
+        for _ in 0..self.faults.asked_tasks {
+            let at = Time(self.draw(self.faults.trouble_micros));
+            let class = self.rng.random_range(0..self.ground.classes());
+            self.queue.at(at, Happening::AskTask(class));
+        }
     }
 
     fn plan(&mut self, trouble: u64, longest: u64, what: impl Fn(bool) -> Happening) {
@@ -275,6 +307,7 @@ impl<'a> World<'a> {
         Outcome {
             ending: self.ending,
             fingerprint: self.fingerprint,
+            asked: self.asked,
             violations: self.checks.violations,
             counters: self.counters,
             trace: self.trace.link(),
@@ -327,7 +360,8 @@ impl<'a> World<'a> {
                 on,
             } => self.partition(node, directions, on),
             Happening::DiskFull(full) => self.disk.fill(full && self.in_trouble()),
-            Happening::Calm => self.calm(),
+            Happening::AskTask(class) => self.post.ask_task(class),
+            Happening::Calm => self.links_heal(),
         }
     }
 
@@ -337,7 +371,7 @@ impl<'a> World<'a> {
         self.links[node].cut(directions, on);
     }
 
-    fn calm(&mut self) {
+    fn links_heal(&mut self) {
         let link = LinkFaults {
             delay_micros: self.faults.link.delay_micros,
             ..LinkFaults::default()

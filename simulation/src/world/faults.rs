@@ -56,6 +56,8 @@ pub struct Faults {
     pub clock_jumps: u32,
     /// Longest such jump, in microseconds.
     pub clock_jump_micros: u64,
+    /// Times at which somebody asks that a task joins the stream; one without a stream refuses.
+    pub asked_tasks: u32,
     /// Share of the messages of ended connections that are heard nevertheless.
     pub late_messages: Fraction,
     /// Least microseconds between two checkpoints of the coordinator; 0 saves after every round.
@@ -91,6 +93,7 @@ impl Default for Faults {
             damage: fraction(0.0),
             clock_jumps: 0,
             clock_jump_micros: 0,
+            asked_tasks: 0,
             late_messages: fraction(0.0),
             save_micros: 10 * SECOND,
             journal_bytes: 256 << 20,
@@ -211,6 +214,7 @@ impl Faults {
                 true => share(rng, 0.9),
                 false => fraction(0.0),
             },
+            asked_tasks: times(rng, 3),
         }
     }
 }

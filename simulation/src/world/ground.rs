@@ -59,6 +59,11 @@ impl Ground {
         self.prepared.machine(&self.scenario)
     }
 
+    /// Classes of the data.
+    pub(crate) fn classes(&self) -> u32 {
+        self.prepared.network.classes() as u32
+    }
+
     pub(crate) fn rounds(&self) -> u64 {
         self.scenario.rounds()
     }

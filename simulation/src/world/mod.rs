@@ -17,6 +17,7 @@ mod events;
 mod faults;
 mod ground;
 mod node;
+mod post;
 mod process;
 mod queue;
 mod report;
@@ -25,6 +26,7 @@ mod workers;
 
 pub(crate) use damage::foreign_files;
 pub(crate) use disk::Disk;
+pub(crate) use post::{Post, tasks_taken};
 pub(crate) use shelf::Shelf;
 
 pub use checks::{Property, Violation};
@@ -36,7 +38,7 @@ pub use ground::{Ground, Lab};
 pub use report::{Progress, Report, Span, worlds};
 
 use lyceum_coordinator::conductor::Ending;
-use lyceum_core::{Fingerprint, Time};
+use lyceum_core::{Fingerprint, Round, TaskDefinition, Time};
 use serde::Serialize;
 use std::ops::AddAssign;
 
@@ -47,6 +49,8 @@ pub struct Outcome {
     pub ending: Option<Ending>,
     /// The last link of the run's chain, where it finished.
     pub fingerprint: Option<Fingerprint>,
+    /// Tasks that it was asked for and took, with the rounds in which they were told.
+    pub asked: Vec<(Round, TaskDefinition)>,
     /// What did not hold.
     pub violations: Vec<Violation>,
     /// What happened, counted.
@@ -117,6 +121,8 @@ counters! {
     damaged_files,
     /// Jumps of the coordinator's clock.
     clock_jumps,
+    /// Tasks that joined the stream because somebody asked.
+    tasks_joined,
     /// Syncs of the journal that were waited for.
     syncs,
     /// Storage operations.

@@ -69,7 +69,7 @@ pub fn worlds(
     progress: &Progress,
 ) -> Result<Report, RunError> {
     let ground = Ground::new(scenario, registry, &span.folders)?;
-    let calm = World::run(&ground, &mut Lab::new(&ground)?, &Faults::calm(), 0);
+    let calm = World::calm(&ground, &mut Lab::new(&ground)?, &[]);
     if let Some(Ending::Stalled { reason, .. }) = calm.ending {
         return Err(RunError::Stalled {
             round: calm.counters.rounds,
@@ -123,17 +123,22 @@ fn look_at(
     let drawn = || Faults::drawn(seed);
     let faults = span.faults.clone().unwrap_or_else(drawn);
     let mut outcome = World::run(ground, lab, &faults, seed);
-    outcome.compare(expected);
+    outcome.compare(ground, lab, expected);
     outcome
 }
 
 impl Outcome {
-    /// Adds a violation where the run finished with another fingerprint.
-    pub fn compare(&mut self, expected: Option<Fingerprint>) {
-        let (Some(want), Some(got)) = (expected, self.fingerprint) else {
+    /// Adds a violation where the run finished with another fingerprint than in a calm world, where it is this one. Where
+    /// tasks joined, the calm world is one that was told of them in the same rounds.
+    pub fn compare(&mut self, ground: &Ground, lab: &mut Lab, calm: Option<Fingerprint>) {
+        let (Some(calm), Some(got)) = (calm, self.fingerprint) else {
             return;
         };
-        if want != got {
+        let want = match self.asked.is_empty() {
+            true => Some(calm),
+            false => World::calm(ground, lab, &self.asked).fingerprint,
+        };
+        if let Some(want) = want.filter(|want| *want != got) {
             self.violations.push(Violation {
                 property: Property::SameResult,
                 at: self.ended,

@@ -1,6 +1,6 @@
 //! The coordinator's archive: checkpoints on the world's disk, events in memory.
 
-use super::disk::Disk;
+use super::{Post, disk::Disk};
 use lyceum_coordinator::{
     RoundMachine, Snapshot,
     run::{
@@ -9,8 +9,9 @@ use lyceum_coordinator::{
         incarnation,
     },
 };
-use lyceum_core::{Event, Fingerprint, GLOBAL, Layout, Params, Request, Round, Want};
+use lyceum_core::{Event, Fingerprint, Layout, Params, Request, Round};
 use lyceum_metrics::Extent;
+use std::collections::BTreeSet;
 
 /// Where a coordinator process of a world keeps its run.
 pub(crate) struct Shelf {
@@ -18,8 +19,14 @@ pub(crate) struct Shelf {
     layout: Layout,
     checkpoints: Checkpoints,
     best: Option<Params>,
+    /// What somebody asks.
+    post: Post,
     /// How often was looked for requests.
     looked: u64,
+    /// Requests that this process has taken.
+    seen: BTreeSet<String>,
+    /// Requests that are answered, in a state that is not safe yet.
+    answered: Vec<String>,
     /// What happened since somebody looked.
     pub(super) events: Vec<Event>,
     #[cfg(feature = "mutants")]
@@ -27,10 +34,17 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    pub(crate) fn new(disk: Disk, layout: Layout, run: Fingerprint, rounds: u64) -> Self {
+    pub(crate) fn new(
+        disk: Disk,
+        post: Post,
+        layout: Layout,
+        run: Fingerprint,
+        rounds: u64,
+    ) -> Self {
         Self {
             disk,
             layout,
+            post,
             checkpoints: Checkpoints {
                 run,
                 scenario: run,
@@ -39,6 +53,8 @@ impl Shelf {
             },
             best: None,
             looked: 0,
+            seen: BTreeSet::new(),
+            answered: Vec::new(),
             events: Vec::new(),
             #[cfg(feature = "mutants")]
             mutant: lyceum_coordinator::Mutant::None,
@@ -88,6 +104,9 @@ impl Shelf {
 
 impl Archive for Shelf {
     fn event(&mut self, event: Event) -> Result<(), RunError> {
+        if let Event::Answered(answer) = &event {
+            self.answered.push(answer.id.clone());
+        }
         self.events.push(event);
         Ok(())
     }
@@ -102,25 +121,25 @@ impl Archive for Shelf {
         Ok(())
     }
 
-    /// Behind every other round somebody asks what a mixture is worth, which must change nothing.
+    /// Behind every other round somebody asks what a mixture is worth.
     fn requests(&mut self) -> Result<Vec<Request>, RunError> {
         self.looked += 1;
-        let request = Request {
-            id: self.looked.to_string(),
-            want: Want::Judge {
-                of: vec![(GLOBAL.into(), 0.5), (GLOBAL.into(), 0.25)],
-            },
-        };
-        Ok(Vec::from_iter(
-            self.looked.is_multiple_of(2).then_some(request),
-        ))
+        if self.looked.is_multiple_of(2) {
+            self.post.ask_worth();
+        }
+        let mut requests = self.post.waiting();
+        requests.retain(|request| self.seen.insert(request.id.clone()));
+        Ok(requests)
     }
 
     fn save(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {
         let (best, events) = (self.best.take(), Extent::nothing());
         let (disk, layout) = (&mut self.disk, &self.layout);
         self.checkpoints
-            .save(disk, layout, snapshot, best.as_ref(), events)
+            .save(disk, layout, snapshot, best.as_ref(), events)?;
+        self.post.clear(&self.answered);
+        self.answered.clear();
+        Ok(())
     }
 
     fn storage(&mut self) -> &mut dyn Storage {

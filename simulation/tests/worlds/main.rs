@@ -40,6 +40,13 @@ per_round = 6
 [strategy.fed_avg]
 "#;
 
+/// Two tasks come one after the other; more may join.
+const STREAM: &[&str] = &[
+    "run.rounds=6",
+    "data.partition=\"iid\"",
+    "scenario.class_incremental={classes=[[0,1],[2,3,4]],arrival={rounds_per_task=3},method={er={memory=10}}}",
+];
+
 fn registry() -> Registry {
     let mut registry = Registry::default();
     registry.engines.extend(lyceum_learner::engines());

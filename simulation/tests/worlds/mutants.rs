@@ -1,6 +1,6 @@
 //! Promise: a mistake in the machines is found within a hundred worlds.
 
-use crate::{ground, read};
+use crate::{STREAM, ground, read};
 use lyceum_client_node::crew;
 use lyceum_coordinator::Mutant;
 use lyceum_simulation::world::{Faults, Mistakes, Property, World};
@@ -10,12 +10,13 @@ const WORLDS: u64 = 100;
 /// Seeds of worlds in which a mistake shows, with what it breaks.
 fn caught(overrides: &[&str], mistakes: Mistakes, faults: Option<&Faults>) -> Vec<(u64, Property)> {
     let (ground, mut lab) = ground(&read(overrides));
-    let expected = World::run(&ground, &mut lab, &Faults::calm(), 0).fingerprint;
+    let expected = World::calm(&ground, &mut lab, &[]).fingerprint;
+    let expected = expected.filter(|_| ground.waits());
     let mut caught = Vec::new();
     for seed in 0..WORLDS {
         let faults = faults.cloned().unwrap_or_else(|| Faults::drawn(seed));
         let mut outcome = World::run_mutant(&ground, &mut lab, &faults, seed, mistakes);
-        outcome.compare(expected.filter(|_| ground.waits()));
+        outcome.compare(&ground, &mut lab, expected);
         caught.extend(outcome.violations.first().map(|v| (seed, v.property)));
     }
     caught
@@ -46,6 +47,7 @@ fn every_mistake_is_found_within_a_hundred_worlds() {
             Some(&restless),
             Property::Acknowledged,
         ),
+        (STREAM, Mutant::ForgetFact, None, Property::SameResult),
         (
             wait,
             Mutant::BelieveFiles,

@@ -1,6 +1,6 @@
 //! What holds in every world.
 
-use crate::{ground, in_process, read, registry};
+use crate::{STREAM, ground, in_process, read, registry};
 use lyceum_coordinator::conductor::Ending;
 use lyceum_core::Time;
 use lyceum_simulation::world::{Faults, Property, Report, Span, Violation, World, worlds};
@@ -100,7 +100,23 @@ fn the_first_500_worlds_hold() {
     let never: Vec<_> = report.counters.entries();
     let never = never.iter().filter(|(_, count)| *count == 0);
     let never: Vec<&str> = never.map(|(name, _)| *name).collect();
-    assert_eq!(never, ["closed_early"], "every kind of fault is met");
+    assert_eq!(
+        never,
+        ["tasks_joined", "closed_early"],
+        "every kind of fault is met"
+    );
+}
+
+/// Tasks join because somebody asks, whenever that is; a calm world that is told of them in the same rounds has the same
+/// fingerprint.
+#[test]
+fn tasks_that_somebody_asks_for_join_in_every_world() {
+    let report = assert_holds(STREAM, 0..300);
+    assert_eq!(report.finished, 300);
+    assert!(report.counters.tasks_joined > 150, "{:?}", report.counters);
+    let closing = [STREAM, CLOSING[0]].concat();
+    let report = assert_holds(&closing, 0..100);
+    assert_eq!(report.finished + report.stalled, 100);
 }
 
 #[test]

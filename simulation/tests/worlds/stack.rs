@@ -1,9 +1,9 @@
 //! The whole stack: real quinn and real TLS over a simulated network.
 
-use crate::{in_process, read, registry};
+use crate::{STREAM, in_process, read, registry};
 use lyceum_simulation::{
     stack::{StackFaults, stack_world},
-    world::Ground,
+    world::{Ground, Lab, World},
 };
 use std::sync::Arc;
 
@@ -27,6 +27,26 @@ fn ten_worlds_of_the_whole_stack_end_with_the_fingerprint_of_one_process() {
             );
         }
     }
+}
+
+/// Tasks join because somebody asks; a calm world that is told of them in the same rounds has the same fingerprint.
+#[test]
+fn tasks_that_somebody_asks_for_join_in_worlds_of_the_whole_stack() {
+    let ground = Arc::new(Ground::new(&read(STREAM), &registry(), &[]).unwrap());
+    let mut lab = Lab::new(&ground).unwrap();
+    let mut joined = 0;
+    for seed in 0..12 {
+        let faults = StackFaults::drawn(seed);
+        let outcome = stack_world(&ground, &faults, seed).unwrap();
+        let wanted = World::calm(&ground, &mut lab, &outcome.asked).fingerprint;
+        assert_eq!(
+            (outcome.fingerprint, &outcome.complaints[..]),
+            (wanted, &[][..]),
+            "seed {seed}: {faults:?}"
+        );
+        joined += outcome.asked.len();
+    }
+    assert!(joined > 5, "{joined}");
 }
 
 #[test]
