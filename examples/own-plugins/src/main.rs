@@ -4,6 +4,7 @@
 
 mod bottleneck;
 mod capped_step;
+mod clustered;
 mod fresh_first;
 mod keep_largest;
 mod rings;
@@ -30,5 +31,6 @@ fn main() -> ExitCode {
     registry.method::<slow_copy::SlowCopy>("slow_copy", "mixes in a slowly moving copy");
     registry.method::<fresh_first::FreshFirst>("fresh_first", "samples seen before count less");
     registry.steering::<two_models::TwoModels>("two_models", "trains two models in turn");
+    registry.steering::<clustered::Clustered>("clustered", "trains two models side by side");
     lyceum::main_with(registry)
 }
