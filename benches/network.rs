@@ -14,7 +14,7 @@ use lyceum_client_node::{
     quic::{Attendance, Hire, Locate, Prepare, attend},
 };
 use lyceum_coordinator::{
-    Plan, RoundMachine, Snapshot,
+    Plan, RoundMachine, Snapshot, Synchronous,
     conductor::{Parts, Saving},
     dispatch::{Admission, Dispatch, Pace},
     quic::{Network, Service},
@@ -314,7 +314,7 @@ fn machine(load: Load, rounds: u64) -> RoundMachine {
         contribution: load.strategy().contribution(&Layout::weights(load.values)),
         transforms: Default::default(),
         alone_from: ClientId(0),
-        closing: None,
+        schedule: Arc::new(Synchronous(None)),
         stream: None,
         judges_ahead: true,
         judges_before: false,
@@ -397,6 +397,7 @@ fn start_clients(authority: &Authority, load: Load, address: SocketAddr) -> Join
             hello: Hello {
                 protocol: PROTOCOL,
                 attempt: 0,
+                session: Default::default(),
                 threads: 1,
                 registry: Fingerprint::default(),
             },
@@ -474,9 +475,9 @@ impl Crew for Echo {
         (self.listener)(CrewEvent::Finished { generation, upload });
     }
 
-    fn flush(&mut self, _: bool) {}
+    fn flush(&mut self, _: u64, _: bool) {}
 
-    fn clear(&mut self) {}
+    fn clear(&mut self, _: u64) {}
 }
 
 struct Shelf {

@@ -8,12 +8,15 @@
 #[cfg(test)]
 mod tests;
 
-use lyceum_core::{Assignment, ClientId, ExpertScores, Fingerprint, Ticket, Time, UnitId, Upload};
+use lyceum_core::{
+    Assignment, ClientId, ExpertScores, Fingerprint, Ticket, Time, UnitId, UnitKey, Upload,
+};
 use lyceum_protocol::message::{
-    Hello, NumericProfile, OwnData, Pulse, Ready, Report, SessionId, ToCoordinator, ToNode, Welcome,
+    Flights, Hello, NumericProfile, OwnData, Pulse, Ready, Report, SessionId, ToCoordinator,
+    ToNode, Welcome,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -38,10 +41,18 @@ pub enum Order {
         /// The unit.
         assignment: Assignment,
     },
-    /// Whether sums should be handed in as soon as nothing waits.
-    Flush(bool),
-    /// Throw away all units and sums; those of an earlier generation are void.
-    Clear,
+    /// Whether sums of a generation should be handed in as soon as none of its units waits.
+    Flush {
+        /// Which one.
+        generation: u64,
+        /// Whether they should.
+        on: bool,
+    },
+    /// Throw away the units and sums of a generation: it is void, and so is what comes of it.
+    Clear {
+        /// Which one.
+        generation: u64,
+    },
     /// The coordinator has no more work for now.
     Finished,
     /// The node cannot take part, by what the coordinator says.
@@ -76,6 +87,14 @@ pub struct Prepared {
     pub own: Option<OwnData>,
 }
 
+/// Units of one ticket.
+#[derive(Default)]
+struct Bench {
+    /// Sets work that counts apart from work that was void.
+    generation: u64,
+    held: BTreeMap<UnitId, Held>,
+}
+
 /// How far a held unit is.
 #[derive(Clone, Debug, PartialEq)]
 enum Held {
@@ -101,15 +120,17 @@ pub struct NodeMachine {
     heartbeat: u64,
     preparation: Option<Preparation>,
     loaded: Option<Prepared>,
-    /// The coordinator has spoken of a ticket in this session.
+    /// The coordinator has said in this session what is in flight.
     confirmed: bool,
     /// It has given work in this session, so it knows that the node is ready.
     known_ready: bool,
-    ticket: Ticket,
-    held: BTreeMap<UnitId, Held>,
+    flights: Flights,
+    /// By ticket; none is empty.
+    benches: BTreeMap<Ticket, Bench>,
     offers: Vec<Upload>,
     flush: bool,
-    generation: u64,
+    /// Generations so far.
+    generations: u64,
     steps: u64,
     heard: Time,
     next_word: Time,
@@ -128,11 +149,11 @@ impl NodeMachine {
             loaded: None,
             confirmed: false,
             known_ready: false,
-            ticket: Ticket(0),
-            held: BTreeMap::new(),
+            flights: Flights::default(),
+            benches: BTreeMap::new(),
             offers: Vec::new(),
             flush: false,
-            generation: 0,
+            generations: 0,
             steps: 0,
             heard: Time(0),
             next_word: Time(0),
@@ -208,6 +229,7 @@ impl NodeMachine {
 
     fn greet(&mut self, now: Time) {
         self.next_word = Time(now.0 + self.heartbeat);
+        self.hello.session = self.session;
         self.send(ToCoordinator::Hello(self.hello.clone()));
     }
 
@@ -235,19 +257,23 @@ impl NodeMachine {
 
     fn report(&mut self, now: Time) {
         self.next_word = Time(now.0 + self.heartbeat);
-        let open = self
-            .held
-            .values()
-            .filter(|held| matches!(held, Held::Open(_)))
-            .count();
+        let keys = |(ticket, bench): (&Ticket, &Bench)| -> Vec<UnitKey> {
+            bench.held.keys().map(|unit| ticket.unit(*unit)).collect()
+        };
         let report = Report {
             session: self.session,
-            ticket: self.ticket,
-            held: self.held.keys().copied().collect(),
-            open: open as u32,
+            turn: self.flights.turn,
+            held: self.benches.iter().flat_map(keys).collect(),
+            open: self.open() as u32,
             steps: self.steps,
         };
         self.send(ToCoordinator::Report(report));
+    }
+
+    /// Units that are not worked through.
+    fn open(&self) -> usize {
+        let held = self.benches.values().flat_map(|bench| bench.held.values());
+        held.filter(|held| matches!(held, Held::Open(_))).count()
     }
 
     fn say_ready(&mut self) {
@@ -281,7 +307,11 @@ impl NodeMachine {
                 self.disconnected();
                 self.orders.push_back(Order::Stop(reason));
             }
-            ToNode::Assign { assignment, .. } => self.assigned(assignment),
+            ToNode::Assign {
+                flights,
+                assignment,
+                ..
+            } => self.assigned(flights, assignment),
             ToNode::Pulse(pulse) => self.pulsed(now, pulse),
             ToNode::Finished { .. } => self.orders.push_back(Order::Finished),
         }
@@ -307,9 +337,8 @@ impl NodeMachine {
         self.preparation = Some(preparation.clone());
         self.phase = Phase::Preparing;
         self.next_word = Time(now.0 + self.heartbeat);
-        self.held.clear();
-        self.offers.clear();
-        self.clear();
+        self.follow(Flights::default());
+        self.confirmed = false;
         self.orders.push_back(Order::Prepare(preparation));
     }
 
@@ -339,54 +368,77 @@ impl NodeMachine {
         self.repeat(now);
     }
 
-    /// Moves to the coordinator's ticket; says whether a message about it is to be heard. A coordinator that was
-    /// restarted may have gone back, so the first word of a session decides.
-    fn follow(&mut self, ticket: Ticket) -> bool {
+    /// Keeps what is in flight at the coordinator's, and nothing else; says whether its word is the latest. A coordinator
+    /// that was restarted may have gone back, so the first word of a session decides.
+    fn follow(&mut self, flights: Flights) -> bool {
         let first = !std::mem::replace(&mut self.confirmed, true);
-        if ticket < self.ticket && !first {
+        if flights.turn < self.flights.turn && !first {
             return false;
         }
-        if ticket != self.ticket {
-            self.ticket = ticket;
-            self.held.clear();
-            self.offers.clear();
-            self.clear();
+        self.flights = flights;
+        let over = |ticket: &Ticket| !self.flights.holds(*ticket);
+        let void: Vec<Ticket> = self.benches.keys().copied().filter(over).collect();
+        for ticket in void {
+            self.leave_bench(ticket);
+            self.offers.retain(|upload| upload.ticket != ticket);
         }
         true
     }
 
-    /// Throws away what is not offered yet.
-    fn clear(&mut self) {
-        self.generation += 1;
-        self.flush = false;
-        self.orders.push_back(Order::Clear);
+    /// Throws away all work of a ticket.
+    fn leave_bench(&mut self, ticket: Ticket) {
+        if let Some(Bench { generation, .. }) = self.benches.remove(&ticket) {
+            self.orders.push_back(Order::Clear { generation });
+        }
     }
 
-    fn assigned(&mut self, assignment: Assignment) {
-        if self.phase != Phase::Working || !self.follow(assignment.ticket) {
+    /// A number for work that counts together.
+    fn next_generation(&mut self) -> u64 {
+        self.generations += 1;
+        let generation = self.generations;
+        if self.flush {
+            self.orders.push_back(Order::Flush {
+                generation,
+                on: true,
+            });
+        }
+        generation
+    }
+
+    fn assigned(&mut self, flights: Flights, assignment: Assignment) {
+        if self.phase != Phase::Working {
+            return;
+        }
+        self.follow(flights);
+        let (ticket, unit) = (assignment.ticket, assignment.unit);
+        // A word that took long may be about what is in flight still.
+        if !self.flights.holds(ticket) {
             return;
         }
         self.known_ready = true;
-        let unit = assignment.unit;
-        match self.held.get(&unit) {
+        if !self.benches.contains_key(&ticket) {
+            let (generation, held) = (self.next_generation(), BTreeMap::new());
+            self.benches.insert(ticket, Bench { generation, held });
+        }
+        let Some(bench) = self.benches.get_mut(&ticket) else {
+            return;
+        };
+        match bench.held.get(&unit) {
             None => {
-                self.held.insert(unit, Held::Open(assignment.clone()));
-                self.start(assignment);
+                bench.held.insert(unit, Held::Open(assignment.clone()));
+                let generation = bench.generation;
+                self.start(generation, assignment);
             }
             Some(Held::Offered) => {
-                let upload = self
-                    .offers
-                    .iter()
-                    .find(|u| u.units.contains(&unit))
-                    .cloned();
+                let answers = |u: &&Upload| u.ticket == ticket && u.units.contains(&unit);
+                let upload = self.offers.iter().find(answers).cloned();
                 upload.into_iter().for_each(|upload| self.offer(upload));
             }
             Some(Held::Open(_) | Held::Summed(_)) => {}
         }
     }
 
-    fn start(&mut self, assignment: Assignment) {
-        let generation = self.generation;
+    fn start(&mut self, generation: u64, assignment: Assignment) {
         self.orders.push_back(Order::Work {
             generation,
             assignment,
@@ -394,13 +446,17 @@ impl NodeMachine {
     }
 
     fn pulsed(&mut self, now: Time, pulse: Pulse) {
-        if self.phase != Phase::Working || !self.follow(pulse.ticket) {
+        if self.phase != Phase::Working || !self.follow(pulse.flights) {
             return;
         }
         self.drop_units(&pulse.drop);
         if self.flush != pulse.flush {
             self.flush = pulse.flush;
-            self.orders.push_back(Order::Flush(pulse.flush));
+            let flush = |bench: &Bench| Order::Flush {
+                generation: bench.generation,
+                on: pulse.flush,
+            };
+            self.orders.extend(self.benches.values().map(flush));
             self.ask_for_more(now);
         }
     }
@@ -408,43 +464,64 @@ impl NodeMachine {
     /// Forgets units. Nothing can be taken out of a sum: where one of them is part of a sum that was not offered yet, the
     /// others of that sum are worked on again; a sum that was offered is forgotten whole, and the coordinator, who sees
     /// that, sends again what it waits for.
-    fn drop_units(&mut self, units: &[UnitId]) {
-        let mut spoiled = false;
-        for unit in units {
-            match self.held.remove(unit) {
-                Some(Held::Open(_) | Held::Summed(_)) => spoiled = true,
+    fn drop_units(&mut self, units: &[UnitKey]) {
+        let mut spoiled = BTreeSet::new();
+        for UnitKey { ticket, unit } in units {
+            let bench = self.benches.get_mut(ticket);
+            match bench.and_then(|bench| bench.held.remove(unit)) {
+                Some(Held::Open(_) | Held::Summed(_)) => {
+                    spoiled.insert(*ticket);
+                }
                 Some(Held::Offered) | None => {}
             }
         }
+        let benches = &mut self.benches;
         self.offers.retain(|upload| {
-            let spoilt = upload.units.iter().any(|unit| units.contains(unit));
-            if spoilt {
-                upload.units.iter().for_each(|unit| {
-                    self.held.remove(unit);
-                });
+            let ticket = upload.ticket;
+            let spoilt = (upload.units.iter()).any(|unit| units.contains(&ticket.unit(*unit)));
+            if let Some(bench) = benches.get_mut(&ticket).filter(|_| spoilt) {
+                bench.held.retain(|unit, _| !upload.units.contains(unit));
             }
             !spoilt
         });
-        if spoiled {
-            let flush = self.flush;
-            self.clear();
-            let again: Vec<Assignment> =
-                self.held.values_mut().filter_map(Held::reopened).collect();
-            again
-                .into_iter()
-                .for_each(|assignment| self.start(assignment));
-            self.flush = flush;
-            self.orders.push_back(Order::Flush(flush));
-        }
+        let empty = |(ticket, bench): (&Ticket, &Bench)| bench.held.is_empty().then_some(*ticket);
+        let empty: Vec<Ticket> = self.benches.iter().filter_map(empty).collect();
+        empty
+            .into_iter()
+            .for_each(|ticket| self.leave_bench(ticket));
+        spoiled
+            .into_iter()
+            .for_each(|ticket| self.work_again(ticket));
+    }
+
+    /// Works again on what is held of a ticket and not offered.
+    fn work_again(&mut self, ticket: Ticket) {
+        let Some(void) = self.benches.get(&ticket).map(|bench| bench.generation) else {
+            return;
+        };
+        self.orders.push_back(Order::Clear { generation: void });
+        let generation = self.next_generation();
+        let Some(bench) = self.benches.get_mut(&ticket) else {
+            return;
+        };
+        bench.generation = generation;
+        let held = bench.held.values_mut();
+        let again: Vec<Assignment> = held.filter_map(Held::reopened).collect();
+        let again = again.into_iter();
+        again.for_each(|assignment| self.start(generation, assignment));
+    }
+
+    /// The units that are worked on in a generation.
+    fn bench_of(&mut self, generation: u64) -> Option<&mut Bench> {
+        let mut benches = self.benches.values_mut();
+        benches.find(|bench| bench.generation == generation)
     }
 
     /// A unit is worked through and in a sum.
     pub fn summed(&mut self, now: Time, generation: u64, unit: UnitId, steps: u64) {
         self.steps += steps;
-        if generation != self.generation {
-            return;
-        }
-        if let Some(held) = self.held.get_mut(&unit)
+        let bench = self.bench_of(generation);
+        if let Some(held) = bench.and_then(|bench| bench.held.get_mut(&unit))
             && let Held::Open(assignment) = held
         {
             *held = Held::Summed(assignment.clone());
@@ -453,26 +530,26 @@ impl NodeMachine {
     }
 
     fn ask_for_more(&mut self, now: Time) {
-        let open = self
-            .held
-            .values()
-            .filter(|h| matches!(h, Held::Open(_)))
-            .count();
-        if self.phase == Phase::Working && !self.flush && open <= self.hello.threads as usize {
+        let idle = || self.open() <= self.hello.threads as usize;
+        if self.phase == Phase::Working && !self.flush && idle() {
             self.report(now);
         }
     }
 
     /// A result of units that were started in this generation.
     pub fn finished(&mut self, now: Time, generation: u64, upload: Upload) {
-        if generation != self.generation || upload.ticket != self.ticket {
+        let Some(bench) = self.bench_of(generation) else {
             return;
-        }
-        if !upload.units.iter().all(|unit| self.held.contains_key(unit)) {
+        };
+        if !upload
+            .units
+            .iter()
+            .all(|unit| bench.held.contains_key(unit))
+        {
             return;
         }
         for unit in &upload.units {
-            self.held.insert(*unit, Held::Offered);
+            bench.held.insert(*unit, Held::Offered);
         }
         self.offers.push(upload.clone());
         self.offer(upload);

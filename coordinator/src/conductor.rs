@@ -10,19 +10,22 @@
 //! bits.
 
 use crate::{
-    Input, Output, RoundMachine,
+    Input, RoundMachine, Verdict,
     dispatch::{Dispatch, Notice, Order, Peer, Speaker},
+    rounds::{Rounds, Turn, begin_of},
     run::{
         Archive, RunError,
         journal::{JOURNAL, Journal, Opened, Record},
     },
 };
-use lyceum_core::{Assignment, Event, Fingerprint, Lane, Round, Ticket, Time, UnitId, Upload};
+use lyceum_core::{Assignment, Event, Fingerprint, Lane, Ticket, Time, UnitId, UnitKey, Upload};
 use lyceum_protocol::{
     body::{self, Body},
     message::{NodeName, ToCoordinator, ToNode},
 };
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub use crate::rounds::{Ending, Saving};
 
 /// What a conductor tells its driver.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,32 +42,42 @@ pub enum Command {
     Over(Ending),
 }
 
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// All rounds are done.
-    Finished,
-    /// It was asked to stop, and can be resumed.
-    Paused,
-    /// It cannot go on.
-    Stalled(String),
+/// How long nothing has come of what is in flight.
+struct Stall {
+    since: Time,
+    /// Times that it was said.
+    said: u32,
 }
 
-/// When checkpoints are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Saving {
-    /// Least microseconds between two of them; 0 saves after every round.
-    pub every: u64,
-    /// Bytes of the journal after which the next round's end is saved, whatever the time.
-    pub journal_bytes: u64,
-}
+impl Stall {
+    /// Microseconds after which it is said for the first time.
+    const FIRST: u64 = 10_000_000;
+    /// Doublings of that time between two times.
+    const DOUBLINGS: u32 = 5;
 
-impl Default for Saving {
-    fn default() -> Self {
-        Self {
-            every: 10_000_000,
-            journal_bytes: 256 << 20,
+    fn new(since: Time) -> Self {
+        Self { since, said: 0 }
+    }
+
+    /// When it is to be said again: after 10 s, 20 s, 40 s and so on, then every 320 s.
+    fn deadline(&self) -> Time {
+        let long = Self::FIRST << Self::DOUBLINGS;
+        let after = match self.said.checked_sub(Self::DOUBLINGS) {
+            None => Self::FIRST << self.said,
+            Some(more) => long.saturating_mul(1 + u64::from(more)),
+        };
+        Time(self.since.0.saturating_add(after))
+    }
+
+    /// The seconds to speak of, if it is to be said now.
+    fn is_due(&mut self, now: Time) -> Option<u64> {
+        if now < self.deadline() {
+            return None;
         }
+        while self.deadline() <= now {
+            self.said += 1;
+        }
+        Some((now.0 - self.since.0) / 1_000_000)
     }
 }
 
@@ -78,33 +91,22 @@ struct Unsafe {
 
 /// A run in flight.
 pub struct Conductor<A> {
-    machine: RoundMachine,
+    rounds: Rounds<A>,
     dispatch: Dispatch,
-    archive: A,
-    journal: Journal,
-    run: Fingerprint,
-    rounds: u64,
     lanes: Vec<Lane>,
-    saving: Saving,
-    saved_at: Time,
-    round_began: Time,
-    round_closed: Option<Time>,
     waiting: VecDeque<Unsafe>,
     /// The bytes of the result that is being heard, if it came as bytes.
     body: Option<Body>,
     /// Work of a stage that has not gone out.
     held_back: Vec<Assignment>,
-    /// Records that were appended since the process began, to whichever journal.
-    written: u64,
     /// The last record that a sync was ordered for.
     sync_ordered: u64,
     /// That sync has not returned: what is written meanwhile waits for the next one.
     syncing: bool,
-    /// The record that says to close the round, until it is safe.
-    closing: Option<u64>,
-    /// Records of the journal are being told again; a save would begin another journal without the rest of them.
-    replaying: bool,
-    stopping: bool,
+    /// Tickets that are to be closed, with the records that say so, until those are safe.
+    closing: BTreeMap<Ticket, u64>,
+    /// Since when nothing has come of what is in flight, and how often that was said.
+    stall: Stall,
     over: bool,
     commands: VecDeque<Command>,
     #[cfg(feature = "mutants")]
@@ -146,43 +148,52 @@ impl<A: Archive> Conductor<A> {
             );
             parts.archive.event(Event::Warned { message })?;
         }
-        let mut conductor = Self::with(now, parts, journal);
+        let mut conductor = Self::journalled(now, parts, journal);
         // What an earlier process appended may be in the system's hands still.
-        let synced = conductor.archive.storage().sync(JOURNAL);
-        let path = conductor.archive.storage().path(JOURNAL);
+        let storage = conductor.rounds.archive.storage();
+        let (synced, path) = (storage.sync(JOURNAL), storage.path(JOURNAL));
         synced.map_err(RunError::file(path))?;
         conductor.catch_up(now, records)?;
         conductor.obey(now)?;
         Ok(conductor)
     }
 
-    fn with(now: Time, parts: Parts<A>, journal: Journal) -> Self {
-        #[cfg(feature = "mutants")]
-        let mutant = parts.dispatch.mutant;
+    fn journalled(now: Time, parts: Parts<A>, journal: Journal) -> Self {
         let machine = parts.machine;
         #[cfg(feature = "mutants")]
-        let machine = machine.mistaken(mutant);
+        let machine = machine.mistaken(parts.dispatch.mutant);
+        let rounds = Rounds::new(now, machine, parts.archive, parts.rounds, parts.saving);
+        let rounds = rounds.journalled(journal, parts.run);
+        Self::with(now, parts.dispatch, rounds, parts.lanes)
+    }
+
+    /// Without a journal: what nodes found is lost with the process. Begins the first round.
+    pub fn unjournalled(
+        now: Time,
+        dispatch: Dispatch,
+        rounds: Rounds<A>,
+    ) -> Result<Self, RunError> {
+        let mut conductor = Self::with(now, dispatch, rounds, Vec::new());
+        conductor.rounds.begin(now)?;
+        conductor.after_machine(now)?;
+        conductor.obey(now)?;
+        Ok(conductor)
+    }
+
+    fn with(now: Time, dispatch: Dispatch, rounds: Rounds<A>, lanes: Vec<Lane>) -> Self {
+        #[cfg(feature = "mutants")]
+        let mutant = dispatch.mutant;
         Self {
-            machine,
-            dispatch: parts.dispatch,
-            archive: parts.archive,
-            journal,
-            run: parts.run,
-            rounds: parts.rounds,
-            lanes: parts.lanes,
-            saving: parts.saving,
-            saved_at: now,
-            round_began: now,
-            round_closed: None,
+            rounds,
+            dispatch,
+            lanes,
             waiting: VecDeque::new(),
             body: None,
             held_back: Vec::new(),
-            written: 0,
             sync_ordered: 0,
             syncing: false,
-            closing: None,
-            replaying: true,
-            stopping: false,
+            closing: BTreeMap::new(),
+            stall: Stall::new(now),
             over: false,
             commands: VecDeque::new(),
             #[cfg(feature = "mutants")]
@@ -192,18 +203,19 @@ impl<A: Archive> Conductor<A> {
 
     /// Begins the next round, and tells the machine again what the journal holds of it and of those behind it.
     fn catch_up(&mut self, now: Time, records: Vec<Record>) -> Result<(), RunError> {
-        self.machine.handle(now, Input::NextRound)?;
+        self.rounds.begin(now)?;
         let mut assignments = self.turn(now)?;
         for record in records {
             let more = self.replay(now, record)?;
             assignments.extend(more);
         }
-        self.replaying = false;
-        let ticket = self.machine.ticket();
-        let pending: BTreeSet<UnitId> = self.machine.pending().collect();
-        assignments.retain(|a| a.ticket == ticket && pending.contains(&a.unit));
-        self.dispatch.assign(now, assignments);
-        self.dispatch.has_opened(self.machine.units_opened());
+        self.rounds.caught_up();
+        let pending: BTreeSet<UnitKey> = self.rounds.machine.pending().collect();
+        assignments.retain(|a| pending.contains(&a.ticket.unit(a.unit)));
+        self.give_out(now, assignments);
+        for (ticket, units) in self.rounds.machine.units_opened() {
+            self.dispatch.has_opened(ticket, units);
+        }
         Ok(())
     }
 
@@ -215,17 +227,14 @@ impl<A: Archive> Conductor<A> {
                 units,
                 body,
             } => {
-                let grid = self.machine.grid();
+                let grid = self.rounds.machine.grid();
                 let upload = body::decode(&body, ticket, units, &self.lanes, &grid);
-                let path = self.archive.storage().path(JOURNAL);
+                let path = self.rounds.archive.storage().path(JOURNAL);
                 let upload = upload.map_err(|e| RunError::damaged(path, e))?;
-                self.machine.handle(now, Input::Upload(upload))?;
+                self.rounds.machine.handle(now, Input::Upload(upload))?;
             }
-            Record::Request(request) => self.machine.handle(now, Input::Request(request))?,
-            Record::Close { ticket } if ticket == self.machine.ticket() => {
-                self.machine.handle(now, Input::Close)?;
-            }
-            Record::Close { .. } => {}
+            Record::Request(request) => self.rounds.machine.handle(now, Input::Request(request))?,
+            Record::Close { ticket } => self.rounds.machine.handle(now, Input::Close(ticket))?,
         }
         self.turn(now)
     }
@@ -247,29 +256,28 @@ impl<A: Archive> Conductor<A> {
 
     /// The rounds, for those who watch.
     pub fn machine(&self) -> &RoundMachine {
-        &self.machine
+        &self.rounds.machine
     }
 
     /// Where the run goes.
     pub fn archive(&mut self) -> &mut A {
-        &mut self.archive
+        &mut self.rounds.archive
     }
 
-    /// Machine and archive, once the run has ended.
-    pub fn into_parts(self) -> (RoundMachine, A) {
-        (self.machine, self.archive)
+    /// The run, once it has ended, and the nodes.
+    pub fn into_parts(self) -> (Rounds<A>, Dispatch) {
+        (self.rounds, self.dispatch)
     }
 
     /// Stops at the end of the round in flight.
     pub fn stop(&mut self) {
-        self.stopping = true;
+        self.rounds.stop();
     }
 
     /// Stops at once: the round in flight goes on when the run is resumed, with what the journal holds.
     pub fn stop_now(&mut self, now: Time) -> Result<(), RunError> {
         if !self.over {
-            let rounds = self.machine.rounds_done();
-            self.archive.event(Event::Paused { rounds })?;
+            self.rounds.pause()?;
             self.end(Ending::Paused);
         }
         self.obey(now)
@@ -277,11 +285,13 @@ impl<A: Archive> Conductor<A> {
 
     /// When something happens although nobody says a word.
     pub fn deadline(&self) -> Option<Time> {
-        let round = self.machine.deadline().filter(|_| self.closing.is_none());
-        [self.dispatch.deadline(), round]
-            .into_iter()
-            .flatten()
-            .min()
+        let machine = &self.rounds.machine;
+        let closing = |ticket: &Ticket| self.closing.contains_key(ticket);
+        let flights = machine.deadlines();
+        let flights = flights.filter(|(ticket, _)| !closing(ticket));
+        let flights = flights.map(|(_, at)| at);
+        let stall = (!self.over && machine.work().is_some()).then(|| self.stall.deadline());
+        flights.chain(self.dispatch.deadline()).chain(stall).min()
     }
 
     /// Hears a node.
@@ -332,9 +342,11 @@ impl<A: Archive> Conductor<A> {
         while let Some(done) = self.waiting.pop_front_if(|w| w.record <= record) {
             self.dispatch.safe(done.ticket, &done.units);
         }
-        if self.closing.take_if(|at| *at <= record).is_some() {
-            self.dispatch.close();
-            self.machine.handle(now, Input::Close)?;
+        let safe = self.closing.extract_if(.., |_, at| *at <= record);
+        let safe: Vec<Ticket> = safe.map(|(ticket, _)| ticket).collect();
+        for ticket in safe {
+            self.dispatch.close(ticket);
+            self.rounds.machine.handle(now, Input::Close(ticket))?;
             self.after_machine(now)?;
         }
         self.obey(now)
@@ -346,18 +358,49 @@ impl<A: Archive> Conductor<A> {
             while let Some(order) = self.dispatch.poll() {
                 self.obey_order(now, order)?;
             }
-            let waits = !self.waiting.is_empty() && self.machine.may_close_early();
+            let waits = !self.waiting.is_empty() && self.rounds.machine.may_close_early();
             #[cfg(feature = "mutants")]
             let waits = waits && self.mutant != crate::Mutant::HurryStages;
             if self.held_back.is_empty() || waits {
                 break;
             }
-            self.dispatch
-                .assign(now, std::mem::take(&mut self.held_back));
+            let assignments = std::mem::take(&mut self.held_back);
+            self.give_out(now, assignments);
         }
         self.close_if_due(now)?;
+        self.say_what_is_missing(now);
         self.order_sync();
         Ok(())
+    }
+
+    /// Work for nodes, and with it the end of what is not in flight any more.
+    fn give_out(&mut self, now: Time, assignments: Vec<Assignment>) {
+        let open: Vec<Ticket> = self.rounds.machine.tickets().collect();
+        self.dispatch.keep(&open);
+        self.dispatch.assign(now, assignments);
+        self.stall = Stall::new(now);
+    }
+
+    /// Says what is waited for, and from whom, once nothing has come for a while.
+    fn say_what_is_missing(&mut self, now: Time) {
+        let machine = &self.rounds.machine;
+        let Some(work) = machine.work().filter(|_| !self.over) else {
+            return;
+        };
+        if let Some(seconds) = self.stall.is_due(now) {
+            let missing = match self.dispatch.missing(now) {
+                nothing if nothing.is_empty() => "what has come is being written to disk".into(),
+                missing => missing,
+            };
+            let round = machine.round();
+            let notice = Notice::Waits {
+                round,
+                work,
+                seconds,
+                missing,
+            };
+            self.commands.push_back(Command::Notice(notice));
+        }
     }
 
     fn obey_order(&mut self, now: Time, order: Order) -> Result<(), RunError> {
@@ -372,19 +415,29 @@ impl<A: Archive> Conductor<A> {
 
     fn take(&mut self, now: Time, upload: Upload) -> Result<(), RunError> {
         // What comes while the round is being closed comes too late.
-        if self.over || self.closing.is_some() {
+        if self.over || self.closing.contains_key(&upload.ticket) {
             return Ok(());
         }
+        self.stall = Stall::new(now);
         let body = self.body.take();
+        if self.rounds.keeps_journal() {
+            self.write_down(&upload, body)?;
+        }
+        self.rounds.take(now, upload)?;
+        self.after_machine(now)
+    }
+
+    /// Appends a result to the journal; its node may forget it once that is safe.
+    fn write_down(&mut self, upload: &Upload, body: Option<Body>) -> Result<(), RunError> {
         let encode = || body::encode(&upload.payload, &upload.micros);
         let record = Record::Upload {
             ticket: upload.ticket,
             units: upload.units.clone(),
             body: body.unwrap_or_else(encode),
         };
-        self.write(&record)?;
+        self.rounds.write(&record)?;
         self.waiting.push_back(Unsafe {
-            record: self.written,
+            record: self.rounds.written(),
             ticket: upload.ticket,
             units: upload.units.clone(),
         });
@@ -393,46 +446,55 @@ impl<A: Archive> Conductor<A> {
             self.waiting.clear();
             self.dispatch.safe(upload.ticket, &upload.units);
         }
-        self.archive.clients_took(&upload.micros);
-        self.machine.handle(now, Input::Upload(upload))?;
-        self.after_machine(now)
-    }
-
-    fn write(&mut self, record: &Record) -> Result<(), RunError> {
-        self.written += 1;
-        self.journal.append(self.archive.storage(), record)
+        Ok(())
     }
 
     fn close_if_due(&mut self, now: Time) -> Result<(), RunError> {
-        if self.over || self.closing.is_some() || !self.machine.is_due(now) {
-            return Ok(());
-        }
-        let ticket = self.machine.ticket();
-        if let Some(reason) = self.machine.short_of_clients() {
-            // Nothing of it is written down: the round begins to wait anew when the run is gone on with.
-            let round = Round(ticket.0);
-            let stalled = Event::Stalled {
-                round,
-                reason: reason.clone(),
-            };
-            self.archive.event(stalled)?;
-            self.end(Ending::Stalled(reason));
-            while let Some(order) = self.dispatch.poll() {
-                self.obey_order(now, order)?;
+        let tickets: Vec<Ticket> = self.rounds.machine.tickets().collect();
+        for ticket in tickets {
+            if self.over || self.closing.contains_key(&ticket) {
+                continue;
             }
-            return Ok(());
+            match self.rounds.machine.verdict(ticket, now) {
+                Verdict::Wait => {}
+                Verdict::Close => {
+                    self.rounds.write(&Record::Close { ticket })?;
+                    self.closing.insert(ticket, self.rounds.written());
+                }
+                Verdict::GiveUp(reason) => self.give_up(now, reason)?,
+            }
         }
-        self.write(&Record::Close { ticket })?;
-        self.closing = Some(self.written);
+        Ok(())
+    }
+
+    /// Ends the process's part in the run. Nothing of it is written down: the round begins to wait anew when the run is gone
+    /// on with.
+    fn give_up(&mut self, now: Time, reason: String) -> Result<(), RunError> {
+        let missing = self.dispatch.missing(now);
+        let reason = match missing.is_empty() {
+            true => reason,
+            false => format!("{reason}; {missing}"),
+        };
+        let stalled = Event::Stalled {
+            round: self.rounds.machine.round(),
+            reason: reason.clone(),
+        };
+        self.rounds.archive.event(stalled)?;
+        let passing = true;
+        self.end(Ending::Stalled { reason, passing });
+        while let Some(order) = self.dispatch.poll() {
+            self.obey_order(now, order)?;
+        }
         Ok(())
     }
 
     fn order_sync(&mut self) {
-        let wanted = !self.waiting.is_empty() || self.closing.is_some();
-        if wanted && !self.syncing && self.written > self.sync_ordered {
+        let wanted = !self.waiting.is_empty() || !self.closing.is_empty();
+        let written = self.rounds.written();
+        if wanted && !self.syncing && written > self.sync_ordered {
             self.syncing = true;
-            self.sync_ordered = self.written;
-            self.commands.push_back(Command::Sync(self.written));
+            self.sync_ordered = written;
+            self.commands.push_back(Command::Sync(written));
         }
     }
 
@@ -445,98 +507,45 @@ impl<A: Archive> Conductor<A> {
     /// Does what the machine says; what it wants worked on comes back.
     fn turn(&mut self, now: Time) -> Result<Vec<Assignment>, RunError> {
         let mut assignments = Vec::new();
-        while let Some(output) = self.machine.poll() {
-            match output {
-                Output::Assign(assignment) => assignments.push(assignment),
-                Output::Event(event) => {
-                    if matches!(event, Event::RoundClosed { .. }) {
-                        self.round_closed = Some(now);
-                    }
-                    self.archive.event(event)?;
-                }
-                Output::Best(params) => self.archive.best(params),
-                Output::RoundOver(round) => {
+        while let Some(turn) = self.rounds.poll(now)? {
+            match turn {
+                Turn::Assign(assignment) => assignments.push(assignment),
+                Turn::RoundOver { saved, paused } => {
                     assignments.clear();
-                    self.next_round(now, round)?;
+                    if saved {
+                        self.all_is_safe();
+                    }
+                    match paused {
+                        true => self.end(Ending::Paused),
+                        false => self.rounds.begin(now)?,
+                    }
                 }
-                Output::Finished => self.end(Ending::Finished),
-                Output::Stalled(reason) => self.end(Ending::Stalled(reason)),
+                Turn::Ended(ending) => self.end(ending),
             }
         }
         Ok(assignments)
     }
 
-    fn next_round(&mut self, now: Time, round: Round) -> Result<(), RunError> {
-        let since = |time: Time| now.0.saturating_sub(time.0);
-        let total = since(self.round_began);
-        let evaluation = self.round_closed.take().map_or(0, since);
-        self.archive
-            .round_took(round, total, total.saturating_sub(evaluation))?;
-        self.round_began = now;
-        let last = self.machine.rounds_done() >= self.rounds || self.machine.is_complete();
-        let due = since(self.saved_at) >= self.saving.every;
-        let full = self.journal.bytes() >= self.saving.journal_bytes;
-        #[cfg(feature = "mutants")]
-        let last = last || self.mutant == crate::Mutant::SaveInReplay && (due || full);
-        if last || (!self.replaying && (due || full || self.stopping)) {
-            self.save(now)?;
-        }
-        if self.stopping && !last {
-            let rounds = self.machine.rounds_done();
-            self.archive.event(Event::Paused { rounds })?;
-            self.end(Ending::Paused);
-            return Ok(());
-        }
-        self.take_requests(now)?;
-        Ok(self.machine.handle(now, Input::NextRound)?)
-    }
-
-    /// What is asked is written down before it counts.
-    fn take_requests(&mut self, now: Time) -> Result<(), RunError> {
-        // While the journal is told again, it says what was asked then.
-        if self.replaying || self.machine.is_complete() {
-            return Ok(());
-        }
-        for request in self.archive.requests()? {
-            if !self.machine.knows(&request.id) {
-                self.write(&Record::Request(request.clone()))?;
-                self.machine.handle(now, Input::Request(request))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn save(&mut self, now: Time) -> Result<(), RunError> {
-        let Some(snapshot) = self.machine.snapshot() else {
-            return Ok(());
-        };
-        self.archive.save(&snapshot)?;
-        let begin = begin_of(self.run, &self.machine);
-        self.journal = Journal::begin(self.archive.storage(), &begin)?;
-        // What the old journal held is in the checkpoint.
+    /// What the old journal held is in the checkpoint.
+    fn all_is_safe(&mut self) {
         while let Some(done) = self.waiting.pop_front() {
             self.dispatch.safe(done.ticket, &done.units);
         }
-        self.saved_at = now;
-        Ok(())
     }
 
     fn end(&mut self, ending: Ending) {
         self.over = true;
         match ending {
+            // The nodes stay, for the rounds.
+            Ending::Finished if self.rounds.machine.is_prelude() => {}
             // The nodes keep what they hold, and come back.
-            Ending::Paused => self.dispatch.close(),
-            Ending::Finished | Ending::Stalled(_) => self.dispatch.dismiss(),
+            Ending::Paused => self
+                .rounds
+                .machine
+                .tickets()
+                .for_each(|ticket| self.dispatch.close(ticket)),
+            Ending::Finished | Ending::Stalled { .. } => self.dispatch.dismiss(),
         }
         self.commands.push_back(Command::Over(ending));
-    }
-}
-
-/// What the journal begins with behind the state of a machine between rounds.
-fn begin_of(run: Fingerprint, machine: &RoundMachine) -> Record {
-    Record::Begin {
-        run,
-        rounds: machine.rounds_done(),
-        fingerprint: machine.fingerprint(),
     }
 }

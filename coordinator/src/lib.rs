@@ -14,7 +14,9 @@ mod mutant;
 mod plan;
 pub mod quic;
 mod round;
+pub mod rounds;
 pub mod run;
+mod schedule;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ mod updates;
 pub use machine::RoundMachine;
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
-pub use plan::{Closing, Input, InputError, Output, Plan, SelectionPhase, SteeringPlan};
+pub use plan::{Input, InputError, Output, Plan, SelectionPhase, SteeringPlan};
+pub use schedule::{Closing, FlightView, Schedule, Synchronous, Verdict};
 pub use snapshot::{Best, Page, Snapshot};
 pub use updates::Spill;

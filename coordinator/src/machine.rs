@@ -3,11 +3,13 @@
 mod book;
 mod cohort;
 mod evaluation;
+mod prelude;
 mod requests;
 
 use crate::{
-    plan::{Closing, Input, InputError, Output, Plan, SelectionPhase},
-    round::{Collected, Stage},
+    plan::{Input, InputError, Output, Plan, SelectionPhase},
+    round::{Current, Flight, Stage},
+    schedule::{FlightView, Verdict},
     snapshot::{Best, Snapshot},
     updates::Spill,
 };
@@ -15,7 +17,7 @@ use book::Steered;
 use lyceum_core::{
     Assignment, ClientId, ClientReport, ClientState, DataRef, Event, Fingerprint, Grid, Job,
     Outcome, Params, Purpose, Roster, Round, SelectorRun, Slot, SlotName, StrategyRun, Ticket,
-    Time, UnitId, Upload, Work, codec,
+    Time, UnitKey, Upload, Work, codec,
 };
 use requests::Desk;
 use std::{
@@ -46,7 +48,6 @@ pub struct RoundMachine {
     strategy: Box<dyn StrategyRun>,
     selector: Box<dyn SelectorRun>,
     global: Params,
-    vectors: Vec<Params>,
     clients: BTreeMap<ClientId, ClientState>,
     fingerprint: Fingerprint,
     /// Of the state that a longer run goes on from, once the run comes to its end.
@@ -55,9 +56,7 @@ pub struct RoundMachine {
     done: u64,
     /// Rounds that begin once a task is over for everybody.
     task_ends: BTreeSet<u64>,
-    /// When the cohort's work went out.
-    assigned_at: Time,
-    flight: Collected,
+    current: Current,
     outputs: VecDeque<Output>,
     /// The rule that steers the run, with the models that do not lie open.
     steered: Option<Steered>,
@@ -65,8 +64,8 @@ pub struct RoundMachine {
     desk: Desk,
     /// Rounds of the run, where that rule has ended it.
     ends: Option<u64>,
-    /// Reports of the round in flight, for that rule.
-    reported: Vec<ClientReport>,
+    /// An expert is to be trained, and nothing else.
+    expert: Option<Assignment>,
     #[cfg(feature = "mutants")]
     pub(crate) mutant: crate::Mutant,
 }
@@ -82,32 +81,44 @@ impl RoundMachine {
         origin: Fingerprint,
     ) -> Self {
         let fingerprint = origin.extend().add(global.bytes()).link();
-        let flight = Collected::new(Round(0), &plan);
+        let current = Current::new(Round(0), &plan);
         let steered = plan.steering.as_ref();
         let steered = steered.map(|s| Steered::new(&s.rule, &s.strategy, &global));
         Self {
             steered,
             desk: Desk::default(),
             ends: None,
-            reported: Vec::new(),
+            expert: None,
             task_ends: task_ends(&plan),
             plan,
             roster,
             strategy,
             selector,
             global,
-            vectors: Vec::new(),
             clients: BTreeMap::new(),
             fingerprint,
             before_closing: None,
             best: None,
             done: 0,
-            assigned_at: Time(0),
-            flight,
+            current,
             outputs: VecDeque::new(),
             #[cfg(feature = "mutants")]
             mutant: crate::Mutant::None,
         }
+    }
+
+    /// The machine steered by a rule.
+    #[cfg(test)]
+    pub(crate) fn steer_by(&mut self, plan: crate::SteeringPlan) {
+        self.steered = Some(Steered::new(&plan.rule, &plan.strategy, &self.global));
+        self.plan.steering = Some(plan);
+    }
+
+    /// The machine with another schedule.
+    #[cfg(test)]
+    pub(crate) fn close_by(&mut self, schedule: Arc<dyn crate::Schedule>) {
+        self.plan.schedule = schedule;
+        self.current = Current::new(Round(0), &self.plan);
     }
 
     /// The machine with a mistake on purpose.
@@ -118,7 +129,7 @@ impl RoundMachine {
 
     /// Keeps at most `budget` bytes of single updates in memory, where the strategy asks for them.
     pub fn spill_to(&mut self, budget: u64, spill: Box<dyn Spill>) {
-        self.flight.updates.spill_to(budget, spill);
+        self.current.first().updates.spill_to(budget, spill);
     }
 
     /// Takes back a saved state. The machine must be as [`RoundMachine::new`] made it.
@@ -148,7 +159,7 @@ impl RoundMachine {
 
     /// The state to save; only between rounds.
     pub fn snapshot(&self) -> Option<Snapshot> {
-        (self.flight.stage == Stage::Between).then(|| Snapshot {
+        (self.current.stage == Stage::Between).then(|| Snapshot {
             rounds: self.done,
             global: self.first_model().0,
             strategy: self.first_model().1,
@@ -193,46 +204,34 @@ impl RoundMachine {
         self.before_closing.unwrap_or(self.fingerprint)
     }
 
-    /// When [`is_due`](Self::is_due) may become true although nothing arrived.
-    pub fn deadline(&self) -> Option<Time> {
-        let closing = self.closing()?;
-        let answered = self.flight.answered();
-        let after = match closing.enough_clients {
-            Some(enough) if answered >= enough => closing.min.min(closing.after),
-            _ if answered >= closing.min_clients => closing.after,
-            _ => closing.give_up,
+    /// When a [`verdict`](Self::verdict) may change although nothing arrived, by ticket.
+    pub fn deadlines(&self) -> impl Iterator<Item = (Ticket, Time)> + '_ {
+        let deadline = |flight: &Flight| {
+            let (since, view) = (flight.since?, self.current.view(flight)?);
+            let after = self.plan.schedule.deadline(&view)?;
+            Some((flight.ticket, Time(since.0.saturating_add(after))))
         };
-        Some(Time(self.assigned_at.0.saturating_add(after)))
+        let waits = |flight: &&Flight| !flight.pending.is_empty();
+        let flights = self.current.flights.iter().filter(waits);
+        flights.filter_map(deadline)
     }
 
-    /// Whether the round should close without everybody now. The driver decides when that is done: what it depends on
+    /// What is to be done with a ticket as time passes. The driver decides when that is done: what it depends on
     /// is the order of things in time, so it has to be written down first.
-    pub fn is_due(&self, now: Time) -> bool {
-        self.deadline().is_some_and(|deadline| deadline <= now)
+    pub fn verdict(&self, ticket: Ticket, now: Time) -> Verdict {
+        let flight = self.current.flights.iter().find(|f| f.ticket == ticket);
+        let waits = flight.filter(|flight| !flight.pending.is_empty());
+        let seen = waits.and_then(|f| Some((f.since?, self.current.view(f)?)));
+        let verdict = |(since, view): (Time, FlightView)| {
+            let elapsed = now.0.saturating_sub(since.0);
+            self.plan.schedule.verdict(elapsed, &view)
+        };
+        seen.map_or(Verdict::Wait, verdict)
     }
 
-    /// Why a round that is due cannot be closed: too few clients have answered.
-    pub fn short_of_clients(&self) -> Option<String> {
-        let closing = self.closing()?;
-        let answered = self.flight.answered();
-        (answered < closing.min_clients).then(|| {
-            format!(
-                "after {} s only {answered} clients had answered, deadline.close.min_clients is {}",
-                closing.give_up / 1_000_000,
-                closing.min_clients
-            )
-        })
-    }
-
-    /// Whether rounds may close without everybody.
+    /// Whether flights may close without everybody.
     pub fn may_close_early(&self) -> bool {
-        self.plan.closing.is_some()
-    }
-
-    fn closing(&self) -> Option<Closing> {
-        self.plan
-            .closing
-            .filter(|_| self.flight.stage == Stage::Training)
+        self.plan.schedule.may_close_early()
     }
 
     /// The next thing to do, if there is one.
@@ -240,9 +239,8 @@ impl RoundMachine {
         self.outputs.pop_front()
     }
 
-    /// Takes an input at time `now`, on which nothing but the deadline depends.
+    /// Takes an input at time `now`, on which nothing but deadlines depends.
     pub fn handle(&mut self, now: Time, input: Input) -> Result<(), InputError> {
-        let before = self.flight.stage;
         let result = match input {
             Input::NextRound => self.begin(),
             Input::Upload(upload) => self.absorb(upload),
@@ -250,64 +248,95 @@ impl RoundMachine {
                 self.ask(request);
                 Ok(())
             }
-            Input::Close => {
-                self.close_without_the_late();
+            Input::Close(ticket) => {
+                self.close_without_the_late(ticket);
                 Ok(())
             }
         };
-        if before != Stage::Training && self.flight.stage == Stage::Training {
-            self.assigned_at = now;
+        for flight in &mut self.current.flights {
+            flight.since.get_or_insert(now);
         }
         result
     }
 
-    /// The clients of units that were not answered count as dropped out.
-    fn close_without_the_late(&mut self) {
-        if self.closing().is_none() {
+    /// The clients of units that were not answered count as dropped out, or have no score.
+    fn close_without_the_late(&mut self, ticket: Ticket) {
+        let (down, stage) = (self.model_bytes(), self.current.stage);
+        if !self.may_close_early() || !matches!(stage, Stage::Scoring | Stage::Training) {
             return;
         }
-        if let Some(reason) = self.short_of_clients() {
-            return self.stall(reason);
+        let Some(flight) = self.current.flight(ticket) else {
+            return;
+        };
+        let late = flight.give_up_pending();
+        if stage == Stage::Scoring {
+            return self.close_scoring();
         }
-        let down = self.model_bytes() * (1 + self.vectors.len() as u64);
-        for client in self.flight.give_up_pending() {
-            let samples = self.roster.samples(client) as u64;
-            self.flight
-                .reports
-                .push(ClientReport::dropped_out(client, samples, down));
+        let down = down * (1 + flight.vectors.len() as u64);
+        let roster = &self.roster;
+        let dropped = |client| {
+            let samples = roster.samples(client) as u64;
+            ClientReport::dropped_out(client, samples, down)
+        };
+        flight.reports.extend(late.into_iter().map(dropped));
+        self.close_if_full();
+    }
+
+    /// The round is closed once all of its flights are full.
+    fn close_if_full(&mut self) {
+        let current = &self.current;
+        let full = |flight| {
+            let view = current.view(flight);
+            view.is_none_or(|view| self.plan.schedule.is_full(&view))
+        };
+        if current.flights.iter().all(full) {
+            self.close_round();
         }
-        self.close_round();
+    }
+
+    /// Tickets of the round in flight, ascending. The closing evaluation has one of its own, which no round of a longer run
+    /// has.
+    pub fn tickets(&self) -> impl Iterator<Item = Ticket> + '_ {
+        self.current.flights.iter().map(|flight| flight.ticket)
+    }
+
+    /// The round in flight.
+    pub fn round(&self) -> Round {
+        self.current.round
+    }
+
+    /// What the units in flight are asked to do; `None` between rounds and when all is over.
+    pub fn work(&self) -> Option<Work> {
+        self.current.work()
     }
 
     /// Units of the round in flight that are not answered.
-    pub fn pending(&self) -> impl Iterator<Item = UnitId> + '_ {
-        self.flight.pending.iter().copied()
+    pub fn pending(&self) -> impl Iterator<Item = UnitKey> + '_ {
+        let flights = self.current.flights.iter();
+        flights.flat_map(|f| f.pending.iter().map(|unit| f.ticket.unit(*unit)))
     }
 
-    /// Units that the stages of the round in flight were cut into so far.
-    pub fn units_opened(&self) -> u64 {
-        self.flight.units_opened()
-    }
-
-    /// The round in flight. The closing evaluation has a ticket of its own, which no round of a longer run has.
-    pub fn ticket(&self) -> Ticket {
-        match self.flight.closing {
-            false => Ticket(self.flight.round.0),
-            true => Ticket(CLOSING | self.flight.round.0),
-        }
+    /// Units that the stages of each ticket in flight were cut into so far.
+    pub fn units_opened(&self) -> impl Iterator<Item = (Ticket, u64)> + '_ {
+        let flights = self.current.flights.iter();
+        flights.map(|flight| (flight.ticket, flight.units_opened()))
     }
 
     fn begin(&mut self) -> Result<(), InputError> {
-        if self.flight.stage != Stage::Between {
+        if self.current.stage != Stage::Between {
             return Err(InputError::NotBetween);
+        }
+        if let Some(assignment) = self.expert.clone() {
+            return self.begin_prelude(assignment);
         }
         if self.is_complete() {
             return self.conclude();
         }
         let round = Round(self.done);
-        self.flight.restart(round)?;
+        let ticket = Ticket::of_round(round, 0);
+        self.current.restart(round, ticket)?;
         if self.plan.judges_before && self.done == 0 {
-            self.flight.before = true;
+            self.current.before = true;
             self.assign_evaluation(&self.judged());
             return Ok(());
         }
@@ -325,7 +354,7 @@ impl RoundMachine {
 
     /// What the timeline does with the round in flight, for the log.
     fn tell_timeline(&mut self) {
-        let (plan, round) = (&self.plan, self.flight.round);
+        let (plan, round) = (&self.plan, self.current.round);
         let people = plan.attendance.changes(round, self.roster.clients());
         let settings = plan.changes.iter().filter(|(from, _)| *from == round);
         let settings = settings.map(|(_, set)| Event::SettingsChanged {
@@ -341,58 +370,63 @@ impl RoundMachine {
             return self.stall(format!("the rule that steers the run: {reason}"));
         }
         self.tell_timeline();
-        let round = self.flight.round;
+        let round = self.current.round;
         let now = |phase: &&SelectionPhase| phase.from == round;
         let phases: Vec<_> = self.plan.phases.iter().filter(now).cloned().collect();
         phases.into_iter().for_each(|phase| self.enter(phase));
-        self.vectors = self.strategy.broadcast();
+        let wanted = match self.selects() {
+            true => self.wanted_scores(),
+            false => Vec::new(),
+        };
+        match wanted.is_empty() {
+            false => self.assign_scoring(&wanted),
+            true => self.depart(),
+        }
+    }
+
+    fn wanted_scores(&mut self) -> Vec<ClientId> {
+        let round = self.current.round;
         let mut rng = self
             .plan
             .seed
             .stream(Purpose::SELECTION, Ticket(2 * round.0), None);
-        let mut wanted = self
-            .selector
-            .wants_scores(round, &mut rng)
-            .unwrap_or_default();
+        let wanted = self.selector.wants_scores(round, &mut rng);
+        let mut wanted = wanted.unwrap_or_default();
         wanted.retain(|&client| self.is_present(round, client));
-        match wanted.is_empty() {
-            false => self.assign_scoring(&wanted),
-            true => self.select(),
-        }
+        wanted
     }
 
     fn absorb(&mut self, upload: Upload) -> Result<(), InputError> {
         #[cfg(feature = "mutants")]
         let mutant = self.mutant;
-        let ticket = self.ticket();
-        let flight = &mut self.flight;
+        let current = &mut self.current;
         #[cfg(feature = "mutants")]
-        if mutant == crate::Mutant::AcceptDuplicates && flight.adds_again(&upload) {
-            let _ = flight.absorb(upload);
+        if mutant == crate::Mutant::AcceptDuplicates && current.adds_again(&upload) {
+            let _ = current.absorb(upload);
             return Ok(());
         }
-        if upload.ticket != ticket || !flight.expects(&upload) {
+        if !current.expects(&upload) {
             return Ok(());
         }
-        flight.absorb(upload)?;
+        current.absorb(upload)?;
         #[cfg(feature = "mutants")]
         if mutant == crate::Mutant::ArrivalOrder {
-            flight.round_sum(&self.plan.contribution);
+            current.first().round_sum(&self.plan.contribution);
         }
-        if flight.pending.is_empty() {
-            match flight.stage {
-                Stage::Scoring => self.close_scoring(),
-                Stage::Training => self.close_round(),
-                Stage::Evaluating => self.close_evaluation(),
-                Stage::Between | Stage::Over => {}
-            }
+        let all = current.first().pending.is_empty();
+        match current.stage {
+            Stage::Training => self.close_if_full(),
+            Stage::Expert if all => self.end_prelude(),
+            Stage::Scoring if all => self.close_scoring(),
+            Stage::Evaluating if all => self.close_evaluation(),
+            _ => {}
         }
         Ok(())
     }
 
     fn assign_scoring(&mut self, clients: &[ClientId]) {
-        self.flight.stage = Stage::Scoring;
-        self.flight.scoring_bytes = clients.len() as u64 * self.model_bytes();
+        self.current.stage = Stage::Scoring;
+        self.current.scoring_bytes = clients.len() as u64 * self.model_bytes();
         let job = |&client: &ClientId| Job {
             data: DataRef::Shard(client),
             state: self.local_of(client),
@@ -404,7 +438,7 @@ impl RoundMachine {
         let units = simulated.chunks(unit).chain(real.chunks(1));
         let units: Vec<Vec<Job>> = units.map(jobs).collect();
         for jobs in units {
-            self.assign(Work::Score, jobs);
+            self.assign(0, Work::Score, jobs);
         }
     }
 
@@ -417,62 +451,109 @@ impl RoundMachine {
     }
 
     fn close_scoring(&mut self) {
-        self.flight
+        self.current
             .scores
             .sort_unstable_by_key(|(client, _)| *client);
         self.outputs.push_back(Output::Event(Event::ClientsScored {
-            round: self.flight.round,
-            clients: self.flight.scores.len() as u64,
-            samples: self.flight.scored_samples,
-            bytes_down: self.flight.scoring_bytes,
+            round: self.current.round,
+            clients: self.current.scores.len() as u64,
+            samples: self.current.scored_samples,
+            bytes_down: self.current.scoring_bytes,
         }));
-        self.select();
+        self.depart();
     }
 
+    /// Closes the flights in the order of their tickets, whatever the order in which they became full.
     fn close_round(&mut self) {
-        self.flight.finish_reports();
-        let round = self.flight.round;
-        let accepted = self.flight.reports.iter().filter(|r| r.accepted()).count() as u64;
-        let refused = self
-            .flight
-            .reports
-            .iter()
-            .filter(|r| matches!(r.outcome, Outcome::Refused(_)))
-            .count() as u64;
-        if let Some(reason) = self.short_of_updates(accepted) {
-            self.skip(reason);
-        } else if accepted + refused > 0
-            && let Err(reason) = self.aggregate()
-        {
-            if accepted == 0 || !self.answers_are_empty() {
-                let reason = self.with_first_refusal(reason);
+        for place in 0..self.current.flights.len() {
+            if let Err(reason) = self.close_flight(place) {
+                let reason = self.with_first_refusal(place, reason);
+                self.gather_reports();
                 self.tell_reports();
                 return self.stall(reason);
             }
-            self.skip("the clients that answered have no samples".into());
         }
-        self.extend_chain();
-        for (client, state) in std::mem::take(&mut self.flight.states) {
-            self.clients.insert(client, state);
-        }
-        self.selector.observe(round, &self.flight.reports);
+        let trained = self.trained_events();
+        self.gather_reports();
+        self.selector
+            .observe(self.current.round, &self.current.reports);
         self.done += 1;
-        let closed = self.closing_event(accepted, refused);
+        let closed = self.closing_event();
         self.tell_reports();
+        self.outputs.extend(trained.into_iter().map(Output::Event));
         self.outputs.push_back(Output::Event(closed));
+        let first = self.current.first().model.clone();
+        self.lay_open(&first);
         match self.probes() {
             probes if probes.is_empty() => self.end_round(),
             probes => self.assign_evaluation(&probes),
         }
     }
 
+    /// Moves a flight's model by what came of it; an error is the end of the run.
+    fn close_flight(&mut self, place: usize) -> Result<(), String> {
+        let model = self.current.flights[place].model.clone();
+        self.lay_open(&model);
+        self.current.finish_reports(place);
+        let (accepted, refused) = taken(&self.current.flights[place].reports);
+        if let Some(reason) = self.short_of_updates(accepted) {
+            self.skip(reason);
+        } else if accepted + refused > 0
+            && let Err(reason) = self.aggregate(place)
+        {
+            if accepted == 0 || !self.answers_are_empty(place) {
+                return Err(reason);
+            }
+            self.skip("the clients that answered have no samples".into());
+        }
+        self.extend_chain(place);
+        let states = std::mem::take(&mut self.current.flights[place].states);
+        self.clients.extend(states);
+        Ok(())
+    }
+
+    /// What came of each model, where a round trains several.
+    fn trained_events(&self) -> Vec<Event> {
+        let flights = &self.current.flights;
+        if flights.len() < 2 {
+            return Vec::new();
+        }
+        let event = |flight: &Flight| {
+            let (accepted, refused) = taken(&flight.reports);
+            Event::ModelTrained {
+                round: self.current.round,
+                model: flight.model.to_string(),
+                cohort: flight.cohort,
+                accepted,
+                refused,
+                dropped_out: flight.reports.len() as u64 - accepted - refused,
+                train_loss: train_loss(&flight.reports),
+            }
+        };
+        flights.iter().map(event).collect()
+    }
+
+    /// Puts the reports of all flights together, in client order.
+    fn gather_reports(&mut self) {
+        if let Some(steered) = &mut self.steered {
+            let flights = self.current.flights.iter();
+            steered.reported = flights
+                .map(|f| (f.model.clone(), f.reports.clone()))
+                .collect();
+        }
+        let current = &mut self.current;
+        for flight in &mut current.flights {
+            current.reports.append(&mut flight.reports);
+        }
+        if current.flights.len() > 1 {
+            current.reports.sort_by_cached_key(|r| r.client);
+        }
+    }
+
     /// Hands the reports on, which nobody needs here any more.
     fn tell_reports(&mut self) {
-        let round = self.flight.round;
-        if self.steered.is_some() {
-            self.reported.clone_from(&self.flight.reports);
-        }
-        let reports = self.flight.reports.drain(..);
+        let round = self.current.round;
+        let reports = self.current.reports.drain(..);
         let event = |report| Output::Event(Event::Client { round, report });
         self.outputs.extend(reports.map(event));
     }
@@ -484,24 +565,26 @@ impl RoundMachine {
     }
 
     /// Whether nobody who answered has a sample.
-    fn answers_are_empty(&self) -> bool {
-        let mut answered = self.flight.reports.iter().filter(|r| r.accepted());
+    fn answers_are_empty(&self, place: usize) -> bool {
+        let reports = &self.current.flights[place].reports;
+        let mut answered = reports.iter().filter(|r| r.accepted());
         answered.all(|report| report.samples == 0)
     }
 
     /// The model stays as it is, as in a round in which nobody answers. What clients keep for themselves goes on.
     fn skip(&mut self, reason: String) {
-        let round = self.flight.round;
+        let round = self.current.round;
         self.outputs
             .push_back(Output::Event(Event::RoundSkipped { round, reason }));
     }
 
-    fn aggregate(&mut self) -> Result<(), String> {
+    fn aggregate(&mut self, place: usize) -> Result<(), String> {
         let mut next = self.global.clone();
-        self.flight.updates.sort();
-        self.flight.fold().map_err(|e| e.to_string())?;
-        let (plan, ticket) = (&self.plan, self.ticket());
-        let mut harvest = self.flight.harvest(self.roster.clients());
+        let flight = &mut self.current.flights[place];
+        flight.updates.sort();
+        flight.fold().map_err(|e| e.to_string())?;
+        let (plan, ticket) = (&self.plan, flight.ticket);
+        let mut harvest = flight.harvest(self.roster.clients());
         plan.transforms.on_server(plan.seed, ticket, &mut harvest);
         self.strategy
             .close(&mut next, harvest)
@@ -519,56 +602,45 @@ impl RoundMachine {
     }
 
     /// A stall's reason with the first client that was refused, so that somebody can look into it.
-    fn with_first_refusal(&self, reason: String) -> String {
+    fn with_first_refusal(&self, place: usize, reason: String) -> String {
         let refusal = |r: &ClientReport| match &r.outcome {
             Outcome::Refused(why) => Some(format!("{reason}; client {}: {why}", r.client)),
             Outcome::Accepted | Outcome::DroppedOut => None,
         };
-        self.flight
-            .reports
-            .iter()
-            .find_map(refusal)
-            .unwrap_or(reason)
+        let reports = &self.current.flights[place].reports;
+        reports.iter().find_map(refusal).unwrap_or(reason)
     }
 
-    fn extend_chain(&mut self) {
-        self.flight
-            .states
-            .sort_unstable_by_key(|(client, _)| *client);
+    fn extend_chain(&mut self, place: usize) {
+        let flight = &mut self.current.flights[place];
+        flight.states.sort_unstable_by_key(|(client, _)| *client);
         let mut chain = self.fingerprint.extend();
         chain
-            .number(self.flight.round.0)
+            .number(self.current.round.0)
             .add(self.global.bytes())
             .add(&self.strategy.save());
-        for (client, state) in &self.flight.states {
+        for (client, state) in &self.current.flights[place].states {
             chain.number(client.0);
             self.plan.contribution.slots.chain(state, &mut chain);
         }
         self.fingerprint = chain.link();
     }
 
-    fn closing_event(&self, accepted: u64, refused: u64) -> Event {
-        let reports = &self.flight.reports;
+    fn closing_event(&self) -> Event {
+        let reports = &self.current.reports;
+        let (accepted, refused) = taken(reports);
         let total = |field: fn(&ClientReport) -> u64| reports.iter().map(field).sum::<u64>();
-        let losses = || {
-            reports
-                .iter()
-                .filter(|r| r.accepted())
-                .filter_map(|r| Some((r.samples as f64, r.last_loss?)))
-        };
-        let weight: f64 = losses().map(|(n, _)| n).sum();
-        let loss: f64 = losses().map(|(n, loss)| n * f64::from(loss)).sum();
         Event::RoundClosed {
-            round: self.flight.round,
-            cohort: self.flight.cohort,
+            round: self.current.round,
+            cohort: self.current.flights.iter().map(|f| f.cohort).sum(),
             accepted,
             refused,
             dropped_out: reports.len() as u64 - accepted - refused,
-            train_loss: (weight > 0.0).then(|| loss / weight),
+            train_loss: train_loss(reports),
             trained: total(|r| r.trained),
-            scored: total(|r| r.scored) + self.flight.scored_samples,
+            scored: total(|r| r.scored) + self.current.scored_samples,
             steps: total(|r| r.steps),
-            bytes_down: total(|r| r.bytes_down) + self.flight.scoring_bytes,
+            bytes_down: total(|r| r.bytes_down) + self.current.scoring_bytes,
             bytes_up: total(|r| r.bytes_up),
             fingerprint: self.fingerprint,
         }
@@ -579,7 +651,7 @@ impl RoundMachine {
     }
 
     fn finish(&mut self) {
-        self.flight.stage = Stage::Over;
+        self.current.stage = Stage::Over;
         let event = Event::RunFinished {
             rounds: self.done,
             fingerprint: self.fingerprint,
@@ -589,9 +661,9 @@ impl RoundMachine {
     }
 
     fn stall(&mut self, reason: String) {
-        self.flight.stage = Stage::Over;
+        self.current.stage = Stage::Over;
         let event = Event::Stalled {
-            round: self.flight.round,
+            round: self.current.round,
             reason: reason.clone(),
         };
         self.outputs.push_back(Output::Event(event));
@@ -603,21 +675,43 @@ impl RoundMachine {
         4 * (self.global.len() - local) as u64
     }
 
-    fn assign(&mut self, work: Work, jobs: Vec<Job>) {
+    /// Puts a unit of a flight out.
+    fn assign(&mut self, place: usize, work: Work, jobs: Vec<Job>) {
+        let (facts, global) = (self.facts(), self.model_at_work().clone());
+        let flight = &mut self.current.flights[place];
         let assignment = Assignment {
-            ticket: self.ticket(),
-            round: self.flight.round,
-            unit: self.flight.open_unit(&jobs),
+            ticket: flight.ticket,
+            round: self.current.round,
+            unit: flight.open_unit(&jobs),
             work,
-            facts: self.facts(),
-            global: self.model_at_work().clone(),
-            vectors: if work == Work::Train {
-                self.vectors.clone()
-            } else {
-                Vec::new()
+            facts,
+            global,
+            vectors: match work {
+                Work::Train => flight.vectors.clone(),
+                _ => Vec::new(),
             },
             jobs,
         };
         self.outputs.push_back(Output::Assign(assignment));
     }
+}
+
+/// Clients whose work counts, and those whose work was refused.
+fn taken(reports: &[ClientReport]) -> (u64, u64) {
+    let accepted = reports.iter().filter(|r| r.accepted()).count() as u64;
+    let refused = |r: &&ClientReport| matches!(r.outcome, Outcome::Refused(_));
+    (accepted, reports.iter().filter(refused).count() as u64)
+}
+
+/// Mean of the accepted clients' last losses, weighted by samples.
+fn train_loss(reports: &[ClientReport]) -> Option<f64> {
+    let losses = || {
+        reports
+            .iter()
+            .filter(|r| r.accepted())
+            .filter_map(|r| Some((r.samples as f64, r.last_loss?)))
+    };
+    let weight: f64 = losses().map(|(n, _)| n).sum();
+    let loss: f64 = losses().map(|(n, loss)| n * f64::from(loss)).sum();
+    (weight > 0.0).then(|| loss / weight)
 }

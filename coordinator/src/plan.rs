@@ -1,8 +1,10 @@
 //! What the round machine is told, and what it tells.
 
+use crate::schedule::Schedule;
 use lyceum_core::{
     AnySelector, AnySteering, AnyStrategy, Assignment, Attendance, ClientId, Contribution, Event,
-    Params, Probe, Request, Round, Seed, TaskDefinition, TaskStream, Transforms, Upload,
+    Params, Payload, Probe, Request, Round, Seed, TaskDefinition, TaskStream, Ticket, Transforms,
+    Upload,
 };
 use std::{collections::BTreeMap, io, sync::Arc};
 
@@ -27,8 +29,8 @@ pub struct Plan {
     pub transforms: Transforms,
     /// First of the clients that must have a unit of their own, because they are real.
     pub alone_from: ClientId,
-    /// When a round closes without everybody; `None` waits.
-    pub closing: Option<Closing>,
+    /// When flights close.
+    pub schedule: Arc<dyn Schedule>,
     /// What clients see when, where there is a stream of tasks.
     pub stream: Option<Arc<TaskStream>>,
     /// Whether tasks are judged before any client has begun them.
@@ -82,21 +84,6 @@ impl std::fmt::Debug for SelectionPhase {
     }
 }
 
-/// The window in which a round closes without everybody. Times are microseconds since the cohort's work went out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closing {
-    /// The round closes, if `min_clients` have answered.
-    pub after: u64,
-    /// Clients that must have answered.
-    pub min_clients: usize,
-    /// The round closes early when so many have answered.
-    pub enough_clients: Option<usize>,
-    /// It does not close early before.
-    pub min: u64,
-    /// The run stops, if too few have answered.
-    pub give_up: u64,
-}
-
 /// What a driver tells the machine.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -106,8 +93,8 @@ pub enum Input {
     Upload(Upload),
     /// Somebody asks something; it is taken behind a round.
     Request(Request),
-    /// Close the round with who is there; only while [`RoundMachine::is_due`](crate::RoundMachine::is_due).
-    Close,
+    /// Close the stage of a ticket with who is there; only while its [`verdict`](crate::RoundMachine::verdict) says so.
+    Close(Ticket),
 }
 
 /// What the machine tells its driver.
@@ -119,6 +106,8 @@ pub enum Output {
     Event(Event),
     /// The validation set likes this model best so far.
     Best(Params),
+    /// What the expert's training found, behind which a machine for it is done.
+    Expert(Payload),
     /// A round and its evaluation are over; the machine waits for [`Input::NextRound`] and may be saved.
     RoundOver(Round),
     /// All rounds are done.

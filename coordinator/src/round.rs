@@ -1,11 +1,15 @@
-//! What is known of the round in flight.
+//! What is known of the round in flight, and of its tickets.
 
-use crate::{InputError, plan::Plan, updates::UpdateStore};
+use crate::{InputError, plan::Plan, schedule::FlightView, updates::UpdateStore};
 use lyceum_core::{
-    Addend, ClientId, ClientReport, ClientState, DataRef, ExactSum, Grid, Harvest, Job, Payload,
-    Probe, Reduction, Round, SumError, Tally, Term, UnitId, Upload,
+    Addend, ClientId, ClientReport, ClientState, DataRef, ExactSum, GLOBAL, Grid, Harvest, Job,
+    Params, Payload, Probe, Reduction, Round, SumError, Tally, Term, Ticket, Time, Trained, UnitId,
+    Upload, Work,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Updates of single clients that are added in one pass: each waits with the bytes of a model.
 const SINGLES: usize = 4;
@@ -15,6 +19,8 @@ const SINGLES: usize = 4;
 pub(crate) enum Stage {
     /// Between rounds.
     Between,
+    /// Before there are rounds: the expert is trained.
+    Expert,
     /// Clients are scored for the selector.
     Scoring,
     /// The cohort trains.
@@ -25,23 +31,14 @@ pub(crate) enum Stage {
     Over,
 }
 
-/// Everything collected in the round in flight.
-pub(crate) struct Collected {
+/// The round in flight: its stage, its flights, and what belongs to all of them.
+pub(crate) struct Current {
     pub(crate) round: Round,
     pub(crate) stage: Stage,
-    pub(crate) cohort: u64,
-    pub(crate) pending: BTreeSet<UnitId>,
-    /// Clients of the units, where a round may close without them.
-    clients: BTreeMap<UnitId, Vec<ClientId>>,
-    may_close_early: bool,
-    next_unit: u64,
-    sum: ExactSum,
-    /// Admitted to the sum, which takes several in one pass.
-    singles: Vec<Term>,
-    /// Single updates, where the strategy asks for them.
-    pub(crate) updates: UpdateStore,
+    /// One for each model that is trained, the first of which goes on through all stages. Never empty.
+    pub(crate) flights: Vec<Flight>,
+    /// Of all flights, once they are closed.
     pub(crate) reports: Vec<ClientReport>,
-    pub(crate) states: Vec<(ClientId, ClientState)>,
     pub(crate) scores: Vec<(ClientId, f32)>,
     pub(crate) scored_samples: u64,
     pub(crate) scoring_bytes: u64,
@@ -52,27 +49,41 @@ pub(crate) struct Collected {
     /// It is the last model that is judged, after a round that was not due for it.
     pub(crate) closing: bool,
     tallies: BTreeMap<(Probe, UnitId), Tally>,
+    /// What the expert's training found.
+    pub(crate) expert: Option<Payload>,
 }
 
-impl Collected {
+/// A ticket in flight: the units that are waited for, and what came of the others.
+pub(crate) struct Flight {
+    pub(crate) ticket: Ticket,
+    /// The model that it trains.
+    pub(crate) model: Arc<str>,
+    /// Vectors that the strategy sends to every client.
+    pub(crate) vectors: Vec<Params>,
+    /// When the work of its stage went out; `None` while it has not.
+    pub(crate) since: Option<Time>,
+    pub(crate) cohort: u64,
+    pub(crate) pending: BTreeSet<UnitId>,
+    /// Clients of the units, where a flight may close without them.
+    clients: BTreeMap<UnitId, Vec<ClientId>>,
+    may_close_early: bool,
+    next_unit: u64,
+    sum: ExactSum,
+    /// Admitted to the sum, which takes several in one pass.
+    singles: Vec<Term>,
+    /// Single updates, where the strategy asks for them.
+    pub(crate) updates: UpdateStore,
+    pub(crate) reports: Vec<ClientReport>,
+    pub(crate) states: Vec<(ClientId, ClientState)>,
+}
+
+impl Current {
     pub(crate) fn new(round: Round, plan: &Plan) -> Self {
-        let summed = match plan.contribution.reduction {
-            Reduction::Sum => Grid::from(&plan.contribution.layout),
-            Reduction::EachUpdate => Grid::default(),
-        };
         Self {
             round,
             stage: Stage::Between,
-            cohort: 0,
-            pending: BTreeSet::new(),
-            clients: BTreeMap::new(),
-            may_close_early: plan.closing.is_some(),
-            next_unit: 0,
-            sum: ExactSum::new(&plan.contribution.lanes, summed),
-            singles: Vec::new(),
-            updates: UpdateStore::default(),
+            flights: vec![Flight::new(Ticket::of_round(round, 0), plan)],
             reports: Vec::new(),
-            states: Vec::new(),
             scores: Vec::new(),
             scored_samples: 0,
             scoring_bytes: 0,
@@ -80,29 +91,189 @@ impl Collected {
             gate_opened: false,
             closing: false,
             tallies: BTreeMap::new(),
+            expert: None,
         }
     }
 
-    /// Empty again for the next round, keeping the memory of the sum.
-    pub(crate) fn restart(&mut self, round: Round) -> Result<(), InputError> {
+    /// Empty again for the next round, whose first flight has this ticket, keeping the memory of its sum.
+    pub(crate) fn restart(&mut self, round: Round, ticket: Ticket) -> Result<(), InputError> {
         self.round = round;
+        self.flights.truncate(1);
+        self.first().restart(ticket)?;
         self.closing = false;
+        self.reports.clear();
+        self.scores.clear();
+        self.tallies.clear();
+        self.gate_opened = false;
+        (self.scored_samples, self.scoring_bytes) = (0, 0);
+        Ok(())
+    }
+
+    /// The flight of the round's first model, which is scored and judged in it as well.
+    pub(crate) fn first(&mut self) -> &mut Flight {
+        &mut self.flights[0]
+    }
+
+    /// The flight of a ticket.
+    pub(crate) fn flight(&mut self, ticket: Ticket) -> Option<&mut Flight> {
+        self.flights.iter_mut().find(|f| f.ticket == ticket)
+    }
+
+    /// What the units in flight are asked to do.
+    pub(crate) fn work(&self) -> Option<Work> {
+        match self.stage {
+            Stage::Expert => Some(Work::Expert),
+            Stage::Scoring => Some(Work::Score),
+            Stage::Training => Some(Work::Train),
+            Stage::Evaluating => Some(Work::Evaluate),
+            Stage::Between | Stage::Over => None,
+        }
+    }
+
+    /// What a schedule sees of a flight, while something is in flight.
+    pub(crate) fn view(&self, flight: &Flight) -> Option<FlightView> {
+        let work = self.work()?;
+        let accepted = flight.reports.iter().filter(|r| r.accepted()).count();
+        let answered = match work {
+            Work::Score => self.scores.len(),
+            _ => accepted,
+        };
+        Some(FlightView {
+            work,
+            pending: flight.pending.len(),
+            answered,
+        })
+    }
+
+    /// Takes a result that is [expected](Self::expects).
+    pub(crate) fn absorb(&mut self, upload: Upload) -> Result<(), InputError> {
+        let round = self.round;
+        let Upload {
+            ticket,
+            units,
+            payload,
+            ..
+        } = upload;
+        match payload {
+            Payload::Scored { scores, samples } => {
+                self.scores.extend(scores);
+                self.scored_samples += samples;
+            }
+            Payload::Evaluated { probe, tally } => {
+                if let [unit] = units[..] {
+                    self.tallies.insert((probe, unit), tally);
+                }
+            }
+            Payload::Trained(trained) => {
+                let unit = units.first().copied().unwrap_or_default();
+                if let Some(flight) = self.flight(ticket) {
+                    flight.take(round, unit, trained)?;
+                }
+            }
+            expert @ Payload::Expert { .. } => self.expert = Some(expert),
+        }
+        if let Some(flight) = self.flight(ticket) {
+            units.iter().for_each(|unit| {
+                flight.pending.remove(unit);
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether an upload answers units that are waited for, each once, with what the stage in flight asks for.
+    pub(crate) fn expects(&self, upload: &Upload) -> bool {
+        let Some(flight) = self.flights.iter().find(|f| f.ticket == upload.ticket) else {
+            return false;
+        };
+        let distinct: BTreeSet<_> = upload.units.iter().collect();
+        let known = !distinct.is_empty()
+            && distinct.len() == upload.units.len()
+            && distinct.iter().all(|unit| flight.pending.contains(unit));
+        let one = distinct.len() == 1;
+        let fits = match (self.stage, &upload.payload) {
+            (Stage::Expert, Payload::Expert { .. }) => one,
+            (Stage::Scoring, Payload::Scored { .. }) => true,
+            (Stage::Training, Payload::Trained(_)) => true,
+            // Sums of losses depend on the order of addition, so probes are judged unit by unit.
+            (Stage::Evaluating, Payload::Evaluated { .. }) => one,
+            _ => false,
+        };
+        known && fits
+    }
+
+    /// Puts the reports of a flight into client order; a client that was scored for the selector reports that score,
+    /// unless its own ordering scored its samples.
+    pub(crate) fn finish_reports(&mut self, place: usize) {
+        let reports = &mut self.flights[place].reports;
+        reports.sort_by_cached_key(|r| r.client);
+        for report in reports {
+            let scored = self
+                .scores
+                .binary_search_by_key(&report.client, |(client, _)| *client);
+            let score = scored
+                .ok()
+                .map(|i| self.scores[i].1)
+                .filter(|s| s.is_finite());
+            report.difficulty = report.difficulty.or(score);
+        }
+    }
+
+    /// As [`tallies`](Self::tallies), and forgets them.
+    pub(crate) fn take_tallies(&mut self, classes: usize) -> BTreeMap<Probe, Tally> {
+        let merged = self.tallies(classes);
+        self.tallies.clear();
+        merged
+    }
+
+    /// The tally of each probe, its units merged in ascending order.
+    pub(crate) fn tallies(&self, classes: usize) -> BTreeMap<Probe, Tally> {
+        let mut merged = BTreeMap::new();
+        for ((probe, _), tally) in &self.tallies {
+            merged
+                .entry(*probe)
+                .or_insert_with(|| Tally::new(classes))
+                .merge(tally);
+        }
+        merged
+    }
+}
+
+impl Flight {
+    /// A ticket with nothing in flight.
+    pub(crate) fn new(ticket: Ticket, plan: &Plan) -> Self {
+        let summed = match plan.contribution.reduction {
+            Reduction::Sum => Grid::from(&plan.contribution.layout),
+            Reduction::EachUpdate => Grid::default(),
+        };
+        Self {
+            ticket,
+            model: GLOBAL.into(),
+            vectors: Vec::new(),
+            since: None,
+            cohort: 0,
+            pending: BTreeSet::new(),
+            clients: BTreeMap::new(),
+            may_close_early: plan.schedule.may_close_early(),
+            next_unit: 0,
+            sum: ExactSum::new(&plan.contribution.lanes, summed),
+            singles: Vec::new(),
+            updates: UpdateStore::default(),
+            reports: Vec::new(),
+            states: Vec::new(),
+        }
+    }
+
+    fn restart(&mut self, ticket: Ticket) -> Result<(), InputError> {
+        self.ticket = ticket;
+        self.since = None;
         self.sum.clear();
         self.singles.clear();
         self.updates.clear().map_err(|e| InputError::spill(&e))?;
         self.reports.clear();
         self.states.clear();
-        self.scores.clear();
         self.pending.clear();
         self.clients.clear();
-        self.tallies.clear();
-        self.gate_opened = false;
-        (
-            self.next_unit,
-            self.cohort,
-            self.scored_samples,
-            self.scoring_bytes,
-        ) = (0, 0, 0, 0);
+        (self.next_unit, self.cohort) = (0, 0);
         Ok(())
     }
 
@@ -110,6 +281,7 @@ impl Collected {
     pub(crate) fn open_unit(&mut self, jobs: &[Job]) -> UnitId {
         let unit = UnitId(self.next_unit);
         self.next_unit += 1;
+        self.since = None;
         self.pending.insert(unit);
         if !self.may_close_early {
             return unit;
@@ -135,51 +307,28 @@ impl Collected {
         clients.flatten().copied().collect()
     }
 
-    /// Clients whose work counts so far.
-    pub(crate) fn answered(&self) -> usize {
-        self.reports.iter().filter(|r| r.accepted()).count()
-    }
-
-    /// Takes a unit's result. The unit must be pending and the payload of the stage's kind.
-    pub(crate) fn absorb(&mut self, upload: Upload) -> Result<(), InputError> {
-        match upload.payload {
-            Payload::Trained(trained) => {
-                let (round, unit) = (self.round.0, upload.units[0].0);
-                let refused = |e: SumError| InputError::Sum {
-                    unit,
-                    round,
-                    reason: e.to_string(),
-                };
-                match trained.sum {
-                    Addend::Each(terms) => terms
-                        .into_iter()
-                        .try_for_each(|term| self.updates.put(term))
-                        .map_err(|e| InputError::spill(&e))?,
-                    Addend::Single(parts) => {
-                        self.singles.push(self.sum.admit(parts).map_err(refused)?);
-                        if self.singles.len() >= SINGLES {
-                            self.fold().map_err(refused)?;
-                        }
-                    }
-                    sum => sum.add_to(&mut self.sum).map_err(refused)?,
-                }
-                self.reports.extend(trained.reports);
-                self.states.extend(trained.states);
-            }
-            Payload::Scored { scores, samples } => {
-                self.scores.extend(scores);
-                self.scored_samples += samples;
-            }
-            Payload::Evaluated { probe, tally } => {
-                if let [unit] = upload.units[..] {
-                    self.tallies.insert((probe, unit), tally);
+    /// Takes what came of training.
+    fn take(&mut self, round: Round, unit: UnitId, trained: Trained) -> Result<(), InputError> {
+        let refused = |e: SumError| InputError::Sum {
+            unit: unit.0,
+            round: round.0,
+            reason: e.to_string(),
+        };
+        match trained.sum {
+            Addend::Each(terms) => terms
+                .into_iter()
+                .try_for_each(|term| self.updates.put(term))
+                .map_err(|e| InputError::spill(&e))?,
+            Addend::Single(parts) => {
+                self.singles.push(self.sum.admit(parts).map_err(refused)?);
+                if self.singles.len() >= SINGLES {
+                    self.fold().map_err(refused)?;
                 }
             }
-            Payload::Expert { .. } => {}
+            sum => sum.add_to(&mut self.sum).map_err(refused)?,
         }
-        upload.units.iter().for_each(|unit| {
-            self.pending.remove(unit);
-        });
+        self.reports.extend(trained.reports);
+        self.states.extend(trained.states);
         Ok(())
     }
 
@@ -198,69 +347,20 @@ impl Collected {
             population,
         }
     }
-
-    /// Puts reports into client order; a client that was scored for the selector reports that score, unless
-    /// its own ordering scored its samples.
-    pub(crate) fn finish_reports(&mut self) {
-        self.reports.sort_by_cached_key(|r| r.client);
-        for report in &mut self.reports {
-            let scored = self
-                .scores
-                .binary_search_by_key(&report.client, |(client, _)| *client);
-            let score = scored
-                .ok()
-                .map(|i| self.scores[i].1)
-                .filter(|s| s.is_finite());
-            report.difficulty = report.difficulty.or(score);
-        }
-    }
-
-    /// Whether an upload answers units that are waited for, each once, with what the stage in flight asks for.
-    pub(crate) fn expects(&self, upload: &Upload) -> bool {
-        let distinct: BTreeSet<_> = upload.units.iter().collect();
-        let known = !distinct.is_empty()
-            && distinct.len() == upload.units.len()
-            && distinct.iter().all(|unit| self.pending.contains(unit));
-        let one = distinct.len() == 1;
-        let fits = match (self.stage, &upload.payload) {
-            (Stage::Scoring, Payload::Scored { .. }) => true,
-            (Stage::Training, Payload::Trained(_)) => true,
-            // Sums of losses depend on the order of addition, so probes are judged unit by unit.
-            (Stage::Evaluating, Payload::Evaluated { .. }) => one,
-            _ => false,
-        };
-        known && fits
-    }
-
-    /// As [`tallies`](Self::tallies), and forgets them.
-    pub(crate) fn take_tallies(&mut self, classes: usize) -> BTreeMap<Probe, Tally> {
-        let merged = self.tallies(classes);
-        self.tallies.clear();
-        merged
-    }
-
-    /// The tally of each probe, its units merged in ascending order.
-    pub(crate) fn tallies(&self, classes: usize) -> BTreeMap<Probe, Tally> {
-        let mut merged = BTreeMap::new();
-        for ((probe, _), tally) in &self.tallies {
-            merged
-                .entry(*probe)
-                .or_insert_with(|| Tally::new(classes))
-                .merge(tally);
-        }
-        merged
-    }
 }
 
 #[cfg(feature = "mutants")]
-impl Collected {
+impl Current {
     /// Whether a mistaken machine would add a result that it has, or should not take.
     pub(crate) fn adds_again(&self, upload: &Upload) -> bool {
         let training =
             self.stage == Stage::Training && matches!(upload.payload, Payload::Trained(_));
         training && upload.ticket.0 == self.round.0 && !self.expects(upload)
     }
+}
 
+#[cfg(feature = "mutants")]
+impl Flight {
     /// Rounds the sum to single precision.
     pub(crate) fn round_sum(&mut self, contribution: &lyceum_core::Contribution) {
         self.fold().expect("few terms fit");

@@ -1,11 +1,13 @@
 //! Lists of outputs, with a model of two numbers and clients that answer by hand.
 
+mod flights;
+
 use crate::{Input, InputError, Output, Plan, RoundMachine};
 use lyceum_core::{
     Addend, AnySelector, AnyStrategy, Assignment, Calendar, ClientId, ClientReport, Contribution,
-    DataRef, Event, ExactSum, Fingerprint, Folded, Lane, Layout, Outcome, Params, Payload, Probe,
-    Roster, Round, Seed, Stall, Strategy, StreamRules, Tally, Task, TaskId, TaskStream, Ticket,
-    Time, Trained, UnitId, Upload, Visit, Work,
+    DataRef, Event, ExactSum, ExpertScores, Fingerprint, Folded, Lane, Layout, Outcome, Params,
+    Payload, Probe, Roster, Round, Seed, Stall, Strategy, StreamRules, Tally, Task, TaskId,
+    TaskStream, Ticket, Time, Trained, UnitId, Upload, Visit, Work,
     units::{Count, Misfit},
 };
 use lyceum_strategies::{
@@ -65,7 +67,7 @@ fn machine_of(
         },
         transforms: Default::default(),
         alone_from: ClientId(u64::MAX),
-        closing: None,
+        schedule: Arc::new(crate::Synchronous(None)),
         stream,
         judges_ahead: true,
         judges_before: false,
@@ -205,6 +207,58 @@ fn play(machine: &mut RoundMachine, bad: &[u64], reverse: bool) -> Vec<Output> {
 
 /// Mean of (0, 1), (1, 1), (2, 1) with weights 1, 2, 3: (0*1 + 1*2 + 2*3) / 6 = 8/6.
 #[test]
+fn before_there_are_clients_the_expert_is_a_stage_without_a_round() {
+    let assignment = Assignment {
+        ticket: Ticket(0),
+        round: Round(0),
+        unit: UnitId(u64::MAX),
+        work: Work::Expert,
+        facts: Default::default(),
+        global: Params::zeros(2),
+        vectors: vec![],
+        jobs: vec![],
+    };
+    let found = Payload::Expert {
+        params: Params::from(vec![1.0, 2.0]),
+        scores: ExpertScores {
+            losses: vec![0.5],
+            errors: vec![0.25],
+        },
+    };
+    let upload = |unit, payload| {
+        Input::Upload(Upload {
+            ticket: Ticket(0),
+            units: vec![UnitId(unit)],
+            payload,
+            micros: vec![],
+        })
+    };
+    let mut machine = RoundMachine::prelude(assignment.clone());
+    let said = |machine: &mut RoundMachine| -> Vec<Output> {
+        std::iter::from_fn(|| machine.poll()).collect()
+    };
+    machine.handle(Time(0), Input::NextRound).unwrap();
+    assert_eq!(said(&mut machine), [Output::Assign(assignment)]);
+    let scored = Payload::Scored {
+        scores: vec![],
+        samples: 0,
+    };
+    for other in [upload(u64::MAX, scored), upload(3, found.clone())] {
+        machine.handle(Time(0), other).unwrap();
+        assert_eq!(said(&mut machine), []);
+    }
+    let answer = upload(u64::MAX, found.clone());
+    machine.handle(Time(0), answer.clone()).unwrap();
+    assert_eq!(
+        said(&mut machine),
+        [Output::Expert(found), Output::Finished]
+    );
+    machine.handle(Time(0), answer).unwrap();
+    assert_eq!(said(&mut machine), []);
+    assert!(machine.is_prelude() && machine.is_complete());
+}
+
+#[test]
 fn a_round_assigns_collects_and_closes() {
     let mut machine = machine(2);
     machine.handle(Time(0), Input::NextRound).unwrap();
@@ -248,6 +302,7 @@ fn kind(output: &Output) -> &'static str {
         Output::Event(Event::RoundSkipped { .. }) => "skipped",
         Output::Event(_) => "event",
         Output::Best(_) => "best",
+        Output::Expert(_) => "expert",
         Output::RoundOver(_) => "over",
         Output::Finished => "finished",
         Output::Stalled(_) => "stalled",

@@ -11,6 +11,8 @@ pub trait Spill: Send {
     fn read(&self, start: u64, out: &mut [u8]) -> io::Result<()>;
     /// Forgets all bytes.
     fn clear(&mut self) -> io::Result<()>;
+    /// Room of the same kind for the model at this place among those that a round trains.
+    fn beside(&self, place: usize) -> Box<dyn Spill>;
 }
 
 /// Where the values of a lane are.
@@ -38,6 +40,16 @@ impl UpdateStore {
     /// Keeps at most `budget` bytes of values in memory.
     pub(crate) fn spill_to(&mut self, budget: u64, spill: Box<dyn Spill>) {
         self.spill = Some((budget, spill));
+    }
+
+    /// An empty store with as much memory, for the model at this place among those that a round trains.
+    pub(crate) fn beside(&self, place: usize) -> Self {
+        let spill = self.spill.as_ref();
+        let spill = spill.map(|(budget, spill)| (*budget, spill.beside(place)));
+        Self {
+            spill,
+            ..Self::default()
+        }
     }
 
     /// Keeps an update.
@@ -138,6 +150,10 @@ mod tests {
         fn clear(&mut self) -> io::Result<()> {
             self.0.clear();
             Ok(())
+        }
+
+        fn beside(&self, _: usize) -> Box<dyn Spill> {
+            Box::new(Self::default())
         }
     }
 

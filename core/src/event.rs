@@ -135,6 +135,23 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         model: Option<String>,
     },
+    /// What came of a model, where a round trains several.
+    ModelTrained {
+        /// Which round.
+        round: Round,
+        /// Its name in the book.
+        model: String,
+        /// Clients that were to train it.
+        cohort: u64,
+        /// Clients whose work counts.
+        accepted: u64,
+        /// Clients whose work was refused.
+        refused: u64,
+        /// Clients that never answered.
+        dropped_out: u64,
+        /// Mean of the accepted clients' last losses, weighted by samples; `None` where there is none.
+        train_loss: Option<f64>,
+    },
     /// The clients that answered are too few for the strategy: the model stays as it is.
     RoundSkipped {
         /// Which round.

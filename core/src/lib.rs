@@ -57,7 +57,7 @@ pub use exp::{exp, exp_all};
 pub use facts::{Fact, FactError, Facts, TaskDefinition, TaskMaker};
 pub use fingerprint::{Chain, Fingerprint};
 pub use gate::{Gate, Opening};
-pub use ids::{ClientId, Round, TaskId, Ticket, UnitId};
+pub use ids::{ClientId, Round, TaskId, Ticket, UnitId, UnitKey};
 pub use learner::{
     Engine, Learner, Moments, Optimizer, Update, argmax, clip_to_norm, normalised, step_by_gradient,
 };
@@ -78,7 +78,8 @@ pub use state::{
     ClientState, Memory, Sizes, Slot, SlotFault, SlotKind, SlotName, SlotSize, SlotSpec, SlotSpecs,
 };
 pub use steering::{
-    AnySteering, Directive, GLOBAL, RoundOutcome, RoundPlan, RunView, Steering, SteeringRun,
+    AnySteering, Directive, GLOBAL, ModelTraining, RoundOutcome, RoundPlan, RunView, Steering,
+    SteeringRun, TrainedModel,
 };
 pub use strategy::{
     AnyStrategy, ClientRule, Folded, Harvest, LocalWork, PlainClient, Settled, Stall, Strategy,

@@ -131,6 +131,27 @@ impl Network {
         Some(body)
     }
 
+    /// The layers that have tensors, each with its position among them and its tensors, such as
+    /// `0: 1.weight 16 x 64, 1.bias 16`.
+    pub fn weighted(&self) -> Vec<String> {
+        let mut layers: Vec<(&str, Vec<String>)> = Vec::new();
+        for entry in self.layout.entries() {
+            let Some((layer, _)) = entry.name.split_once('.') else {
+                continue;
+            };
+            let sides: Vec<String> = entry.shape.iter().map(usize::to_string).collect();
+            let tensor = format!("{} {}", entry.name, sides.join(" x "));
+            match layers.last_mut().filter(|(last, _)| *last == layer) {
+                Some((_, tensors)) => tensors.push(tensor),
+                None => layers.push((layer, vec![tensor])),
+            }
+        }
+        let numbered = layers.iter().enumerate();
+        numbered
+            .map(|(at, (_, tensors))| format!("{at}: {}", tensors.join(", ")))
+            .collect()
+    }
+
     /// Number of parameters of the layers, without what was appended.
     pub fn layers_len(&self) -> usize {
         let tensors = self.layers.iter().zip(&self.shapes);

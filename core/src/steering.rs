@@ -3,9 +3,14 @@
 //! A rule is immutable beside a state, as a [`Strategy`](crate::Strategy) is. It sees reports, tallies and names of models,
 //! never a sample, and asks for what it wants by [`Directive`]s; state and directives are in the chain.
 
-use crate::{ClientReport, Params, Probe, Round, Tally, TaskDefinition, codec, units::Misfit};
+use crate::{
+    ClientId, ClientReport, Params, Probe, Round, Tally, TaskDefinition, codec, units::Misfit,
+};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The model that every run begins with, and that a run without a rule trains.
 pub const GLOBAL: &str = "global";
@@ -19,23 +24,72 @@ pub struct RunView<'a> {
     pub models: Vec<&'a str>,
     /// Tasks of the stream so far; 0 without one.
     pub tasks: usize,
+    /// Clients of the run.
+    pub clients: u64,
 }
 
 /// What a round does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoundPlan {
-    /// The model that the cohort trains, which must be in the book.
-    pub train: String,
+    /// The models that are trained, at least one, side by side; the first is judged as the round's own.
+    pub train: Vec<ModelTraining>,
     /// Models that are judged besides, behind a round whose model is judged.
     pub judge: Vec<String>,
 }
 
-impl Default for RoundPlan {
-    fn default() -> Self {
+/// A model that a round trains, and who does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelTraining {
+    /// The model, which must be in the book.
+    pub model: String,
+    /// Its clients, none of which is another model's in the same round. `None` for those that the selection finds, less
+    /// those that other models name; at most one model has them.
+    pub clients: Option<Vec<ClientId>>,
+}
+
+impl RoundPlan {
+    /// The clients of the selection train this model.
+    pub fn training(model: impl Into<String>) -> Self {
+        let (model, clients) = (model.into(), None);
         Self {
-            train: GLOBAL.into(),
+            train: vec![ModelTraining { model, clients }],
             judge: Vec::new(),
         }
+    }
+
+    /// What is wrong with the plan for a run with these models and so many clients.
+    pub fn fault(&self, models: &[&str], population: u64) -> Option<String> {
+        let trained = self.train.iter().map(|training| &training.model);
+        let named = trained.clone().chain(&self.judge);
+        if let Some(name) = named.into_iter().find(|n| !models.contains(&n.as_str())) {
+            let known = models.join(", ");
+            return Some(format!(
+                "the rule names the model `{name}`; there are {known}"
+            ));
+        }
+        let distinct: BTreeSet<&String> = trained.clone().collect();
+        if distinct.is_empty() || distinct.len() < self.train.len() {
+            return Some("the rule must train at least one model, and each once a round".into());
+        }
+        let selections = self.train.iter().filter(|t| t.clients.is_none()).count();
+        if selections > 1 {
+            return Some("the rule gives the selected clients to several models".into());
+        }
+        let mut seen = BTreeSet::new();
+        let clients = self.train.iter().flat_map(|t| t.clients.iter().flatten());
+        let wrong = clients
+            .into_iter()
+            .find(|c| c.0 >= population || !seen.insert(**c));
+        wrong.map(|client| match client.0 < population {
+            true => format!("the rule gives client {client} to two models of a round"),
+            false => format!("the rule names client {client}; there are {population}"),
+        })
+    }
+}
+
+impl Default for RoundPlan {
+    fn default() -> Self {
+        Self::training(GLOBAL)
     }
 }
 
@@ -44,14 +98,21 @@ impl Default for RoundPlan {
 pub struct RoundOutcome<'a> {
     /// Which round.
     pub round: Round,
-    /// The model that was trained.
-    pub trained: &'a str,
-    /// Its parameters now.
-    pub model: &'a Params,
-    /// Of the clients, ascending.
-    pub reports: &'a [ClientReport],
+    /// The models that were trained, in the plan's order.
+    pub trained: &'a [TrainedModel<'a>],
     /// Of the models that were judged, by name and probe; none where the round is not judged.
     pub tallies: &'a BTreeMap<(String, Probe), Tally>,
+}
+
+/// What came of a model's training.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainedModel<'a> {
+    /// Its name.
+    pub model: &'a str,
+    /// Its parameters now.
+    pub params: &'a Params,
+    /// Of its clients, ascending.
+    pub reports: &'a [ClientReport],
 }
 
 /// What a rule wants done behind a round.
@@ -161,5 +222,56 @@ impl<S: Steering> SteeringRun for Running<S> {
     fn restore(&mut self, bytes: &[u8]) -> Result<(), codec::CodecError> {
         self.state = codec::decode(bytes)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(model: &str, clients: Option<&[u64]>) -> ModelTraining {
+        ModelTraining {
+            model: model.into(),
+            clients: clients.map(|c| c.iter().copied().map(ClientId).collect()),
+        }
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_followed_says_why() {
+        let fault = |train: Vec<ModelTraining>| {
+            let judge = Vec::new();
+            RoundPlan { train, judge }.fault(&["global", "second"], 5)
+        };
+        assert_eq!(
+            fault(vec![part("global", None), part("second", Some(&[0, 4]))]),
+            None
+        );
+        let wrong = [
+            (vec![], "at least one model"),
+            (
+                vec![part("global", None), part("global", Some(&[1]))],
+                "each once",
+            ),
+            (
+                vec![part("third", None)],
+                "`third`; there are global, second",
+            ),
+            (
+                vec![part("global", None), part("second", None)],
+                "to several models",
+            ),
+            (
+                vec![part("global", Some(&[1])), part("second", Some(&[1]))],
+                "client 1 to two models",
+            ),
+            (
+                vec![part("global", Some(&[5]))],
+                "names client 5; there are 5",
+            ),
+        ];
+        for (train, want) in wrong {
+            let told = fault(train).unwrap();
+            assert!(told.contains(want), "{told}");
+        }
     }
 }

@@ -64,14 +64,14 @@ ranged! {
     { "type": "number", "minimum": 0, "maximum": 1 }
 }
 ranged! {
-    /// A finite number above 0.
-    Positive, "a finite number above 0", |v| v > 0.0,
-    { "type": "number", "exclusiveMinimum": 0 }
+    /// A number above 0 that 32 bits hold: as it is computed with, it is neither 0 nor infinite.
+    Positive, "a number above 0, from 1.2e-38 to 3.4e38", |v| (1.2e-38..=3.4e38).contains(&v),
+    { "type": "number", "minimum": 1.2e-38, "maximum": 3.4e38 }
 }
 ranged! {
-    /// A finite number, 0 or above.
-    NonNegative, "a finite number, 0 or above", |v| v >= 0.0,
-    { "type": "number", "minimum": 0 }
+    /// A number, 0 or above, that is finite in 32 bits.
+    NonNegative, "a number from 0 to 3.4e38", |v| (0.0..=3.4e38).contains(&v),
+    { "type": "number", "minimum": 0, "maximum": 3.4e38 }
 }
 ranged! {
     /// A decay such as a momentum: from 0 up to but not including 1.

@@ -23,7 +23,7 @@ use lyceum_protocol::{
     blob::{Blob, BlobRef, Vector},
     body::{self, Body},
     identity::{Authority, Credentials, Identity, Join, Revocations, peer},
-    message::{Hello, PROTOCOL, Pulse, Ready, Report, SessionId},
+    message::{Flights, Hello, PROTOCOL, Pulse, Ready, Report, SessionId},
     wire::{FROM_COORDINATOR, FROM_NODE, ResultWire, ToCoordinatorWire, ToNodeWire, frame, open},
 };
 use lyceum_scenarios::{Loaded, Registry, Scenario};
@@ -270,6 +270,7 @@ fn from_node() -> Vec<Vec<u8>> {
         ToCoordinatorWire::Hello(Hello {
             protocol: PROTOCOL,
             attempt: 1,
+            session: SessionId::default(),
             threads: 2,
             registry: fingerprint,
         }),
@@ -282,8 +283,8 @@ fn from_node() -> Vec<Vec<u8>> {
         }),
         ToCoordinatorWire::Report(Report {
             session,
-            ticket: Ticket(3),
-            held: vec![UnitId(1), UnitId(2)],
+            turn: 3,
+            held: [1, 2].map(|unit| Ticket(3).unit(UnitId(unit))).to_vec(),
             open: 1,
             steps: 5,
         }),
@@ -306,9 +307,12 @@ fn from_coordinator() -> Vec<Vec<u8>> {
         ToNodeWire::Refuse("no".into()),
         ToNodeWire::Pulse(Pulse {
             session,
-            ticket: Ticket(1),
+            flights: Flights {
+                turn: 2,
+                open: vec![Ticket(1), Ticket(3)],
+            },
             flush: true,
-            drop: vec![UnitId(4)],
+            drop: vec![Ticket(1).unit(UnitId(4))],
         }),
         ToNodeWire::Finished { session },
     ]

@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::{address::Address, failure::EXIT_CODES};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::{ffi::OsString, path::PathBuf};
 
 /// Distributed federated and continual learning simulator.
 #[derive(Parser)]
@@ -10,6 +10,24 @@ use std::path::PathBuf;
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// Reads a command line. A number below 0 is a value like any other, and refused as such.
+    pub(crate) fn read(
+        words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        let matches = taking_negatives(Self::command()).try_get_matches_from(words)?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
+fn taking_negatives(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| match argument.get_action().takes_values() {
+        true => argument.allow_negative_numbers(true),
+        false => argument,
+    });
+    command.mut_subcommands(taking_negatives)
 }
 
 #[derive(Subcommand)]
@@ -232,7 +250,7 @@ pub(crate) struct NodeArguments {
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
     /// Give up after so many failed attempts to connect [default: never]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempts: Option<u32>,
     #[command(flatten)]
     pub(crate) log: Log,

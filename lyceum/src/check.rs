@@ -1,11 +1,16 @@
 //! `lyceum check`, and reading scenario files.
 
 use crate::output::{counted, line, warn};
-use crate::{arguments::Check, failure::Failure, settings::ProcessSettings};
+use crate::{
+    arguments::Check,
+    failure::Failure,
+    settings::{ProcessSettings, warn_of_missing},
+};
 use lyceum_coordinator::run::initial;
-use lyceum_scenarios::{Loaded, Registry, Scenario, Sweep, shares};
+use lyceum_scenarios::{Loaded, Point, Registry, Scenario, Sweep, shares};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -28,7 +33,13 @@ pub(crate) fn read_sweep(
 
 fn text(path: &Path) -> Result<String, Failure> {
     let name = path.display();
-    let bytes = std::fs::read(path).map_err(|e| Failure::input(format!("{name}: {e}")))?;
+    let bytes = std::fs::read(path).map_err(|e| {
+        Failure::input(match e.kind() {
+            ErrorKind::NotFound => format!("there is no file {name}: expected a scenario file"),
+            ErrorKind::IsADirectory => format!("{name} is a folder: expected a scenario file"),
+            _ => format!("{name}: {e}"),
+        })
+    })?;
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
@@ -114,6 +125,7 @@ pub(crate) fn folders_of(
     file: &Path,
     sweep: &Sweep,
 ) -> Vec<PathBuf> {
+    warn_of_missing(flags);
     let first = sweep.points.first();
     let own = first.map_or_else(Vec::new, |p| p.scenario(sweep.seeds[0]).data.folders);
     process.folders(flags, file, &own)
@@ -130,6 +142,7 @@ pub(crate) fn feasible(
     let mut seen = BTreeMap::new();
     let mut all: Vec<Found> = Vec::new();
     let mut warned = BTreeSet::new();
+    let idle = idle_everywhere(sweep);
     for point in &sweep.points {
         let scenario = point.scenario(sweep.seeds[0]);
         let mut ground = scenario.resolved();
@@ -142,7 +155,7 @@ pub(crate) fn feasible(
             Some(&place) => Found::clone(&all[place]),
             None => examined(registry, &scenario, folders, listed)?,
         };
-        for message in &found.warnings {
+        for message in idle.iter().chain(&found.warnings) {
             if warned.insert(message.clone()) {
                 warn(message);
             }
@@ -151,6 +164,15 @@ pub(crate) fn feasible(
         all.push(found);
     }
     Ok(all)
+}
+
+/// Keys that do nothing at any point: points share keys that only some of them need.
+fn idle_everywhere(sweep: &Sweep) -> Vec<String> {
+    let keys = |point: &Point| point.scenario(sweep.seeds[0]).idle_keys();
+    let mut points = sweep.points.iter().map(keys);
+    let mut all = points.next().unwrap_or_default();
+    points.for_each(|keys| all.retain(|key| keys.contains(key)));
+    all
 }
 
 fn examined(
@@ -171,6 +193,15 @@ fn examined(
         true => loaded.overview(scenario),
         false => Vec::new(),
     };
+    // Where layers are chosen by number, it says which number is which layer.
+    let methods = scenario.stream.iter().flat_map(|stream| &stream.methods);
+    if listed
+        && methods
+            .into_iter()
+            .any(|m| m.resolved.get("layers").is_some())
+    {
+        overview.push(format!("layers    {}", network.weighted().join("; ")));
+    }
     if !scenario.needs_expert() {
         let stream = loaded.stream(scenario, None)?;
         let timetable = scenario.timetable(stream.as_deref())?;

@@ -3,7 +3,11 @@
 mod alike;
 
 use crate::output::{complain, line};
-use crate::{arguments::Compare, failure::Failure, folder::has_run};
+use crate::{
+    arguments::Compare,
+    failure::Failure,
+    folder::{has_run, readable},
+};
 use alike::{Found, label};
 use lyceum_metrics::compare as table;
 use lyceum_scenarios::baselines;
@@ -63,6 +67,7 @@ pub(crate) fn compare(arguments: &Compare) -> Result<(), Failure> {
 
 /// What to say of a run that has no summary; an error where there is no run at all.
 fn without_summary(folder: &Path) -> Result<String, Failure> {
+    readable(folder)?;
     let shown = folder.display();
     if has_run(folder) {
         return Ok(format!(

@@ -103,7 +103,9 @@ fn reference(
     (bench.say)(&format!("{name}: {rounds} rounds"));
     let never = AtomicBool::new(false);
     let observe = &mut |event: &Event| {
-        if let Event::Warned { message } = event {
+        // A reference has the tasks that it is for.
+        let told = |message: &&String| !message.starts_with(lyceum_scenarios::LEFT_OUT);
+        if let Some(message) = warned(event).filter(told) {
             (bench.say)(&format!("warning: {message}"));
         }
     };
@@ -129,6 +131,13 @@ fn undisturbed(scenario: &Scenario, kind: &str) -> String {
         stream.remove("arrival");
     }
     table.to_string()
+}
+
+fn warned(event: &Event) -> Option<&String> {
+    match event {
+        Event::Warned { message } => Some(message),
+        _ => None,
+    }
 }
 
 fn last_accuracies(events: &Path) -> Result<BTreeMap<TaskId, f64>, Failure> {

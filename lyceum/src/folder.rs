@@ -11,6 +11,9 @@ pub(crate) fn choose(
     stem: &str,
     resume: bool,
 ) -> Result<PathBuf, Failure> {
+    if let Some(path) = wanted {
+        readable(path)?;
+    }
     let of_sweep = |path: &&Path| !has_run(path) && holds_runs(path);
     if let Some(path) = wanted.filter(of_sweep) {
         let shown = path.display();
@@ -23,9 +26,29 @@ pub(crate) fn choose(
     })
 }
 
+/// Refuses a folder into which this user may not look: what is not seen in it may be there.
+pub(crate) fn readable(path: &Path) -> Result<(), Failure> {
+    let inside = std::fs::metadata(path.join("events.jsonl")).map(drop);
+    let listed = std::fs::read_dir(path).map(drop);
+    let denied = |looked: &std::io::Result<()>| {
+        let error = looked.as_ref().err();
+        error.is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+    };
+    match denied(&inside) || denied(&listed) {
+        false => Ok(()),
+        true => Err(Failure::input(format!(
+            "{}: this user may not look into the folder; give the permission, or name another",
+            path.display()
+        ))),
+    }
+}
+
 /// Refuses to go on with what never began.
 pub(crate) fn begun<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
     let mut paths = paths.into_iter().peekable();
+    if let Some(path) = paths.peek() {
+        readable(path)?;
+    }
     let first = paths
         .peek()
         .map_or_else(PathBuf::new, |path| path.to_path_buf());

@@ -17,6 +17,8 @@ use std::{
 };
 
 const DAY: u64 = 24 * 3600;
+/// Hours for which a join string may be used, at most.
+const LONGEST_HOURS: u64 = 366 * 24;
 
 /// Makes, shows, revokes and hands out certificates.
 pub(crate) fn identity(command: &IdentityCommand) -> Result<(), Failure> {
@@ -117,8 +119,13 @@ fn token(
     hours: f64,
     authority: &Path,
 ) -> Result<(), Failure> {
-    let ttl = Duration::try_from_secs_f64(hours * 3600.0)
-        .map_err(|_| Failure::input(format!("--hours {hours}: expected hours, 0 or above")))?;
+    let whole = (hours * 3600.0).round();
+    let ttl = Duration::try_from_secs_f64(whole).ok();
+    let ttl = ttl.filter(|ttl| (1..=LONGEST_HOURS * 3600).contains(&ttl.as_secs()));
+    let ttl = ttl.ok_or_else(|| {
+        let right = format!("expected hours above 0, and at most {LONGEST_HOURS}, a year");
+        Failure::input(format!("--hours {hours}: {right}"))
+    })?;
     let name = name_text.map(name).transpose()?;
     let tokens = Tokens::open(authority).map_err(Failure::input)?;
     let join = tokens

@@ -41,7 +41,6 @@ mod sweep;
 mod words;
 
 use arguments::{Arguments, Command};
-use clap::Parser;
 use lyceum_scenarios::Registry;
 use std::{process::ExitCode, time::Instant};
 
@@ -59,7 +58,7 @@ pub fn registry() -> Registry {
 /// The whole command over a registry. Exit codes are those that `lyceum help` lists.
 pub fn main_with(registry: Registry) -> ExitCode {
     let started = Instant::now();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(error) => return words::refuse(&error),
     };

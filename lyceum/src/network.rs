@@ -1,9 +1,9 @@
 //! What the commands that use the network share.
 
-use crate::{address::Address, arguments::Log, failure::Failure};
+use crate::{address::Address, arguments::Log, failure::Failure, output::Plain};
 use lyceum_core::Fingerprint;
 use lyceum_scenarios::{Registry, schema};
-use std::{io, net::SocketAddr};
+use std::net::SocketAddr;
 use tokio::runtime::Runtime;
 
 /// A runtime with this many threads for connections; training has threads of its own.
@@ -19,7 +19,7 @@ pub(crate) fn runtime(threads: usize) -> Result<Runtime, Failure> {
 pub(crate) fn log_to_stderr(log: &Log) -> Result<(), Failure> {
     let plain = tracing_subscriber::fmt()
         .with_max_level(log.level)
-        .with_writer(io::stderr)
+        .with_writer(|| Plain)
         .with_target(false);
     let done = match log.json {
         true => plain.json().try_init(),

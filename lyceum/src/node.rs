@@ -10,7 +10,7 @@ use crate::{
     stop::Stop,
 };
 use lyceum_client_node::{
-    crew::{Crew, Threads},
+    crew::{Crew, Terms, Threads},
     quic::{Attendance, Departure, Hire, Prepare, attend},
     workshop::{OwnFile, Workshop},
 };
@@ -81,6 +81,7 @@ async fn attendance(
     let hello = Hello {
         protocol: PROTOCOL,
         attempt: 0,
+        session: Default::default(),
         threads: threads as u32,
         registry: registry_digest(&registry),
     };
@@ -93,7 +94,8 @@ async fn attendance(
         })
     });
     let hire: Hire = Arc::new(move |node, listener| {
-        Ok(Box::new(Threads::start(node, threads, listener)?) as Box<dyn Crew>)
+        let crew = Threads::start(node, &Terms::together(threads), listener)?;
+        Ok(Box::new(crew) as Box<dyn Crew>)
     });
     let host = arguments.coordinator.clone();
     Ok(Attendance {

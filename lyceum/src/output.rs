@@ -1,13 +1,15 @@
 //! Standard output and standard error, where a closed pipe is no panic.
 
 use std::{
+    borrow::Cow,
     fmt::Arguments,
     io::{ErrorKind, Write},
 };
 
 /// Writes a line to standard output. A reader that has gone away ends the process quietly, as for any filter.
 pub(crate) fn line(text: Arguments<'_>) {
-    if let Err(error) = writeln!(std::io::stdout(), "{text}") {
+    let text = text.to_string();
+    if let Err(error) = writeln!(std::io::stdout(), "{}", plain(&text)) {
         if error.kind() == ErrorKind::BrokenPipe {
             std::process::exit(0);
         }
@@ -25,7 +27,62 @@ pub(crate) fn warn(text: &str) {
 
 /// Writes text to standard error; nobody may be there to read it.
 pub(crate) fn complain(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = std::io::stderr().write_all(plain(text).as_bytes());
+}
+
+/// Text without the numbers that a system gives its errors, such as `(os error 2)`: the words before them say it.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    let mut plain = Cow::Borrowed(text);
+    let mut from = 0;
+    while let Some(at) = plain[from..].find(NUMBERED).map(|at| from + at) {
+        let rest = &plain[at + NUMBERED.len()..];
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        match digits > 0 && rest[digits..].starts_with(')') {
+            true => plain
+                .to_mut()
+                .replace_range(at..=at + NUMBERED.len() + digits, ""),
+            false => from = at + NUMBERED.len(),
+        }
+    }
+    plain
+}
+
+/// Standard error for whatever writes to it line by line.
+pub(crate) struct Plain;
+
+impl Write for Plain {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        std::io::stderr().write_all(plain(&text).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
+/// How the number of a system's error begins.
+const NUMBERED: &str = " (os error ";
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn numbers_of_system_errors_are_left_out() {
+        for (text, expected) in [
+            (
+                "a: No such file or directory (os error 2)\n",
+                "a: No such file or directory\n",
+            ),
+            ("x (os error 13); y (os error 2)", "x; y"),
+            ("x (os error ) y (os error 1", "x (os error ) y (os error 1"),
+            ("", ""),
+        ] {
+            assert_eq!(plain(text), expected);
+        }
+    }
 }
 
 /// A warning as all commands show it.

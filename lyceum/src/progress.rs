@@ -1,6 +1,6 @@
 //! What a person sees while a run goes on. Rounds are numbered from 0, as in files; how many are done is a count.
 
-use crate::output::{complain, counted, warning};
+use crate::output::{complain, counted, plain, warning};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lyceum_core::{Event, Opening, Outcome, Probe, Round, Turnout};
 use std::{
@@ -15,6 +15,8 @@ pub(crate) struct Progress {
     /// Of the last evaluation, and after which round it was.
     accuracy: Option<(f64, Round)>,
     loss: Option<f64>,
+    /// The last round of which a line was shown.
+    told: Option<Round>,
     clients: u64,
     since: Instant,
     /// The round before had nobody to train: that was said already.
@@ -36,6 +38,7 @@ impl Progress {
             rounds: 0,
             accuracy: None,
             loss: None,
+            told: None,
             clients: 0,
             since: Instant::now(),
             idle: false,
@@ -89,18 +92,11 @@ impl Progress {
                 accuracy,
                 round,
                 ..
-            } => self.accuracy = Some((*accuracy, *round)),
+            } => self.judged(*accuracy, *round),
             Event::Timing { round, .. } => self.step(*round),
             Event::Paused { .. } | Event::Stalled { .. } | Event::RunFinished { .. } => self.end(),
-            Event::StreamStarted { .. }
-            | Event::ClassesNamed { .. }
-            | Event::EvaluatedBefore { .. }
-            | Event::ClientsScored { .. }
-            | Event::RoundStarted { .. }
-            | Event::ModelEvaluated { .. }
-            | Event::Answered(_)
-            | Event::Evaluated { .. }
-            | Event::ClientAccuracy { .. } => {}
+            // What is not for the screen is in the log.
+            _ => {}
         }
     }
 
@@ -191,7 +187,16 @@ impl Progress {
         ));
     }
 
+    /// The last model may be judged when its round has been told already.
+    fn judged(&mut self, accuracy: f64, round: Round) {
+        self.accuracy = Some((accuracy, round));
+        if self.told == Some(round) {
+            self.say_of(round, &self.figures(round));
+        }
+    }
+
     fn step(&mut self, round: Round) {
+        self.told = Some(round);
         let done = round.0 + 1;
         let rate = self.clients as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
         let figures = format!("{}, {rate:.0} clients/s", self.figures(round));
@@ -245,6 +250,7 @@ impl Shown {
     }
 
     fn say(&self, line: &str) {
+        let line = plain(line);
         match self {
             Self::Bar(bar) => bar.println(line),
             // A closed pipe is no reason to stop a run.
@@ -255,7 +261,7 @@ impl Shown {
 
     /// Shows a line that nobody may miss.
     fn warn(&self, message: &str) {
-        let line = warning(message);
+        let line = plain(&warning(message)).into_owned();
         match self {
             Self::Bar(bar) => bar.println(line),
             Self::Lines | Self::Nothing => complain(&format!("{line}\n")),

@@ -9,7 +9,7 @@ use crate::{
     output::line,
     progress::Progress,
     report::{paused, report, resume_command},
-    settings::ProcessSettings,
+    settings::{ProcessSettings, warn_of_missing},
     stop::Stop,
     sweep,
 };
@@ -87,6 +87,7 @@ fn settings(
 ) -> Result<Settings, Failure> {
     let runs = process.runs.clone().unwrap_or_else(|| "runs".into());
     let stem = format!("{}-seed{}", scenario.run.name, scenario.run.seed);
+    warn_of_missing(&arguments.data);
     let wanted = arguments.out.as_deref();
     let out = folder::choose(wanted, &runs, &stem, arguments.resume)?;
     if arguments.resume {
@@ -105,9 +106,6 @@ fn settings(
 }
 
 pub(crate) fn parse_seeds(text: &str) -> Result<Vec<u64>, Failure> {
-    lyceum_scenarios::seeds(text).ok_or_else(|| {
-        Failure::input(format!(
-            "--seeds {text}: expected a range such as 0..5 or a list such as 1,7,42"
-        ))
-    })
+    lyceum_scenarios::seeds(text)
+        .map_err(|wrong| Failure::input(format!("--seeds {text}: {wrong}")))
 }

@@ -1,7 +1,7 @@
 //! Process settings: what does not change an answer. Flags win over the environment, the environment
 //! over `lyceum.toml` in the working folder.
 
-use crate::failure::Failure;
+use crate::{failure::Failure, output::warn};
 use config::{Environment, Source};
 use lyceum_protocol::quic::Transport;
 use lyceum_scenarios::{Variable, read_settings};
@@ -46,6 +46,14 @@ pub(crate) struct ProcessSettings {
     pub(crate) transport: Transport,
     /// The OpenBLAS library that `lyceum bench` measures itself by; `LYCEUM__OPENBLAS`.
     pub(crate) openblas: Option<String>,
+}
+
+/// Tells of folders that were named, and are not there.
+pub(crate) fn warn_of_missing(flags: &[PathBuf]) {
+    for missing in flags.iter().filter(|folder| !folder.is_dir()) {
+        let missing = missing.display();
+        warn(&format!("--data {missing}: there is no such folder"));
+    }
 }
 
 /// The variables that are settings: `LYCEUM__TRANSPORT__IDLE_S` is `transport.idle_s`.

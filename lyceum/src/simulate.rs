@@ -58,6 +58,7 @@ pub(crate) fn simulate(registry: &Registry, arguments: &Simulate) -> Result<(), 
     }
     match bad {
         0 => Ok(()),
+        1 => Err(Failure::other("1 world did not hold")),
         _ => Err(Failure::other(format!("{bad} worlds did not hold"))),
     }
 }
@@ -104,6 +105,10 @@ fn stack_worlds(
 ) -> Result<usize, Failure> {
     let ground = Arc::new(Ground::new(scenario, registry, folders)?);
     let calm = stack_world(&ground, &StackFaults::default(), 0)?;
+    if let (None, [first, ..]) = (calm.fingerprint, calm.complaints.as_slice()) {
+        let calm = "without any fault the run does not come to its end";
+        return Err(Failure::other(format!("{calm}: {first}")));
+    }
     let started = Instant::now();
     let outcomes = side_by_side(&ground, seeds.clone(), threads)?;
     let mut chain = Fingerprint::default().extend();

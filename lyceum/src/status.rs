@@ -3,19 +3,21 @@
 use crate::{address::Address, arguments::StatusArguments, failure::Failure, output::line};
 use lyceum_coordinator::quic::Status;
 use std::{
-    io::{Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of an answer, at most.
+const LONGEST: u64 = 64 << 20;
 
 /// Asks a coordinator how its run stands.
 pub(crate) fn status(arguments: &StatusArguments) -> Result<(), Failure> {
     let address = &arguments.address;
     let body = ask(address, "/status").map_err(|e| {
         Failure::other(format!(
-            "{address}: {e}; is a coordinator running with --metrics {address}?"
+            "{address}: {e}; expected the address that a running coordinator was given with --metrics (not that of --listen)"
         ))
     })?;
     if arguments.json {
@@ -23,7 +25,9 @@ pub(crate) fn status(arguments: &StatusArguments) -> Result<(), Failure> {
         return Ok(());
     }
     let status: Status = serde_json::from_str(&body)
-        .map_err(|e| Failure::other(format!("{address} is no coordinator's: {e}")))?;
+        .map_err(|_| Failure::other(format!(
+            "{address}: what answers there is no coordinator of this version; expected the address of its --metrics"
+        )))?;
     show(&status);
     Ok(())
 }
@@ -35,11 +39,23 @@ fn ask(address: &Address, path: &str) -> Result<String, String> {
     for address in &addresses {
         match get(*address, path) {
             Ok(body) => return Ok(body),
-            Err(error) if addresses.len() == 1 => return Err(error.to_string()),
-            Err(error) => errors.push(format!("{address}: {error}")),
+            Err(error) if addresses.len() == 1 => return Err(in_words(&error)),
+            Err(error) => errors.push(format!("{address}: {}", in_words(&error))),
         }
     }
     Err(errors.join("; "))
+}
+
+/// What a connection that failed means.
+fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            format!("no answer within {} s", PATIENCE.as_secs())
+        }
+        ErrorKind::ConnectionRefused => "nothing listens there".into(),
+        ErrorKind::InvalidData => "the answer is no text".into(),
+        _ => error.to_string(),
+    }
 }
 
 fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
@@ -50,10 +66,10 @@ fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
     )?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
+    stream.take(LONGEST).read_to_string(&mut answer)?;
     let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
     body.map(Into::into)
-        .ok_or_else(|| std::io::Error::other("the answer is no HTTP"))
+        .ok_or_else(|| std::io::Error::other("what answers there is no coordinator"))
 }
 
 fn show(status: &Status) {

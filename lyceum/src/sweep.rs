@@ -67,6 +67,11 @@ pub(crate) fn collect<'s>(
     }
     let found = feasible(registry, sweep, &folders, false)?;
     let said = found.into_iter().flat_map(|found| found.warnings);
+    let idle = sweep
+        .points
+        .iter()
+        .flat_map(|point| point.scenario(sweep.seeds[0]).idle_keys());
+    let said = said.chain(idle);
     let rounds = planned.runs.iter().map(|run| run.rounds()).sum();
     let progress = SweepProgress::new(arguments.quiet, planned.runs.len(), rounds);
     let (jobs, threads) = shares(arguments, process, planned.runs.len())?;

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 /// What parsers of numbers and addresses say, and what it means.
 const MEANINGS: [(&str, &str); 11] = [
-    ("invalid digit found in string", "expected a whole number"),
+    (
+        "invalid digit found in string",
+        "expected a whole number, 0 or above",
+    ),
     (
         "cannot parse integer from empty string",
         "expected a whole number",
@@ -79,11 +82,10 @@ fn range(line: &str) -> String {
 mod tests {
     use super::*;
     use crate::arguments::Arguments;
-    use clap::Parser;
 
     fn refused(arguments: &[&str]) -> String {
-        let all = ["lyceum"].iter().chain(arguments);
-        let error = Arguments::try_parse_from(all).err().expect("a wrong value");
+        let all = ["lyceum"].iter().chain(arguments).copied();
+        let error = Arguments::read(all).err().expect("a wrong value");
         in_words(&error.to_string())
     }
 
@@ -103,6 +105,15 @@ mod tests {
                 "expected a number",
             ),
             (&["bench", "--runs", "0"], "expected 1 to 65535"),
+            (&["bench", "--runs", "-1"], "expected 1 to 65535"),
+            (
+                &["run", "a", "--threads", "-1"],
+                "a whole number, 0 or above",
+            ),
+            (
+                &["node", "--coordinator", "a:1", "--attempts", "0"],
+                "expected 1 or above",
+            ),
             (
                 &["identity", "token", "node", "--uses", "0"],
                 "expected a whole number, 1 or above",
@@ -115,7 +126,7 @@ mod tests {
             let arguments: Vec<&str> = arguments.to_vec();
             let text = refused(&arguments);
             assert!(text.contains(expected), "{text}");
-            for jargon in ["digit", "literal", "non-zero", "..=", "target type"] {
+            for jargon in ["digit", "literal", "non-zero", "..=", "target type", "tip:"] {
                 assert!(!text.contains(jargon), "{text}");
             }
         }

@@ -40,6 +40,7 @@ pub struct SummaryBuilder {
     status: Status,
     fingerprint: Fingerprint,
     last: VecDeque<f64>,
+    final_accuracy: Option<f64>,
     best_accuracy: Option<f64>,
     final_loss: Option<f64>,
     best_validation: Option<(u64, f64)>,
@@ -106,22 +107,8 @@ impl SummaryBuilder {
                 self.status = Status::Finished;
                 self.fingerprint = *fingerprint;
             }
-            Event::StreamStarted { .. } | Event::TaskBegan(_) | Event::EvaluatedBefore { .. } => {}
-            Event::TaskAdded { .. } | Event::ModelEvaluated { .. } | Event::Answered(_) => {}
-            Event::Warned { .. } => {}
-            Event::ExpertTrained { .. }
-            | Event::ClassesNamed { .. }
-            | Event::ClientsScored { .. }
-            | Event::RoundStarted { .. }
-            | Event::RoundSkipped { .. }
-            | Event::ClientsJoined(_)
-            | Event::ClientsLeft(_)
-            | Event::ClientsSilent(_)
-            | Event::ClientsBack(_)
-            | Event::SettingsChanged { .. }
-            | Event::NobodySelected { .. }
-            | Event::Client { .. }
-            | Event::ClientAccuracy { .. } => {}
+            // A summary takes what it knows; all else is in the log.
+            _ => {}
         }
     }
 
@@ -144,7 +131,7 @@ impl SummaryBuilder {
             threads: conditions.threads,
             engine: conditions.engine,
             fingerprint: self.fingerprint,
-            final_accuracy: self.last.back().copied(),
+            final_accuracy: self.final_accuracy,
             mean_last_10_accuracy: (!self.last.is_empty()).then_some(last),
             mean_last_10_evaluations: self.last.len() as u64,
             best_accuracy: self.best_accuracy,
@@ -169,18 +156,20 @@ impl SummaryBuilder {
         }
     }
 
-    /// Whether the model of a round may be the best: in a stream, not before all tasks have come.
-    fn may_be_best(&self, round: Round) -> bool {
+    /// Whether the model of a round counts for the mean of the last evaluations and may be the best: in a stream, not before
+    /// all tasks have come.
+    fn counts(&self, round: Round) -> bool {
         let (tasks, order) = (self.stream.tasks().len(), self.stream.order());
         tasks == 0 || all_have_begun(order, tasks, round)
     }
 
     fn tested(&mut self, round: Round, accuracy: f64, loss: f64) {
-        if self.last.len() == LAST {
-            self.last.pop_front();
-        }
-        self.last.push_back(accuracy);
-        if self.may_be_best(round) {
+        self.final_accuracy = Some(accuracy);
+        if self.counts(round) {
+            if self.last.len() == LAST {
+                self.last.pop_front();
+            }
+            self.last.push_back(accuracy);
             let best = self.best_accuracy;
             self.best_accuracy = Some(best.map_or(accuracy, |best| best.max(accuracy)));
         }
@@ -189,7 +178,7 @@ impl SummaryBuilder {
 
     fn validated(&mut self, round: Round, accuracy: f64) {
         let better = self.best_validation.is_none_or(|(_, best)| accuracy > best);
-        if better && self.may_be_best(round) {
+        if better && self.counts(round) {
             self.best_validation = Some((round.0, accuracy));
         }
     }
@@ -337,9 +326,12 @@ mod tests {
             (Some(0.625), Some(3))
         );
         assert_eq!(over.best_validation_accuracy, Some(0.625));
+        assert_eq!(over.mean_last_10_accuracy, Some(0.5625));
+        assert_eq!(over.mean_last_10_evaluations, 2);
         let early = summary_of(&events[..5]);
         assert_eq!((early.best_accuracy, early.best_round), (None, None));
         assert_eq!(early.final_accuracy, Some(0.875));
+        assert_eq!(early.mean_last_10_accuracy, None);
     }
 
     #[test]

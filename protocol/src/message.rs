@@ -4,7 +4,7 @@
 //! and both repeat themselves. A message of a session that is over is not heard. How a message crosses a network, and
 //! how its vectors travel beside it, is [`wire`](crate::wire)'s.
 
-use lyceum_core::{Assignment, ClientId, ExpertScores, Fingerprint, Ticket, UnitId, Upload};
+use lyceum_core::{Assignment, ClientId, ExpertScores, Fingerprint, Ticket, UnitKey, Upload};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -54,6 +54,8 @@ pub struct Hello {
     pub protocol: u32,
     /// Counts the node's attempts, so that an answer to an earlier one is not taken.
     pub attempt: u64,
+    /// The last session that it has heard of; 0 at first. A coordinator that has lost count of its processes goes beyond it.
+    pub session: SessionId,
     /// Threads that train.
     pub threads: u32,
     /// Digest of all plugins that the node knows.
@@ -91,10 +93,10 @@ pub struct Ready {
 pub struct Report {
     /// Whose session.
     pub session: SessionId,
-    /// The round's ticket that the node works for.
-    pub ticket: Ticket,
+    /// [`Flights::turn`] that the node knows of.
+    pub turn: u64,
     /// Units received and not yet dropped, in ascending order.
-    pub held: Vec<UnitId>,
+    pub held: Vec<UnitKey>,
     /// How many of them still wait to be begun or are being worked on.
     pub open: u32,
     /// Clients worked through since the node started; grows while there is progress.
@@ -112,6 +114,8 @@ pub enum ToNode {
     Assign {
         /// Whose session.
         session: SessionId,
+        /// What is in flight.
+        flights: Flights,
         /// The unit.
         assignment: Assignment,
     },
@@ -146,12 +150,28 @@ pub struct Welcome {
 pub struct Pulse {
     /// Whose session.
     pub session: SessionId,
-    /// The ticket in flight; work for another one is void.
-    pub ticket: Ticket,
+    /// What is in flight.
+    pub flights: Flights,
     /// No unit waits: what was summed so far should be offered.
     pub flush: bool,
     /// Held units that are not needed any more: answered and safe on disk, or given up.
-    pub drop: Vec<UnitId>,
+    pub drop: Vec<UnitKey>,
+}
+
+/// The tickets in flight when a message was sent; work for any other one is void.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flights {
+    /// How often they have changed since the coordinator began, so that a late message is known as one.
+    pub turn: u64,
+    /// The tickets, ascending.
+    pub open: Vec<Ticket>,
+}
+
+impl Flights {
+    /// Whether a ticket is in flight.
+    pub fn holds(&self, ticket: Ticket) -> bool {
+        self.open.binary_search(&ticket).is_ok()
+    }
 }
 
 impl ToCoordinator {

@@ -2,7 +2,7 @@
 
 use crate::{
     blob::BlobRef,
-    message::{Hello, OwnData, Pulse, Ready, Report, SessionId},
+    message::{Flights, Hello, OwnData, Pulse, Ready, Report, SessionId},
 };
 use lyceum_core::{
     ClientId, DataRef, Round, SlotKind, SlotName, Ticket, UnitId, Work,
@@ -43,6 +43,8 @@ pub enum ToNodeWire {
     Assign {
         /// Whose session.
         session: SessionId,
+        /// What is in flight.
+        flights: Flights,
         /// The assignment's ticket.
         ticket: Ticket,
         /// The assignment's round.
@@ -191,8 +193,8 @@ mod tests {
     fn the_bytes_of_a_message_do_not_change() {
         let report = ToCoordinatorWire::Report(Report {
             session: SessionId(0x0102),
-            ticket: Ticket(3),
-            held: vec![UnitId(4), UnitId(5)],
+            turn: 3,
+            held: [4, 5].map(|unit| Ticket(7).unit(UnitId(unit))).to_vec(),
             open: 1,
             steps: 6,
         });
@@ -200,11 +202,12 @@ mod tests {
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             hex,
-            "390000000502000000\
+            "490000000502000000\
              0201000000000000\
              0300000000000000\
              0200000000000000\
-             04000000000000000500000000000000\
+             07000000000000000400000000000000\
+             07000000000000000500000000000000\
              01000000\
              0600000000000000"
         );
@@ -217,8 +220,13 @@ mod tests {
     #[test]
     fn an_assignment_names_its_vectors_and_holds_no_sample() {
         let name = Blob::of(vec![0; 8].into()).name;
+        let flights = Flights {
+            turn: 1,
+            open: vec![Ticket(2)],
+        };
         let assign = ToNodeWire::Assign {
             session: SessionId(1),
+            flights,
             ticket: Ticket(2),
             round: Round(2),
             unit: UnitId(3),
@@ -238,7 +246,17 @@ mod tests {
         let bytes = frame(&assign);
         assert_eq!(
             bytes.len(),
-            5 + 4 + 4 * 8 + 4 + (1 + 40) + 40 + 8 + 8 + (4 + 8) + 8 + (8 + 8 + 4 + 40)
+            5 + 4
+                + 4 * 8
+                + (8 + 8 + 8)
+                + 4
+                + (1 + 40)
+                + 40
+                + 8
+                + 8
+                + (4 + 8)
+                + 8
+                + (8 + 8 + 4 + 40)
         );
         assert_eq!(
             open::<ToNodeWire, FROM_COORDINATOR>(&bytes[4..]).unwrap(),

@@ -2,6 +2,7 @@
 
 use crate::{
     data::Normalisation,
+    deadline::Deadline,
     label::{LABEL, is_label},
     registry::Registry,
     scenario::{Scenario, Sized, Wrong},
@@ -10,6 +11,9 @@ use crate::{
 use lyceum_core::units::Misfit;
 use lyceum_strategies::ordering::Ordering;
 use std::collections::BTreeSet;
+
+/// Rounds of a run whose budget is client updates, at most: all of them are gone through before it begins.
+const MOST_BUDGETED: usize = 10_000_000;
 
 fn wrong(path: &str, message: impl Into<String>, label: impl Into<String>) -> Wrong {
     (path.into(), message.into(), label.into())
@@ -24,10 +28,14 @@ fn within(table: &str, misfit: Misfit) -> Wrong {
 impl Scenario {
     /// What is wrong, each at the key where it is.
     pub(crate) fn cross_faults(&self, registry: &Registry) -> Vec<Wrong> {
+        if let Some(endless) = self.endless_budget() {
+            return vec![endless];
+        }
         let mut all = Vec::new();
         all.extend(self.wrong_in_run());
         all.extend(self.wrong_in_real_clients());
         all.extend(self.wrong_in_cohort());
+        all.extend(self.wrong_in_deadline());
         let selection = format!("selection.{}", self.selection.name);
         let misfit = self.selection.plugin.misfit();
         all.extend(misfit.map(|misfit| within(&selection, misfit)));
@@ -52,12 +60,33 @@ impl Scenario {
         all
     }
 
+    /// A budget whose rounds would take too long to count.
+    fn endless_budget(&self) -> Option<Wrong> {
+        let budget = self.selection.resolved.get("budget")?.as_str()?;
+        let rounds = self.run.rounds.get();
+        (budget == "updates" && rounds > MOST_BUDGETED).then(|| {
+            wrong(
+                "run.rounds",
+                format!("{rounds} rounds are more than a budget of updates is counted for"),
+                format!("at most {MOST_BUDGETED} with `budget = \"updates\"`"),
+            )
+        })
+    }
+
     fn wrong_in_run(&self) -> Vec<Wrong> {
         let mut all = Vec::new();
         let name = &self.run.name;
         if !is_label(name) {
             let message = format!("`{name}` cannot name a run's folder");
             all.push(wrong("run.name", message, LABEL));
+        }
+        let start = self.run.start_from.as_ref();
+        if start.is_some_and(|path| path.as_os_str().is_empty()) {
+            all.push(wrong(
+                "run.start_from",
+                "the path of no file",
+                "a safetensors file of this model, or leave it out to draw the first parameters",
+            ));
         }
         if self.run.start_from_blake3.is_some() && self.run.start_from.is_none() {
             all.push(wrong(
@@ -104,6 +133,33 @@ impl Scenario {
                 format!("at most data.clients = {clients}"),
             )
         })
+    }
+
+    /// Times and counts of a deadline that contradict each other.
+    fn wrong_in_deadline(&self) -> Vec<Wrong> {
+        let Some(Deadline::Close(close)) = &self.deadline else {
+            return Vec::new();
+        };
+        let after = close.after_s.get();
+        let mut all = Vec::new();
+        if close.give_up_s.is_some_and(|give_up| give_up.get() < after) {
+            all.push(wrong(
+                "deadline.close.give_up_s",
+                "the run would stop before a round may close",
+                format!("at least after_s = {after}"),
+            ));
+        }
+        if close
+            .enough_clients
+            .is_some_and(|enough| enough < close.min_clients)
+        {
+            all.push(wrong(
+                "deadline.close.enough_clients",
+                "fewer clients are enough than must have answered",
+                format!("at least min_clients = {}", close.min_clients.get()),
+            ));
+        }
+        all
     }
 
     fn wrong_in_parts(&self) -> Option<Wrong> {

@@ -44,6 +44,11 @@ impl Places {
         }
     }
 
+    /// Whether a key was given.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
     /// The key whose value stands at a place.
     pub(crate) fn key_at(&self, place: &Range<usize>) -> Option<&str> {
         let here = |(_, span): &(&String, &Range<usize>)| {

@@ -161,21 +161,33 @@ impl Scenario {
     fn little(&self, from: Round, phase: &Phase, present: usize) -> Vec<String> {
         let wanted = wanted(&phase.selection);
         let cohort = wanted.min(present);
-        let answer = ((1.0 - phase.dropout) * cohort as f64) as usize;
+        let answer = (1.0 - phase.dropout) * cohort as f64;
         let mut warnings = Vec::new();
         if wanted > present && wanted < usize::MAX >> 2 {
+            let there = match present {
+                1 => "there is 1 client".to_owned(),
+                _ => format!("there are {present} clients"),
+            };
             warnings.push(format!(
-                "from round {from} on there are {present} clients, and selection.{} wants {wanted} a round",
+                "from round {from} on {there}, and selection.{} wants {wanted} a round",
                 phase.selection.name
             ));
         }
         if phase.dropout >= 1.0 {
             let every = "no client ever answers: availability.dropout = 1";
             warnings.push(format!("from round {from} on {every}"));
-        } else if let Some(misfit) = self.strategy.plugin.short_of(answer.max(1)) {
+        } else if let Some(misfit) = self.strategy.plugin.short_of((answer as usize).max(1)) {
+            let (needs, _) = misfit
+                .message
+                .split_once(", a round has")
+                .unwrap_or((&misfit.message, ""));
+            let average = (10.0 * answer).round() / 10.0;
+            let answers = match phase.dropout > 0.0 {
+                true => format!("{average} of {cohort} clients answer a round on average"),
+                false => format!("{cohort} clients answer a round"),
+            };
             warnings.push(format!(
-                "from round {from} on about {answer} clients answer a round, and {}: such rounds leave the model as it is",
-                misfit.message
+                "from round {from} on {answers}, and {needs}: rounds with fewer leave the model as it is"
             ));
         }
         warnings

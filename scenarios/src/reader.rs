@@ -165,20 +165,27 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// A table; one of any keys is `free`.
+    /// A table of these keys, where they are known; one of any keys is `free`.
     fn table<T>(
         self,
         free: bool,
+        keys: &[&str],
         visit: impl FnOnce(Entries<'t>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         self.here(|me| match me.value {
             DeValue::Table(table) => visit(Entries::new(table, free)),
+            _ if (1..=KEYS).contains(&keys.len()) => {
+                Err(me.wrong(format_args!("a table, of {}", keys.join(", "))))
+            }
             _ => Err(me.wrong("a table")),
         })
     }
 }
 
 /// What a value is, in words; a number says itself.
+/// Keys of a table that an error lists, at most.
+const KEYS: usize = 10;
+
 pub(crate) fn noun(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(_) => "a string".into(),
@@ -305,7 +312,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.table(false, |table| match table.is_empty() {
+        self.table(false, &[], |table| match table.is_empty() {
             true => visitor.visit_unit(),
             false => Err(de::Error::custom(
                 "there are keys in it: expected an empty table",
@@ -351,16 +358,16 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.table(true, |table| visitor.visit_map(table))
+        self.table(true, &[], |table| visitor.visit_map(table))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        keys: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        self.table(false, |table| visitor.visit_map(table))
+        self.table(false, keys, |table| visitor.visit_map(table))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

@@ -90,6 +90,43 @@ impl Moment {
         next.into_iter().chain(hold)
     }
 
+    /// Keys by which nothing happens: key, what is wrong, what would be right.
+    pub(crate) fn nothings(&self) -> Vec<(&'static str, &'static str, &'static str)> {
+        let nobody = |share: Option<Fraction>| share.is_some_and(|share| share.get() == 0.0);
+        let leaving = self.drop_clients.and_then(|part| part.share);
+        let share = "a share above 0";
+        let all = [
+            (
+                nobody(leaving),
+                "drop_clients.share",
+                "nobody leaves",
+                share,
+            ),
+            (
+                nobody(self.silence.map(|silence| silence.share)),
+                "silence.share",
+                "nobody falls silent",
+                share,
+            ),
+            (
+                self.set.as_ref().is_some_and(toml::Table::is_empty),
+                "set",
+                "no key changes",
+                "a key and its value, such as `set = { \"training.rate\" = 0.05 }`",
+            ),
+            (
+                self.new_task == Some(false),
+                "new_task",
+                "no task comes",
+                "`new_task = true`, or leave it out",
+            ),
+        ];
+        let there = all.into_iter().filter(|(nothing, ..)| *nothing);
+        there
+            .map(|(_, key, message, label)| (key, message, label))
+            .collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         let times = Self {
             round: self.round,

@@ -69,6 +69,7 @@ impl Scenario {
         }
         let attendance = self.attendance(&times);
         let mut warnings = self.outlook(&attendance, &phases, &times);
+        warnings.extend(stream.map_or_else(Vec::new, |stream| self.idle_tasks(stream)));
         if let Some(stream) = stream.filter(|s| matches!(s.calendar(), Calendar::Same(_))) {
             warnings.extend(self.idle_turns(stream.planned())?);
         }
@@ -121,6 +122,10 @@ impl Scenario {
                     "entries with `round`, without `new_task` and `hold_stream`",
                 );
             }
+            faults.extend(moment.nothings().into_iter().map(|(key, message, label)| {
+                let at = format!("timeline.{index}.{key}");
+                (at, message.into(), label.into())
+            }));
             added += moment.add_clients.map_or(0, |n| n.get());
         }
         if added >= self.data.clients.get() && added > 0 {

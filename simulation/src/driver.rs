@@ -1,116 +1,70 @@
-//! The loop around the round machine: workers, events, files.
+//! The loop around the rounds of a run in one process: what they want worked on goes to the workers, and what comes of it
+//! goes back.
 
 use crate::{RunError, pool::Pool};
-use lyceum_coordinator::{Input, Output, RoundMachine, run::RunFiles};
-use lyceum_core::{Event, Time, Upload};
-use lyceum_metrics::Summary;
+use lyceum_coordinator::{
+    rounds::{Ending, Rounds, Turn},
+    run::Durable,
+};
+use lyceum_core::Time;
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Instant,
 };
 
-/// A run in flight: the machine, its workers and its files.
-pub(crate) struct Driver<'a> {
-    pub(crate) machine: RoundMachine,
+/// A run in flight and its workers.
+pub(crate) struct Driver<'a, A> {
+    pub(crate) rounds: Rounds<A>,
     pub(crate) pool: Pool,
-    pub(crate) files: RunFiles<'a>,
+    /// What the run's times are counted from.
+    pub(crate) started: Instant,
+    /// Becomes true when the run is to stop behind the round in flight.
+    pub(crate) stop: &'a AtomicBool,
 }
 
-/// How a round ended.
-enum Ending {
-    Over,
-    Finished,
-    Stalled(String),
+/// Microseconds since then.
+pub(crate) fn since(started: Instant) -> Time {
+    Time(started.elapsed().as_micros() as u64)
 }
 
-impl Driver<'_> {
+impl<A: Durable> Driver<'_, A> {
     /// Runs to the end, or to where it is stopped.
-    pub(crate) fn drive(mut self, stop: &AtomicBool) -> Result<Summary, RunError> {
-        self.rounds(stop)?;
-        self.files.summarise()
-    }
-
-    fn rounds(&mut self, stop: &AtomicBool) -> Result<(), RunError> {
-        let mut saved = Instant::now();
+    pub(crate) fn drive(mut self) -> Result<(Ending, Rounds<A>), RunError> {
+        self.rounds.begin(since(self.started))?;
         loop {
-            match self.round()? {
-                Ending::Finished => return Ok(()),
-                Ending::Stalled(reason) => return self.files.stalled(&self.machine, reason),
-                Ending::Over if self.last_round_done() => self.save()?,
-                Ending::Over if stop.load(Ordering::Relaxed) => {
-                    self.save()?;
-                    self.files.record(Event::Paused {
-                        rounds: self.machine.rounds_done(),
-                    });
-                    return Ok(());
-                }
-                Ending::Over if saved.elapsed() >= self.files.settings.checkpoint_every => {
-                    self.save()?;
-                    saved = Instant::now();
-                }
-                Ending::Over => {}
-            }
-        }
-    }
-
-    fn last_round_done(&self) -> bool {
-        self.machine.is_complete()
-    }
-
-    /// One round with its evaluation.
-    fn round(&mut self) -> Result<Ending, RunError> {
-        let start = Instant::now();
-        let mut closed = None;
-        for request in self.files.requests()? {
-            self.machine.handle(self.time(), Input::Request(request))?;
-        }
-        self.machine.handle(self.time(), Input::NextRound)?;
-        loop {
-            while let Some(output) = self.machine.poll() {
-                match output {
-                    Output::Assign(assignment) => self.pool.assign(assignment),
-                    Output::Event(event) => {
-                        if matches!(event, Event::RoundClosed { .. }) {
-                            closed = Some(start.elapsed());
-                        }
-                        self.files.record(event);
-                    }
-                    Output::Best(params) => self.files.best(params),
-                    Output::RoundOver(round) => {
-                        let total = start.elapsed();
-                        self.files.time_round(round, total, closed.unwrap_or(total));
-                        return Ok(Ending::Over);
-                    }
-                    Output::Finished => return Ok(Ending::Finished),
-                    Output::Stalled(reason) => return Ok(Ending::Stalled(reason)),
-                }
+            if let Some(ending) = self.turn()? {
+                return Ok((ending, self.rounds));
             }
             self.pool.begin();
-            self.files.write_out()?;
-            match self.pool.wait() {
-                Some(result) => self.upload(result?)?,
-                None => {
-                    return Err(RunError::Panic(
-                        "a round has neither work nor an end".into(),
-                    ));
-                }
-            }
+            // Events are written while the workers are busy.
+            self.rounds.archive().idle()?;
+            let Some(result) = self.pool.wait() else {
+                let reason = "a round has neither work nor an end";
+                return Err(RunError::Panic(reason.into()));
+            };
+            let upload = result?;
+            self.rounds.take(since(self.started), upload)?;
         }
     }
 
-    fn upload(&mut self, upload: Upload) -> Result<(), RunError> {
-        self.files.time_clients(&upload.micros);
-        Ok(self.machine.handle(self.time(), Input::Upload(upload))?)
-    }
-
-    fn time(&self) -> Time {
-        Time(self.files.settings.started.elapsed().as_micros() as u64)
-    }
-
-    fn save(&mut self) -> Result<(), RunError> {
-        match self.machine.snapshot() {
-            Some(snapshot) => self.files.save(&snapshot),
-            None => Ok(()),
+    /// Does what follows from what the rounds were told. Their times end now, when all of it is reckoned.
+    fn turn(&mut self) -> Result<Option<Ending>, RunError> {
+        let mut now = since(self.started);
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                self.rounds.stop();
+            }
+            match self.rounds.poll(now)? {
+                None => return Ok(None),
+                Some(Turn::Assign(assignment)) => self.pool.assign(assignment),
+                Some(Turn::RoundOver { paused: true, .. }) => return Ok(Some(Ending::Paused)),
+                Some(Turn::RoundOver { paused: false, .. }) => {
+                    // Saving belongs to no round.
+                    self.rounds.begin(since(self.started))?;
+                    now = since(self.started);
+                }
+                Some(Turn::Ended(ending)) => return Ok(Some(ending)),
+            }
         }
     }
 }

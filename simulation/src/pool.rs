@@ -1,35 +1,21 @@
-//! Worker threads that take units from one queue and send back uploads.
+//! The workers of a run in one process: a crew of threads that hands in each sum by itself.
 
 use crate::RunError;
 use core_affinity::CoreId;
-use lyceum_client_node::{Node, NodeError, Worker};
-use lyceum_core::{Assignment, Upload};
-use std::{
-    collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        mpsc::{Receiver, Sender, channel},
-    },
-    thread,
+use lyceum_client_node::{
+    Node,
+    crew::{AtStart, CrewEvent, Failure, Handing, Terms, Threads},
 };
-
-struct Shared {
-    queue: Mutex<Queue>,
-    ready: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    units: VecDeque<Assignment>,
-    closed: bool,
-}
+use lyceum_core::{Assignment, Upload};
+use std::sync::{
+    Arc,
+    mpsc::{Receiver, channel},
+};
 
 /// The in-process side of a node: one learner per thread.
 pub(crate) struct Pool {
-    shared: Arc<Shared>,
-    results: Receiver<Result<Upload, RunError>>,
-    threads: Vec<thread::JoinHandle<()>>,
+    crew: Threads,
+    events: Receiver<CrewEvent>,
     assigned: Vec<Assignment>,
     in_flight: usize,
 }
@@ -37,36 +23,18 @@ pub(crate) struct Pool {
 impl Pool {
     /// Starts `threads` workers. Fails where the engine cannot be used.
     pub(crate) fn start(node: &Arc<Node>, threads: usize) -> Result<Self, RunError> {
-        let shared = Arc::new(Shared {
-            queue: Mutex::default(),
-            ready: Condvar::new(),
-        });
-        let (sender, results) = channel();
-        let workers = (0..threads.max(1))
-            .map(|_| Worker::new(node.clone()))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(worker_failed)?;
-        let cores = cores(workers.len());
-        let threads = workers
-            .into_iter()
-            .enumerate()
-            .map(|(index, worker)| {
-                let (shared, sender) = (shared.clone(), sender.clone());
-                let core = cores.get(index).copied();
-                thread::Builder::new().name("worker".into()).spawn(move || {
-                    if let Some(core) = core {
-                        // Only speed depends on it, so nothing is said where the system refuses.
-                        let _ = core_affinity::set_for_current(core);
-                    }
-                    work(worker, &shared, &sender);
-                })
-            })
-            .collect::<Result<_, _>>()
-            .map_err(|e| RunError::Panic(format!("no thread for a worker: {e}")))?;
-        Ok(Self {
-            shared,
-            results,
+        let (sender, events) = channel();
+        let terms = Terms {
             threads,
+            handing: Handing::Apart,
+            at_start: Some(bound(cores(threads.max(1)))),
+        };
+        // A run that is gone has no use for a result.
+        let listener = Arc::new(move |event| drop(sender.send(event)));
+        let crew = Threads::start(node, &terms, listener);
+        Ok(Self {
+            crew: crew.map_err(|e| RunError::Worker(e.to_string()))?,
+            events,
             assigned: Vec::new(),
             in_flight: 0,
         })
@@ -77,27 +45,47 @@ impl Pool {
         self.assigned.push(assignment);
     }
 
-    /// Hands the workers all units at once: a worker that wakes up for the first unit may take the core of the thread
-    /// that has the others still to assign, and the other workers would wait for them.
+    /// Hands the workers all units at once.
     pub(crate) fn begin(&mut self) {
         if self.assigned.is_empty() {
             return;
         }
         self.in_flight += self.assigned.len();
-        self.shared.lock().units.extend(self.assigned.drain(..));
-        self.shared.ready.notify_all();
+        // What is summed is of one ticket.
+        let units = self.assigned.drain(..).map(|unit| (unit.ticket.0, unit));
+        self.crew.work_all(units);
     }
 
-    /// The next finished unit; `None` if none is in flight.
+    /// The next result; `None` if no unit is in flight.
     pub(crate) fn wait(&mut self) -> Option<Result<Upload, RunError>> {
         if self.in_flight == 0 {
             return None;
         }
-        let gone = || Err(RunError::Panic("all workers are gone".into()));
-        let result = self.results.recv().unwrap_or_else(|_| gone());
-        self.in_flight -= result.as_ref().map_or(1, |upload| upload.units.len());
-        Some(result)
+        Some(loop {
+            match self.events.recv() {
+                Ok(CrewEvent::Summed { .. }) => {}
+                Ok(CrewEvent::Finished { upload, .. }) => {
+                    self.in_flight -= upload.units.len();
+                    break Ok(upload);
+                }
+                Ok(CrewEvent::Failed(Failure::Unit(reason))) => {
+                    break Err(RunError::Worker(reason));
+                }
+                Ok(CrewEvent::Failed(Failure::Panic(words))) => break Err(RunError::Panic(words)),
+                Err(_) => break Err(RunError::Panic("all workers are gone".into())),
+            }
+        })
     }
+}
+
+/// Binds each thread to its core.
+fn bound(cores: Vec<CoreId>) -> AtStart {
+    Arc::new(move |thread| {
+        if let Some(core) = cores.get(thread) {
+            // Only speed depends on it, so nothing is said where the system refuses.
+            let _ = core_affinity::set_for_current(*core);
+        }
+    })
 }
 
 /// A core for each worker, where there is one for each: left to itself, a scheduler may let two workers that wake up
@@ -110,72 +98,4 @@ fn cores(workers: usize) -> Vec<CoreId> {
     } else {
         Vec::new()
     }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        let mut queue = self.shared.lock();
-        queue.closed = true;
-        queue.units.clear();
-        drop(queue);
-        self.shared.ready.notify_all();
-        for thread in self.threads.drain(..) {
-            // A worker's panic was already reported through its result.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next unit, if one waits. All that wait are of one stage: the next begins when this one is over.
-    fn waiting(&self) -> Option<Assignment> {
-        self.lock().units.pop_front()
-    }
-
-    fn next(&self) -> Option<Assignment> {
-        let mut queue = self.lock();
-        loop {
-            if queue.closed {
-                return None;
-            }
-            if let Some(unit) = queue.units.pop_front() {
-                return Some(unit);
-            }
-            queue = self
-                .ready
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-fn work(mut worker: Worker, shared: &Shared, results: &Sender<Result<Upload, RunError>>) {
-    while let Some(assignment) = shared.next() {
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            worker.execute_with(&assignment, || shared.waiting())
-        }));
-        let failed = result.is_err();
-        let result = match result {
-            Ok(result) => result.map_err(worker_failed),
-            Err(panic) => Err(RunError::Panic(message(&*panic))),
-        };
-        if results.send(result).is_err() || failed {
-            return;
-        }
-    }
-}
-
-fn worker_failed(error: NodeError) -> RunError {
-    RunError::Worker(error.to_string())
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message")
-        .to_string()
 }

@@ -1,14 +1,22 @@
 //! One run from its first round, or from its last checkpoint, to its end.
 
-use crate::{RunError, Settings, driver::Driver, pool::Pool};
-use lyceum_client_node::{Node, Worker};
-use lyceum_coordinator::run::{Expert, Folder, Groundwork, Prepared, Resume, RunFiles};
+use crate::{
+    RunError, Settings,
+    driver::{Driver, since},
+    pool::Pool,
+};
+use lyceum_client_node::Node;
+use lyceum_coordinator::{
+    rounds::{Rounds, Saving},
+    run::{Expert, Folder, Groundwork, Nowhere, Prepared, Resume, RunFiles},
+};
 use lyceum_core::{Engine, Event};
 use lyceum_metrics::Summary;
 use lyceum_scenarios::{Registry, Scenario};
 use std::{
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
+    time::Instant,
 };
 
 /// Runs a scenario and leaves its folder complete. `observe` sees every event; when `stop` becomes true
@@ -52,12 +60,19 @@ pub fn run(
         }
     }
     let files = RunFiles::open(scenario, settings, prepared, resume, &mut machine, observe)?;
-    let driver = Driver {
-        machine,
-        pool,
-        files,
+    let saving = Saving {
+        every: u64::try_from(settings.checkpoint_every.as_micros()).unwrap_or(u64::MAX),
+        ..Saving::default()
     };
-    driver.drive(stop)
+    let now = since(settings.started);
+    let driver = Driver {
+        rounds: Rounds::new(now, machine, files, scenario.rounds(), saving),
+        pool,
+        started: settings.started,
+        stop,
+    };
+    let (ending, rounds) = driver.drive()?;
+    rounds.conclude(ending)
 }
 
 /// Everything that coordinator and workers of a scenario need. `saved` finds an expert that is trained already.
@@ -100,16 +115,17 @@ fn engine(scenario: &Scenario, registry: &Registry) -> Result<Engine, RunError> 
     })?)
 }
 
+/// The prelude of a run in one process, on one thread: it is one unit.
 fn train_expert(
     scenario: &Scenario,
     engine: Engine,
     groundwork: &Groundwork,
 ) -> Result<Expert, RunError> {
-    let assignment = groundwork.expert_assignment(scenario)?;
+    let machine = groundwork.prelude(scenario)?;
     let undivided = groundwork
         .loaded
         .undivided()
-        .expect("the assignment was made from pooled samples");
+        .expect("a prelude is made from pooled samples");
     let node = Arc::new(Node::new(
         scenario,
         engine,
@@ -117,9 +133,15 @@ fn train_expert(
         undivided,
         None,
     ));
-    let worker = |e: lyceum_client_node::NodeError| RunError::Worker(e.to_string());
-    let upload = Worker::new(node)
-        .and_then(|mut worker| worker.execute(&assignment))
-        .map_err(worker)?;
-    groundwork.expert_of(scenario, upload)
+    let (started, never) = (Instant::now(), AtomicBool::new(false));
+    let archive = Nowhere::default();
+    let driver = Driver {
+        rounds: Rounds::new(since(started), machine, archive, 0, Saving::default()),
+        pool: Pool::start(&node, 1)?,
+        started,
+        stop: &never,
+    };
+    let (_, mut rounds) = driver.drive()?;
+    let found = rounds.archive().expert.take();
+    groundwork.expert_of(scenario, found.expect("a prelude ends with what was found"))
 }

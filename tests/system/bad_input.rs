@@ -282,3 +282,181 @@ fn an_engine_that_is_not_in_the_build_is_refused_with_those_that_are() {
     );
     assert!(stderr.contains("or use one of: fused, flex"), "{stderr}");
 }
+
+/// A table with one line put in the place of another.
+fn table(line: usize, text: &str) -> String {
+    let row = |at: usize| format!("0.{at},0.5,{}", ["x", "z"][at % 2]);
+    let mut lines: Vec<String> = ["a,b,y".to_owned()]
+        .into_iter()
+        .chain((1..20).map(row))
+        .collect();
+    if line > 0 {
+        lines[line - 1] = text.into();
+    }
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn what_is_wrong_in_a_table_is_told_where_it_is() {
+    let scenario = GOOD.replace(
+        "set = \"digits\"",
+        "set.csv = { train = \"t.csv\", label = \"y\" }",
+    );
+    for (line, text, set, told) in [
+        (
+            5,
+            "\"0.1,0.2,x",
+            "",
+            "t.csv, line 5: a quote (\") opens here and is never closed",
+        ),
+        (
+            5,
+            "0.1,0.2,\"x",
+            "",
+            "t.csv, line 5: a quote (\") opens here and is never closed",
+        ),
+        (
+            5,
+            "0.1,,x",
+            "",
+            "t.csv, line 5, column `b`: is empty: expected a number",
+        ),
+        (
+            5,
+            "0.1,NA,x",
+            "",
+            "`NA` is not a finite number: expected a number in every cell",
+        ),
+        (5, "0.1,\"0,5\",x", "", "expected a decimal point"),
+        (
+            1,
+            "a;b;y",
+            "",
+            "if ';' divides its values, say `separator = \";\"`",
+        ),
+        (
+            0,
+            "",
+            "data.set.csv.features=[\"a\",\"y\"]",
+            "`y`, the column of the labels",
+        ),
+        (0, "", "data.set.csv.features=[]", "names no feature"),
+        (
+            0,
+            "",
+            "data.set.csv.features=[\"a\",\"a\"]",
+            "names `a` twice",
+        ),
+        (
+            0,
+            "",
+            "data.set.csv.train=\"\"",
+            "names no file: expected its path",
+        ),
+        (
+            0,
+            "",
+            "data.set.csv.train=\"inner\"",
+            "is a folder: expected a file",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("t.csv"), table(line, text)).unwrap();
+        fs::write(folder.path().join("bad.toml"), &scenario).unwrap();
+        fs::create_dir(folder.path().join("inner")).unwrap();
+        let set = if set.is_empty() { "run.seed=0" } else { set };
+        let (code, said) = said(folder.path(), &["check", "bad.toml", "--set", set]);
+        assert_eq!(code, Some(2), "{text}: {said}");
+        assert!(said.contains(told), "{text}: {said}");
+    }
+}
+
+/// Exit code and standard error of a command in a folder. No message ends with a system's number.
+fn said(folder: &std::path::Path, args: &[&str]) -> (Option<i32>, String) {
+    let out = Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
+        .args(args)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(
+        !said.contains("os error") && !said.contains("panicked"),
+        "{said}"
+    );
+    (out.status.code(), said)
+}
+
+#[test]
+fn commands_say_what_is_wrong_and_what_would_be_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::write(root.join("good.toml"), GOOD).unwrap();
+    assert_eq!(
+        said(root, &["run", "good.toml", "--quiet", "--out", "r"]).0,
+        Some(0)
+    );
+    fs::remove_file(root.join("r/rounds.csv")).unwrap();
+    fs::create_dir(root.join("r/rounds.csv")).unwrap();
+    assert_eq!(said(root, &["identity", "init"]).0, Some(0));
+    fs::write(root.join("authority/authority.pem"), "hello").unwrap();
+    let absurd = "scenario.class_incremental={tasks=5,arrival={repeats=9007199254740992}}";
+    for (args, code, told) in [
+        (&["run", "none.toml"][..], 2, "there is no file none.toml"),
+        (&["run", "r"], 2, "r is a folder: expected a scenario file"),
+        (
+            &["run", "good.toml", "--quiet", "--out", "r", "--resume"],
+            2,
+            "r/rounds.csv: a folder is where a file of the run belongs",
+        ),
+        (
+            &["run", "good.toml", "--seeds", "1,1"],
+            2,
+            "the seed 1 is there twice",
+        ),
+        (
+            &["run", "good.toml", "--seeds", "0..1000000000"],
+            2,
+            "at most 10000 runs",
+        ),
+        (
+            &["run", "good.toml", "--threads", "-1"],
+            2,
+            "a whole number, 0 or above",
+        ),
+        (
+            &["check", "good.toml", "--set", absurd],
+            2,
+            "too many visits",
+        ),
+        (&["bench", "W1"], 2, "--data FOLDER names another place"),
+        (
+            &["identity", "token", "node", "--hours", "0"],
+            2,
+            "expected hours above 0",
+        ),
+        (
+            &["identity", "node", "n1", "--out", "n1"],
+            2,
+            "authority.pem is not an authority's: there is no whole CERTIFICATE block in it",
+        ),
+        (
+            &[
+                "simulate",
+                "good.toml",
+                "--worlds",
+                "2",
+                "--stack",
+                "0",
+                "--set",
+                "training.rate=1e6",
+            ],
+            1,
+            "training diverged: lower training.rate",
+        ),
+        (&["status", "127.0.0.1:1"], 1, "nothing listens there"),
+    ] {
+        let (found, said) = said(root, args);
+        assert_eq!(found, Some(code), "{args:?}: {said}");
+        assert!(said.contains(told), "{args:?}: {said}");
+    }
+}

@@ -312,7 +312,7 @@ fn what_comes_to_little_is_a_warning() {
                 "data.clients=6",
                 "timeline=[{round=2,drop_clients={count=3}}]",
             ],
-            "from round 2 on about 3 clients answer a round",
+            "from round 2 on 3 clients answer a round",
         ),
         (
             &[

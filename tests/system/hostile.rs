@@ -4,7 +4,7 @@ use crate::{catalogue::read, nodes::Federation};
 use lyceum_client_node::workshop::numeric_profile;
 use lyceum_core::{
     ClientId, ClientReport, ClientState, DataRef, ExactSum, Fingerprint, Lane, Outcome, Payload,
-    Ticket, Trained, UnitId,
+    Ticket, Trained, UnitId, UnitKey,
 };
 use lyceum_protocol::{
     blob::BlobRef,
@@ -111,6 +111,7 @@ impl Facts {
         Hello {
             protocol: PROTOCOL,
             attempt: 1,
+            session: SessionId::default(),
             threads: self.threads,
             registry: self.registry,
         }
@@ -203,7 +204,7 @@ impl Hostile {
         let session = self.greet(facts).await;
         self.say(&ToCoordinatorWire::Ready(facts.ready(session)))
             .await;
-        self.say(&report(session, Ticket(0), Vec::new())).await;
+        self.say(&report(session, Vec::new())).await;
         let mut given = Vec::new();
         loop {
             match self.hear().await {
@@ -246,10 +247,10 @@ impl Hostile {
     }
 }
 
-pub(crate) fn report(session: SessionId, ticket: Ticket, held: Vec<UnitId>) -> ToCoordinatorWire {
+pub(crate) fn report(session: SessionId, held: Vec<UnitKey>) -> ToCoordinatorWire {
     ToCoordinatorWire::Report(Report {
         session,
-        ticket,
+        turn: 1,
         held,
         open: 0,
         steps: 0,

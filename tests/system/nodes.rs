@@ -20,20 +20,47 @@ fn overrides(set: &[&str]) -> Vec<String> {
         .collect()
 }
 
-fn on_nodes(set: &[&str], nodes: u32) -> Summary {
-    let folder = tempfile::tempdir().unwrap();
+/// Runs quickstart in a folder, on nodes or in one process.
+fn run_in(folder: &Path, set: &[&str], nodes: Option<u32>) {
+    let on = nodes.map(|nodes| ["--nodes".to_string(), nodes.to_string()]);
     let status = lyceum()
         .arg("run")
         .arg(catalogue::folder().join("quickstart.toml"))
         .args(overrides(set))
-        .args(["--quiet", "--threads", "2", "--out", "run", "--nodes"])
-        .arg(nodes.to_string())
-        .current_dir(folder.path())
+        .args(["--quiet", "--threads", "2", "--out", "run"])
+        .args(on.into_iter().flatten())
+        .current_dir(folder)
         .stdout(Stdio::null())
         .status()
         .unwrap();
     assert!(status.success(), "{set:?}");
+}
+
+fn on_nodes(set: &[&str], nodes: u32) -> Summary {
+    let folder = tempfile::tempdir().unwrap();
+    run_in(folder.path(), set, Some(nodes));
     Summary::read(&folder.path().join("run/summary.json")).unwrap()
+}
+
+/// Everything that a run tells, but for how long things took.
+fn told(set: &[&str], nodes: Option<u32>) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    run_in(folder.path(), set, nodes);
+    let events = std::fs::read_to_string(folder.path().join("run/events.jsonl")).unwrap();
+    let lines = events.lines().filter(|line| !line.contains("\"timing\""));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_run_on_nodes_tells_what_a_run_in_one_process_tells_in_the_same_order() {
+    for set in [
+        &["ordering.score=expert-loss", "evaluation.before=true"][..],
+        &["availability.dropout=0.4", "evaluation.every=4"],
+    ] {
+        let alone = told(set, None);
+        assert!(alone.len() > 20, "{alone:?}");
+        assert_eq!(told(set, Some(2)), alone, "{set:?}");
+    }
 }
 
 /// Curriculum on the clients and difficulty selection are quickstart's own.

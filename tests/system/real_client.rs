@@ -9,12 +9,12 @@ use crate::{
 use lyceum_core::{
     Addend, ClientId, ClientReport, ClientState, ClientTerm, DataRef, ExactSum, ExpertScores,
     Fingerprint, Memory, Outcome, Params, Payload, Probe, Round, Slot, SlotKind, SlotName, Tally,
-    TaskId, Ticket, Trained, UnitId, Work,
+    TaskId, Ticket, Trained, UnitId, UnitKey, Work,
 };
 use lyceum_metrics::Status;
 use lyceum_protocol::{
     blob::BlobRef,
-    message::{Hello, OwnData, Pulse, Ready, Report, SessionId},
+    message::{Flights, Hello, OwnData, Pulse, Ready, Report, SessionId},
     wire::{JobWire, ResultWire, SlotWire, ToCoordinatorWire, ToNodeWire},
 };
 use lyceum_scenarios::Scenario;
@@ -248,6 +248,7 @@ hold_no_sample!(
     Ticket,
     Round,
     UnitId,
+    UnitKey,
     ClientId,
     Work,
     BlobRef,
@@ -285,6 +286,12 @@ fn own(own: &OwnData) {
     fine(classes);
 }
 
+fn in_flight(flights: &Flights) {
+    let Flights { turn, open } = flights;
+    fine(turn);
+    fine(open);
+}
+
 /// Does not build for a message with a field that is not known to hold no sample.
 fn to_node(message: &ToNodeWire) {
     match message {
@@ -309,6 +316,7 @@ fn to_node(message: &ToNodeWire) {
         ToNodeWire::Refuse(reason) => fine(reason),
         ToNodeWire::Assign {
             session,
+            flights,
             ticket,
             round,
             unit,
@@ -319,6 +327,7 @@ fn to_node(message: &ToNodeWire) {
             jobs,
         } => {
             fine(session);
+            in_flight(flights);
             fine(ticket);
             fine(round);
             fine(unit);
@@ -330,12 +339,12 @@ fn to_node(message: &ToNodeWire) {
         }
         ToNodeWire::Pulse(Pulse {
             session,
-            ticket,
+            flights,
             flush: _,
             drop,
         }) => {
             fine(session);
-            fine(ticket);
+            in_flight(flights);
             fine(drop);
         }
         ToNodeWire::Finished { session } => fine(session),
@@ -348,11 +357,13 @@ fn to_coordinator(message: &ToCoordinatorWire) {
         ToCoordinatorWire::Hello(Hello {
             protocol,
             attempt,
+            session,
             threads,
             registry,
         }) => {
             fine(protocol);
             fine(attempt);
+            fine(session);
             fine(threads);
             fine(registry);
         }
@@ -371,13 +382,13 @@ fn to_coordinator(message: &ToCoordinatorWire) {
         }
         ToCoordinatorWire::Report(Report {
             session,
-            ticket,
+            turn,
             held,
             open,
             steps,
         }) => {
             fine(session);
-            fine(ticket);
+            fine(turn);
             fine(held);
             fine(open);
             fine(steps);

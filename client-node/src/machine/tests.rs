@@ -12,6 +12,7 @@ fn hello() -> Hello {
     Hello {
         protocol: PROTOCOL,
         attempt: 0,
+        session: SessionId::default(),
         threads: 1,
         registry: Fingerprint::default(),
     }
@@ -58,20 +59,33 @@ fn unit(ticket: u64, id: u64) -> Assignment {
     }
 }
 
+/// These tickets are in flight, the last of which was the last to begin.
+fn flights(open: &[u64]) -> Flights {
+    Flights {
+        turn: 1 + open.last().unwrap(),
+        open: open.iter().copied().map(Ticket).collect(),
+    }
+}
+
 fn assign(session: SessionId, ticket: u64, id: u64) -> ToNode {
-    let assignment = unit(ticket, id);
+    assign_among(session, &[ticket], ticket, id)
+}
+
+fn assign_among(session: SessionId, open: &[u64], ticket: u64, id: u64) -> ToNode {
     ToNode::Assign {
         session,
-        assignment,
+        flights: flights(open),
+        assignment: unit(ticket, id),
     }
 }
 
 fn pulse(session: SessionId, ticket: u64, flush: bool, drop: &[u64]) -> ToNode {
+    let key = |id: &u64| Ticket(ticket).unit(UnitId(*id));
     ToNode::Pulse(Pulse {
         session,
-        ticket: Ticket(ticket),
+        flights: flights(&[ticket]),
         flush,
-        drop: drop.iter().copied().map(UnitId).collect(),
+        drop: drop.iter().map(key).collect(),
     })
 }
 
@@ -91,20 +105,21 @@ fn upload(ticket: u64, ids: &[u64]) -> Upload {
 /// What a list of orders says, in short.
 fn said(machine: &mut NodeMachine) -> Vec<String> {
     let ids = |units: &[UnitId]| units.iter().map(|u| u.0).collect::<Vec<_>>();
+    let keys = |keys: &[UnitKey]| keys.iter().map(|key| key.unit.0).collect::<Vec<_>>();
     let short = |order: Order| match order {
         Order::Send(ToCoordinator::Hello(hello)) => format!("hello {}", hello.attempt),
         Order::Send(ToCoordinator::Ready(_)) => "ready".into(),
         Order::Send(ToCoordinator::Report(r)) => {
-            format!("holds {:?} open {}", ids(&r.held), r.open)
+            format!("holds {:?} open {}", keys(&r.held), r.open)
         }
         Order::Send(ToCoordinator::Offer { upload, .. }) => {
             format!("offer {:?}", ids(&upload.units))
         }
         Order::Send(ToCoordinator::Goodbye { .. }) => "goodbye".into(),
         Order::Work { assignment, .. } => format!("work {}", assignment.unit),
-        Order::Flush(on) => format!("flush {on}"),
+        Order::Flush { on, .. } => format!("flush {on}"),
         Order::Prepare(_) => "prepare".into(),
-        Order::Clear => "clear".into(),
+        Order::Clear { generation } => format!("clear {generation}"),
         Order::Reconnect => "reconnect".into(),
         Order::Finished => "finished".into(),
         Order::Stop(reason) => format!("stop: {reason}"),
@@ -141,7 +156,7 @@ fn a_node_greets_loads_and_says_that_it_is_ready() {
     machine.connected(NOW);
     assert_eq!(said(&mut machine), ["hello 1"]);
     machine.hear(NOW, welcome(1, SESSION, "one"));
-    assert_eq!(said(&mut machine), ["clear", "prepare"]);
+    assert_eq!(said(&mut machine), ["prepare"]);
     machine.prepared(NOW, &preparation("one"), Ok(prepared()));
     assert_eq!(said(&mut machine), ["ready", "holds [] open 0"]);
 }
@@ -165,7 +180,7 @@ fn a_repeated_assignment_is_not_worked_on_twice_and_an_answered_one_is_offered_a
     machine.hear(NOW, assign(SESSION, 0, 3));
     machine.hear(NOW, assign(SESSION, 0, 3));
     assert_eq!(said(&mut machine), ["work 3"]);
-    let generation = machine.generation;
+    let generation = machine.generations;
     machine.summed(NOW, generation, UnitId(3), 5);
     machine.finished(NOW, generation, upload(0, &[3]));
     let want = ["holds [3] open 0", "offer [3]", "holds [3] open 0"];
@@ -179,19 +194,17 @@ fn it_is_said_with_each_heartbeat_that_it_is_ready_until_work_comes() {
     let mut machine = working();
     machine.hear(NOW, pulse(SESSION, 0, true, &[]));
     machine.tick(Time(NOW.0 + BEAT));
-    assert_eq!(
-        said(&mut machine),
-        ["flush true", "ready", "holds [] open 0"]
-    );
+    assert_eq!(said(&mut machine), ["ready", "holds [] open 0"]);
     machine.hear(NOW, assign(SESSION, 0, 1));
     machine.tick(Time(NOW.0 + 2 * BEAT));
-    assert_eq!(said(&mut machine), ["work 1", "holds [1] open 1"]);
+    let want = ["flush true", "work 1", "holds [1] open 1"];
+    assert_eq!(said(&mut machine), want);
 }
 
 #[test]
 fn a_silent_coordinator_is_left_and_the_results_are_kept() {
     let mut machine = given(&[1]);
-    let generation = machine.generation;
+    let generation = machine.generations;
     machine.finished(NOW, generation, upload(0, &[1]));
     said(&mut machine);
     machine.tick(Time(NOW.0 + SILENT_HEARTBEATS * BEAT));
@@ -205,11 +218,11 @@ fn a_silent_coordinator_is_left_and_the_results_are_kept() {
 #[test]
 fn a_dropped_unit_spoils_the_sum_that_it_is_in() {
     let mut machine = given(&[1, 2]);
-    let generation = machine.generation;
+    let generation = machine.generations;
     machine.summed(NOW, generation, UnitId(1), 5);
     said(&mut machine);
     machine.hear(NOW, pulse(SESSION, 0, true, &[1]));
-    let want = ["clear", "work 2", "flush false", "flush true"];
+    let want = ["clear 1", "work 2", "flush true"];
     assert_eq!(said(&mut machine), want);
     // What was on its way is void.
     machine.finished(NOW, generation, upload(0, &[1, 2]));
@@ -219,7 +232,7 @@ fn a_dropped_unit_spoils_the_sum_that_it_is_in() {
 #[test]
 fn an_offered_sum_that_lost_a_unit_is_forgotten_whole() {
     let mut machine = given(&[1, 2, 3]);
-    let generation = machine.generation;
+    let generation = machine.generations;
     machine.finished(NOW, generation, upload(0, &[1, 2]));
     said(&mut machine);
     machine.hear(NOW, pulse(SESSION, 0, false, &[1]));
@@ -233,7 +246,7 @@ fn an_offered_sum_that_lost_a_unit_is_forgotten_whole() {
 fn a_new_ticket_voids_the_one_before_and_old_words_are_not_heard() {
     let mut machine = given(&[1]);
     machine.hear(NOW, assign(SESSION, 1, 1));
-    assert_eq!(said(&mut machine), ["clear", "work 1"]);
+    assert_eq!(said(&mut machine), ["clear 1", "work 1"]);
     machine.hear(NOW, assign(SESSION, 0, 2));
     machine.hear(NOW, pulse(SESSION, 0, true, &[1]));
     assert_eq!(said(&mut machine), [""; 0]);
@@ -248,7 +261,7 @@ fn a_coordinator_that_went_back_is_followed_in_its_new_session() {
     machine.hear(NOW, welcome(2, SessionId(8), "one"));
     said(&mut machine);
     machine.hear(NOW, assign(SessionId(8), 4, 2));
-    assert_eq!(said(&mut machine), ["clear", "work 2"]);
+    assert_eq!(said(&mut machine), ["clear 1", "work 2"]);
 }
 
 #[test]
@@ -256,7 +269,7 @@ fn another_scenario_voids_what_is_held() {
     let mut machine = given(&[1]);
     machine.hear(NOW, welcome(1, SessionId(8), "two"));
     machine.prepared(NOW, &preparation("one"), Ok(prepared()));
-    assert_eq!(said(&mut machine), ["clear", "prepare"]);
+    assert_eq!(said(&mut machine), ["clear 1", "prepare"]);
     machine.prepared(NOW, &preparation("two"), Ok(prepared()));
     assert_eq!(said(&mut machine), ["ready", "holds [] open 0"]);
 }
@@ -277,4 +290,22 @@ fn a_word_of_another_session_is_not_heard() {
     machine.hear(NOW, assign(SessionId(6), 0, 1));
     machine.hear(NOW, pulse(SessionId(8), 0, true, &[]));
     assert_eq!(said(&mut machine), [""; 0]);
+}
+
+#[test]
+fn a_ticket_that_is_over_takes_nothing_of_another_one_with_it() {
+    let mut machine = given(&[1]);
+    machine.hear(NOW, assign_among(SESSION, &[0, 1], 1, 1));
+    assert_eq!(said(&mut machine), ["work 1"]);
+    // A result of one ticket says nothing of the unit of the other one that has its number.
+    machine.finished(NOW, 1, upload(0, &[1]));
+    assert_eq!(said(&mut machine), ["offer [1]", "holds [1, 1] open 1"]);
+    machine.hear(NOW, assign_among(SESSION, &[1, 2], 2, 4));
+    assert_eq!(said(&mut machine), ["clear 1", "work 4"]);
+    assert!(machine.offers().is_empty());
+    machine.tick(Time(NOW.0 + BEAT));
+    assert_eq!(said(&mut machine), ["holds [1, 4] open 2"]);
+    // An assignment that took long is heard, as long as its ticket is in flight.
+    machine.hear(NOW, assign_among(SESSION, &[0, 1], 1, 7));
+    assert_eq!(said(&mut machine), ["work 7"]);
 }

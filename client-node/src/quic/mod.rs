@@ -14,7 +14,7 @@ use lyceum_core::{Payload, Seed, Ticket, Time, Upload};
 use lyceum_protocol::{
     identity::COORDINATOR_NAME,
     message::{Hello, ToCoordinator, ToNode},
-    quic::first_answer,
+    quic::{Sides, first_answer, refusal},
 };
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, VarInt};
 use rand::RngExt;
@@ -325,7 +325,7 @@ impl Attendant {
                 self.remember_states(&upload);
                 self.machine.finished(now, generation, upload);
             }
-            CrewEvent::Failed(reason) => self.machine.failed(reason),
+            CrewEvent::Failed(failure) => self.machine.failed(failure.to_string()),
         }
     }
 
@@ -359,14 +359,14 @@ impl Attendant {
                         crew.work(generation, assignment);
                     }
                 }
-                Order::Flush(on) => {
+                Order::Flush { generation, on } => {
                     if let Some(crew) = &mut self.crew {
-                        crew.flush(on);
+                        crew.flush(generation, on);
                     }
                 }
-                Order::Clear => {
+                Order::Clear { generation } => {
                     if let Some(crew) = &mut self.crew {
-                        crew.clear();
+                        crew.clear(generation);
                     }
                 }
                 Order::Finished => return Some(Departure::Finished),
@@ -467,8 +467,8 @@ fn failure(error: &ConnectionError) -> Failure {
         _ => false,
     };
     match alert {
-        true => Failure::Lasting(format!("the certificates are not accepted: {error}")),
-        false => Failure::Passing(error.to_string()),
+        true => Failure::Lasting(refusal(error, Sides::NODE)),
+        false => Failure::Passing(refusal(error, Sides::NODE)),
     }
 }
 

@@ -213,6 +213,7 @@ impl Session {
             }
             ToNodeWire::Assign {
                 session,
+                flights,
                 ticket,
                 round,
                 unit,
@@ -234,6 +235,7 @@ impl Session {
                 };
                 Ok(ToNode::Assign {
                     session,
+                    flights,
                     assignment,
                 })
             }

@@ -7,6 +7,8 @@ use lyceum_protocol::message::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
+/// Sessions that a node may claim to have heard of, so that none can use them up.
+const MOST_SESSIONS: u64 = 3 << 62;
 /// Threads of a node, at most; what it is given grows with them.
 const THREADS: u32 = 4096;
 /// Bytes of a numeric profile, at most.
@@ -160,6 +162,7 @@ impl Dispatch {
             let reason = format!("{} nodes are known, no more are let in", self.nodes.len());
             return self.turn_away(peer, name, reason);
         }
+        self.go_beyond(hello.session);
         let node = self
             .nodes
             .entry(name.clone())
@@ -186,6 +189,14 @@ impl Dispatch {
             node.unheard = false;
         }
         self.welcome(name);
+    }
+
+    /// A node that has heard of a session to come knows of a process that this one does not: stored numbers were lost.
+    fn go_beyond(&mut self, heard: SessionId) {
+        if heard.0 > self.next_session && heard.0 < MOST_SESSIONS {
+            self.next_session = ((heard.0 >> 32) + 1) << 32;
+            self.resumed = true;
+        }
     }
 
     fn turn_away(&mut self, peer: Peer, name: &NodeName, reason: String) {

@@ -1,19 +1,19 @@
 //! Which waiting unit goes to which node, and which nodes are to hand in what they have.
 
 use super::{Dispatch, Node, Order};
-use lyceum_core::{Time, UnitId};
+use lyceum_core::{Time, UnitKey};
 use lyceum_protocol::message::{NodeName, Pulse, ToNode};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Units that nobody works on: those that any worker may have, and those of each real client.
 #[derive(Default)]
 pub(super) struct Waiting {
-    shared: VecDeque<UnitId>,
-    own: BTreeMap<NodeName, VecDeque<UnitId>>,
+    shared: VecDeque<UnitKey>,
+    own: BTreeMap<NodeName, VecDeque<UnitKey>>,
 }
 
 impl Waiting {
-    pub(super) fn push(&mut self, id: UnitId, owner: Option<&NodeName>) {
+    pub(super) fn push(&mut self, id: UnitKey, owner: Option<&NodeName>) {
         match owner {
             None => self.shared.push_back(id),
             Some(owner) => self.own.entry(owner.clone()).or_default().push_back(id),
@@ -29,7 +29,7 @@ impl Waiting {
         self.shared.len() + self.own.values().map(VecDeque::len).sum::<usize>()
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(UnitId) -> bool) {
+    pub(super) fn retain(&mut self, keep: impl Fn(UnitKey) -> bool) {
         self.shared.retain(|id| keep(*id));
         self.own.retain(|_, units| {
             units.retain(|id| keep(*id));
@@ -39,14 +39,14 @@ impl Waiting {
 }
 
 impl Dispatch {
-    pub(super) fn pulse(&mut self, name: &NodeName, drop: Vec<UnitId>) {
+    pub(super) fn pulse(&mut self, name: &NodeName, drop: Vec<UnitKey>) {
         let Some(node) = self.nodes.get(name) else {
             return;
         };
         let flush = !self.has_work_for(name, node);
         let pulse = Pulse {
             session: node.session,
-            ticket: self.ticket,
+            flights: self.flights.clone(),
             flush,
             drop,
         };
@@ -61,7 +61,7 @@ impl Dispatch {
 
     /// Whether a unit waits that this node can be given.
     fn has_work_for(&self, name: &NodeName, node: &Node) -> bool {
-        let open = |id: &UnitId| !self.units[id].holders.contains_key(name);
+        let open = |id: &UnitKey| !self.units[id].holders.contains_key(name);
         let own = self.waiting.own.get(name).into_iter().flatten();
         let shared = node.is_worker().then_some(&self.waiting.shared);
         node.ready && (own.chain(shared.into_iter().flatten())).any(open)
@@ -131,7 +131,7 @@ impl Dispatch {
         let share = (self.waiting.shared.len() * threads).div_ceil(2 * all_threads);
         let room = share.max(threads + 1).saturating_sub(node.open);
         for _ in 0..room {
-            let open = |id: &UnitId| !self.units[id].holders.contains_key(name);
+            let open = |id: &UnitKey| !self.units[id].holders.contains_key(name);
             let place = self.waiting.shared.iter().position(open);
             let Some(id) = place.and_then(|place| self.waiting.shared.remove(place)) else {
                 return;
@@ -140,7 +140,7 @@ impl Dispatch {
         }
     }
 
-    fn give(&mut self, now: Time, name: &NodeName, id: UnitId) {
+    fn give(&mut self, now: Time, name: &NodeName, id: UnitKey) {
         let (Some(node), Some(unit)) = (self.nodes.get_mut(name), self.units.get_mut(&id)) else {
             return;
         };
@@ -151,6 +151,7 @@ impl Dispatch {
         let (session, assignment) = (node.session, unit.assignment.clone());
         let message = ToNode::Assign {
             session,
+            flights: self.flights.clone(),
             assignment,
         };
         self.orders

@@ -8,6 +8,7 @@
 mod admission;
 mod check;
 mod giving;
+mod missing;
 mod node;
 mod order;
 #[cfg(test)]
@@ -18,8 +19,10 @@ pub use node::NodeStatus;
 pub use order::{Notice, Order};
 
 use giving::Waiting;
-use lyceum_core::{Assignment, ClientId, Contribution, DataRef, Ticket, Time, UnitId, Upload};
-use lyceum_protocol::message::{NodeName, Report, ToCoordinator, ToNode};
+use lyceum_core::{
+    Assignment, ClientId, Contribution, DataRef, Ticket, Time, UnitId, UnitKey, Upload,
+};
+use lyceum_protocol::message::{Flights, NodeName, Report, ToCoordinator, ToNode};
 use node::Node;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -82,13 +85,13 @@ pub struct Dispatch {
     contribution: Contribution,
     nodes: BTreeMap<NodeName, Node>,
     peers: BTreeMap<Peer, NodeName>,
-    ticket: Ticket,
-    /// Units that the stages of the ticket were cut into so far.
-    opened: u64,
-    units: BTreeMap<UnitId, Unit>,
+    flights: Flights,
+    /// Units that the stages of each ticket in flight were cut into so far.
+    opened: BTreeMap<Ticket, u64>,
+    units: BTreeMap<UnitKey, Unit>,
     waiting: Waiting,
     /// Answered by whom, but not safe on disk yet.
-    unsafe_yet: BTreeMap<UnitId, NodeName>,
+    unsafe_yet: BTreeMap<UnitKey, NodeName>,
     /// Whether units may be held that an earlier process gave out.
     resumed: bool,
     next_session: u64,
@@ -111,8 +114,8 @@ impl Dispatch {
             contribution,
             nodes: BTreeMap::new(),
             peers: BTreeMap::new(),
-            ticket: Ticket(0),
-            opened: 0,
+            flights: Flights::default(),
+            opened: BTreeMap::new(),
             units: BTreeMap::new(),
             waiting: Waiting::default(),
             unsafe_yet: BTreeMap::new(),
@@ -136,44 +139,65 @@ impl Dispatch {
         self.orders.pop_front()
     }
 
-    /// Takes units of a stage. All of an earlier ticket are void from now on.
+    /// Nothing but these tickets, ascending, is in flight: units of others are void from now on.
+    pub fn keep(&mut self, open: &[Ticket]) {
+        if self.flights.open == open {
+            return;
+        }
+        let turn = self.flights.turn + 1;
+        let open = open.to_vec();
+        self.flights = Flights { turn, open };
+        let flights = &self.flights;
+        let lasts = |key: &UnitKey| flights.holds(key.ticket);
+        self.opened.retain(|ticket, _| flights.holds(*ticket));
+        self.units.retain(|key, _| lasts(key));
+        self.waiting.retain(|key| lasts(&key));
+        self.unsafe_yet.retain(|key, _| lasts(key));
+        for node in self.nodes.values_mut() {
+            node.given.retain(lasts);
+            node.claims.retain(lasts);
+        }
+    }
+
+    /// Takes units of tickets in flight.
     pub fn assign(&mut self, now: Time, assignments: Vec<Assignment>) {
         if self.units.is_empty() {
             // What nodes had of the stage before is answered or void, whatever they said last.
             self.nodes.values_mut().for_each(|node| node.open = 0);
         }
         for assignment in assignments {
-            if assignment.ticket != self.ticket {
-                self.begin_ticket(assignment.ticket);
-            }
             let owner = self.admission.owner(client(&assignment)).cloned();
-            let (id, unit) = (assignment.unit, Unit::new(assignment, owner));
+            let key = assignment.ticket.unit(assignment.unit);
+            let unit = Unit::new(assignment, owner);
+            let opened = self.opened.entry(key.ticket).or_default();
             // The expert's unit has the last number of all, and opens none.
-            self.opened = self.opened.max(id.0.wrapping_add(1));
+            *opened = (*opened).max(key.unit.0.wrapping_add(1));
             // An earlier process may have been further than its journal, and have given it out already.
-            let claims = self.nodes.values_mut().filter(|n| n.claims.contains(&id));
+            let claims = self.nodes.values_mut().filter(|n| n.claims.contains(&key));
             claims.for_each(|node| {
-                node.given.insert(id);
+                node.given.insert(key);
             });
-            self.waiting.push(id, unit.owner.as_ref());
-            self.units.insert(id, unit);
+            self.waiting.push(key, unit.owner.as_ref());
+            self.units.insert(key, unit);
         }
         self.fill(now);
     }
 
-    /// Stages of the ticket were cut into so many units so far, those included that are answered.
-    pub fn has_opened(&mut self, units: u64) {
-        self.opened = units;
+    /// Stages of a ticket were cut into so many units so far, those included that are answered.
+    pub fn has_opened(&mut self, ticket: Ticket, units: u64) {
+        self.opened.insert(ticket, units);
     }
 
     /// Whether a stage to come is cut into this unit, if any: a process before this one was further.
-    fn is_ahead(&self, unit: UnitId) -> bool {
-        self.resumed && unit.0 >= self.opened
+    fn is_ahead(&self, key: UnitKey) -> bool {
+        let opened = self.opened.get(&key.ticket).copied().unwrap_or(0);
+        self.resumed && self.flights.holds(key.ticket) && key.unit.0 >= opened
     }
 
     /// The run has ended for now: says so to every node.
     pub fn dismiss(&mut self) {
-        self.void();
+        self.units.clear();
+        self.waiting.clear();
         for node in self.nodes.values() {
             let session = node.session;
             let send = |peer| Order::Send(peer, ToNode::Finished { session });
@@ -181,34 +205,20 @@ impl Dispatch {
         }
     }
 
-    /// The stage is closed, and that is safe: nobody needs what was not answered by then.
-    pub fn close(&mut self) {
-        self.void();
-        self.unsafe_yet.clear();
-    }
-
-    fn void(&mut self) {
-        self.units.clear();
-        self.waiting.clear();
-    }
-
-    fn begin_ticket(&mut self, ticket: Ticket) {
-        self.void();
-        self.unsafe_yet.clear();
-        self.ticket = ticket;
-        self.opened = 0;
-        self.nodes.values_mut().for_each(Node::forget_work);
+    /// The stage of a ticket is closed, and that is safe: nobody needs what was not answered by then.
+    pub fn close(&mut self, ticket: Ticket) {
+        let lasts = |key: &UnitKey| key.ticket != ticket;
+        self.units.retain(|key, _| lasts(key));
+        self.waiting.retain(|key| lasts(&key));
+        self.unsafe_yet.retain(|key, _| lasts(key));
     }
 
     /// Answered units are safe: their nodes may forget them, and hear so before they offer them again.
     pub fn safe(&mut self, ticket: Ticket, units: &[UnitId]) {
-        if ticket != self.ticket {
-            return;
-        }
-        let mut safe: BTreeMap<NodeName, Vec<UnitId>> = BTreeMap::new();
-        for unit in units {
-            if let Some(name) = self.unsafe_yet.remove(unit) {
-                safe.entry(name).or_default().push(*unit);
+        let mut safe: BTreeMap<NodeName, Vec<UnitKey>> = BTreeMap::new();
+        for key in units.iter().map(|unit| ticket.unit(*unit)) {
+            if let Some(name) = self.unsafe_yet.remove(&key) {
+                safe.entry(name).or_default().push(key);
             }
         }
         for (name, units) in safe {
@@ -316,7 +326,7 @@ impl Dispatch {
             let given = unit.given_last();
             !unit.waiting && given.is_some_and(|t| t.0.saturating_add(after) <= now.0)
         };
-        let late: Vec<UnitId> = self
+        let late: Vec<UnitKey> = self
             .units
             .iter()
             .filter(|(_, unit)| slow(unit))
@@ -327,7 +337,7 @@ impl Dispatch {
         }
     }
 
-    fn requeue(&mut self, id: UnitId) {
+    fn requeue(&mut self, id: UnitKey) {
         if let Some(unit) = self.units.get_mut(&id).filter(|u| !u.waiting) {
             unit.waiting = true;
             self.waiting.push(id, unit.owner.as_ref());
@@ -348,7 +358,7 @@ impl Dispatch {
             self.orders.push_back(Order::Close(peer, reason.into()));
         }
         let mut units = 0;
-        let held: Vec<UnitId> = self.held_by(name);
+        let held: Vec<UnitKey> = self.held_by(name);
         for id in held {
             units += usize::from(self.let_go(id, name));
         }
@@ -360,7 +370,7 @@ impl Dispatch {
         }));
     }
 
-    fn held_by(&self, name: &NodeName) -> Vec<UnitId> {
+    fn held_by(&self, name: &NodeName) -> Vec<UnitKey> {
         self.units
             .iter()
             .filter(|(_, unit)| unit.holders.contains_key(name))
@@ -369,7 +379,7 @@ impl Dispatch {
     }
 
     /// A node does not hold a unit any more; says whether the unit waits again for that.
-    fn let_go(&mut self, id: UnitId, name: &NodeName) -> bool {
+    fn let_go(&mut self, id: UnitKey, name: &NodeName) -> bool {
         let Some(unit) = self.units.get_mut(&id) else {
             return false;
         };
@@ -383,36 +393,31 @@ impl Dispatch {
 
     fn report(&mut self, now: Time, name: &NodeName, report: &Report) {
         // Whoever has not shown that it has the scenario and the samples is only alive.
-        if report.ticket == self.ticket && self.nodes.get(name).is_some_and(|n| n.ready) {
+        if self.nodes.get(name).is_some_and(|n| n.ready) {
             self.adopt(now, name, report);
             self.send_missing(now, name, report);
         }
-        let ahead = |id: &UnitId| report.ticket == self.ticket && self.is_ahead(*id);
+        let ahead = |key: &UnitKey| self.is_ahead(*key);
         let claims = report.held.iter().copied().filter(ahead).collect();
+        // What a node holds that has not heard of the last change may be void.
+        let knows = report.turn == self.flights.turn;
         let Some(node) = self.nodes.get_mut(name) else {
             return;
         };
         node.claims = claims;
         node.steps = report.steps;
-        node.open = if report.ticket == self.ticket {
-            report.open as usize
-        } else {
-            0
+        node.open = if knows { report.open as usize } else { 0 };
+        let in_flight = |(key, unit): &(&UnitKey, &Unit)| {
+            unit.holders.contains_key(name) && report.held.binary_search(key).is_err()
         };
-        let in_flight = |unit: &&Unit| {
-            unit.holders.contains_key(name)
-                && report.held.binary_search(&unit.assignment.unit).is_err()
-        };
-        node.open += self.units.values().filter(in_flight).count();
+        node.open += self.units.iter().filter(in_flight).count();
         self.fill(now);
-        // Units are numbered anew for each ticket: those of another one go with it, and are not named.
-        let open = |id: &UnitId| self.units.contains_key(id) || self.unsafe_yet.contains_key(id);
-        let done = |id: &&UnitId| !open(id) && !self.is_ahead(**id);
-        let drop = if report.ticket == self.ticket {
-            report.held.iter().filter(done).copied().collect()
-        } else {
-            Vec::new()
-        };
+        // Units of a ticket that is over go with it, and are not named.
+        let open =
+            |key: &UnitKey| self.units.contains_key(key) || self.unsafe_yet.contains_key(key);
+        let done =
+            |key: &&UnitKey| self.flights.holds(key.ticket) && !open(key) && !self.is_ahead(**key);
+        let drop = report.held.iter().filter(done).copied().collect();
         self.pulse(name, drop);
     }
 
@@ -450,18 +455,19 @@ impl Dispatch {
         };
         let first = !std::mem::replace(&mut node.reported, true);
         let (peer, session, since) = (node.peer, node.session, node.ready_at);
-        for (id, unit) in &mut self.units {
+        for (key, unit) in &mut self.units {
             let Some(given) = unit.holders.get_mut(name) else {
                 continue;
             };
             // What it was given before this session, it may never have got.
             let before = first && *given < since;
             let overdue = before || given.0.saturating_add(self.pace.resend) <= now.0;
-            if report.held.binary_search(id).is_err() && overdue {
+            if report.held.binary_search(key).is_err() && overdue {
                 *given = now;
-                let assignment = unit.assignment.clone();
+                let (flights, assignment) = (self.flights.clone(), unit.assignment.clone());
                 let message = ToNode::Assign {
                     session,
+                    flights,
                     assignment,
                 };
                 self.orders
@@ -474,79 +480,86 @@ impl Dispatch {
         let Some(node) = self.nodes.get_mut(name).filter(|n| n.ready) else {
             return;
         };
-        if upload.ticket != self.ticket {
+        if !self.flights.holds(upload.ticket) {
             let (node, units) = (name.clone(), upload.units.len());
             self.orders
                 .push_back(Order::Notice(Notice::Late { node, units }));
             return self.pulse(name, Vec::new());
         }
+        let keys = upload.units.iter().map(|unit| upload.ticket.unit(*unit));
+        let keys: Vec<UnitKey> = keys.collect();
+        let stranger = |key: &&UnitKey| self.units.contains_key(key) && !node.given.contains(key);
+        let stranger = keys.iter().find(stranger).map(|key| key.unit);
+        let reported = node.reported;
         // It is kept, and offered again when its stage has come.
-        let (resumed, opened) = (self.resumed, self.opened);
-        if resumed && upload.units.iter().any(|unit| unit.0 >= opened) {
+        if keys.iter().any(|key| self.is_ahead(*key)) {
             return;
         }
-        let stranger = |u: &&UnitId| self.units.contains_key(u) && !node.given.contains(u);
-        if let Some(unit) = upload.units.iter().find(stranger) {
-            // Given by an earlier process, perhaps: the node's report, which may be on its way, says so.
-            if self.resumed && !node.reported {
-                return;
+        if let Some(unit) = stranger {
+            // Given by an earlier process, perhaps: the node's report, which may be on its way, says so. One that was made
+            // before this process came to the ticket did not say it, and the work is done again.
+            if self.resumed {
+                let drop = if reported { keys } else { Vec::new() };
+                return self.pulse(name, drop);
             }
             let reason = format!("it answers unit {unit}, which it was not given");
             return self.refuse(name, reason);
         }
-        let mine = |u: &UnitId| self.unsafe_yet.get(u) == Some(name);
-        if !upload.units.is_empty() && upload.units.iter().all(mine) {
+        let mine = |key: &UnitKey| self.unsafe_yet.get(key) == Some(name);
+        if !keys.is_empty() && keys.iter().all(mine) {
             // It is taken, and being written down.
             return;
         }
-        let known = |id: &&UnitId| self.units.contains_key(id);
-        let pending = upload.units.iter().filter(known).count();
+        let known = |key: &&UnitKey| self.units.contains_key(key);
+        let pending = keys.iter().filter(known).count();
         #[cfg(feature = "mutants")]
         if self.mutant == crate::Mutant::AcceptDuplicates && pending < upload.units.len() {
             return self.orders.push_back(Order::Deliver(upload));
         }
-        if pending < upload.units.len() {
-            return self.late(now, name, upload, pending);
+        if pending < keys.len() {
+            return self.late(now, name, keys, pending);
         }
-        let assignments: Vec<&Assignment> = upload
-            .units
-            .iter()
-            .map(|id| &self.units[id].assignment)
-            .collect();
+        self.accept(now, name, &keys, upload);
+    }
+
+    /// Takes an upload of units that all wait for it.
+    fn accept(&mut self, now: Time, name: &NodeName, keys: &[UnitKey], upload: Upload) {
+        let assignments: Vec<&Assignment> =
+            keys.iter().map(|key| &self.units[key].assignment).collect();
         if let Err(reason) = check::answers(&upload, &assignments, &self.contribution) {
             return self.refuse(name, reason);
         }
-        node.answered += upload.units.len() as u64;
-        for id in &upload.units {
-            self.units.remove(id);
-            self.unsafe_yet.insert(*id, name.clone());
+        for key in keys {
+            self.units.remove(key);
+            self.unsafe_yet.insert(*key, name.clone());
         }
         let left = self.held_by(name).len();
         if let Some(node) = self.nodes.get_mut(name) {
+            node.answered += keys.len() as u64;
             node.open = node.open.min(left);
         }
         let units = &self.units;
-        self.waiting.retain(|id| units.contains_key(&id));
+        self.waiting.retain(|key| units.contains_key(&key));
         self.orders.push_back(Order::Deliver(upload));
         self.fill(now);
     }
 
     /// Somebody else was faster with some of the units. Nothing of the upload counts; what is still waited for is
     /// worked on again.
-    fn late(&mut self, now: Time, name: &NodeName, upload: Upload, pending: usize) {
+    fn late(&mut self, now: Time, name: &NodeName, keys: Vec<UnitKey>, pending: usize) {
         if pending > 0 {
-            for id in &upload.units {
-                self.let_go(*id, name);
+            for key in &keys {
+                self.let_go(*key, name);
             }
         }
         let node = name.clone();
-        let units = upload.units.len() - pending;
+        let units = keys.len() - pending;
         self.orders
             .push_back(Order::Notice(Notice::Late { node, units }));
         let unsafe_yet = &self.unsafe_yet;
-        let drop = upload.units.into_iter();
+        let drop = keys.into_iter();
         let drop = match pending {
-            0 => drop.filter(|u| !unsafe_yet.contains_key(u)).collect(),
+            0 => drop.filter(|key| !unsafe_yet.contains_key(key)).collect(),
             _ => drop.collect(),
         };
         self.pulse(name, drop);

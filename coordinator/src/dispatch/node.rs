@@ -1,7 +1,7 @@
 //! What is known of one node.
 
 use super::{Dispatch, Peer, admission::Standing};
-use lyceum_core::{Time, UnitId};
+use lyceum_core::{Time, UnitKey};
 use lyceum_protocol::message::{NodeName, SessionId};
 use std::collections::BTreeSet;
 
@@ -20,15 +20,15 @@ pub(super) struct Node {
     pub(super) holds_work: bool,
     /// It has said in this session what it holds.
     pub(super) reported: bool,
-    /// It was told to hand in what it has, for this ticket.
+    /// It was told last to hand in what it has.
     pub(super) flushes: bool,
     /// It has sent something of another session since this one began.
     pub(super) unheard: bool,
     pub(super) heard: Time,
-    /// Units of the ticket in flight that it was ever given.
-    pub(super) given: BTreeSet<UnitId>,
+    /// Units of tickets in flight that it was ever given.
+    pub(super) given: BTreeSet<UnitKey>,
     /// Units of stages to come that it was given by an earlier process of the coordinator.
-    pub(super) claims: BTreeSet<UnitId>,
+    pub(super) claims: BTreeSet<UnitKey>,
     /// Units that it has not worked through yet, as far as known.
     pub(super) open: usize,
     pub(super) steps: u64,
@@ -56,14 +56,6 @@ impl Node {
             steps: 0,
             answered: 0,
         }
-    }
-
-    /// Another ticket is in flight.
-    pub(super) fn forget_work(&mut self) {
-        self.given.clear();
-        self.claims.clear();
-        self.flushes = false;
-        self.open = 0;
     }
 
     /// It may host virtual clients, and is there.

@@ -1,7 +1,7 @@
 //! What the dispatch tells its driver.
 
 use super::Peer;
-use lyceum_core::Upload;
+use lyceum_core::{Round, Upload, Work};
 use lyceum_protocol::message::{NodeName, ToNode};
 
 /// What the dispatch tells its driver.
@@ -17,7 +17,7 @@ pub enum Order {
     Notice(Notice),
 }
 
-/// What happened to a node.
+/// What an operator wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// It may work.
@@ -54,5 +54,16 @@ pub enum Notice {
         node: NodeName,
         /// Units that were answered already.
         units: usize,
+    },
+    /// Nothing has come for a while of what is in flight.
+    Waits {
+        /// In which round.
+        round: Round,
+        /// What is to be done.
+        work: Work,
+        /// For how long.
+        seconds: u64,
+        /// What is missing, and from whom.
+        missing: String,
     },
 }

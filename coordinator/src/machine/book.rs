@@ -5,9 +5,9 @@
 use super::RoundMachine;
 use crate::{plan::Output, round::Stage, snapshot::Page};
 use lyceum_core::{
-    AnySteering, AnyStrategy, Chain, Directive, Event, Fact, FactError, GLOBAL, Params, Probe,
-    RoundOutcome, RoundPlan, RunView, SteeringRun, StrategyRun, Tally, TaskDefinition, TaskInfo,
-    codec,
+    AnySteering, AnyStrategy, Chain, ClientReport, Directive, Event, Fact, FactError, GLOBAL,
+    ModelTraining, Params, Probe, RoundOutcome, RoundPlan, RunView, SteeringRun, StrategyRun,
+    Tally, TaskDefinition, TaskInfo, TrainedModel, codec,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -24,6 +24,8 @@ pub(super) struct Steered {
     /// Name of the model that lies open.
     pub(super) open: String,
     plan: RoundPlan,
+    /// The models that the round has trained, and the reports of their clients.
+    pub(super) reported: Vec<(Arc<str>, Vec<ClientReport>)>,
     /// Models that are still to be judged in the round in flight.
     unjudged: VecDeque<String>,
     /// The model that is judged now, if it is not the open one.
@@ -56,6 +58,7 @@ impl Steered {
             waiting: names.map(closed).collect(),
             open: GLOBAL.into(),
             plan: RoundPlan::default(),
+            reported: Vec::new(),
             unjudged: VecDeque::new(),
             judging: None,
             tallies: BTreeMap::new(),
@@ -73,33 +76,45 @@ impl RoundMachine {
         let mut models: Vec<&str> = steered.waiting.keys().map(String::as_str).collect();
         models.extend(open);
         models.sort_unstable();
+        let clients = self.roster.clients();
         let view = RunView {
-            round: self.flight.round,
+            round: self.current.round,
             tasks: self.plan.stream.as_ref().map_or(0, |s| s.tasks().len()),
             models,
+            clients,
         };
         let plan = steered.rule.plan(&view);
-        let missing = [&plan.train].into_iter().chain(&plan.judge);
-        if let Some(name) = missing
-            .into_iter()
-            .find(|n| !view.models.contains(&n.as_str()))
-        {
-            let known = view.models.join(", ");
-            return Err(format!(
-                "the rule names the model `{name}`; there are {known}"
-            ));
+        if let Some(fault) = plan.fault(&view.models, clients) {
+            return Err(fault);
         }
-        let train = plan.train.clone();
+        let first = plan.train.first().map(|training| training.model.clone());
         if let Some(steered) = &mut self.steered {
             steered.plan = plan;
             steered.tallies.clear();
         }
-        self.lay_open(&train);
+        if let Some(first) = first {
+            self.lay_open(&first);
+        }
         Ok(())
     }
 
+    /// The models that the round trains.
+    pub(super) fn trainings(&self) -> Vec<ModelTraining> {
+        let steered = self.steered.as_ref();
+        steered.map_or_else(
+            || RoundPlan::default().train,
+            |steered| steered.plan.train.clone(),
+        )
+    }
+
+    /// Whether the selection has a part in the round.
+    pub(super) fn selects(&self) -> bool {
+        let plan = self.steered.as_ref().map(|steered| &steered.plan.train);
+        plan.is_none_or(|train| train.iter().any(|t| t.clients.is_none()))
+    }
+
     /// The machine's own model becomes the one of this name, which is in the book.
-    fn lay_open(&mut self, name: &str) {
+    pub(super) fn lay_open(&mut self, name: &str) {
         let Some(steered) = self.steered.as_mut().filter(|s| s.open != name) else {
             return;
         };
@@ -164,7 +179,7 @@ impl RoundMachine {
         if let Some(steered) = &mut self.steered {
             steered.judging = Some(name);
         }
-        self.flight.take_tallies(self.plan.classes);
+        self.current.take_tallies(self.plan.classes);
         self.assign_evaluation(&self.judged());
         true
     }
@@ -175,8 +190,8 @@ impl RoundMachine {
         let Some(model) = judging else {
             return false;
         };
-        let round = self.flight.round;
-        let mut tallies = self.flight.take_tallies(self.plan.classes);
+        let round = self.current.round;
+        let mut tallies = self.current.take_tallies(self.plan.classes);
         if let Some(merged) = self.merged(&tallies) {
             tallies.insert(Probe::Test, merged);
         }
@@ -204,17 +219,26 @@ impl RoundMachine {
         let Some(mut steered) = self.steered.take() else {
             return Ok(());
         };
+        let reported = std::mem::take(&mut steered.reported);
+        let trained = reported.iter().filter_map(|(model, reports)| {
+            let params = match *steered.open == **model {
+                true => &self.global,
+                false => &steered.waiting.get(&**model)?.params,
+            };
+            Some(TrainedModel {
+                model,
+                params,
+                reports,
+            })
+        });
         let directives = steered.rule.absorb(&RoundOutcome {
-            round: self.flight.round,
-            trained: &steered.open,
-            model: &self.global,
-            reports: &self.reported,
+            round: self.current.round,
+            trained: &trained.collect::<Vec<_>>(),
             tallies: &steered.tallies,
         });
         let mut chain = self.fingerprint.extend();
         chain.add(&steered.rule.save());
         self.steered = Some(steered);
-        self.reported.clear();
         for directive in directives {
             self.direct(directive, &mut chain)?;
         }
@@ -389,8 +413,8 @@ impl RoundMachine {
         }
         match self.steer() {
             Ok(()) => {
-                self.flight.stage = Stage::Between;
-                let over = Output::RoundOver(self.flight.round);
+                self.current.stage = Stage::Between;
+                let over = Output::RoundOver(self.current.round);
                 self.outputs.push_back(over);
             }
             Err(reason) => self.stall(format!("the rule that steers the run: {reason}")),

@@ -1,26 +1,28 @@
 //! Who takes part in a round, and in which units.
 
 use super::{CLIENT_COST, RoundMachine, UNIT_CLIENTS, UNITS};
-use crate::{plan::Output, round::Stage};
+use crate::{
+    plan::Output,
+    round::{Flight, Stage},
+};
 use lyceum_core::{
-    ClientId, ClientReport, DataRef, Event, Job, Purpose, Round, Stream, TaskStream, Ticket, Work,
-    sample_distinct,
+    ClientId, ClientReport, DataRef, Event, Job, ModelTraining, Purpose, Round, Stream, TaskStream,
+    Ticket, Work, sample_distinct,
 };
 use rand::RngExt;
 use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 impl RoundMachine {
-    pub(super) fn select(&mut self) {
-        let round = self.flight.round;
-        let mut rng = self
-            .plan
-            .seed
-            .stream(Purpose::SELECTION, Ticket(2 * round.0 + 1), None);
-        let mut cohort = self.selector.select(round, &self.flight.scores, &mut rng);
-        self.replace_absent(&mut cohort, &mut rng);
-        self.flight.stage = Stage::Training;
-        self.flight.cohort = cohort.len() as u64;
-        if cohort.is_empty() {
+    /// Sends the cohort of each model out.
+    pub(super) fn depart(&mut self) {
+        self.current.stage = Stage::Training;
+        let cohorts = self.cohorts();
+        for (place, (model, cohort)) in cohorts.iter().enumerate() {
+            self.open_flight(place, model, cohort.len() as u64);
+        }
+        let round = self.current.round;
+        let cohort = cohorts.iter().map(|(_, cohort)| cohort.len() as u64).sum();
+        if cohort == 0 {
             let all = (0..self.roster.clients()).map(ClientId);
             let present = all.filter(|&client| self.is_present(round, client)).count() as u64;
             let nobody = Event::NobodySelected { round, present };
@@ -28,28 +30,88 @@ impl RoundMachine {
         }
         self.outputs.push_back(Output::Event(Event::RoundStarted {
             round,
-            cohort: self.flight.cohort,
+            cohort,
             model: self.trained_name(),
         }));
+        for (place, (model, cohort)) in cohorts.into_iter().enumerate() {
+            self.lay_open(&model);
+            self.send_out(place, cohort);
+        }
+        if self.pending().next().is_none() {
+            self.close_round();
+        }
+    }
+
+    /// The models of the round and who trains each.
+    fn cohorts(&mut self) -> Vec<(Arc<str>, Vec<ClientId>)> {
+        let plan = self.trainings();
+        let named = plan.iter().flat_map(|t| t.clients.iter().flatten());
+        let named: BTreeSet<ClientId> = named.copied().collect();
+        let round = self.current.round;
+        let mut cohorts = Vec::with_capacity(plan.len());
+        for ModelTraining { model, clients } in plan {
+            let cohort = match clients {
+                Some(mut clients) => {
+                    clients.retain(|&client| self.is_present(round, client));
+                    clients
+                }
+                None => {
+                    let mut selected = self.select();
+                    selected.retain(|client| !named.contains(client));
+                    selected
+                }
+            };
+            cohorts.push((model.into(), cohort));
+        }
+        cohorts
+    }
+
+    fn select(&mut self) -> Vec<ClientId> {
+        let round = self.current.round;
+        let mut rng = self
+            .plan
+            .seed
+            .stream(Purpose::SELECTION, Ticket(2 * round.0 + 1), None);
+        let mut cohort = self.selector.select(round, &self.current.scores, &mut rng);
+        self.replace_absent(&mut cohort, &mut rng);
+        cohort
+    }
+
+    /// A flight for the model at a place of the round.
+    fn open_flight(&mut self, place: usize, model: &Arc<str>, cohort: u64) {
+        if place >= self.current.flights.len() {
+            let ticket = Ticket::of_round(self.current.round, place);
+            let mut flight = Flight::new(ticket, &self.plan);
+            flight.updates = self.current.first().updates.beside(place);
+            self.current.flights.push(flight);
+        }
+        let flight = &mut self.current.flights[place];
+        flight.model = model.clone();
+        flight.cohort = cohort;
+    }
+
+    /// Puts out the units of a flight, whose model lies open.
+    fn send_out(&mut self, place: usize, cohort: Vec<ClientId>) {
+        let round = self.current.round;
+        let vectors = self.strategy.broadcast();
+        let down = self.model_bytes() * (1 + vectors.len() as u64);
         let (silent, active): (Vec<_>, Vec<_>) =
             cohort.into_iter().partition(|&c| self.drops_out(round, c));
-        let down = self.model_bytes() * (1 + self.vectors.len() as u64);
-        for client in silent {
-            let samples = self.roster.samples(client) as u64;
-            self.flight
-                .reports
-                .push(ClientReport::dropped_out(client, samples, down));
-        }
-        if active.is_empty() {
-            return self.close_round();
-        }
+        let roster = &self.roster;
+        let dropped = |client| {
+            let samples = roster.samples(client) as u64;
+            ClientReport::dropped_out(client, samples, down)
+        };
+        let flight = &mut self.current.flights[place];
+        flight.vectors = vectors;
+        flight.reports.extend(silent.into_iter().map(dropped));
         for clients in self.by_cost(active) {
             let job = |&client: &ClientId| Job {
                 data: DataRef::Shard(client),
                 state: self.clients.get(&client).cloned().unwrap_or_default(),
             };
             let jobs = clients.iter().map(job).collect();
-            self.assign(Work::Train, jobs);
+            self.assign(place, Work::Train, jobs);
         }
     }
 
@@ -85,7 +147,7 @@ impl RoundMachine {
 
     /// Clients whose first task has not come give their places to others, drawn uniformly.
     fn replace_absent(&self, cohort: &mut Vec<ClientId>, rng: &mut Stream) {
-        let (round, wanted) = (self.flight.round, cohort.len());
+        let (round, wanted) = (self.current.round, cohort.len());
         cohort.retain(|&client| self.is_present(round, client));
         let missing = wanted - cohort.len();
         if missing == 0 {

@@ -1,10 +1,10 @@
 //! How the machine judges models: the initial one, and those of rounds; on probes, or on the tasks of a stream.
 
-use super::{RoundMachine, task_ends};
+use super::{CLOSING, RoundMachine, task_ends};
 use crate::{InputError, plan::Output, round::Stage, snapshot::Best};
 use lyceum_core::{
     ClientState, DataRef, Event, Fact, FactError, Facts, Gate, Job, Opening, Probe, Round, Tally,
-    TaskId, TaskStream, Work, all_have_begun,
+    TaskId, TaskStream, Ticket, Work, all_have_begun,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +13,8 @@ const PROBE_UNIT: u32 = 512;
 
 impl RoundMachine {
     pub(super) fn assign_evaluation(&mut self, probes: &[(Probe, u32)]) {
-        self.flight.stage = Stage::Evaluating;
+        self.current.stage = Stage::Evaluating;
+        self.current.flights.truncate(1);
         for &(probe, samples) in probes {
             for start in (0..samples).step_by(PROBE_UNIT as usize) {
                 let data = DataRef::Probe {
@@ -22,6 +23,7 @@ impl RoundMachine {
                     end: samples.min(start + PROBE_UNIT),
                 };
                 self.assign(
+                    0,
                     Work::Evaluate,
                     vec![Job {
                         data,
@@ -36,7 +38,7 @@ impl RoundMachine {
     /// task is over.
     fn is_judged(&self, round: Round) -> bool {
         let next = round.0 + 1;
-        let task_is_over = self.flight.gate_opened || self.task_ends.contains(&next);
+        let task_is_over = self.current.gate_opened || self.task_ends.contains(&next);
         task_is_over || next.is_multiple_of(self.plan.evaluate_every)
     }
 
@@ -50,8 +52,8 @@ impl RoundMachine {
             self.finish();
             return Ok(());
         };
-        self.flight.restart(last)?;
-        self.flight.closing = true;
+        self.current.restart(last, Ticket(CLOSING | last.0))?;
+        self.current.closing = true;
         match self.judged() {
             nothing if nothing.is_empty() => self.finish(),
             probes => self.assign_evaluation(&probes),
@@ -61,13 +63,13 @@ impl RoundMachine {
 
     /// What must be judged after the round in flight.
     pub(super) fn probes(&self) -> Vec<(Probe, u32)> {
-        let due = self.is_judged(self.flight.round) && !self.plan.probes.is_empty();
+        let due = self.is_judged(self.current.round) && !self.plan.probes.is_empty();
         let mut probes = match due {
             true => self.judged(),
             false => Vec::new(),
         };
         if let Some(gate) = self.gate() {
-            let tasks = gate.judges(&self.facts().stages(), self.flight.round);
+            let tasks = gate.judges(&self.facts().stages(), self.current.round);
             let samples = |task: &TaskId| gate.probes[task.0 as usize].len() as u32;
             probes.extend(tasks.iter().map(|task| (Probe::Gate(*task), samples(task))));
         }
@@ -102,7 +104,7 @@ impl RoundMachine {
     fn opening(&self, tallies: &BTreeMap<Probe, Tally>) -> Option<Opening> {
         let accuracy = |task| tallies.get(&Probe::Gate(task)).map_or(0.0, Tally::accuracy);
         let begins = self.facts().stages();
-        self.gate()?.opens(&begins, self.flight.round, accuracy)
+        self.gate()?.opens(&begins, self.current.round, accuracy)
     }
 
     /// Probes of an evaluation. In a stream every task takes the place of the test set.
@@ -112,7 +114,7 @@ impl RoundMachine {
             return probes;
         };
         probes.retain(|(probe, _)| *probe != Probe::Test);
-        let begun = stream.begun(self.roster.clients(), self.flight.round);
+        let begun = stream.begun(self.roster.clients(), self.current.round);
         for (task, entry) in (0..).map(TaskId).zip(stream.tasks()) {
             if self.plan.judges_ahead || begun.contains(&task) {
                 probes.push((Probe::Task(task), entry.probe.len() as u32));
@@ -124,7 +126,7 @@ impl RoundMachine {
     /// What the tasks that some client has begun add up to.
     pub(super) fn merged(&self, tallies: &BTreeMap<Probe, Tally>) -> Option<Tally> {
         let stream = self.plan.stream.as_ref()?;
-        let begun = stream.begun(self.roster.clients(), self.flight.round);
+        let begun = stream.begun(self.roster.clients(), self.current.round);
         let mut merged = Tally::new(self.plan.classes);
         for task in begun {
             if let Some(tally) = tallies.get(&Probe::Task(task)) {
@@ -139,15 +141,15 @@ impl RoundMachine {
     fn may_be_best(&self) -> bool {
         let all = |stream: &Arc<TaskStream>| {
             let tasks = stream.tasks().len();
-            all_have_begun(stream.reference(), tasks, self.flight.round)
+            all_have_begun(stream.reference(), tasks, self.current.round)
         };
         self.plan.stream.as_ref().is_none_or(all)
     }
 
     /// What the initial model is worth; the first round goes on behind it.
     fn close_evaluation_before(&mut self) {
-        self.flight.before = false;
-        for (probe, tally) in self.flight.take_tallies(self.plan.classes) {
+        self.current.before = false;
+        for (probe, tally) in self.current.take_tallies(self.plan.classes) {
             self.outputs
                 .push_back(Output::Event(Event::EvaluatedBefore {
                     probe,
@@ -161,7 +163,7 @@ impl RoundMachine {
 
     /// Tells what the model is worth on a probe, and keeps it in mind if it is the best so far.
     fn tell_worth(&mut self, probe: Probe, tally: Tally) {
-        let round = self.flight.round;
+        let round = self.current.round;
         let better = || self.best.is_none_or(|b| tally.accuracy() > b.accuracy);
         if probe == Probe::Validation && self.may_be_best() && better() {
             self.best = Some(Best {
@@ -185,25 +187,25 @@ impl RoundMachine {
         if self.close_answer() || self.close_judging() {
             return;
         }
-        if self.flight.before {
+        if self.current.before {
             return self.close_evaluation_before();
         }
-        let round = self.flight.round;
-        let mut tallies = self.flight.tallies(self.plan.classes);
-        let opening = match self.flight.closing {
+        let round = self.current.round;
+        let mut tallies = self.current.tallies(self.plan.classes);
+        let opening = match self.current.closing {
             true => None,
             false => self.opening(&tallies),
         };
         if opening.is_some() && !self.is_judged(round) && !self.plan.probes.is_empty() {
-            self.flight.gate_opened = true;
+            self.current.gate_opened = true;
             return self.assign_evaluation(&self.judged());
         }
         let mut chain = self.fingerprint.extend();
-        let whole = self.flight.closing || self.is_judged(round);
+        let whole = self.current.closing || self.is_judged(round);
         if let Some(merged) = self.merged(&tallies).filter(|_| whole) {
             tallies.insert(Probe::Test, merged);
         }
-        if whole && !self.flight.closing {
+        if whole && !self.current.closing {
             self.judged_open(&tallies);
         }
         for (probe, tally) in tallies {
@@ -221,7 +223,7 @@ impl RoundMachine {
             told.expect("a stage needs nothing but its round");
         }
         self.fingerprint = chain.link();
-        if self.flight.closing {
+        if self.current.closing {
             self.finish();
         } else if !self.judge_next() {
             self.end_round();

@@ -51,7 +51,7 @@ impl RoundMachine {
                 Want::Judge { of } => match self.combined(&of) {
                     Ok(model) => {
                         self.desk.judging = Some((id, model));
-                        self.flight.take_tallies(self.plan.classes);
+                        self.current.take_tallies(self.plan.classes);
                         self.assign_evaluation(&self.judged());
                         return true;
                     }
@@ -71,7 +71,7 @@ impl RoundMachine {
         let Some((id, _)) = self.desk.judging.take() else {
             return false;
         };
-        let mut tallies = self.flight.take_tallies(self.plan.classes);
+        let mut tallies = self.current.take_tallies(self.plan.classes);
         if let Some(merged) = self.merged(&tallies) {
             tallies.insert(Probe::Test, merged);
         }
@@ -82,7 +82,7 @@ impl RoundMachine {
             samples: tally.samples(),
         });
         let worth = worth.collect();
-        let round = self.flight.round;
+        let round = self.current.round;
         let answer = Answer {
             id,
             round,
@@ -103,7 +103,7 @@ impl RoundMachine {
         };
         Answer {
             id,
-            round: self.flight.round,
+            round: self.current.round,
             worth: Vec::new(),
             task,
             refused,

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::dispatch::{Peer, Speaker, Standing};
 use lyceum_protocol::identity::{self, Revocations, Role, peer_of};
+use lyceum_protocol::quic::{Sides, refusal};
 use quinn::{Connection, Endpoint, Incoming};
 use std::{
     collections::BTreeMap,
@@ -122,7 +123,10 @@ impl Door {
                     drop(permit);
                     self.admit(connection).await;
                 }
-                Ok(Err(error)) => tracing::warn!(%address, %error, "handshake refused"),
+                Ok(Err(error)) => {
+                    let reason = refusal(&error, Sides::COORDINATOR);
+                    tracing::warn!(%address, reason, "handshake refused");
+                }
                 Err(_) => tracing::warn!(%address, "handshake took too long"),
             }
             self.leave(address);

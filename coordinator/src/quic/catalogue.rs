@@ -3,7 +3,7 @@
 use lyceum_core::{Assignment, ExpertScores, Facts, Params, Slot, SlotName, Ticket};
 use lyceum_protocol::{
     blob::{Blob, BlobRef},
-    message::{ToNode, Welcome},
+    message::{Flights, SessionId, ToNode, Welcome},
     quic::Stock,
     wire::{JobWire, SlotWire, ToNodeWire, frame},
 };
@@ -12,15 +12,29 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Blobs of the run: what every node needs, and what the ticket in flight and the one before it need.
+/// Blobs of the run: what every node needs, and what the tickets in flight and those that were closed last need.
 #[derive(Clone, Default)]
 pub(super) struct Catalogue(Arc<Mutex<Blobs>>);
 
+type Shelf = BTreeMap<BlobRef, Blob>;
+
 #[derive(Default)]
 struct Blobs {
-    lasting: BTreeMap<BlobRef, Blob>,
-    now: BTreeMap<BlobRef, Blob>,
-    before: BTreeMap<BlobRef, Blob>,
+    lasting: Shelf,
+    open: BTreeMap<Ticket, Shelf>,
+    /// Of tickets that are not in flight any more: somebody may be fetching still.
+    before: Shelf,
+}
+
+impl Blobs {
+    /// Nothing but this is in flight.
+    fn keep(&mut self, flights: &Flights) {
+        let over = |ticket: &Ticket, _: &mut Shelf| !flights.holds(*ticket);
+        let over: Vec<_> = self.open.extract_if(.., over).collect();
+        if !over.is_empty() {
+            self.before = over.into_iter().flat_map(|(_, shelf)| shelf).collect();
+        }
+    }
 }
 
 impl Catalogue {
@@ -32,16 +46,19 @@ impl Catalogue {
 impl Stock for Catalogue {
     fn find(&self, name: &BlobRef) -> Option<Blob> {
         let blobs = self.lock();
-        let shelves = [&blobs.now, &blobs.before, &blobs.lasting];
-        shelves.iter().find_map(|shelf| shelf.get(name)).cloned()
+        let shelves = blobs.open.values().chain([&blobs.before, &blobs.lasting]);
+        shelves
+            .into_iter()
+            .find_map(|shelf| shelf.get(name))
+            .cloned()
     }
 }
 
 /// Turns messages into frames. A vector that many assignments share is hashed once.
 pub(super) struct Packer {
     catalogue: Catalogue,
-    ticket: Option<Ticket>,
-    shared: Vec<(Params, BlobRef)>,
+    turn: u64,
+    shared: BTreeMap<Ticket, Vec<(Params, BlobRef)>>,
     expert: Option<(Arc<ExpertScores>, BlobRef)>,
     facts: Option<(Facts, Blob)>,
 }
@@ -50,8 +67,8 @@ impl Packer {
     pub(super) fn new(catalogue: Catalogue) -> Self {
         Self {
             catalogue,
-            ticket: None,
-            shared: Vec::new(),
+            turn: 0,
+            shared: BTreeMap::new(),
             expert: None,
             facts: None,
         }
@@ -64,8 +81,9 @@ impl Packer {
             ToNode::Refuse(reason) => ToNodeWire::Refuse(reason),
             ToNode::Assign {
                 session,
+                flights,
                 assignment,
-            } => self.assign(session, assignment),
+            } => self.assign(session, flights, assignment),
             ToNode::Pulse(pulse) => ToNodeWire::Pulse(pulse),
             ToNode::Finished { session } => ToNodeWire::Finished { session },
         })
@@ -112,22 +130,24 @@ impl Packer {
 
     fn assign(
         &mut self,
-        session: lyceum_protocol::message::SessionId,
+        session: SessionId,
+        flights: Flights,
         assignment: Assignment,
     ) -> ToNodeWire {
-        if self.ticket != Some(assignment.ticket) {
-            self.ticket = Some(assignment.ticket);
-            self.shared.clear();
-            let mut blobs = self.catalogue.lock();
-            blobs.before = std::mem::take(&mut blobs.now);
+        if self.turn != flights.turn {
+            self.turn = flights.turn;
+            self.shared.retain(|ticket, _| flights.holds(*ticket));
+            self.catalogue.lock().keep(&flights);
         }
-        let global = self.shared(&assignment.global);
-        let vectors = assignment.vectors.iter().map(|v| self.shared(v)).collect();
-        let facts = self.facts(&assignment.facts);
+        let ticket = assignment.ticket;
+        let global = self.shared(ticket, &assignment.global);
+        let vectors = assignment.vectors.iter();
+        let vectors = vectors.map(|v| self.shared(ticket, v)).collect();
+        let facts = self.facts(ticket, &assignment.facts);
         let slot = |(name, slot): (&SlotName, &Slot)| SlotWire {
             name: name.clone(),
             kind: slot.kind(),
-            content: self.of_round(Blob::of_slot(slot)),
+            content: self.on_shelf(ticket, Blob::of_slot(slot)),
         };
         let job = |job: &lyceum_core::Job| JobWire {
             data: job.data,
@@ -135,7 +155,8 @@ impl Packer {
         };
         ToNodeWire::Assign {
             session,
-            ticket: assignment.ticket,
+            flights,
+            ticket,
             round: assignment.round,
             unit: assignment.unit,
             work: assignment.work,
@@ -146,7 +167,7 @@ impl Packer {
         }
     }
 
-    fn facts(&mut self, facts: &Facts) -> Option<BlobRef> {
+    fn facts(&mut self, ticket: Ticket, facts: &Facts) -> Option<BlobRef> {
         if facts.is_empty() {
             return None;
         }
@@ -159,23 +180,31 @@ impl Packer {
             None => Blob::of(facts.to_bytes().into()),
         };
         let name = blob.name;
-        self.catalogue.lock().now.insert(name, blob.clone());
+        self.put(ticket, blob.clone());
         self.facts = Some((facts.clone(), blob));
         Some(name)
     }
 
-    fn shared(&mut self, params: &Params) -> BlobRef {
-        if let Some((_, name)) = self.shared.iter().find(|(known, _)| known.is_same(params)) {
+    fn shared(&mut self, ticket: Ticket, params: &Params) -> BlobRef {
+        let mut known = self.shared.get(&ticket).into_iter().flatten();
+        if let Some((_, name)) = known.find(|(known, _)| known.is_same(params)) {
             return *name;
         }
-        let name = self.of_round(Blob::of_params(params));
-        self.shared.push((params.clone(), name));
+        let name = self.on_shelf(ticket, Blob::of_params(params));
+        let shared = self.shared.entry(ticket).or_default();
+        shared.push((params.clone(), name));
         name
     }
 
-    fn of_round(&self, blob: Blob) -> BlobRef {
+    fn on_shelf(&self, ticket: Ticket, blob: Blob) -> BlobRef {
         let name = blob.name;
-        self.catalogue.lock().now.insert(name, blob);
+        self.put(ticket, blob);
         name
+    }
+
+    fn put(&self, ticket: Ticket, blob: Blob) {
+        let mut blobs = self.catalogue.lock();
+        let shelf = blobs.open.entry(ticket).or_default();
+        shelf.insert(blob.name, blob);
     }
 }

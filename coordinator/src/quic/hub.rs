@@ -7,10 +7,10 @@ use super::{
 };
 use crate::{
     conductor::{Command, Conductor, Ending},
-    dispatch::{Dispatch, Notice, Order, Peer, Speaker},
+    dispatch::{Notice, Peer, Speaker},
     run::{Durable, RunError, Syncing},
 };
-use lyceum_core::{Assignment, Time, Upload};
+use lyceum_core::{Time, Work};
 use lyceum_protocol::{
     body::Body,
     message::{NodeName, ToCoordinator},
@@ -42,186 +42,6 @@ pub(super) enum Input {
     Stop,
 }
 
-/// What decides: a conductor, or the prelude before there is one.
-pub(super) trait Mind {
-    fn hear(&mut self, now: Time, from: &Speaker, message: ToCoordinator) -> Result<(), RunError>;
-    fn hear_offer(
-        &mut self,
-        now: Time,
-        from: &Speaker,
-        offer: ToCoordinator,
-        body: Body,
-    ) -> Result<(), RunError>;
-    fn gone(&mut self, peer: Peer);
-    fn banish(&mut self, now: Time, peer: Peer, node: &NodeName) -> Result<(), RunError>;
-    fn tick(&mut self, now: Time) -> Result<(), RunError>;
-    fn synced(&mut self, now: Time, record: u64) -> Result<(), RunError>;
-    fn stop(&mut self, now: Time) -> Result<(), RunError>;
-    fn deadline(&self) -> Option<Time>;
-    fn poll(&mut self) -> Option<Command>;
-    /// What makes the journal safe, while the run goes on.
-    fn syncing(&mut self) -> Syncing;
-    /// Called when nothing is left to do for the moment.
-    fn idle(&mut self) -> Result<(), RunError>;
-    fn status(&self, now: Time) -> Status;
-}
-
-impl<A: Durable> Mind for Conductor<A> {
-    fn hear(&mut self, now: Time, from: &Speaker, message: ToCoordinator) -> Result<(), RunError> {
-        Self::hear(self, now, from, message)
-    }
-
-    fn hear_offer(
-        &mut self,
-        now: Time,
-        from: &Speaker,
-        offer: ToCoordinator,
-        body: Body,
-    ) -> Result<(), RunError> {
-        Self::hear_offer(self, now, from, offer, body)
-    }
-
-    fn gone(&mut self, peer: Peer) {
-        Self::gone(self, peer);
-    }
-
-    fn banish(&mut self, now: Time, peer: Peer, node: &NodeName) -> Result<(), RunError> {
-        Self::banish(self, now, peer, node)
-    }
-
-    fn tick(&mut self, now: Time) -> Result<(), RunError> {
-        Self::tick(self, now)
-    }
-
-    fn synced(&mut self, now: Time, record: u64) -> Result<(), RunError> {
-        Self::synced(self, now, record)
-    }
-
-    fn stop(&mut self, now: Time) -> Result<(), RunError> {
-        self.stop_now(now)
-    }
-
-    fn deadline(&self) -> Option<Time> {
-        Self::deadline(self)
-    }
-
-    fn poll(&mut self) -> Option<Command> {
-        Self::poll(self)
-    }
-
-    fn syncing(&mut self) -> Syncing {
-        self.archive().syncing()
-    }
-
-    fn idle(&mut self) -> Result<(), RunError> {
-        self.archive().idle()
-    }
-
-    fn status(&self, now: Time) -> Status {
-        Status {
-            rounds_done: self.machine().rounds_done(),
-            fingerprint: Some(self.machine().fingerprint()),
-            pending: self.machine().pending().count(),
-            ..Status::of(self.dispatch(), now)
-        }
-    }
-}
-
-/// Before the first round: one unit, the expert's training.
-pub(super) struct Prelude {
-    pub(super) dispatch: Dispatch,
-    pub(super) found: Option<Upload>,
-    commands: std::collections::VecDeque<Command>,
-}
-
-impl Prelude {
-    pub(super) fn new(now: Time, mut dispatch: Dispatch, assignment: Assignment) -> Self {
-        dispatch.assign(now, vec![assignment]);
-        Self {
-            dispatch,
-            found: None,
-            commands: Default::default(),
-        }
-    }
-
-    fn obey(&mut self) {
-        while let Some(order) = self.dispatch.poll() {
-            self.commands.push_back(match order {
-                Order::Send(peer, message) => Command::Send(peer, message),
-                Order::Close(peer, reason) => Command::Close(peer, reason),
-                Order::Notice(notice) => Command::Notice(notice),
-                Order::Deliver(upload) => {
-                    self.found = Some(upload);
-                    Command::Over(Ending::Finished)
-                }
-            });
-        }
-    }
-}
-
-impl Mind for Prelude {
-    fn hear(&mut self, now: Time, from: &Speaker, message: ToCoordinator) -> Result<(), RunError> {
-        self.dispatch.hear(now, from, message);
-        self.obey();
-        Ok(())
-    }
-
-    fn hear_offer(
-        &mut self,
-        now: Time,
-        from: &Speaker,
-        offer: ToCoordinator,
-        _: Body,
-    ) -> Result<(), RunError> {
-        self.hear(now, from, offer)
-    }
-
-    fn gone(&mut self, peer: Peer) {
-        self.dispatch.gone(peer);
-    }
-
-    fn banish(&mut self, now: Time, peer: Peer, node: &NodeName) -> Result<(), RunError> {
-        self.dispatch.banish(now, peer, node);
-        self.obey();
-        Ok(())
-    }
-
-    fn tick(&mut self, now: Time) -> Result<(), RunError> {
-        self.dispatch.tick(now);
-        self.obey();
-        Ok(())
-    }
-
-    fn synced(&mut self, _: Time, _: u64) -> Result<(), RunError> {
-        Ok(())
-    }
-
-    fn stop(&mut self, _: Time) -> Result<(), RunError> {
-        self.commands.push_back(Command::Over(Ending::Paused));
-        Ok(())
-    }
-
-    fn deadline(&self) -> Option<Time> {
-        self.dispatch.deadline()
-    }
-
-    fn poll(&mut self) -> Option<Command> {
-        self.commands.pop_front()
-    }
-
-    fn syncing(&mut self) -> Syncing {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn idle(&mut self) -> Result<(), RunError> {
-        Ok(())
-    }
-
-    fn status(&self, now: Time) -> Status {
-        Status::of(&self.dispatch, now)
-    }
-}
-
 /// Connected nodes, and how they are spoken to.
 pub(super) struct Hub {
     pub(super) inputs: mpsc::Receiver<Input>,
@@ -238,60 +58,69 @@ impl Hub {
         Time(self.began.elapsed().as_micros() as u64)
     }
 
-    /// Goes on until the mind says that it is over.
-    pub(super) async fn run(&mut self, mind: &mut dyn Mind) -> Result<Ending, RunError> {
+    /// Goes on until the conductor says that it is over.
+    pub(super) async fn run<A: Durable>(
+        &mut self,
+        conductor: &mut Conductor<A>,
+    ) -> Result<Ending, RunError> {
         loop {
-            if let Some(ending) = self.obey(mind)? {
+            if let Some(ending) = self.obey(conductor) {
                 return Ok(ending);
             }
             if self.inputs.is_empty() {
-                mind.idle()?;
+                conductor.archive().idle()?;
             }
-            self.show(mind);
+            self.show(conductor);
             let status = Instant::now() + STATUS_EVERY;
-            let wake = mind
+            let wake = conductor
                 .deadline()
                 .map(|at| self.began + Duration::from_micros(at.0));
             let wake = wake.map_or(status, |at| at.min(status));
             tokio::select! {
                 biased;
                 input = self.inputs.recv() => match input {
-                    Some(input) => self.take(mind, input)?,
-                    None => mind.stop(self.now())?,
+                    Some(input) => self.take(conductor, input)?,
+                    None => conductor.stop_now(self.now())?,
                 },
-                () = sleep_until(wake) => mind.tick(self.now())?,
+                () = sleep_until(wake) => conductor.tick(self.now())?,
             }
         }
     }
 
-    fn take(&mut self, mind: &mut dyn Mind, input: Input) -> Result<(), RunError> {
+    fn take<A: Durable>(
+        &mut self,
+        conductor: &mut Conductor<A>,
+        input: Input,
+    ) -> Result<(), RunError> {
         let now = self.now();
         match input {
             Input::Connected(speaker, outlet) => {
                 self.peers.insert(speaker.peer, (speaker, outlet));
                 Ok(())
             }
-            Input::Heard(from, message, _room) => mind.hear(now, &from, message),
-            Input::Offered(from, offer, body, _room) => mind.hear_offer(now, &from, offer, body),
+            Input::Heard(from, message, _room) => conductor.hear(now, &from, message),
+            Input::Offered(from, offer, body, _room) => {
+                conductor.hear_offer(now, &from, offer, body)
+            }
             Input::Gone(peer, reason) => {
                 if let Some((speaker, _)) = self.peers.remove(&peer) {
                     tracing::info!(node = %speaker.name, %reason, "connection ended");
                 }
-                mind.gone(peer);
+                conductor.gone(peer);
                 Ok(())
             }
-            Input::Banished(peer, node) => mind.banish(now, peer, &node),
-            Input::Synced(record, Ok(())) => mind.synced(now, record),
+            Input::Banished(peer, node) => conductor.banish(now, peer, &node),
+            Input::Synced(record, Ok(())) => conductor.synced(now, record),
             Input::Synced(_, Err(source)) => {
                 Err(RunError::file(crate::run::journal::JOURNAL)(source))
             }
-            Input::Stop => mind.stop(now),
+            Input::Stop => conductor.stop_now(now),
         }
     }
 
-    fn obey(&mut self, mind: &mut dyn Mind) -> Result<Option<Ending>, RunError> {
+    fn obey<A: Durable>(&mut self, conductor: &mut Conductor<A>) -> Option<Ending> {
         let mut ending = None;
-        while let Some(command) = mind.poll() {
+        while let Some(command) = conductor.poll() {
             match command {
                 Command::Send(peer, message) => {
                     if self.peers.contains_key(&peer) {
@@ -301,11 +130,11 @@ impl Hub {
                 }
                 Command::Close(peer, reason) => self.say(peer, Out::End(reason)),
                 Command::Notice(notice) => note(&notice),
-                Command::Sync(record) => self.sync(mind.syncing(), record),
+                Command::Sync(record) => self.sync(conductor.archive().syncing(), record),
                 Command::Over(how) => ending = Some(how),
             }
         }
-        Ok(ending)
+        ending
     }
 
     /// A node that does not read what it is told is told nothing any more; its connection then ends by itself.
@@ -330,10 +159,11 @@ impl Hub {
         });
     }
 
-    fn show(&mut self, mind: &dyn Mind) {
+    fn show<A: Durable>(&mut self, conductor: &Conductor<A>) {
         if self.shown.is_none_or(|at| at.elapsed() >= STATUS_EVERY) {
             self.shown = Some(Instant::now());
-            self.watch.show(mind.status(self.now()), &self.views());
+            let status = status(conductor, self.now());
+            self.watch.show(status, &self.views());
         }
     }
 
@@ -346,6 +176,28 @@ impl Hub {
                 waiting: outlet.waiting(),
             })
             .collect()
+    }
+}
+
+/// What those see who watch.
+fn status<A: Durable>(conductor: &Conductor<A>, now: Time) -> Status {
+    let machine = conductor.machine();
+    let fingerprint = (!machine.is_prelude()).then(|| machine.fingerprint());
+    Status {
+        rounds_done: machine.rounds_done(),
+        fingerprint,
+        pending: machine.pending().count(),
+        ..Status::of(conductor.dispatch(), now)
+    }
+}
+
+/// A stage of a round, in a sentence.
+fn stage(work: Work) -> &'static str {
+    match work {
+        Work::Score => "scoring",
+        Work::Train => "training",
+        Work::Evaluate => "evaluation",
+        Work::Expert => "expert's training",
     }
 }
 
@@ -364,5 +216,16 @@ fn note(notice: &Notice) {
         Notice::Late { node, units } => {
             tracing::info!(%node, units, "an upload came too late and does not count");
         }
+        Notice::Waits {
+            round,
+            work,
+            seconds,
+            missing,
+        } => tracing::warn!(
+            %round,
+            seconds,
+            "nothing has come of the {} for {seconds} s: {missing}",
+            stage(*work)
+        ),
     }
 }

@@ -5,17 +5,17 @@ use super::{
     catalogue::{Catalogue, Packer},
     connection::{HEARING_KIB, Shape, Shared},
     http,
-    hub::{Hub, Input, Prelude},
+    hub::{Hub, Input},
     metering::Meters,
     status::Watch,
 };
 use crate::{
-    RoundMachine,
     conductor::{Conductor, Ending, Parts, Saving},
     dispatch::{Admission, Dispatch, Pace},
+    rounds::Rounds,
     run::{
-        Durable, Expert, Folder, Groundwork, Observer, Resume, RunError, RunFiles, Settings,
-        incarnation,
+        Durable, Expert, Folder, Groundwork, Nowhere, Observer, Resume, RunError, RunFiles,
+        Settings, incarnation,
     },
 };
 use lyceum_core::{Fingerprint, Grid};
@@ -145,18 +145,15 @@ impl Service {
         groundwork: &Groundwork,
         dispatch: Dispatch,
     ) -> Result<(Dispatch, Option<Expert>), RunError> {
-        let assignment = groundwork.expert_assignment(scenario)?;
-        let mut prelude = Prelude::new(self.hub.now(), dispatch, assignment);
-        self.hub.run(&mut prelude).await?;
-        let Prelude {
-            mut dispatch,
-            found,
-            ..
-        } = prelude;
-        let Some(upload) = found else {
+        let (now, machine) = (self.hub.now(), groundwork.prelude(scenario)?);
+        let rounds = Rounds::new(now, machine, Nowhere::default(), 0, Saving::default());
+        let mut conductor = Conductor::unjournalled(now, dispatch, rounds)?;
+        self.hub.run(&mut conductor).await?;
+        let (mut rounds, mut dispatch) = conductor.into_parts();
+        let Some(found) = rounds.archive().expert.take() else {
             return Ok((dispatch, None));
         };
-        let expert = groundwork.expert_of(scenario, upload)?;
+        let expert = groundwork.expert_of(scenario, found)?;
         dispatch.set_expert(expert.scores.clone());
         Ok((dispatch, Some(expert)))
     }
@@ -243,7 +240,8 @@ pub async fn conduct<'a>(
     let pace = pace_of(scenario, &network);
     let saved = groundwork.saved_expert(scenario, &storage, &mut resume.warnings)?;
     admission.expert = saved.as_ref().map(|e| e.scores.clone());
-    let incarnation = incarnation::count(&mut storage)?;
+    let (incarnation, damaged) = incarnation::count(&mut storage, incarnation::by_the_clock)?;
+    resume.warnings.extend(damaged);
     let dispatch = Dispatch::new(pace, admission, contribution, incarnation);
     let mut service = Service::open(network, &scenario.run.name, rounds, lanes.clone(), grid);
     ready(Box::new(service.stopper()));
@@ -264,10 +262,6 @@ pub async fn conduct<'a>(
     let mut machine = prepared.machine(scenario);
     resume.find(&storage, scenario, settings, &prepared)?;
     let archive = RunFiles::open(scenario, settings, prepared, resume, &mut machine, observe)?;
-    let saving = Saving {
-        every: settings.checkpoint_every.as_micros() as u64,
-        ..Saving::default()
-    };
     let parts = Parts {
         machine,
         dispatch,
@@ -275,25 +269,19 @@ pub async fn conduct<'a>(
         run,
         rounds,
         lanes,
-        saving,
+        saving: saving_of(settings),
     };
     let (ending, conductor) = service.rounds(parts).await?;
-    let (machine, files) = conductor.into_parts();
     service.close(farewell(&ending)).await;
-    concluded(ending, &machine, files)
+    let (rounds, _) = conductor.into_parts();
+    rounds.conclude(ending)
 }
 
-/// Leaves the run's folder complete.
-fn concluded(
-    ending: Ending,
-    machine: &RoundMachine,
-    mut files: RunFiles<'_>,
-) -> Result<Summary, RunError> {
-    match ending {
-        Ending::Finished | Ending::Paused => files.summarise(),
-        Ending::Stalled(reason) => files
-            .stalled(machine, reason)
-            .and_then(|()| files.summarise()),
+/// When checkpoints are made.
+fn saving_of(settings: &Settings) -> Saving {
+    Saving {
+        every: settings.checkpoint_every.as_micros() as u64,
+        ..Saving::default()
     }
 }
 
@@ -311,6 +299,6 @@ fn farewell(ending: &Ending) -> &'static str {
     match ending {
         Ending::Finished => "the run is finished",
         Ending::Paused => "the coordinator stops; it will be back",
-        Ending::Stalled(_) => "the run cannot go on",
+        Ending::Stalled { .. } => "the run cannot go on",
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{RunError, Storage};
 use crate::Snapshot;
-use lyceum_core::{Event, Params, Request, Round};
+use lyceum_core::{Event, Params, Payload, Request, Round};
 use std::{io, pin::Pin};
 
 /// Where a run goes: events and checkpoints.
@@ -11,6 +11,8 @@ pub trait Archive {
     fn event(&mut self, event: Event) -> Result<(), RunError>;
     /// The validation set likes this model best so far.
     fn best(&mut self, params: Params);
+    /// The expert's training found this; only before the first round.
+    fn expert(&mut self, _: Payload) {}
     /// Clients took this long.
     fn clients_took(&mut self, micros: &[u64]);
     /// A round took `total` microseconds, of which `training` before it was closed.

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::Snapshot;
 use lyceum_core::{Fingerprint, Layout, Params, codec};
-use lyceum_metrics::Extent;
+use lyceum_metrics::{EVENTS, Extent, LogError};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 /// Name of the folder.
 pub const FOLDER: &str = "checkpoint";
@@ -56,6 +56,17 @@ pub struct Damage {
 }
 
 impl Damage {
+    /// Of the event log: the error names it, and so does whoever tells of the damage.
+    pub(super) fn of_log(log: &Path, error: &LogError) -> Self {
+        let text = error.to_string();
+        let named = format!("event log {} ", log.display());
+        let rest = text.strip_prefix(&named);
+        Self {
+            file: EVENTS.into(),
+            reason: rest.map_or(text.clone(), |rest| format!("it {rest}")),
+        }
+    }
+
     fn new(file: &str, reason: impl ToString) -> Self {
         Self {
             file: file.into(),

@@ -11,7 +11,7 @@ pub enum RunError {
     #[error("{0}")]
     Scenario(Box<Diagnostic>),
     /// A file or folder.
-    #[error("{}: {source}{}", path.display(), advice(source))]
+    #[error("{}: {}", path.display(), told(source))]
     File {
         /// Which one.
         path: PathBuf,
@@ -83,10 +83,13 @@ pub enum RunError {
 impl RunError {
     /// Whether the user's input is at fault.
     pub fn is_bad_input(&self) -> bool {
-        matches!(
-            self,
-            Self::Scenario(_) | Self::Refused(_) | Self::Version { .. } | Self::Misused { .. }
-        )
+        match self {
+            Self::Scenario(_) | Self::Refused(_) | Self::Version { .. } | Self::Misused { .. } => {
+                true
+            }
+            Self::File { source, .. } => in_the_way(source).is_some(),
+            _ => false,
+        }
     }
 
     /// A file is of another version.
@@ -114,6 +117,9 @@ impl RunError {
         while let Some(inner) = cause {
             if inner.downcast_ref().is_some_and(is_full) {
                 return Self::FullDisk(error.to_string());
+            }
+            if let Some(what) = inner.downcast_ref().and_then(in_the_way) {
+                return Self::Refused(format!("{error}: {what}"));
             }
             cause = inner.source();
         }
@@ -143,10 +149,30 @@ impl RunError {
     }
 }
 
-fn advice(error: &io::Error) -> &'static str {
-    match is_full(error) {
-        true => "; free some space, then go on with the run",
-        false => "",
+fn told(error: &io::Error) -> String {
+    match in_the_way(error) {
+        Some(what) => what.into(),
+        None if is_full(error) => format!("{error}; free some space, then go on with the run"),
+        None => error.to_string(),
+    }
+}
+
+/// What a person has put, or forbidden, where a run needs a file.
+fn in_the_way(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => {
+            Some("a folder is where a file of the run belongs: move it away, then go on")
+        }
+        io::ErrorKind::NotADirectory => {
+            Some("a file is where a folder of the run belongs: move it away, then go on")
+        }
+        io::ErrorKind::PermissionDenied => {
+            Some("this user may not read or write it: give the permission, then go on")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Some("nothing can be written there: choose another --out")
+        }
+        _ => None,
     }
 }
 

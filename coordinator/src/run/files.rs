@@ -14,14 +14,15 @@ use super::{
 use crate::{RoundMachine, Snapshot, plan::is_full};
 use lyceum_core::{ClientId, Event, Params, Probe, Request, Round};
 use lyceum_metrics::{
-    Conditions, EVENTS, EventLog, Status, Summary, SummaryBuilder, cpu_seconds, peak_rss_mib,
-    write_tables,
+    CLIENTS_PARQUET, Conditions, EVENTS, EventLog, ROUNDS_CSV, ROUNDS_PARQUET, Status, Summary,
+    SummaryBuilder, cpu_seconds, peak_rss_mib, write_tables,
 };
 use lyceum_scenarios::Scenario;
 use std::{
     collections::BTreeSet,
     error::Error,
     fs,
+    io::ErrorKind,
     path::PathBuf,
     thread,
     time::{Duration, Instant},
@@ -61,11 +62,23 @@ impl Settings {
     /// Makes the run's folder this process's own.
     pub fn hold(&self) -> Result<Held, RunError> {
         let path = self.out.join("lock");
+        let mut files = FILES.iter().map(|name| self.out.join(name));
+        if let Some(folder) = files.find(|file| file.is_dir()) {
+            let reason = "a folder is where a file of the run belongs: move it away, or choose another --out";
+            return Err(RunError::misused(folder, reason));
+        }
         let made = fs::create_dir_all(&self.out).and_then(|()| fs::File::create(&path));
         let file = made.map_err(|e| match is_full(&e) {
             true => RunError::file(&path)(e),
             false => {
-                let reason = format!("a run cannot be written here ({e}); choose another --out");
+                let why = match e.kind() {
+                    ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                        "a file is where its folder belongs".into()
+                    }
+                    ErrorKind::PermissionDenied => "this user may not write here".into(),
+                    _ => e.to_string(),
+                };
+                let reason = format!("a run cannot be written here ({why}); choose another --out");
                 RunError::misused(&self.out, reason)
             }
         })?;
@@ -83,6 +96,16 @@ impl Settings {
         ))
     }
 }
+
+/// Files of a run, in whose place nothing else may be.
+const FILES: [&str; 6] = [
+    EVENTS,
+    "scenario.toml",
+    "summary.json",
+    ROUNDS_CSV,
+    ROUNDS_PARQUET,
+    CLIENTS_PARQUET,
+];
 
 const RESOLVED: &str = "# Resolved: every key with its value. `lyceum run` reads it back.\n\n";
 
@@ -296,7 +319,13 @@ impl<'a> RunFiles<'a> {
     }
 
     /// The last good model is the one before the round that failed; it is kept before anything else.
-    pub fn stalled(&mut self, machine: &RoundMachine, reason: String) -> Result<(), RunError> {
+    /// A stall that is `passing` may be over when the run is gone on with.
+    pub fn stalled(
+        &mut self,
+        machine: &RoundMachine,
+        reason: String,
+        passing: bool,
+    ) -> Result<(), RunError> {
         let round = machine.rounds_done();
         checkpoint::write_model(
             &mut self.storage,
@@ -308,8 +337,7 @@ impl<'a> RunFiles<'a> {
         Err(RunError::Stalled {
             round,
             reason,
-            // The round waits anew when the run is gone on with; whatever else stops it stops it again.
-            passing: machine.short_of_clients().is_some(),
+            passing,
         })
     }
 

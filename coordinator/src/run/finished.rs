@@ -98,7 +98,7 @@ impl Finished {
             }
         }
         let log = EventLog::check(&folder.join(EVENTS), self.opening as usize, &self.events);
-        damages.extend(log.err().map(|e| damage(EVENTS, e)));
+        damages.extend(log.err().map(|e| Damage::of_log(&folder.join(EVENTS), &e)));
         damages
     }
 }

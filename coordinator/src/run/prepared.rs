@@ -2,18 +2,19 @@
 
 use super::{
     RunError, Storage,
+    checkpoint::manifests,
     model_file::{from_safetensors, to_safetensors},
     seal::{self, FileSeal, Found},
     storage::replace,
 };
-use crate::{Closing, Plan, RoundMachine, SelectionPhase, SteeringPlan};
+use crate::{Closing, Plan, RoundMachine, SelectionPhase, SteeringPlan, Synchronous};
 use lyceum_core::{
     Assignment, Calendar, ClientId, DataRef, Event, ExpertScores, Facts, Federation, Fingerprint,
     Job, Layout, Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskDefinition,
-    TaskInfo, TaskStream, Ticket, UnitId, Upload, Work,
+    TaskInfo, TaskStream, Ticket, UnitId, Work,
 };
 use lyceum_metrics::{EventReader, LogError};
-use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable};
+use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable, no_room};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -24,6 +25,8 @@ use std::{
 /// Where the expert is kept in a run's folder.
 pub const EXPERT: &str = "expert.safetensors";
 const EXPERT_SEAL: &str = "expert.json";
+/// Models that a run holds at least: the first one, the global one, a client's, and a checkpoint's.
+const MODELS: u64 = 4;
 /// The unit of the expert's training, apart from those of round 0.
 const EXPERT_UNIT: UnitId = UnitId(u64::MAX);
 
@@ -99,8 +102,12 @@ impl Groundwork {
         })
     }
 
-    /// What a node is asked to do where the scenario needs an expert.
-    pub fn expert_assignment(&self, scenario: &Scenario) -> Result<Assignment, RunError> {
+    /// The machine that has the expert of a scenario trained that needs one.
+    pub fn prelude(&self, scenario: &Scenario) -> Result<RoundMachine, RunError> {
+        self.expert_assignment(scenario).map(RoundMachine::prelude)
+    }
+
+    fn expert_assignment(&self, scenario: &Scenario) -> Result<Assignment, RunError> {
         if self.loaded.pooled().is_none() {
             return Err(scenario
                 .fault(
@@ -125,10 +132,10 @@ impl Groundwork {
         })
     }
 
-    /// Takes the answer to [`expert_assignment`](Self::expert_assignment).
-    pub fn expert_of(&self, scenario: &Scenario, upload: Upload) -> Result<Expert, RunError> {
+    /// Takes what the [`prelude`](Self::prelude) found.
+    pub fn expert_of(&self, scenario: &Scenario, found: Payload) -> Result<Expert, RunError> {
         let samples = self.loaded.pooled().map_or(0, |pool| pool.len());
-        let Payload::Expert { params, scores } = upload.payload else {
+        let Payload::Expert { params, scores } = found else {
             return Err(RunError::Worker(
                 "the expert's unit came back as something else".into(),
             ));
@@ -168,6 +175,7 @@ impl Groundwork {
             return Ok(None);
         }
         let read = match seal::read::<ExpertSeal>(storage, EXPERT_SEAL)? {
+            Found::Nothing if begun(storage)? => Err((EXPERT_SEAL, "it is missing".to_string())),
             Found::Nothing => return Ok(None),
             Found::Good(seal) if seal.scenario != scenario.lineage() => {
                 Err((EXPERT_SEAL, "it is of another run".to_string()))
@@ -214,7 +222,8 @@ impl Groundwork {
         let data = self.loaded.digest();
         let settled = self.loaded.settled(scenario);
         let class_names = self.loaded.class_names().to_vec();
-        let mut warnings = self.loaded.warnings(scenario);
+        let mut warnings = scenario.idle_keys();
+        warnings.extend(self.loaded.warnings(scenario));
         let losses = expert.as_ref().map(|e| e.scores.losses.as_slice());
         let stream = self.loaded.stream(scenario, losses)?;
         let timetable = scenario.timetable(stream.as_deref())?;
@@ -313,7 +322,7 @@ impl Prepared {
             contribution: scenario.contribution(&self.network, self.federation.pooled().as_ref()),
             transforms: scenario.transforms(),
             alone_from: ClientId(scenario.data.clients.get() as u64),
-            closing: closing(scenario),
+            schedule: Arc::new(Synchronous(closing(scenario))),
             attendance: self.timetable.attendance.clone(),
             changes: self.timetable.changes.clone(),
             phases: selection_phases(&self.timetable.phases),
@@ -409,6 +418,13 @@ pub fn initial(
     network: &Network,
     folders: &[PathBuf],
 ) -> Result<(Params, Option<Fingerprint>), RunError> {
+    let values = network.layout().len() as u64;
+    let bytes = values.saturating_mul(4 * MODELS);
+    if let Some(why) = no_room(bytes) {
+        let message = format!("a run of a model of {values} parameters {why}");
+        let key = format!("model.{}", scenario.model.name);
+        return Err(scenario.fault(&key, message, "a smaller model").into());
+    }
     let Some(path) = scenario.start_from(folders) else {
         return Ok((network.initial(scenario.seed()).into(), None));
     };
@@ -428,6 +444,12 @@ pub fn initial(
     }
     let params = from_safetensors(&path, &bytes, network.layout()).map_err(unfit)?;
     Ok((params, Some(hash)))
+}
+
+/// Whether an earlier process has got as far as the expert.
+fn begun(storage: &dyn Storage) -> Result<bool, RunError> {
+    let expert = storage.read(EXPERT).is_ok_and(|bytes| bytes.is_some());
+    Ok(expert || !manifests(storage)?.is_empty())
 }
 
 fn with_scores(layout: &Layout, samples: usize) -> Layout {

@@ -56,10 +56,7 @@ impl Resume {
         let lines = prepared.opening(scenario).len();
         let also = |manifest: &Manifest| {
             let checked = EventLog::check(&log, lines, &manifest.events);
-            checked.map_err(|e| Damage {
-                file: EVENTS.into(),
-                reason: e.to_string(),
-            })
+            checked.map_err(|e| Damage::of_log(&log, &e))
         };
         let search = Search {
             storage,
@@ -83,9 +80,11 @@ impl Resume {
         };
         for Damage { file, reason } in damages {
             let path = storage.path(&file);
-            let path = path.display();
-            self.warnings
-                .push(format!("{path}: {reason}; going on from {from}"));
+            let warning = format!("{}: {reason}; going on from {from}", path.display());
+            // Every checkpoint is held against the one log.
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
         }
         self.checkpoint = checkpoint;
         Ok(())

@@ -36,7 +36,10 @@ pub struct SpillFile {
 impl SpillFile {
     /// A file in a run's folder, made when it is needed. What a killed process left there goes.
     pub fn new(folder: &Path) -> Self {
-        let path = folder.join(NAME);
+        Self::at(folder.join(NAME))
+    }
+
+    fn at(path: PathBuf) -> Self {
         // If it cannot be removed, the first write says so.
         let _ = fs::remove_file(&path);
         Self {
@@ -132,6 +135,11 @@ impl Spill for SpillFile {
             Some(_) => fs::remove_file(&self.path).map_err(|e| self.named(e)),
             None => Ok(()),
         }
+    }
+
+    fn beside(&self, place: usize) -> Box<dyn Spill> {
+        let name = format!("updates-{place}.tmp");
+        Box::new(Self::at(self.path.with_file_name(name)))
     }
 }
 

@@ -36,8 +36,8 @@ impl Steering for TwoModels {
     fn plan(&self, _: &u64, view: &RunView<'_>) -> RoundPlan {
         let odd = view.round.0 % 2 == 1;
         RoundPlan {
-            train: (if odd { "second" } else { GLOBAL }).into(),
             judge: vec!["mixture".into()],
+            ..RoundPlan::training(if odd { "second" } else { GLOBAL })
         }
     }
 

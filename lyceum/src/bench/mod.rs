@@ -35,14 +35,17 @@ pub(crate) fn bench(registry: &Registry, arguments: &Bench) -> Result<(), Failur
             arguments.engine
         )));
     }
+    let workloads = match arguments.workloads.as_slice() {
+        [] => Workload::value_variants(),
+        chosen => chosen,
+    };
+    for &workload in workloads {
+        workload::has_data(registry, workload, &settings, &arguments.data)?;
+    }
     let blas = OpenBlas::find(settings.openblas.as_deref());
     let rates = || {
         blas.as_ref()
             .map(|blas| SHAPES.map(|shape| blas.rate(threads, shape)))
-    };
-    let workloads = match arguments.workloads.as_slice() {
-        [] => Workload::value_variants(),
-        chosen => chosen,
     };
     let mut rows = Vec::new();
     for &workload in workloads {

@@ -4,13 +4,14 @@ use crate::{
     arguments::{Bench, Workload},
     check::read,
     failure::Failure,
+    settings::ProcessSettings,
 };
 use lyceum_core::Event;
 use lyceum_metrics::{EVENTS, Summary};
-use lyceum_scenarios::Registry;
+use lyceum_scenarios::{Diagnostic, Loaded, Registry, Scenario};
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -98,6 +99,32 @@ pub(super) fn variants(workload: Workload) -> Vec<Variant> {
             ..variant("W7", W4)
         }],
     }
+}
+
+/// Refuses a workload whose samples are in none of the places where they are looked for.
+pub(super) fn has_data(
+    registry: &Registry,
+    workload: Workload,
+    settings: &ProcessSettings,
+    data: &[PathBuf],
+) -> Result<(), Failure> {
+    let variant = &variants(workload)[0];
+    let unreadable = |e: Diagnostic| Failure::Other(e.to_string());
+    let scenario =
+        Scenario::read(registry, variant.label, variant.text, &[]).map_err(unreadable)?;
+    let folders = settings.folders(data, Path::new(""), &[]);
+    let missing = |e: Diagnostic| {
+        let what = e
+            .faults()
+            .first()
+            .map_or(String::new(), |fault| fault.message.clone());
+        let own = "W6 needs no data, and --data FOLDER names another place";
+        Failure::input(format!("{}: {what}; {own}", variant.label))
+    };
+    if scenario.data_set.plugin.is_generated() {
+        return Ok(());
+    }
+    Loaded::read(&scenario, &folders).map(drop).map_err(missing)
 }
 
 /// What one process showed.

@@ -168,7 +168,7 @@ fn named(settings: &[(String, String)]) -> String {
     };
     let mut all: Vec<String> = settings.iter().take(NAMED).map(one).collect();
     if settings.len() > NAMED {
-        all.push("...".into());
+        all.push(format!("and {} more", settings.len() - NAMED));
     }
     all.join(", ")
 }

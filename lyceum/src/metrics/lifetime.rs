@@ -4,6 +4,7 @@ use super::options::Options;
 use super::show;
 use super::table::Table;
 use crate::failure::Failure;
+use crate::output::warn;
 use lyceum_metrics::continual::lifelong::{LifelongReport, TaskReport, evaluate};
 use lyceum_metrics::l2log::{LifetimeLog, ScenarioInfo, read_experts, read_lifetime};
 use serde::Serialize;
@@ -28,6 +29,9 @@ pub(super) fn print(options: &Options) -> Result<(), Failure> {
     let suite = &options.suite;
     let performance = suite.performance.as_deref();
     let log = read_lifetime(&options.file, performance).map_err(Failure::input)?;
+    if let Some(message) = incomplete(&options.file, &log.missing) {
+        warn(&message);
+    }
     let beside = suite.ste.clone().or_else(|| experts_beside(&options.file));
     let experts = match &beside {
         Some(folder) => read_experts(folder, performance).map_err(Failure::input)?,
@@ -45,6 +49,29 @@ pub(super) fn print(options: &Options) -> Result<(), Failure> {
     };
     let title = title(options, &log, &report, beside.as_deref());
     show(options, &title, &table(&log, &report), &[], &output)
+}
+
+/// What to say of a lifetime some of whose blocks are not there.
+fn incomplete(folder: &Path, missing: &[u64]) -> Option<String> {
+    const SHOWN: usize = 8;
+    let numbers: Vec<String> = missing.iter().take(SHOWN).map(u64::to_string).collect();
+    let more = match missing.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let blocks = if missing.len() == 1 {
+        "block"
+    } else {
+        "blocks"
+    };
+    (!missing.is_empty()).then(|| {
+        format!(
+            "{}: {blocks} {}{more} have no complete experience or are missing: the measures are of the others, and not those of \
+             the whole lifetime",
+            folder.display(),
+            numbers.join(", ")
+        )
+    })
 }
 
 /// `ste_logs` beside the folder `ll_logs` that the lifetime lies in.

@@ -5,6 +5,7 @@ use crate::continual::lifelong::{Block, BlockKind, Experience, Expert, Lifetime}
 use crate::text_table::{InputError, Row, TextTable};
 use crate::unreadable;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A lifetime as it was logged.
@@ -18,6 +19,8 @@ pub struct LifetimeLog {
     pub scenario: ScenarioInfo,
     /// The column that was read.
     pub performance: String,
+    /// Numbers of blocks that are not there, between 0 and the last one that is.
+    pub missing: Vec<u64>,
     /// From the first timestamp to the last; `None` without timestamps.
     pub seconds: Option<f64>,
 }
@@ -57,6 +60,7 @@ pub fn read_lifetime(folder: &Path, performance: Option<&str>) -> Result<Lifetim
         .zip(times().min())
         .map(|(last, first)| (last - first) as f64 / 1e6);
     Ok(LifetimeLog {
+        missing: missing(&rows),
         lifetime: blocks(rows),
         run_id: name(folder),
         scenario,
@@ -251,6 +255,19 @@ fn one_of(row: &Row<'_>, column: usize, words: [&str; 2]) -> Result<usize, Input
     let expected = format!("{} or {} is right", words[0], words[1]);
     found.ok_or_else(|| row.fault(column, "is not known", &expected))
 }
+
+/// Numbers that no row has, up to the last one. So many that a list says nothing are cut short.
+fn missing(rows: &[LogRow]) -> Vec<u64> {
+    let there: BTreeSet<u64> = rows.iter().map(|row| row.block).collect();
+    let last = there.last().copied().unwrap_or(0);
+    (0..last)
+        .filter(|number| !there.contains(number))
+        .take(MISSING)
+        .collect()
+}
+
+/// Missing blocks that are listed.
+const MISSING: usize = 1000;
 
 fn blocks(rows: Vec<LogRow>) -> Lifetime {
     let mut blocks: Vec<Block> = Vec::new();

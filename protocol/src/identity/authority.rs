@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use super::certificate::parse;
 use super::request::{common_name, named, verified};
 use super::tls::random;
-use super::{COORDINATOR_NAME, Credentials, CredentialsError, Identity, IdentityError, Request};
+use super::{COORDINATOR_NAME, Credentials, CredentialsError, Identity, Request};
 use super::{Role, Sha256};
 use crate::files::{self, FileError, Readers};
 
@@ -30,7 +30,7 @@ pub enum AuthorityError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Its files do not make an authority.
-    #[error("{} is not an authority's: {reason}", file.display())]
+    #[error("{} is not an authority's: {reason}; `lyceum identity init` makes an authority", file.display())]
     NoAuthority {
         /// Which file.
         file: PathBuf,
@@ -90,12 +90,12 @@ impl Authority {
         let (file, key_file) = (folder.join(CERTIFICATE), folder.join(KEY));
         let pem = files::read(&file)?;
         let key = KeyPair::from_pem(&files::read_secret(&key_file)?)
-            .map_err(|reason| no_authority(&key_file, reason))?;
+            .map_err(|_| no_authority(&key_file, "there is no whole PRIVATE KEY block in it"))?;
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
-            .map_err(|reason| no_authority(&file, reason))?;
+            .map_err(|_| no_authority(&file, "there is no whole CERTIFICATE block in it"))?;
         check_root(&certificate, &key).map_err(|reason| no_authority(&file, reason))?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key)
-            .map_err(|reason| no_authority(&file, reason))?;
+            .map_err(|_| no_authority(&file, "its certificate is damaged"))?;
         Ok(Self {
             certificate,
             pem,
@@ -229,14 +229,13 @@ fn no_authority(file: &Path, reason: impl ToString) -> AuthorityError {
     }
 }
 
-fn check_root(certificate: &CertificateDer<'_>, key: &KeyPair) -> Result<(), IdentityError> {
-    let root = parse(certificate)?;
-    let damaged = |reason: &str| Err(IdentityError::Damaged(reason.to_owned()));
+fn check_root(certificate: &CertificateDer<'_>, key: &KeyPair) -> Result<(), String> {
+    let root = parse(certificate).map_err(|wrong| wrong.to_string())?;
     if !root.is_ca() {
-        return damaged("it may not sign others (its basic constraints do not say CA)");
+        return Err("it may not sign others (its basic constraints do not say CA)".into());
     }
     if root.public_key().raw != key.subject_public_key_info() {
-        return damaged("the key beside it is another's");
+        return Err("the key beside it is another's".into());
     }
     Ok(())
 }

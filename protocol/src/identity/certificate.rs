@@ -74,13 +74,13 @@ pub(super) fn parse<'a>(
 ) -> Result<X509Certificate<'a>, IdentityError> {
     match x509_parser::parse_x509_certificate(certificate) {
         Ok((_, certificate)) => Ok(certificate),
-        Err(reason) => Err(IdentityError::Damaged(reason.to_string())),
+        Err(_) => Err(IdentityError::Damaged("it is no X.509 certificate".into())),
     }
 }
 
 fn identity(leaf: &X509Certificate<'_>) -> Result<Identity, IdentityError> {
     let names = leaf.subject_alternative_name();
-    let names = names.map_err(|reason| IdentityError::Damaged(reason.to_string()))?;
+    let names = names.map_err(|_| IdentityError::Damaged("its names cannot be read".into()))?;
     let names = names.map_or(&[][..], |names| &names.value.general_names);
     let uris: Vec<_> = names.iter().filter_map(identity_uri).collect();
     match uris.as_slice() {

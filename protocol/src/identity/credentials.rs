@@ -207,7 +207,7 @@ impl Credentials {
             file,
             roots: folder.join(ROOTS),
             identity,
-            reason: reason.to_string(),
+            reason: tls::in_words(&reason),
         })
     }
 }

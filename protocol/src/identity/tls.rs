@@ -146,6 +146,29 @@ pub(super) fn roots(
     Ok(Arc::new(store))
 }
 
+/// Why a certificate is not good, in words of ours.
+pub(super) fn in_words(error: &TlsError) -> String {
+    use rustls::CertificateError as Wrong;
+    let TlsError::Credentials(rustls::Error::InvalidCertificate(wrong)) = error else {
+        return error.to_string();
+    };
+    let words = match wrong {
+        Wrong::Expired | Wrong::ExpiredContext { .. } => "it, or that authority, has expired",
+        Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => "its time has not come",
+        Wrong::UnknownIssuer | Wrong::BadSignature => {
+            "another authority signed it; take certificate and authority.pem from one authority"
+        }
+        Wrong::InvalidPurpose | Wrong::InvalidPurposeContext { .. } => {
+            "it does not allow what this role does; make it with `lyceum identity`"
+        }
+        Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
+            "it does not carry a coordinator's name; make it with `lyceum identity coordinator`"
+        }
+        _ => "it is damaged, or not of a kind that is used here; make it with `lyceum identity`",
+    };
+    words.into()
+}
+
 /// Passes the verdict on these credentials that the other side would.
 pub(super) fn verify(credentials: &Credentials, now: SystemTime) -> Result<(), TlsError> {
     let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());

@@ -14,6 +14,7 @@ const BUFFER: usize = 1 << 18;
 /// A file that is read once, from its beginning to its end.
 pub(super) struct Contents {
     path: PathBuf,
+    packed: bool,
     reader: Box<dyn Read>,
     /// Upper bound of the unpacked length.
     limit: u64,
@@ -42,6 +43,7 @@ impl Contents {
         };
         Ok(Self {
             path: path.to_path_buf(),
+            packed,
             reader,
             limit,
             hash: None,
@@ -117,14 +119,30 @@ impl Contents {
 
     fn read_up_to(&mut self, length: u64, bytes: &mut Vec<u8>) -> Result<(), DataError> {
         let read = (&mut self.reader).take(length).read_to_end(bytes);
-        read.map_err(|source| DataError::Read {
-            path: self.path.clone(),
-            source,
+        read.map_err(|source| match self.packed {
+            true => self.wrong(unpacked(&source)),
+            false => DataError::Read {
+                path: self.path.clone(),
+                source,
+            },
         })?;
         if let Some(hash) = &mut self.hash {
             hash.update(bytes);
         }
         Ok(())
+    }
+}
+
+/// Why gzip cannot be unpacked.
+fn unpacked(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            "the file ends before its compressed data do: it was cut off; get it again".to_owned()
+        }
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            "its compressed data are damaged; get the file again".to_owned()
+        }
+        _ => format!("cannot be read: {error}"),
     }
 }
 
@@ -155,6 +173,30 @@ mod tests {
                 "bef57ec7f53a6d40beb640a780a639c83bc29ac8a9816f1fc6c5c6dcd93c4721"
             );
         }
+    }
+
+    #[test]
+    fn cut_and_damaged_gzip_is_told_apart() {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(&[7; 1000]).unwrap();
+        let whole = packer.finish().unwrap();
+        let mut flipped = whole.clone();
+        let last = flipped.len() - 6;
+        flipped[last] ^= 1;
+        let told = |bytes: &[u8]| {
+            let file = file(bytes);
+            let mut contents = Contents::open(file.path()).unwrap();
+            contents.rest().unwrap_err().to_string()
+        };
+        for end in [2, 12, whole.len() - 1] {
+            let error = told(&whole[..end]);
+            assert!(
+                error.contains("ends before its compressed data do"),
+                "{error}"
+            );
+        }
+        let error = told(&flipped);
+        assert!(error.contains("compressed data are damaged"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use super::contents::Contents;
 use super::idx_file::{IdxFile, read_idx, read_labels};
-use super::{DataError, DataSet, LoadContext, Source, checked};
+use super::{DataError, DataSet, LoadContext, Source, checked, same_samples};
 use lyceum_core::units::{Count, Positive};
 use lyceum_core::{Affine, Features, Samples};
 use schemars::JsonSchema;
@@ -47,6 +47,11 @@ pub enum Channels {
 impl DataSet for Idx {
     fn paths(&self) -> &'static [&'static str] {
         &["train_images", "train_labels", "test_images", "test_labels"]
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let same = self.test_images == self.train_images;
+        same.then(same_samples).into_iter().collect()
     }
 
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {

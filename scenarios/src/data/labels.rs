@@ -7,6 +7,14 @@ use std::collections::BTreeMap;
 /// Names that a message lists before it counts the others.
 const LISTED: usize = 12;
 
+/// How tables write that a value is missing, in small letters.
+const MISSING: [&str; 8] = ["na", "n/a", "null", "none", "nil", "missing", "?", "-"];
+
+/// Whether a cell says that its value is missing.
+pub(super) fn is_missing(cell: &str) -> bool {
+    MISSING.contains(&cell.trim().to_ascii_lowercase().as_str())
+}
+
 /// The labels of one or several files: given beforehand, or collected while the files are read.
 pub(super) struct Labels {
     /// Number of every text: its class if the classes are given, else its place in `seen`.

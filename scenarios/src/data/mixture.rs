@@ -1,4 +1,5 @@
 use super::{DataError, DataSet, LoadContext, Source};
+use crate::room::no_room;
 use lyceum_core::units::{Count, Fraction, NonNegative};
 use lyceum_core::{Affine, Features, Purpose, Samples, Seed, Stream, Ticket};
 use rand::RngExt;
@@ -99,15 +100,25 @@ impl Mixture {
                 return wrong(key, format!("must be at most {}", u32::MAX));
             }
         }
-        let rows = [self.samples, self.test_samples, self.classes, self.clusters];
+        let rows = [self.samples, self.test_samples];
         let largest = rows.map(Count::get).into_iter().fold(0, usize::max);
-        if self.inputs.get().saturating_mul(largest) > 1 << 31 {
+        let centres = self.classes.get().saturating_mul(self.clusters.get());
+        if self.inputs.get().saturating_mul(largest.max(centres)) > 1 << 31 {
             return wrong(
                 "inputs",
-                "times the number of samples must be at most 2^31 values".into(),
+                "times the number of samples, or of clusters, must be at most 2^31 values".into(),
             );
         }
-        Ok(())
+        let inputs = self.inputs.get() as u64;
+        let samples = (self.samples.get() + self.test_samples.get()) as u64;
+        let of_samples = (4 * inputs + 4) * samples;
+        let of_centres = (8 * inputs + 48) * centres as u64;
+        if let Some(why) = no_room(of_centres) {
+            return wrong("clusters", format!("times `classes` and `inputs` {why}"));
+        }
+        no_room(of_samples + of_centres).map_or(Ok(()), |why| {
+            wrong("samples", format!("times `inputs` {why}"))
+        })
     }
 
     /// Centre of every sub-cluster, class by class.

@@ -63,6 +63,11 @@ pub trait DataSet: Send + Sync {
         &[]
     }
 
+    /// Keys that do nothing as the others are, in sentences.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether no file is read.
     fn is_generated(&self) -> bool {
         false
@@ -102,11 +107,23 @@ impl LoadContext {
     /// The first place where a file of this path exists; an absolute path is taken as it is.
     pub(crate) fn find(&self, path: &Path) -> Result<PathBuf, DataError> {
         let places = self.places(path);
-        let found = places.iter().find(|place| place.is_file()).cloned();
-        found.ok_or_else(|| DataError::NoFile {
+        if let Some(found) = places.iter().find(|place| place.is_file()) {
+            return Ok(found.clone());
+        }
+        let wrong = |path: &Path, problem: &str| DataError::Format {
             path: path.to_path_buf(),
-            places,
-        })
+            problem: problem.into(),
+        };
+        if path.as_os_str().is_empty() {
+            return Err(wrong(Path::new("``"), "names no file: expected its path"));
+        }
+        match places.iter().find(|place| place.is_dir()) {
+            Some(folder) => Err(wrong(folder, "is a folder: expected a file")),
+            None => Err(DataError::NoFile {
+                path: path.to_path_buf(),
+                places,
+            }),
+        }
     }
 
     fn places(&self, path: &Path) -> Vec<PathBuf> {
@@ -115,6 +132,11 @@ impl LoadContext {
         }
         self.folders.iter().map(|f| f.join(path)).collect()
     }
+}
+
+/// What to say where one file is for both.
+fn same_samples() -> String {
+    "the test samples are the training samples: accuracies say nothing of others".to_owned()
 }
 
 /// Refuses training sets without samples or features, and sets whose samples `u32` cannot number.

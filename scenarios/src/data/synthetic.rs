@@ -1,4 +1,5 @@
 use super::{DataError, DataSet, LoadContext, Source};
+use crate::room::no_room;
 use lyceum_core::units::{Count, NonNegative};
 use lyceum_core::{
     Affine, ClientId, Features, Federation, Probe, Purpose, Roster, Samples, Seed, Shard, Stream,
@@ -75,8 +76,17 @@ impl DataSet for Synthetic {
         true
     }
 
+    fn warnings(&self) -> Vec<String> {
+        let plain = Self::default();
+        let apart = (self.alpha, self.beta) != (plain.alpha, plain.beta);
+        let idle = "`alpha` and `beta` of data.set.synthetic do nothing here: with `iid` all clients share one model";
+        let idle = (self.iid && apart).then(|| idle.to_owned());
+        idle.into_iter().collect()
+    }
+
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {
         self.check()?;
+        self.fits(context.clients)?;
         let mut clients = Clients {
             set: self.clone(),
             seed: context.seed,
@@ -117,7 +127,27 @@ impl Synthetic {
                 });
             }
         }
-        Ok(())
+        match self.samples {
+            Some(samples) if samples > self.max_samples => Err(DataError::Key {
+                key: "samples",
+                problem: format!("must be at most `max_samples`, {}", self.max_samples.get()),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses test samples, and a client's model, that memory cannot hold.
+    fn fits(&self, clients: u64) -> Result<(), DataError> {
+        let (inputs, classes) = (self.inputs.get() as u64, self.classes.get() as u64);
+        let of_model = inputs.saturating_mul(classes).saturating_mul(8);
+        let judged = clients.min(self.test_clients.get() as u64);
+        let tests = judged.saturating_mul(self.test_samples.get() as u64);
+        let of_tests = tests.saturating_mul(4 * inputs + 4);
+        let (key, bytes) = match of_tests > of_model {
+            true => ("test_samples", of_tests),
+            false => ("inputs", of_model),
+        };
+        no_room(bytes).map_or(Ok(()), |problem| Err(DataError::Key { key, problem }))
     }
 
     /// The first draw of a client's stream: its number of training samples.

@@ -82,7 +82,8 @@ pub enum Header {
     No,
 }
 
-fn fifth() -> Fraction {
+/// The share that becomes the test set by default.
+pub(super) fn fifth() -> Fraction {
     Fraction::new(0.2).expect("0.2 is a fraction")
 }
 

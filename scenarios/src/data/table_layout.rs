@@ -1,11 +1,15 @@
 //! Which column of a CSV file is what, and what is wrong with its cells.
 
+use super::labels::is_missing;
 use super::table::{Column, Csv, Header};
-use super::table_lines::line_of;
+use super::table_lines::{line_of, opens_quote};
 use super::{DataError, Place};
 use ::csv::StringRecord;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+/// What is wrong where a quote is never closed.
+const UNCLOSED: &str = "a quote (\") opens here and is never closed: close it, or leave it out";
 
 /// What a file is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +141,10 @@ impl<'a> Layout<'a> {
         if let (Some(names), Some(own)) = (names, &self.names) {
             let there: BTreeMap<&str, usize> =
                 others.iter().map(|&at| (own[at].trim(), at)).collect();
+            if let Some(why) = self.no_feature(names) {
+                let key = "features";
+                return Err(DataError::Key { key, problem: why });
+            }
             let place = |name: &String| {
                 there.get(name.as_str()).copied().ok_or_else(|| {
                     let here: Vec<_> = others.iter().map(|&at| own[at].trim()).collect();
@@ -156,6 +164,29 @@ impl<'a> Layout<'a> {
             return Err(self.wrong(row, None, problem));
         }
         Ok(others)
+    }
+
+    /// Why these names cannot be those of features, if they cannot.
+    fn no_feature(&self, wanted: &[String]) -> Option<String> {
+        let own = self.names.as_ref()?;
+        let mut seen = BTreeSet::new();
+        if wanted.is_empty() {
+            return Some("names no feature: expected the name of one column or more".into());
+        }
+        if let Some(twice) = wanted.iter().find(|name| !seen.insert(*name)) {
+            return Some(format!("names `{twice}` twice: expected each once"));
+        }
+        let is_at = |name: &&String, at: Option<usize>| {
+            at.and_then(|at| own.get(at))
+                .is_some_and(|own| own.trim() == **name)
+        };
+        let label = wanted.iter().find(|name| is_at(name, Some(self.label)));
+        let owner = wanted.iter().find(|name| is_at(name, self.owner));
+        let taken = |name: &String, what: &str| {
+            format!("names `{name}`, the column of the {what}: expected other columns")
+        };
+        let labels = label.map(|name| taken(name, "labels"));
+        labels.or_else(|| owner.map(|name| taken(name, "owners")))
     }
 
     /// Names of the features, if the first line holds names.
@@ -186,10 +217,19 @@ impl<'a> Layout<'a> {
             }
             (Column::Name(name), Some(names)) => {
                 let names: Vec<&str> = names.iter().map(str::trim).collect();
-                format!(
-                    "there is no column `{name}`: the names are {}",
-                    names.join(", ")
-                )
+                let names = names.join(", ");
+                // One column whose name holds another separator is a whole line.
+                let separator = [';', '\t', '|', ',']
+                    .into_iter()
+                    .find(|c| names.contains(*c));
+                let hint = match separator.filter(|_| columns == 1) {
+                    Some(other) => format!(
+                        "; if {other:?} divides its values, say `separator = {:?}`",
+                        other.to_string()
+                    ),
+                    None => String::new(),
+                };
+                format!("there is no column `{name}`: the names are {names}{hint}")
             }
             (Column::Name(name), None) => {
                 format!(
@@ -222,15 +262,38 @@ impl<'a> Layout<'a> {
     }
 
     fn no_number(&self, row: &StringRecord, cell: &str) -> String {
+        if cell.is_empty() {
+            return "is empty: expected a number in every cell; fill it, or leave its row out"
+                .into();
+        }
         let first = row
             .position()
             .is_some_and(|position| position.record() == 0);
-        let hint = if first {
-            "; if the first line holds names, say `header = \"yes\"`"
-        } else {
-            ""
+        let hint = match cell {
+            _ if first => "; if the first line holds names, say `header = \"yes\"`",
+            cell if cell.contains(',') => ": expected a decimal point, as in 0.5",
+            cell if is_missing(cell) => {
+                ": expected a number in every cell; fill it, or leave its row out"
+            }
+            _ if self.names.is_some() => {
+                ": expected a number; with `features` a column is left out, with `client` it names owners"
+            }
+            _ => ": expected a number",
         };
         format!("`{cell}` is not a finite number{hint}")
+    }
+
+    /// Refuses a row that swallows the rest of the file behind a quote which nothing closes.
+    pub(super) fn must_close(&self, row: &StringRecord) -> Result<(), DataError> {
+        let broken = row.iter().any(|cell| cell.contains('\n'));
+        let open = |row: &StringRecord| {
+            let place = row.position();
+            place.is_some_and(|place| opens_quote(self.path, place.byte()))
+        };
+        match broken && open(row) {
+            false => Ok(()),
+            true => Err(self.wrong(row, None, UNCLOSED.to_owned())),
+        }
     }
 
     /// An error about a row, or about one of its cells.
@@ -272,6 +335,13 @@ impl<'a> Layout<'a> {
                     path: self.path.to_path_buf(),
                     source,
                 };
+            }
+            ::csv::ErrorKind::UnequalLengths { pos, .. }
+                if pos
+                    .as_ref()
+                    .is_some_and(|pos| opens_quote(self.path, pos.byte())) =>
+            {
+                UNCLOSED.to_owned()
             }
             ::csv::ErrorKind::UnequalLengths {
                 expected_len, len, ..

@@ -1,13 +1,26 @@
 //! Lines of a text file, as an editor counts them.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 /// The line, counted from 1, of the record that a CSV reader began at this byte. The reader leaves the second half of a
 /// line end, and empty lines, to the record that follows; they are stepped over. Lines end with CR LF, LF or CR.
 pub(super) fn line_of(path: &Path, byte: u64) -> u64 {
     File::open(path).map_or(1, |file| counted(BufReader::new(file), byte))
+}
+
+/// Whether the record that begins at this byte opens a quote which the file never closes. A quote within quotes is
+/// doubled, so an odd number of them is left open.
+pub(super) fn opens_quote(path: &Path, byte: u64) -> bool {
+    let counted = |file: File| {
+        let bytes = BufReader::new(file).bytes().skip(byte as usize);
+        bytes
+            .map_while(Result::ok)
+            .filter(|byte| *byte == b'"')
+            .count()
+    };
+    File::open(path).is_ok_and(|file| counted(file) % 2 == 1)
 }
 
 fn counted(reader: impl BufRead, byte: u64) -> u64 {

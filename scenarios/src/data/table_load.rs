@@ -5,7 +5,7 @@ use super::table::Csv;
 use super::table_layout::{Part, Wanted};
 use super::table_rows::Rows;
 use super::table_values::{Statistics, Table};
-use super::{DataError, DataSet, LoadContext, Source};
+use super::{DataError, DataSet, LoadContext, Source, same_samples};
 use std::path::Path;
 
 impl DataSet for Csv {
@@ -45,6 +45,14 @@ impl DataSet for Csv {
 
     fn table(&self) -> Option<&Csv> {
         Some(self)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let idle = self.test.is_some() && self.test_fraction != super::table::fifth();
+        let told = "`data.set.csv.test_fraction` does nothing here: `test` names the test samples";
+        let idle = idle.then(|| told.to_owned());
+        let same = self.test.as_ref() == Some(&self.train);
+        idle.into_iter().chain(same.then(same_samples)).collect()
     }
 }
 

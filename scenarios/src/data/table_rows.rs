@@ -55,6 +55,7 @@ impl Rows {
             .read_record(&mut row)
             .map_err(|error| layout.broken(error))?
         {
+            layout.must_close(&row)?;
             if std::mem::take(&mut first) && layout.begin(set, &row, part, wanted)? {
                 continue;
             }

@@ -1,7 +1,7 @@
 //! From the rows of a table to the samples of a run: class names, normalisation, and one rounding at the end.
 
 use super::DataError;
-use super::labels::{Classes, listed};
+use super::labels::{Classes, is_missing, listed};
 use super::normalise::Normalisation;
 use super::table_rows::Rows;
 use lyceum_core::{Affine, Features, Samples};
@@ -147,6 +147,21 @@ impl Table {
         })
     }
 
+    /// Labels that usually stand for a missing one.
+    fn missing_labels(&self) -> Option<String> {
+        let names: Vec<&String> = self
+            .classes
+            .iter()
+            .filter(|name| is_missing(name))
+            .collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "labels that usually stand for a missing one are classes of their own: {}; leave such rows out if they are not meant",
+                listed(names.into_iter())
+            )
+        })
+    }
+
     /// Samples as training takes them.
     pub(crate) fn settle(self, how: Normalisation) -> Result<Settled, DataError> {
         let statistics = match how {
@@ -154,6 +169,7 @@ impl Table {
             Normalisation::None | Normalisation::Unit => None,
         };
         let mut warnings = Vec::from_iter(self.strange_labels());
+        warnings.extend(self.missing_labels());
         warnings.extend(blurred(&self.train, statistics.as_ref()));
         let given = self.statistics.clone();
         let samples =

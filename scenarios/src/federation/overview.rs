@@ -122,7 +122,10 @@ impl Loaded {
                 warnings.extend(self.owners_left(scenario, pool));
                 Some(&*pool.train)
             }
-            Kind::OnDemand(_) => self.test(),
+            Kind::OnDemand(_) => {
+                warnings.extend(scenario.idle_on_demand());
+                self.test()
+            }
         };
         if let (Some(stream), Some(samples)) = (&scenario.stream, shown) {
             warnings.extend(stream.thin_buffers(self.classes, samples.sample_bytes()));

@@ -1,6 +1,6 @@
 //! When the tasks of a stream come to clients.
 
-use super::StreamError;
+use super::{StreamError, order::few_visits};
 use lyceum_core::{
     Calendar, ClientId, Purpose, Seed, Stream, TaskId, Ticket, Visit, sample_distinct, shuffle,
     units::{Count, Decay, Fraction, Misfit},
@@ -145,6 +145,7 @@ impl Arrival {
         order: &[u32],
         span: Span,
     ) -> Result<(Calendar, Arc<[Visit]>), StreamError> {
+        few_visits("arrival.repeats", order.len(), self.repeats())?;
         let common = self.again(order, &mut span.stream(tickets::SEQUENCE, None));
         let reference = self.plain(&common, span);
         if self.is_common() {
@@ -337,6 +338,11 @@ impl Joining {
 
     fn places(&self, places: usize, span: Span) -> Result<Joined, StreamError> {
         let last = span.clients.saturating_sub(1);
+        if self.initial.get() as u64 > span.clients {
+            let message = format!("{} clients are there at first", self.initial.get());
+            let label = format!("at most data.clients = {}", span.clients);
+            return Err(StreamError::new("arrival.joining.initial", message, label));
+        }
         if self.place(last) >= places {
             let room = self.initial.get() + (places - 1) * self.per_task.get();
             let message = format!("only {room} of {} clients would ever join", span.clients);

@@ -97,9 +97,12 @@ fn world(text: &str) -> World {
     attempt(text).unwrap_or_else(|| panic!("a task never comes\n{text}"))
 }
 
-/// Nothing where the run is too short for its tasks, which is refused.
+/// Nothing where the run is too short for its tasks, or has too few clients, which is refused.
 fn attempt(text: &str) -> Option<World> {
-    let is_too_short = |e: &crate::Diagnostic| e.to_string().contains("never comes");
+    let is_too_short = |e: &crate::Diagnostic| {
+        let text = e.to_string();
+        text.contains("never comes") || text.contains("are there at first")
+    };
     let scenario = match scenario(text) {
         Err(e) if is_too_short(&e) => return None,
         scenario => scenario.unwrap_or_else(|e| panic!("{e}\n{text}")),

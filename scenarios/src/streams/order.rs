@@ -167,6 +167,14 @@ impl TaskOrder {
         rng: &mut Stream,
     ) -> Result<Vec<u32>, StreamError> {
         let mut order: Vec<u32> = (0..tasks.len() as u32).collect();
+        let repeated = match self {
+            Self::Blocked(rule) => Some(("order.blocked.repeats", rule)),
+            Self::Interleaved(rule) => Some(("order.interleaved.repeats", rule)),
+            _ => None,
+        };
+        if let Some((key, rule)) = repeated {
+            few_visits(key, tasks.len(), rule.repeats.get())?;
+        }
         match self {
             Self::Defined(_) => {}
             Self::Seeded(_) => shuffle(&mut order, rng),
@@ -181,6 +189,20 @@ impl TaskOrder {
         }
         Ok(order)
     }
+}
+
+/// Visits of tasks, at most: each takes a round or more.
+const MOST_VISITS: usize = 1 << 20;
+
+/// Refuses more visits than memory should hold.
+pub(super) fn few_visits(key: &str, tasks: usize, repeats: usize) -> Result<(), StreamError> {
+    let visits = tasks.saturating_mul(repeats);
+    if visits <= MOST_VISITS {
+        return Ok(());
+    }
+    let message = format!("{tasks} tasks that come {repeats} times each are too many visits");
+    let label = format!("at most {} times", MOST_VISITS / tasks.max(1));
+    Err(StreamError::new(key, message, label))
 }
 
 impl Given {

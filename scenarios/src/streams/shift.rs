@@ -155,12 +155,30 @@ impl Shift {
 
 fn number(tasks: Option<Count>) -> Result<usize, StreamError> {
     let missing = || StreamError::new("", "`tasks` is not given", "such as `tasks = 5`");
-    tasks.map(Count::get).ok_or_else(missing)
+    few(tasks)?.ok_or_else(missing)
+}
+
+/// Tasks of a stream, at most: more than anybody compares, and no more than memory holds.
+const MOST_TASKS: usize = 10_000;
+
+/// The number of tasks, unless there are too many.
+fn few(tasks: Option<Count>) -> Result<Option<usize>, StreamError> {
+    match tasks.map(Count::get) {
+        Some(tasks) if tasks > MOST_TASKS => {
+            let label = format!("at most {MOST_TASKS}");
+            Err(StreamError::new(
+                "tasks",
+                format!("a stream of {tasks} tasks"),
+                label,
+            ))
+        }
+        tasks => Ok(tasks),
+    }
 }
 
 /// One value for each task: those listed, or equal steps between two.
 fn spread(key: &str, listed: Vec<f64>, tasks: Option<Count>) -> Result<Vec<f64>, StreamError> {
-    let tasks = tasks.map_or(listed.len(), Count::get);
+    let tasks = few(tasks)?.unwrap_or(listed.len());
     match *listed.as_slice() {
         _ if listed.len() == tasks && tasks > 0 => Ok(listed),
         [first, last] => {

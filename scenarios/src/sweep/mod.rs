@@ -179,26 +179,41 @@ fn points<'t>(
     }
 }
 
-/// Reads seeds: `0..5` is 0, 1, 2, 3, 4; `1,7,42` is a list. `None` if they are neither, none, too many, or not distinct.
-pub fn seeds(text: &str) -> Option<Vec<u64>> {
+/// Reads seeds: `0..5` is 0, 1, 2, 3, 4; `1,7,42` is a list. The error says what is wrong, and what would be right.
+pub fn seeds(text: &str) -> Result<Vec<u64>, String> {
     // What a scenario file can hold.
     let number = |t: &str| {
         let seed = t.trim().parse::<u64>().ok()?;
         i64::try_from(seed).is_ok().then_some(seed)
     };
-    let seeds: Vec<u64> = match text.split_once("..") {
-        Some((from, to)) => {
-            let range = number(from)?..number(to)?;
-            range.take(MOST_RUNS + 1).collect()
-        }
-        None => text.split(',').map(number).collect::<Option<_>>()?,
+    let seeds: Option<Vec<u64>> = match text.split_once("..") {
+        Some((from, to)) => number(from)
+            .zip(number(to))
+            .map(|(from, to)| (from..to).take(MOST_RUNS + 1).collect()),
+        None => text.split(',').map(number).collect(),
     };
-    distinct(&seeds).then_some(seeds)
+    let seeds = seeds.ok_or_else(|| FORM.to_owned())?;
+    distinct(seeds)
 }
 
-fn distinct(seeds: &[u64]) -> bool {
-    let set: BTreeSet<_> = seeds.iter().collect();
-    !seeds.is_empty() && seeds.len() <= MOST_RUNS && set.len() == seeds.len()
+/// What is said of a text or value that holds no seeds.
+const NO_SEEDS: &str = "these are no seeds";
+/// What seeds look like.
+const FORM: &str = "expected a range such as 0..5 or a list such as 1,7,42";
+
+/// Seeds, if there are some, each once, and no more than a sweep may have runs.
+fn distinct(seeds: Vec<u64>) -> Result<Vec<u64>, String> {
+    let mut set = BTreeSet::new();
+    match seeds.iter().find(|seed| !set.insert(**seed)) {
+        Some(twice) => Err(format!(
+            "the seed {twice} is there twice: expected each once"
+        )),
+        None if seeds.is_empty() => Err(format!("there is no seed in it: {FORM}")),
+        None if seeds.len() > MOST_RUNS => Err(format!(
+            "these are more than {MOST_RUNS} seeds: expected at most {MOST_RUNS} runs"
+        )),
+        None => Ok(seeds),
+    }
 }
 
 /// The form of seeds in a string.

@@ -1,7 +1,7 @@
 //! The `[sweep]` table as it was read, and the points that follow from it.
 
 use super::{
-    MOST_RUNS, distinct, seeds,
+    MOST_RUNS, NO_SEEDS, distinct, seeds,
     setting::{Axis, Setting, expect_table, key_span, settings},
 };
 use crate::{
@@ -60,27 +60,17 @@ impl<'t> Plan<'t> {
 
     fn read_seeds(&mut self, node: Node<'t>) -> Result<(), Fault> {
         let span = node.span();
-        let wrong = || {
-            let label =
-                "expected distinct whole numbers, such as [0, 1, 2], or a range such as \"0..3\"";
-            Fault::new("these are no seeds", label, Some(span.clone()))
+        let refuse = |wrong: String| {
+            let (message, label) = wrong.split_once(": ").unwrap_or((NO_SEEDS, &wrong));
+            Fault::new(message, label, Some(span.clone()))
         };
         self.seeds_at = Some(span.clone());
         let list = match node.value() {
             DeValue::String(text) => seeds(text),
-            DeValue::Array(_) => Some(node.read::<Vec<u64>>()?),
-            _ => None,
+            DeValue::Array(_) => distinct(node.read()?),
+            _ => Err("expected a list such as [0, 1, 2], or a range such as \"0..3\"".into()),
         };
-        let known = |list: &&Vec<u64>| !list.is_empty() && list.len() <= MOST_RUNS;
-        if list
-            .as_ref()
-            .filter(known)
-            .is_some_and(|list| !distinct(list))
-        {
-            let label = "expected each seed once";
-            return Err(Fault::new("a seed stands twice", label, Some(span.clone())));
-        }
-        self.seeds = Some(list.filter(|list| distinct(list)).ok_or_else(wrong)?);
+        self.seeds = Some(list.map_err(refuse)?);
         Ok(())
     }
 

@@ -169,8 +169,14 @@ fn a_wrong_table_gets_a_sentence() {
     let thousand = format!("{:?}", (1..=1000).collect::<Vec<_>>());
     let cases = [
         ("[sweep]\nseed = [1]\n".into(), "unknown key `seed`"),
-        ("[sweep]\nseeds = [1, 1]\n".into(), "a seed stands twice"),
-        ("[sweep]\nseeds = \"5..1\"\n".into(), "these are no seeds"),
+        (
+            "[sweep]\nseeds = [1, 1]\n".into(),
+            "the seed 1 is there twice",
+        ),
+        (
+            "[sweep]\nseeds = \"5..1\"\n".into(),
+            "there is no seed in it",
+        ),
         ("[sweep]\nseeds = [-1]\n".into(), "-1 is out of range"),
         (
             "[sweep.over]\ntraining.rate = 1\n".into(),
@@ -271,17 +277,18 @@ fn a_baseline_is_a_label_or_parts_of_labels() {
 
 #[test]
 fn seeds_are_a_range_or_a_list() {
-    assert_eq!(seeds("0..3"), Some(vec![0, 1, 2]));
-    assert_eq!(seeds("1,7, 42"), Some(vec![1, 7, 42]));
-    for bad in [
-        "",
-        "3..3",
-        "a",
-        "1..b",
-        "0..99999999",
-        "1,2,1",
-        "18446744073709551615",
+    assert_eq!(seeds("0..3"), Ok(vec![0, 1, 2]));
+    assert_eq!(seeds("1,7, 42"), Ok(vec![1, 7, 42]));
+    for (bad, why) in [
+        ("", "a range such as 0..5"),
+        ("3..3", "there is no seed in it"),
+        ("a", "a range such as 0..5"),
+        ("1..b", "a range such as 0..5"),
+        ("0..99999999", "at most 10000"),
+        ("1,2,1", "the seed 1 is there twice"),
+        ("18446744073709551615", "a range such as 0..5"),
     ] {
-        assert_eq!(seeds(bad), None, "{bad}");
+        let wrong = seeds(bad).unwrap_err();
+        assert!(wrong.contains(why), "{bad}: {wrong}");
     }
 }

@@ -2,16 +2,19 @@
 
 use lyceum_client_node::{
     Node, NodeError, Worker,
-    crew::{Crew, CrewEvent, Listener},
+    crew::{Crew, CrewMachine, Failure, Handing, Listener, Step},
 };
-use lyceum_core::{Assignment, Upload, Work};
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use lyceum_core::{Assignment, Upload};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
+
+/// The number of the only worker.
+const WORKER: usize = 0;
 
 enum Order {
     Work(u64, Assignment),
-    Flush(bool),
-    Clear,
+    Flush(u64, bool),
+    Clear(u64),
 }
 
 /// The door to the task.
@@ -25,16 +28,13 @@ impl SlowCrew {
         listener: Listener,
     ) -> Result<Self, NodeError> {
         let (sender, orders) = mpsc::unbounded_channel();
-        let bench = Bench {
+        let task = Task {
             worker: Worker::new(node.clone())?,
-            sums: node.sums_units(),
-            queue: VecDeque::new(),
-            summed: Vec::new(),
-            generation: 0,
-            flush: false,
+            crew: CrewMachine::new(1, node.sums_units(), Handing::Together),
+            hand: Vec::new(),
             listener,
         };
-        tokio::spawn(bench.run(orders, each));
+        tokio::spawn(task.run(orders, each));
         Ok(Self(sender))
     }
 
@@ -49,101 +49,75 @@ impl Crew for SlowCrew {
         self.say(Order::Work(generation, assignment));
     }
 
-    fn flush(&mut self, on: bool) {
-        self.say(Order::Flush(on));
+    fn flush(&mut self, generation: u64, on: bool) {
+        self.say(Order::Flush(generation, on));
     }
 
-    fn clear(&mut self) {
-        self.say(Order::Clear);
+    fn clear(&mut self, generation: u64) {
+        self.say(Order::Clear(generation));
     }
 }
 
-struct Bench {
+struct Task {
     worker: Worker,
-    /// Units of training go into one sum.
-    sums: bool,
-    queue: VecDeque<(u64, Assignment)>,
-    /// Units whose time is over, to be summed together.
-    summed: Vec<Assignment>,
-    generation: u64,
-    flush: bool,
+    crew: CrewMachine,
+    /// Units whose time is over, to be worked on together.
+    hand: Vec<Assignment>,
     listener: Listener,
 }
 
-impl Bench {
+impl Task {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>, each: Duration) {
         loop {
             while let Ok(order) = orders.try_recv() {
                 self.obey(order);
             }
-            if let Some((generation, unit)) = self.queue.pop_front() {
-                tokio::time::sleep(each).await;
-                while let Ok(order) = orders.try_recv() {
-                    self.obey(order);
+            let step = self.crew.next(WORKER);
+            self.tell();
+            match step {
+                Step::Begin(unit) | Step::Add(unit) => {
+                    tokio::time::sleep(each).await;
+                    self.hand.push(unit);
                 }
-                if generation == self.generation {
-                    self.done(unit);
-                }
-                continue;
-            }
-            if self.flush && !self.summed.is_empty() {
-                self.hand_in();
-                continue;
-            }
-            match orders.recv().await {
-                Some(order) => self.obey(order),
-                None => return,
+                Step::HandIn => self.hand_in(),
+                Step::LetGo => self.hand.clear(),
+                Step::Wait => match orders.recv().await {
+                    Some(order) => self.obey(order),
+                    None => return,
+                },
+                Step::Leave => return,
             }
         }
     }
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Work(generation, assignment) => {
-                self.generation = generation;
-                self.queue.push_back((generation, assignment));
-            }
-            Order::Flush(on) => self.flush = on,
-            Order::Clear => {
-                self.generation += 1;
-                self.queue.clear();
-                self.summed.clear();
-                self.flush = false;
-            }
+            Order::Work(generation, assignment) => self.crew.work(generation, assignment),
+            Order::Flush(generation, on) => self.crew.flush(generation, on),
+            Order::Clear(generation) => self.crew.clear(generation),
         }
-    }
-
-    fn done(&mut self, unit: Assignment) {
-        let generation = self.generation;
-        if unit.work != Work::Train || !self.sums {
-            let result = self.worker.execute(&unit);
-            return self.finish(result);
-        }
-        let (id, clients) = (unit.unit, unit.jobs.len() as u64);
-        self.summed.push(unit);
-        (self.listener)(CrewEvent::Summed {
-            generation,
-            unit: id,
-            clients,
-        });
     }
 
     fn hand_in(&mut self) {
-        let units = std::mem::take(&mut self.summed);
-        let mut rest = units.iter().skip(1).cloned();
-        let result = self.worker.execute_with(&units[0], || rest.next());
-        self.finish(result);
+        match self.result() {
+            Ok(upload) => self.crew.hand_in(WORKER, upload),
+            Err(error) => self.crew.fail(WORKER, Failure::Unit(error.to_string())),
+        }
+        self.tell();
     }
 
-    fn finish(&mut self, result: Result<Upload, NodeError>) {
-        let generation = self.generation;
-        (self.listener)(match result {
-            Ok(mut upload) => {
-                // Wall times have no place in a world.
-                upload.micros.clear();
-                CrewEvent::Finished { generation, upload }
-            }
-            Err(error) => CrewEvent::Failed(error.to_string()),
-        });
+    fn result(&mut self) -> Result<Upload, NodeError> {
+        let units = std::mem::take(&mut self.hand);
+        let mut rest = units.iter().skip(1).cloned();
+        let mut upload = self.worker.execute_with(&units[0], || rest.next())?;
+        // Wall times have no place in a world.
+        upload.micros.clear();
+        Ok(upload)
+    }
+
+    fn tell(&mut self) {
+        while let Some(event) = self.crew.poll() {
+            (self.listener)(event);
+        }
     }
 }

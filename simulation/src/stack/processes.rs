@@ -205,6 +205,7 @@ impl Processes {
             hello: Hello {
                 protocol: PROTOCOL,
                 attempt: 0,
+                session: Default::default(),
                 threads: 1,
                 registry: Fingerprint::default(),
             },
@@ -229,7 +230,10 @@ impl Processes {
             match ended {
                 Some(Ok((Ending::Finished, fingerprint))) => return Some(fingerprint),
                 Some(Ok((ending, _))) => {
-                    self.complain(format!("the run ended: {ending:?}"));
+                    self.complain(match ending {
+                        Ending::Stalled { reason, .. } => format!("the run stopped: {reason}"),
+                        Ending::Finished | Ending::Paused => "the run ended too early".into(),
+                    });
                     return None;
                 }
                 Some(Err(error)) => {
@@ -288,7 +292,7 @@ impl Processes {
             ground.digest(),
             ground.rounds(),
         );
-        let incarnation = shelf.incarnation()?;
+        let incarnation = shelf.incarnation(0)?;
         let mut machine = ground.machine();
         shelf.restore(&mut machine)?;
         let contribution = ground.contribution();

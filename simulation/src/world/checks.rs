@@ -1,6 +1,8 @@
 //! What must hold in every world.
 
-use lyceum_core::{Assignment, ClientId, Event, Fingerprint, Round, Ticket, Time, UnitId, Work};
+use lyceum_core::{
+    Assignment, ClientId, Event, Fingerprint, Round, Ticket, Time, UnitId, UnitKey, Work,
+};
 use lyceum_protocol::message::Pulse;
 use serde::Serialize;
 use std::{
@@ -73,9 +75,9 @@ pub(super) struct Checks {
     pub(super) violations: Vec<Violation>,
     /// Whether bits that were safe have flipped.
     pub(super) rotten: bool,
-    given: BTreeSet<(usize, Ticket, UnitId)>,
-    accepted: BTreeMap<(Ticket, UnitId), usize>,
-    acknowledged: BTreeSet<(Ticket, UnitId)>,
+    given: BTreeSet<(usize, UnitKey)>,
+    accepted: BTreeMap<UnitKey, usize>,
+    acknowledged: BTreeSet<UnitKey>,
     models: BTreeMap<(Ticket, Option<UnitId>), Fingerprint>,
     /// Of the coordinator process that is there.
     reported: BTreeSet<(Round, ClientId)>,
@@ -121,13 +123,14 @@ impl Checks {
 
     /// A coordinator gives a unit to a node.
     pub(super) fn assigned(&mut self, at: Time, node: usize, assignment: &Assignment) {
-        let unit = (assignment.ticket, assignment.unit);
-        self.given.insert((node, unit.0, unit.1));
+        let key = assignment.ticket.unit(assignment.unit);
+        self.given.insert((node, key));
         if self.rotten {
             return;
         }
-        if self.acknowledged.contains(&unit) {
-            let facts = format!("unit {} of ticket {} is asked for again", unit.1, unit.0);
+        if self.acknowledged.contains(&key) {
+            let UnitKey { ticket, unit } = key;
+            let facts = format!("unit {unit} of ticket {ticket} is asked for again");
             self.violated(at, Property::Acknowledged, facts);
         }
         // Models that somebody asks about are judged behind the round's own, in units of their own.
@@ -142,32 +145,36 @@ impl Checks {
 
     /// A node begins a unit.
     pub(super) fn begun(&mut self, at: Time, node: usize, assignment: &Assignment) {
-        let unit = (node, assignment.ticket, assignment.unit);
-        if !self.given.contains(&unit) {
-            let facts = format!("node {node} begins unit {} of ticket {}", unit.2, unit.1);
+        let key = assignment.ticket.unit(assignment.unit);
+        if !self.given.contains(&(node, key)) {
+            let UnitKey { ticket, unit } = key;
+            let facts = format!("node {node} begins unit {unit} of ticket {ticket}");
             self.violated(at, Property::OnlyAssigned, facts);
         }
     }
 
     /// What the process that began waits for was not kept, although one before had counted it.
-    pub(super) fn resumed(&mut self, ticket: Ticket, pending: &BTreeSet<UnitId>) {
-        self.accepted
-            .retain(|(t, unit), _| *t < ticket || (*t == ticket && !pending.contains(unit)));
+    pub(super) fn resumed(&mut self, open: &[Ticket], pending: &BTreeSet<UnitKey>) {
+        let first = open.first().copied().unwrap_or_default();
+        let lasts = |key: &UnitKey| match open.contains(&key.ticket) {
+            true => !pending.contains(key),
+            false => key.ticket < first,
+        };
+        self.accepted.retain(|key, _| lasts(key));
     }
 
     /// An upload of a node counts.
     pub(super) fn accepted(&mut self, node: usize, ticket: Ticket, units: &[UnitId]) {
         for unit in units {
-            self.accepted.insert((ticket, *unit), node);
+            self.accepted.insert(ticket.unit(*unit), node);
         }
     }
 
     /// A node is told what it may forget.
     pub(super) fn pulse(&mut self, node: usize, pulse: &Pulse) {
-        for unit in &pulse.drop {
-            let unit = (pulse.ticket, *unit);
-            if self.accepted.get(&unit) == Some(&node) {
-                self.acknowledged.insert(unit);
+        for key in &pulse.drop {
+            if self.accepted.get(key) == Some(&node) {
+                self.acknowledged.insert(*key);
             }
         }
     }

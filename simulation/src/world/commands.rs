@@ -28,7 +28,7 @@ impl World<'_> {
 
     fn notice(&mut self, notice: &Notice) {
         match notice {
-            Notice::Joined { .. } | Notice::Unheard { .. } => {}
+            Notice::Joined { .. } | Notice::Unheard { .. } | Notice::Waits { .. } => {}
             Notice::Lost { .. } => self.counters.lost_nodes += 1,
             Notice::Late { .. } => self.counters.late_uploads += 1,
             Notice::Refused { node, reason } => {

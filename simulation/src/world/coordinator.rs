@@ -13,8 +13,9 @@ use lyceum_coordinator::{
     dispatch::{Dispatch, Pace, Peer, Speaker, Standing},
     run::RunError,
 };
-use lyceum_core::{Event, Ticket, Time, UnitId};
+use lyceum_core::{Event, Ticket, Time, UnitId, UnitKey};
 use lyceum_protocol::message::ToCoordinator;
+use std::collections::BTreeSet;
 
 /// Longest time until a driver hears of the end of a connection that the other side closed, in microseconds.
 const SOON: u64 = 2 * SECOND;
@@ -45,8 +46,8 @@ impl World<'_> {
         match conductor {
             Ok(conductor) => {
                 let machine = conductor.machine();
-                let pending = machine.pending().collect();
-                self.checks.resumed(machine.ticket(), &pending);
+                let (pending, open) = (machine.pending().collect(), machine.tickets());
+                self.checks.resumed(&open.collect::<Vec<_>>(), &pending);
                 self.coordinator = Some(Process {
                     conductor,
                     clock,
@@ -66,9 +67,9 @@ impl World<'_> {
         let mut shelf = Shelf::new(self.disk.clone(), layout, ground.digest(), ground.rounds());
         #[cfg(feature = "mutants")]
         {
-            shelf.mutant = self.mutant;
+            shelf.mutant = self.mistakes.coordinator;
         }
-        let incarnation = shelf.incarnation()?;
+        let incarnation = shelf.incarnation(self.processes)?;
         let mut machine = ground.machine();
         shelf.restore(&mut machine)?;
         let pace = Pace {
@@ -80,7 +81,7 @@ impl World<'_> {
         let lanes = contribution.lanes.clone();
         let dispatch = Dispatch::new(pace, admission, contribution, incarnation);
         #[cfg(feature = "mutants")]
-        let dispatch = dispatch.mistaken(self.mutant);
+        let dispatch = dispatch.mistaken(self.mistakes.coordinator);
         let parts = Parts {
             machine,
             dispatch,
@@ -208,8 +209,8 @@ impl World<'_> {
             return true;
         };
         let machine = process.conductor.machine();
-        let pending: Vec<UnitId> = machine.pending().collect();
-        machine.ticket() == ticket && units.iter().all(|u| pending.contains(u))
+        let pending: BTreeSet<UnitKey> = machine.pending().collect();
+        units.iter().all(|u| pending.contains(&ticket.unit(*u)))
     }
 
     pub(super) fn wake_coordinator(&mut self, process: u64) {

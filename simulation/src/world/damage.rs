@@ -1,9 +1,6 @@
 //! Files that do not hold what was written.
 
-use super::{
-    Counters, Disk, Ground, Shelf,
-    disk::{File, State},
-};
+use super::{Counters, Disk, Ground, Shelf, disk::State};
 use lyceum_coordinator::run::{
     Archive,
     journal::{Journal, Record},
@@ -28,7 +25,7 @@ pub(crate) fn foreign_files(ground: &Ground) -> BTreeMap<String, Vec<u8>> {
     };
     let written = shelf
         .save(&snapshot)
-        .and_then(|()| shelf.incarnation().map(drop))
+        .and_then(|()| shelf.incarnation(0).map(drop))
         .and_then(|()| Journal::begin(shelf.storage(), &begin).map(drop));
     written.expect("a disk without faults takes everything");
     let state = disk.lock();
@@ -52,7 +49,7 @@ impl Disk {
     ) -> bool {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let names = state.whole_or_single();
+        let names: Vec<String> = state.files.keys().cloned().collect();
         if names.is_empty() {
             return false;
         }
@@ -69,24 +66,10 @@ impl Disk {
 }
 
 impl State {
-    /// Names of the files that may be damaged. Of the two copies of a process's number one stays whole until both are
-    /// written again: without any the run waits for an operator.
-    fn whole_or_single(&self) -> Vec<String> {
-        let copy = |name: &str| name.starts_with("incarnation");
-        let hit = |(name, file): (&String, &File)| copy(name) && file.damaged;
-        let spared = self.files.iter().any(hit);
-        let names = self.files.keys();
-        names
-            .filter(|name| !(spared && copy(name)))
-            .cloned()
-            .collect()
-    }
-
     fn put_damaged(&mut self, name: &str, bytes: Vec<u8>) {
         if let Some(file) = self.files.get_mut(name) {
             file.safe = bytes.len();
             file.bytes = bytes;
-            file.damaged = true;
         }
     }
 

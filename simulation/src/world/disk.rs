@@ -18,8 +18,6 @@ pub(super) struct File {
     pub(super) safe: usize,
     /// What it held before it was replaced.
     pub(super) before: Option<Vec<u8>>,
-    /// Whether it was damaged since.
-    pub(super) damaged: bool,
     /// Counts replacements over all files.
     number: u64,
 }
@@ -174,7 +172,6 @@ impl State {
             bytes: bytes.to_vec(),
             safe: bytes.len(),
             before,
-            damaged: false,
             number: self.replaced,
         };
         self.files.insert(name.into(), file);

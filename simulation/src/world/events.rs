@@ -6,13 +6,13 @@ use super::{
     damage::foreign_files,
     disk::{Covered, Disk},
     faults::SECOND,
-    node::{NodeProcess, Started},
+    node::NodeProcess,
     process::Process,
     queue::Queue,
 };
 use lyceum_client_node::machine::Preparation;
 use lyceum_coordinator::{conductor::Ending, dispatch::Peer};
-use lyceum_core::{Chain, Fingerprint, Purpose, Seed, Stream, Ticket, Time};
+use lyceum_core::{Chain, Fingerprint, Purpose, Seed, Stream, Ticket, Time, UnitKey};
 use lyceum_network_model::{Direction, Directions, Link, LinkFaults};
 use lyceum_protocol::message::{ToCoordinator, ToNode};
 use rand::RngExt;
@@ -43,7 +43,7 @@ pub(super) enum Happening {
     Worked {
         node: usize,
         life: u64,
-        started: Started,
+        worker: usize,
     },
     WakeNode {
         node: usize,
@@ -100,32 +100,45 @@ pub struct World<'a> {
     pub(super) ending: Option<Ending>,
     pub(super) fingerprint: Option<Fingerprint>,
     #[cfg(feature = "mutants")]
-    pub(super) mutant: lyceum_coordinator::Mutant,
+    pub(super) mistakes: Mistakes,
+}
+
+/// Mistakes that are built into a world.
+#[cfg(feature = "mutants")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mistakes {
+    /// Into the coordinator.
+    pub coordinator: lyceum_coordinator::Mutant,
+    /// Into the crews of the nodes.
+    pub crew: lyceum_client_node::crew::Mutant,
 }
 
 impl<'a> World<'a> {
     /// Runs a scenario in the world of a seed.
     pub fn run(ground: &'a Ground, lab: &'a mut Lab, faults: &Faults, seed: u64) -> Outcome {
-        Self::new(ground, lab, faults, seed).until_the_end()
+        let mut world = Self::new(ground, lab, faults, seed);
+        world.populate();
+        world.until_the_end()
     }
 
-    /// Runs a scenario with a mistake built in.
+    /// Runs a scenario with mistakes built in.
     #[cfg(feature = "mutants")]
     pub fn run_mutant(
         ground: &'a Ground,
         lab: &'a mut Lab,
         faults: &Faults,
         seed: u64,
-        mutant: lyceum_coordinator::Mutant,
+        mistakes: Mistakes,
     ) -> Outcome {
         let mut world = Self::new(ground, lab, faults, seed);
-        world.mutant = mutant;
+        world.mistakes = mistakes;
+        world.populate();
         world.until_the_end()
     }
 
     fn new(ground: &'a Ground, lab: &'a mut Lab, faults: &Faults, seed: u64) -> Self {
         let link = |node| Link::new(Seed(seed), u64::from(node), faults.link.clone());
-        let mut world = Self {
+        Self {
             ground,
             lab,
             faults: faults.clone(),
@@ -148,11 +161,8 @@ impl<'a> World<'a> {
             ending: None,
             fingerprint: None,
             #[cfg(feature = "mutants")]
-            mutant: lyceum_coordinator::Mutant::None,
-        };
-        world.populate();
-        world.plan_trouble();
-        world
+            mistakes: Mistakes::default(),
+        }
     }
 
     /// Draws a number of microseconds from 1 to `most`.
@@ -179,6 +189,7 @@ impl<'a> World<'a> {
         }
         let after = self.draw(SECOND);
         self.queue.after(after, Happening::CoordinatorStarts);
+        self.plan_trouble();
     }
 
     fn plan_trouble(&mut self) {
@@ -296,11 +307,7 @@ impl<'a> World<'a> {
                 life,
                 preparation,
             } => self.loaded(node, life, &preparation),
-            Happening::Worked {
-                node,
-                life,
-                started,
-            } => self.worked(node, life, started),
+            Happening::Worked { node, life, worker } => self.worked(node, life, worker),
             Happening::WakeNode { node, life } => self.wake_node(node, life),
             Happening::WakeCoordinator { process } => self.wake_coordinator(process),
             Happening::Synced {
@@ -348,12 +355,12 @@ impl<'a> World<'a> {
             return "no coordinator runs".into();
         };
         let machine = process.conductor.machine();
-        let pending: Vec<u64> = machine.pending().map(|unit| unit.0).collect();
-        let ticket = machine.ticket();
+        let key = |key: UnitKey| (key.ticket.0, key.unit.0);
+        let pending: Vec<(u64, u64)> = machine.pending().map(key).collect();
         let waiting = process.conductor.dispatch().waiting();
         let held: Vec<usize> = self.nodes.iter().map(|n| n.crew.held()).collect();
         format!(
-            "ticket {ticket} waits for units {pending:?}, {waiting} of them for a node; nodes hold {held:?}"
+            "tickets and units {pending:?} are waited for, {waiting} of them for a node; nodes hold {held:?}"
         )
     }
 }

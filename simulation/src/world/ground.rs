@@ -158,14 +158,6 @@ impl Lab {
         }
         Ok(upload)
     }
-
-    /// Training steps in the result of a unit.
-    pub(crate) fn steps(&mut self, unit: &Assignment) -> Result<u64, RunError> {
-        Ok(match &self.unit(unit)?.payload {
-            Payload::Trained(trained) => trained.reports.iter().map(|r| r.steps).sum(),
-            _ => 0,
-        })
-    }
 }
 
 fn failed(error: NodeError) -> RunError {

@@ -28,6 +28,8 @@ pub(crate) use disk::Disk;
 pub(crate) use shelf::Shelf;
 
 pub use checks::{Property, Violation};
+#[cfg(feature = "mutants")]
+pub use events::Mistakes;
 pub use events::World;
 pub use faults::Faults;
 pub use ground::{Ground, Lab};

@@ -1,10 +1,12 @@
 //! A node process: the real machine, and the crew that works for it in virtual time.
 
-use lyceum_client_node::machine::NodeMachine;
+use lyceum_client_node::{
+    crew::{CrewMachine, Handing, Step},
+    machine::NodeMachine,
+};
 use lyceum_coordinator::dispatch::Peer;
 use lyceum_core::{Assignment, Time};
 use lyceum_protocol::message::NodeName;
-use std::collections::VecDeque;
 
 /// A node process.
 pub(super) struct NodeProcess {
@@ -27,91 +29,68 @@ impl NodeProcess {
     }
 }
 
-/// What happens with what a thread has worked through.
-pub(super) struct Started {
-    pub(super) epoch: u64,
-    pub(super) generation: u64,
-    pub(super) assignment: Assignment,
+/// A crew whose units take as long as the world says.
+pub(super) struct Crew {
+    pub(super) machine: CrewMachine,
+    /// What each worker has in hand.
+    hands: Vec<Vec<Assignment>>,
+    /// Which of them are at a unit.
+    busy: Vec<bool>,
 }
 
-/// Threads, what waits for them, and what they have summed.
-#[derive(Default)]
-pub(super) struct Crew {
-    threads: usize,
-    /// Threads that work on something, be it void.
-    busy: usize,
-    /// Units that are worked on and not void.
-    open: usize,
-    /// Counts the times at which everything was thrown away.
-    epoch: u64,
-    flush: bool,
-    waiting: VecDeque<(u64, Assignment)>,
-    summed: Vec<(u64, Assignment)>,
+/// What a worker does.
+pub(super) enum Deed {
+    /// It begins with a unit.
+    Begin(usize, Assignment),
+    /// It hands in what these come to.
+    HandIn(usize, Vec<Assignment>),
 }
 
 impl Crew {
-    pub(super) fn new(threads: usize) -> Self {
+    pub(super) fn new(workers: usize, sums: bool) -> Self {
         Self {
-            threads,
-            ..Self::default()
+            machine: CrewMachine::new(workers, sums, Handing::Together),
+            hands: vec![Vec::new(); workers],
+            busy: vec![false; workers],
         }
     }
 
-    pub(super) fn work(&mut self, generation: u64, assignment: Assignment) {
-        self.waiting.push_back((generation, assignment));
+    #[cfg(feature = "mutants")]
+    pub(super) fn mistaken(self, mutant: lyceum_client_node::crew::Mutant) -> Self {
+        let machine = self.machine.mistaken(mutant);
+        Self { machine, ..self }
     }
 
-    pub(super) fn flush(&mut self, on: bool) {
-        self.flush = on;
+    /// The next thing that a worker does that is not at a unit.
+    pub(super) fn next(&mut self) -> Option<Deed> {
+        (0..self.hands.len()).find_map(|worker| self.next_of(worker))
     }
 
-    pub(super) fn clear(&mut self) {
-        self.epoch += 1;
-        self.open = 0;
-        self.flush = false;
-        self.waiting.clear();
-        self.summed.clear();
-    }
-
-    /// The next unit that a free thread begins.
-    pub(super) fn begin(&mut self) -> Option<Started> {
-        if self.busy >= self.threads {
-            return None;
+    fn next_of(&mut self, worker: usize) -> Option<Deed> {
+        while !self.busy[worker] {
+            let hand = &mut self.hands[worker];
+            match self.machine.next(worker) {
+                Step::Begin(unit) | Step::Add(unit) => {
+                    self.busy[worker] = true;
+                    hand.push(unit.clone());
+                    return Some(Deed::Begin(worker, unit));
+                }
+                Step::HandIn => return Some(Deed::HandIn(worker, std::mem::take(hand))),
+                Step::LetGo => hand.clear(),
+                Step::Wait | Step::Leave => break,
+            }
         }
-        let (generation, assignment) = self.waiting.pop_front()?;
-        self.busy += 1;
-        self.open += 1;
-        Some(Started {
-            epoch: self.epoch,
-            generation,
-            assignment,
-        })
+        None
     }
 
-    /// A thread is through with a unit; says whether that still counts.
-    pub(super) fn end(&mut self, started: &Started) -> bool {
-        self.busy -= 1;
-        let counts = started.epoch == self.epoch;
-        self.open -= usize::from(counts);
-        counts
-    }
-
-    pub(super) fn sum(&mut self, started: Started) {
-        self.summed.push((started.generation, started.assignment));
-    }
-
-    /// What is handed in now: all that was summed, if that is wanted and nothing is left to do.
-    pub(super) fn hand_in(&mut self) -> Option<(u64, Vec<Assignment>)> {
-        if !self.flush || self.open > 0 || !self.waiting.is_empty() {
-            return None;
-        }
-        let generation = self.summed.first()?.0;
-        let units = self.summed.drain(..).map(|(_, unit)| unit).collect();
-        Some((generation, units))
+    /// A worker is through with a unit.
+    pub(super) fn worked(&mut self, worker: usize) {
+        self.busy[worker] = false;
     }
 
     /// Units in its hands.
     pub(super) fn held(&self) -> usize {
-        self.open + self.waiting.len() + self.summed.len()
+        let in_hand: usize = self.hands.iter().map(Vec::len).sum();
+        in_hand + self.machine.waiting()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Counters, Faults, Ground, Lab, Outcome, Property, Violation, World};
 use crate::RunError;
+use lyceum_coordinator::conductor::Ending;
 use lyceum_core::Fingerprint;
 use lyceum_scenarios::{Registry, Scenario};
 use serde::Serialize;
@@ -68,10 +69,15 @@ pub fn worlds(
     progress: &Progress,
 ) -> Result<Report, RunError> {
     let ground = Ground::new(scenario, registry, &span.folders)?;
-    let expected = match ground.waits() {
-        true => World::run(&ground, &mut Lab::new(&ground)?, &Faults::calm(), 0).fingerprint,
-        false => None,
-    };
+    let calm = World::run(&ground, &mut Lab::new(&ground)?, &Faults::calm(), 0);
+    if let Some(Ending::Stalled { reason, .. }) = calm.ending {
+        return Err(RunError::Stalled {
+            round: calm.counters.rounds,
+            reason,
+            passing: false,
+        });
+    }
+    let expected = calm.fingerprint.filter(|_| ground.waits());
     let (next, done) = (AtomicU64::new(span.seeds.start), AtomicU64::new(0));
     let (stopped, outcomes) = (AtomicBool::new(false), Mutex::new(BTreeMap::new()));
     let look = || -> Result<(), RunError> {
@@ -142,7 +148,6 @@ fn report(
     fingerprint: Option<Fingerprint>,
     outcomes: &BTreeMap<u64, Outcome>,
 ) -> Report {
-    use lyceum_coordinator::conductor::Ending;
     let mut report = Report {
         fingerprint,
         ..Report::default()
@@ -152,7 +157,7 @@ fn report(
         report.worlds += 1;
         match &outcome.ending {
             Some(Ending::Finished) => report.finished += 1,
-            Some(Ending::Stalled(_)) => report.stalled += 1,
+            Some(Ending::Stalled { .. }) => report.stalled += 1,
             Some(Ending::Paused) | None => {}
         }
         report.counters += &outcome.counters;

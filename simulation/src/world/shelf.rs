@@ -50,9 +50,10 @@ impl Shelf {
         &self.disk
     }
 
-    /// Counts one process more, and says which one it is.
-    pub(crate) fn incarnation(&mut self) -> Result<u32, RunError> {
-        incarnation::count(&mut self.disk)
+    /// Counts one process more, and says which one it is. `processes` is how many there were.
+    pub(crate) fn incarnation(&mut self, processes: u64) -> Result<u32, RunError> {
+        let beyond = || (1 << 30) + processes as u32;
+        Ok(incarnation::count(&mut self.disk, beyond)?.0)
     }
 
     /// Takes a machine back to the last good checkpoint.

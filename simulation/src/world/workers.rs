@@ -4,14 +4,18 @@ use super::{
     Property,
     events::{Happening, World},
     faults::SECOND,
-    node::{Crew, NodeProcess, Started},
+    node::{Crew, Deed, NodeProcess},
 };
-use lyceum_client_node::machine::{NodeMachine, Order, Preparation, Prepared};
-use lyceum_coordinator::{dispatch::Peer, run::RunError};
-use lyceum_core::{Fingerprint, Time, Work};
+use lyceum_client_node::{
+    crew::{CrewEvent, Failure},
+    machine::{NodeMachine, Order, Preparation, Prepared},
+};
+use lyceum_coordinator::dispatch::Peer;
+use lyceum_core::{Assignment, Fingerprint, Time};
 use lyceum_network_model::Direction;
 use lyceum_protocol::message::{Hello, PROTOCOL, ToCoordinator, ToNode};
 use rand::RngExt;
+use std::fmt::Display;
 
 /// Longest time before a node connects again, in microseconds.
 const BACK_OFF: u64 = 3 * SECOND;
@@ -25,16 +29,20 @@ impl World<'_> {
         let hello = Hello {
             protocol: PROTOCOL,
             attempt: 0,
+            session: Default::default(),
             threads,
             registry: Fingerprint::default(),
         };
+        let crew = Crew::new(threads as usize, self.ground.node().sums_units());
+        #[cfg(feature = "mutants")]
+        let crew = crew.mistaken(self.mistakes.crew);
         NodeProcess {
             name: format!("node-{node}").into(),
             machine: NodeMachine::new(hello),
             life,
             peer: None,
             clock: self.draw(3600 * SECOND),
-            crew: Crew::new(threads as usize),
+            crew,
             wake: None,
             down: false,
         }
@@ -151,54 +159,34 @@ impl World<'_> {
         self.obey_node(node);
     }
 
-    pub(super) fn worked(&mut self, node: usize, life: u64, started: Started) {
+    pub(super) fn worked(&mut self, node: usize, life: u64, worker: usize) {
         if !self.is_there(node, life) {
             return;
         }
         self.note(27, node as u64);
-        let steps = match self.lab.steps(&started.assignment) {
-            Ok(steps) => steps,
-            Err(error) => return self.work_failed(node, &error),
-        };
-        let time = self.nodes[node].time(self.queue.now());
-        let process = &mut self.nodes[node];
-        let counts = process.crew.end(&started);
-        let (generation, unit) = (started.generation, started.assignment.unit);
-        if started.assignment.work == Work::Train && self.ground.node().sums_units() {
-            process.machine.summed(time, generation, unit, steps);
-            if counts {
-                process.crew.sum(started);
-            }
-        } else if counts {
-            let upload = self.lab.batch(std::slice::from_ref(&started.assignment));
-            match upload {
-                Ok(upload) => process.machine.finished(time, generation, upload),
-                Err(error) => return self.work_failed(node, &error),
-            }
-        }
+        self.nodes[node].crew.worked(worker);
         self.obey_node(node);
     }
 
-    fn work_failed(&mut self, node: usize, error: &RunError) {
-        self.violated(Property::Trusted, format!("node {node}: {error}"));
+    fn work_failed(&mut self, node: usize, reason: &dyn Display) {
+        self.violated(Property::Trusted, format!("node {node}: {reason}"));
     }
 
-    /// Does what a node's machine says, lets its threads begin what waits, and hands in what is complete.
+    /// Does what a node's machine says, and lets its workers do what they can.
     fn obey_node(&mut self, node: usize) {
         loop {
             while let Some(order) = self.nodes[node].machine.poll() {
                 self.obey_order(node, order);
             }
-            while let Some(started) = self.nodes[node].crew.begin() {
-                self.begin(node, started);
+            let deed = self.nodes[node].crew.next();
+            let rests = deed.is_none();
+            match deed {
+                Some(Deed::Begin(worker, unit)) => self.begin(node, worker, &unit),
+                Some(Deed::HandIn(worker, units)) => self.hand_in(node, worker, &units),
+                None => {}
             }
-            let Some((generation, units)) = self.nodes[node].crew.hand_in() else {
+            if !self.crew_speaks(node) && rests {
                 break;
-            };
-            let time = self.nodes[node].time(self.queue.now());
-            match self.lab.batch(&units) {
-                Ok(upload) => self.nodes[node].machine.finished(time, generation, upload),
-                Err(error) => self.work_failed(node, &error),
             }
         }
         if self.nodes[node].machine.offers().len() > OFFERS {
@@ -207,17 +195,42 @@ impl World<'_> {
         self.rearm_node(node);
     }
 
-    fn begin(&mut self, node: usize, started: Started) {
-        self.checks
-            .begun(self.queue.now(), node, &started.assignment);
+    fn begin(&mut self, node: usize, worker: usize, unit: &Assignment) {
+        self.checks.begun(self.queue.now(), node, unit);
         let life = self.nodes[node].life;
         let took = self.draw(self.faults.unit_micros);
-        let worked = Happening::Worked {
-            node,
-            life,
-            started,
-        };
+        let worked = Happening::Worked { node, life, worker };
         self.queue.after(took, worked);
+    }
+
+    fn hand_in(&mut self, node: usize, worker: usize, units: &[Assignment]) {
+        let crew = &mut self.nodes[node].crew.machine;
+        match self.lab.batch(units) {
+            Ok(upload) => crew.hand_in(worker, upload),
+            Err(error) => crew.fail(worker, Failure::Unit(error.to_string())),
+        }
+    }
+
+    /// The node's machine hears its crew; says whether there was anything to hear.
+    fn crew_speaks(&mut self, node: usize) -> bool {
+        let time = self.nodes[node].time(self.queue.now());
+        let mut spoke = false;
+        while let Some(event) = self.nodes[node].crew.machine.poll() {
+            spoke = true;
+            let machine = &mut self.nodes[node].machine;
+            match event {
+                CrewEvent::Summed {
+                    generation,
+                    unit,
+                    clients,
+                } => machine.summed(time, generation, unit, clients),
+                CrewEvent::Finished { generation, upload } => {
+                    machine.finished(time, generation, upload);
+                }
+                CrewEvent::Failed(failure) => self.work_failed(node, &failure),
+            }
+        }
+        spoke
     }
 
     fn obey_order(&mut self, node: usize, order: Order) {
@@ -244,9 +257,11 @@ impl World<'_> {
             Order::Work {
                 generation,
                 assignment,
-            } => self.nodes[node].crew.work(generation, assignment),
-            Order::Flush(on) => self.nodes[node].crew.flush(on),
-            Order::Clear => self.nodes[node].crew.clear(),
+            } => self.nodes[node].crew.machine.work(generation, assignment),
+            Order::Flush { generation, on } => {
+                self.nodes[node].crew.machine.flush(generation, on);
+            }
+            Order::Clear { generation } => self.nodes[node].crew.machine.clear(generation),
             Order::Finished => {}
             Order::Stop(reason) | Order::Unfit(reason) | Order::Fail(reason) => {
                 self.violated(Property::Trusted, format!("node {node} stops: {reason}"));

@@ -1,19 +1,20 @@
 //! Promise: a mistake in the machines is found within a hundred worlds.
 
 use crate::{ground, read};
+use lyceum_client_node::crew;
 use lyceum_coordinator::Mutant;
-use lyceum_simulation::world::{Faults, Property, World};
+use lyceum_simulation::world::{Faults, Mistakes, Property, World};
 
 const WORLDS: u64 = 100;
 
 /// Seeds of worlds in which a mistake shows, with what it breaks.
-fn caught(overrides: &[&str], mutant: Mutant, faults: Option<&Faults>) -> Vec<(u64, Property)> {
+fn caught(overrides: &[&str], mistakes: Mistakes, faults: Option<&Faults>) -> Vec<(u64, Property)> {
     let (ground, mut lab) = ground(&read(overrides));
     let expected = World::run(&ground, &mut lab, &Faults::calm(), 0).fingerprint;
     let mut caught = Vec::new();
     for seed in 0..WORLDS {
         let faults = faults.cloned().unwrap_or_else(|| Faults::drawn(seed));
-        let mut outcome = World::run_mutant(&ground, &mut lab, &faults, seed, mutant);
+        let mut outcome = World::run_mutant(&ground, &mut lab, &faults, seed, mistakes);
         outcome.compare(expected.filter(|_| ground.waits()));
         caught.extend(outcome.violations.first().map(|v| (seed, v.property)));
     }
@@ -52,9 +53,30 @@ fn every_mistake_is_found_within_a_hundred_worlds() {
             Property::SameResult,
         ),
     ] {
-        assert_eq!(caught(overrides, Mutant::None, faults), []);
-        let caught = caught(overrides, mutant, faults);
+        assert_eq!(caught(overrides, Mistakes::default(), faults), []);
+        let mistakes = Mistakes {
+            coordinator: mutant,
+            ..Mistakes::default()
+        };
+        let caught = caught(overrides, mistakes, faults);
         let found = caught.iter().any(|(_, broken)| *broken == property);
         assert!(found, "{mutant:?} is not found: {caught:?}");
+    }
+}
+
+#[test]
+fn a_mistake_of_the_crew_that_real_nodes_have_is_found_as_well() {
+    for (crew, property) in [
+        // The coordinator sees that a sum weighs more than its clients.
+        (crew::Mutant::MergeTwice, Property::Trusted),
+        (crew::Mutant::LoseSum, Property::Ends),
+    ] {
+        let mistakes = Mistakes {
+            crew,
+            ..Mistakes::default()
+        };
+        let caught = caught(&[], mistakes, None);
+        let found = caught.iter().any(|(_, broken)| *broken == property);
+        assert!(found, "{crew:?} is not found: {caught:?}");
     }
 }

@@ -12,7 +12,8 @@ use std::ops::Range;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Freeze {
-    /// Layers, by position among those that have parameters, from 0 at the input.
+    /// Layers, by position among those that have weights, from 0 at the input; names of tensors count all layers. `lyceum
+    /// check` lists them.
     #[serde(default)]
     pub layers: Vec<usize>,
     /// Tensors by name, such as `1.weight`, or all of a layer's by the part in front of the dot.
@@ -91,8 +92,11 @@ impl ContinualMethod for Freeze {
         if let Some(beyond) = self.layers.iter().find(|l| **l >= all.len()) {
             return Some(Misfit {
                 key: "layers".into(),
-                message: format!("there is no layer {beyond} with parameters"),
-                expected: format!("positions from 0 to {}", all.len().saturating_sub(1)),
+                message: format!("there is no layer {beyond} with weights"),
+                expected: format!(
+                    "positions among the layers with weights: {}",
+                    network.weighted().join("; ")
+                ),
             });
         }
         let entries = network.layout().entries();

@@ -77,6 +77,11 @@ struct Dense {
     inputs: usize,
 }
 
+/// The highest rank that the weights of a dense layer can have.
+fn highest_rank(dense: &Dense) -> usize {
+    dense.inputs.min(dense.range.len() / dense.inputs.max(1))
+}
+
 fn dense_layers(network: &Network) -> Vec<Dense> {
     let layers = network.layers().iter().enumerate();
     let dense = layers.filter(|(_, layer)| matches!(layer, Layer::Dense { .. }));
@@ -243,10 +248,18 @@ impl ContinualMethod for Lora {
     }
 
     fn unfit(&self, network: &Network) -> Option<Misfit> {
-        dense_layers(network).is_empty().then(|| Misfit {
-            key: String::new(),
-            message: "the model has no dense layer".into(),
-            expected: "one to adapt".into(),
+        let highest = dense_layers(network).iter().map(highest_rank).max();
+        let Some(highest) = highest else {
+            return Some(Misfit {
+                key: String::new(),
+                message: "the model has no dense layer".into(),
+                expected: "one to adapt".into(),
+            });
+        };
+        (self.rank.get() > highest).then(|| Misfit {
+            key: "rank".into(),
+            message: format!("no layer of this model has a rank of {}", self.rank.get()),
+            expected: format!("at most {highest}, the smaller side of its largest dense layer"),
         })
     }
 

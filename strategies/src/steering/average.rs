@@ -57,7 +57,7 @@ impl Steering for Average {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lyceum_core::{Params, Round};
+    use lyceum_core::{Params, Round, TrainedModel};
     use std::collections::BTreeMap;
 
     #[test]
@@ -72,9 +72,11 @@ mod tests {
         for round in 0..9 {
             let outcome = RoundOutcome {
                 round: Round(round),
-                trained: GLOBAL,
-                model: &model,
-                reports: &[],
+                trained: &[TrainedModel {
+                    model: GLOBAL,
+                    params: &model,
+                    reports: &[],
+                }],
                 tallies: &BTreeMap::new(),
             };
             for directive in rule.absorb(&mut count, &outcome) {

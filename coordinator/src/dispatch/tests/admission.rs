@@ -71,3 +71,17 @@ fn a_message_of_another_session_or_connection_is_not_heard() {
     dispatch.hear(NOW, &speaker(1, "a"), report(other, &[], 0));
     assert_eq!(said(&mut dispatch), ["a unheard"]);
 }
+
+#[test]
+fn a_coordinator_that_lost_count_goes_beyond_what_a_node_has_heard() {
+    let mut dispatch = dispatch(1);
+    let heard = |session| Hello {
+        session: SessionId(session),
+        ..hello(1)
+    };
+    let later = SessionId((8 << 32) + 1);
+    assert_eq!(greet(&mut dispatch, 1, "a", heard((7 << 32) + 5)), later);
+    // Nobody can use the numbers up.
+    let next = SessionId((8 << 32) + 2);
+    assert_eq!(greet(&mut dispatch, 2, "b", heard(u64::MAX)), next);
+}

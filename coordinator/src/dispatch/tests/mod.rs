@@ -49,7 +49,9 @@ fn dispatch_of(incarnation: u32, reduction: Reduction) -> Dispatch {
         layout: Layout::weights(2),
         slots: slots(),
     };
-    Dispatch::new(pace, admission(), contribution, incarnation)
+    let mut dispatch = Dispatch::new(pace, admission(), contribution, incarnation);
+    dispatch.keep(&[T]);
+    dispatch
 }
 
 /// A vector of the strategy's rule, and a memory of few bytes.
@@ -76,6 +78,7 @@ fn hello(threads: u32) -> Hello {
     Hello {
         protocol: PROTOCOL,
         attempt: 1,
+        session: SessionId::default(),
         threads,
         registry: Fingerprint::of(b"registry"),
     }
@@ -133,6 +136,7 @@ fn orders(dispatch: &mut Dispatch) -> Vec<Order> {
 /// What a list of orders says, in short.
 fn said(dispatch: &mut Dispatch) -> Vec<String> {
     let ids = |units: &[UnitId]| units.iter().map(|u| u.0).collect::<Vec<_>>();
+    let keys = |keys: &[UnitKey]| keys.iter().map(|key| key.unit.0).collect::<Vec<_>>();
     let short = |order: Order| match order {
         Order::Send(peer, ToNode::Welcome(_)) => format!("{} welcome", peer.0),
         Order::Send(peer, ToNode::Refuse(_)) => format!("{} refuse", peer.0),
@@ -141,7 +145,7 @@ fn said(dispatch: &mut Dispatch) -> Vec<String> {
         }
         Order::Send(peer, ToNode::Pulse(pulse)) => {
             let flush = if pulse.flush { " flush" } else { "" };
-            format!("{} pulse{flush} {:?}", peer.0, ids(&pulse.drop))
+            format!("{} pulse{flush} {:?}", peer.0, keys(&pulse.drop))
         }
         Order::Send(peer, ToNode::Finished { .. }) => format!("{} finished", peer.0),
         Order::Close(peer, _) => format!("{} close", peer.0),
@@ -151,6 +155,7 @@ fn said(dispatch: &mut Dispatch) -> Vec<String> {
         Order::Notice(Notice::Refused { node, .. }) => format!("{node} refused"),
         Order::Notice(Notice::Unheard { node, .. }) => format!("{node} unheard"),
         Order::Notice(Notice::Late { node, units }) => format!("{node} late {units}"),
+        Order::Notice(Notice::Waits { missing, .. }) => missing,
     };
     orders(dispatch).into_iter().map(short).collect()
 }
@@ -176,8 +181,8 @@ fn join(dispatch: &mut Dispatch, peer: u64, name: &str, threads: u32) -> Session
 fn report(session: SessionId, held: &[u64], open: u32) -> ToCoordinator {
     ToCoordinator::Report(Report {
         session,
-        ticket: T,
-        held: held.iter().copied().map(UnitId).collect(),
+        turn: 1,
+        held: held.iter().map(|id| T.unit(UnitId(*id))).collect(),
         open,
         steps: 0,
     })

@@ -242,7 +242,7 @@ fn several_units_of_evaluation_are_not_answered_as_one() {
 fn after_a_restart_nodes_keep_what_they_hold_and_may_answer_it() {
     let mut dispatch = dispatch(2);
     dispatch.assign(NOW, units(2));
-    dispatch.has_opened(6);
+    dispatch.has_opened(T, 6);
     let a = greet(&mut dispatch, 1, "a", hello(1));
     assert_eq!(a, SessionId((2 << 32) + 1));
     // Before it is known to be ready, nothing of it counts.
@@ -268,6 +268,7 @@ fn a_word_about_an_old_ticket_drops_nothing_of_the_new_one() {
         ticket: Ticket(1),
         ..unit(0, 0)
     };
+    dispatch.keep(&[Ticket(1)]);
     dispatch.assign(NOW, vec![next]);
     said(&mut dispatch);
     dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[0])));
@@ -275,4 +276,64 @@ fn a_word_about_an_old_ticket_drops_nothing_of_the_new_one() {
     let pulses = said(&mut dispatch);
     let drops = pulses.iter().filter(|s| s.ends_with("[0]")).count();
     assert_eq!(drops, 0, "{pulses:?}");
+}
+
+#[test]
+fn units_of_two_tickets_with_the_same_number_are_two_units() {
+    let mut dispatch = dispatch(1);
+    let a = join(&mut dispatch, 1, "a", 2);
+    let beside = Assignment {
+        ticket: Ticket(9),
+        ..unit(0, 7)
+    };
+    dispatch.keep(&[T, Ticket(9)]);
+    dispatch.assign(NOW, vec![unit(0, 0), beside]);
+    said(&mut dispatch);
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, upload(&[0])));
+    let answer = orders(&mut dispatch)
+        .into_iter()
+        .find_map(|order| match order {
+            Order::Deliver(upload) => Some((upload.ticket, upload.units)),
+            _ => None,
+        });
+    assert_eq!(answer, Some((T, vec![UnitId(0)])));
+    assert!(dispatch.missing(NOW).starts_with("a holds 1 unit"));
+    // The first ticket is over; what a node holds of the other one stays.
+    dispatch.safe(T, &[UnitId(0)]);
+    dispatch.keep(&[Ticket(9)]);
+    assert!(dispatch.missing(NOW).starts_with("a holds 1 unit"));
+    let held = vec![Ticket(9).unit(UnitId(0))];
+    let report = Report {
+        session: a,
+        turn: 3,
+        held,
+        open: 0,
+        steps: 0,
+    };
+    said(&mut dispatch);
+    dispatch.hear(NOW, &speaker(1, "a"), ToCoordinator::Report(report));
+    assert_eq!(said(&mut dispatch), ["1 pulse flush []"]);
+}
+
+#[test]
+fn what_is_missing_is_said_in_words() {
+    let mut dispatch = dispatch(1);
+    assert_eq!(dispatch.missing(NOW), "");
+    dispatch.assign(NOW, vec![unit(0, 0), unit(1, 100)]);
+    assert_eq!(
+        dispatch.missing(NOW),
+        "1 unit waits for ward, which has never connected; 1 unit waits for a node, and no node is ready"
+    );
+    join(&mut dispatch, 1, "a", 1);
+    let later = Time(NOW.0 + 4_000_000);
+    assert_eq!(
+        dispatch.missing(later),
+        "a holds 1 unit and was heard 4 s ago; 1 unit waits for ward, which has never connected"
+    );
+    dispatch.gone(Peer(1));
+    let missing = dispatch.missing(later);
+    assert!(
+        missing.contains("a holds 1 unit and is not connected; it was heard 4 s ago"),
+        "{missing}"
+    );
 }

@@ -22,7 +22,7 @@ pub fn standard(matrix: &AccuracyMatrix, validation: &[Option<f64>], window: usi
 /// De Lange et al. 2023 (*Continual evaluation for lifelong learning: identifying the stability gap*),
 /// WF^w. A task's evaluations are the measured entries of its column in order, that before any
 /// training first; a task with one evaluation counts 0. `None` where an entry is missing between or
-/// after measured ones, or the window holds fewer than two. Published with evaluations after every
+/// after measured ones, the window holds fewer than two, or no task has two. Published with evaluations after every
 /// step; here there is one per task.
 pub fn windowed_forgetting(matrix: &AccuracyMatrix, window: usize) -> Option<f64> {
     largest_change(matrix, window, |earlier, later| earlier - later)
@@ -42,7 +42,8 @@ fn largest_change(
     window: usize,
     change: impl Fn(f64, f64) -> f64,
 ) -> Option<f64> {
-    if window < 2 {
+    let judged = |task| evaluations(matrix, task).map_or(0, |values| values.len());
+    if window < 2 || (0..matrix.tasks()).all(|task| judged(task) < 2) {
         return None;
     }
     mean_of((0..matrix.tasks()).map(|task| {

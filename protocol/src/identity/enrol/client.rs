@@ -20,7 +20,7 @@ use super::super::{
 use super::pin::Pinned;
 use super::wire::{Answer, LONGEST_REPLY, Question};
 use super::{ALPN, ENROL_NAME};
-use crate::quic::first_answer;
+use crate::quic::{Sides, first_answer, refusal};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -185,7 +185,7 @@ fn unconnected(address: SocketAddr, error: ConnectionError) -> EnrolError {
         ConnectionError::TransportError(error) if error.code == denied => {
             EnrolError::WrongAuthority(address)
         }
-        error => failed(address, error),
+        error => failed(address, refusal(&error, Sides::NEWCOMER)),
     }
 }
 

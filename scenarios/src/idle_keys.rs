@@ -1,0 +1,466 @@
+//! Keys that are right, and do nothing as the others are: what runs but is hardly meant, in sentences.
+
+use crate::{
+    data::Normalisation,
+    deadline::Deadline,
+    scenario::Scenario,
+    training::{OptimizerChoice, Schedule, Training},
+};
+use lyceum_core::{Calendar, TaskId, TaskStream};
+use lyceum_strategies::ordering::{Order, Ordering, Pace, Score};
+use std::collections::BTreeSet;
+
+/// Rates below this change no weight of a usual size.
+const TINY: f64 = 1e-9;
+/// Rates above this throw weights away.
+const HUGE: f64 = 1000.0;
+/// What begins the warning of tasks that a list leaves out.
+pub const LEFT_OUT: &str = "tasks that never come";
+
+/// A key that says nothing, and why.
+fn idle(key: &str, why: impl std::fmt::Display) -> String {
+    format!("`{key}` does nothing here: {why}")
+}
+
+/// Those of several that do nothing.
+fn idle_of<const N: usize>(all: [(bool, &str, &str); N]) -> impl Iterator<Item = String> {
+    let there = all.into_iter().filter(|(nothing, ..)| *nothing);
+    let told: Vec<String> = there.map(|(_, key, why)| idle(key, why)).collect();
+    told.into_iter()
+}
+
+impl Scenario {
+    /// Keys that do nothing, whatever the data are.
+    pub fn idle_keys(&self) -> Vec<String> {
+        let mut all = self.idle_in_training();
+        all.extend(self.ordering.iter().flat_map(idle_in_ordering));
+        all.extend(self.idle_in_data());
+        all.extend(self.idle_in_deadline());
+        all.extend(self.idle_in_stream());
+        all.extend(self.short_budget());
+        all.extend(self.idle_rules());
+        all
+    }
+
+    fn idle_in_training(&self) -> Vec<String> {
+        let Training {
+            steps,
+            epochs,
+            step_decay,
+            ..
+        } = &self.training;
+        let mut all = Vec::new();
+        if steps.is_some() && epochs.get() != 1 {
+            let why = "`training.steps` says how much a client trains; leave one of them out";
+            all.push(idle("training.epochs", why));
+        }
+        all.extend(self.far_from_usual());
+        if let Some(decay) = step_decay
+            && (decay.factor.get() == 0.0 || decay.power.get() == 0.0)
+        {
+            let why = "with a factor or a power of 0 the rate stays as it is";
+            all.push(idle("training.step_decay", why));
+        }
+        all.extend(self.idle_schedule());
+        let momentum = match &self.training.optimizer {
+            OptimizerChoice::Sgd(sgd) => sgd.momentum.get() > 0.0,
+            OptimizerChoice::Adam(_) => true,
+        };
+        let expert = self.places.has("expert") && !self.needs_expert();
+        all.extend(idle_of([
+            (
+                self.training.carry && !momentum,
+                "training.carry",
+                "plain SGD has nothing that could go on; give a momentum, or leave it out",
+            ),
+            (
+                expert,
+                "expert",
+                "no score, partition or order of tasks asks for an expert",
+            ),
+        ]));
+        all
+    }
+
+    /// Numbers with which nothing is learned.
+    fn far_from_usual(&self) -> Vec<String> {
+        let rate = self.training.rate.get();
+        let clip = self.training.clip.map(|clip| clip.get());
+        let decay = self.training.weight_decay.get();
+        let mut all = Vec::new();
+        if !(TINY..=HUGE).contains(&rate) {
+            let what = match rate < TINY {
+                true => "moves no weight that counts",
+                false => "throws weights beyond any use",
+            };
+            all.push(format!(
+                "`training.rate` = {rate} {what}: rates from 0.0001 to 1 are usual"
+            ));
+        }
+        if let Some(clip) = clip.filter(|clip| *clip < TINY) {
+            all.push(format!(
+                "`training.clip` = {clip} leaves nothing of a gradient: norms from 0.1 to 10 are usual"
+            ));
+        }
+        if rate * decay >= 1.0 {
+            all.push(format!(
+                "`training.weight_decay` = {decay} with the rate {rate} takes all of a weight away in each step: decays from 0.00001 \
+                 to 0.01 are usual"
+            ));
+        }
+        all
+    }
+
+    /// Rules that never come to act within the run, or have nothing to choose.
+    fn idle_rules(&self) -> Vec<String> {
+        let rounds = self.rounds();
+        let mut all = Vec::new();
+        let number = |table: &toml::Value, key: &str| table.get(key)?.as_integer();
+        if let Some(steering) = &self.steering {
+            let late = number(&steering.resolved, "from").filter(|from| *from >= rounds as i64);
+            all.extend(late.map(|from| {
+                let why = format!(
+                    "it begins with round {from}, and the last round is {}",
+                    rounds - 1
+                );
+                idle(&format!("steering.{}", steering.name), why)
+            }));
+        }
+        let wanted = number(&self.selection.resolved, "per_round");
+        let candidates = number(&self.selection.resolved, "candidates");
+        if candidates.is_some() && candidates == wanted {
+            let key = format!("selection.{}.candidates", self.selection.name);
+            all.push(idle(
+                &key,
+                "as many as `per_round` leave nobody to choose from",
+            ));
+        }
+        if self
+            .model
+            .resolved
+            .get("hidden")
+            .and_then(|h| h.as_array())
+            .is_some_and(Vec::is_empty)
+        {
+            let key = format!("model.{}", self.model.name);
+            all.push(idle(&key, "without a hidden layer it is `softmax`"));
+        }
+        all
+    }
+
+    fn idle_schedule(&self) -> Option<String> {
+        let rounds = self.rounds();
+        let why = match &self.training.schedule {
+            Schedule::Step(step) if step.factor.get() == 1.0 => "its factor is 1".to_owned(),
+            Schedule::Step(step) if step.every.get() as u64 >= rounds => {
+                format!(
+                    "`every` = {} rounds never pass: the run has {rounds}",
+                    step.every.get()
+                )
+            }
+            Schedule::Cosine(cosine) if cosine.floor.get() == 1.0 => {
+                "its floor is the whole rate".to_owned()
+            }
+            _ => return None,
+        };
+        Some(idle("training.schedule", why))
+    }
+
+    fn idle_in_data(&self) -> Vec<String> {
+        let mut all = self.data_set.plugin.warnings();
+        let standard = self.data.normalise == Normalisation::Standard;
+        let table = self.data_set.plugin.table();
+        let given = table.is_some_and(|csv| csv.mean.is_some() || csv.deviation.is_some());
+        all.extend(idle_of([
+            (
+                given && !standard,
+                "data.set.csv.mean",
+                "only `normalise = \"standard\"` in [data] takes means and deviations out",
+            ),
+            (
+                self.data_set.plugin.is_generated() && !self.data.folders.is_empty(),
+                "data.folders",
+                "this data set is made, and no file is read",
+            ),
+        ]));
+        all
+    }
+
+    /// Keys that do nothing where every client's samples are made when it is asked.
+    pub(crate) fn idle_on_demand(&self) -> Vec<String> {
+        let told = idle_of([
+            (
+                self.data.normalise != Normalisation::Unit,
+                "data.normalise",
+                "samples that are made on demand are used as they are",
+            ),
+            (
+                self.data.parts.is_some(),
+                "data.parts",
+                "samples that are made on demand are not cut into parts",
+            ),
+        ]);
+        told.collect()
+    }
+
+    fn idle_in_deadline(&self) -> Option<String> {
+        let Some(Deadline::Close(close)) = &self.deadline else {
+            return None;
+        };
+        let (least, after) = (close.min_s.get(), close.after_s.get());
+        let why = match close.enough_clients {
+            _ if least == 0.0 => return None,
+            None => "no round closes early without `enough_clients`".to_owned(),
+            Some(_) if least >= after => {
+                return Some(idle(
+                    "deadline.close.enough_clients",
+                    format!("no round closes early with min_s = {least} and after_s = {after}"),
+                ));
+            }
+            Some(_) => return None,
+        };
+        Some(idle("deadline.close.min_s", why))
+    }
+
+    fn idle_in_stream(&self) -> Vec<String> {
+        let Some(stream) = &self.stream else {
+            return Vec::new();
+        };
+        let arrival = &stream.arrival;
+        let at = |key: &str| format!("scenario.{}.arrival.{key}", stream.kind.name);
+        let once = arrival.repeats.is_some_and(|repeats| repeats.get() == 1);
+        let mut all = Vec::new();
+        if once && arrival.repeated.is_some() {
+            all.push(idle(&at("repeated"), "tasks come once: `repeats` = 1"));
+        }
+        if arrival.spread.is_some_and(|spread| spread.get() == 0.0) {
+            all.push(idle(&at("spread"), "a spread of 0 is none"));
+        }
+        let together = |j: &&crate::streams::Joining| j.initial.get() as u64 == self.clients();
+        if arrival.joining.as_ref().filter(together).is_some() {
+            let why = "all clients are there from the first task on, so nobody joins";
+            all.push(idle(&at("joining"), why));
+        }
+        all
+    }
+
+    /// A budget of client updates whose rounds were counted as if nobody left.
+    fn short_budget(&self) -> Option<String> {
+        self.rounds_of_budget(&self.selection)?;
+        let thin = self.availability.dropout.get() > 0.0;
+        let leaves = self
+            .timeline
+            .iter()
+            .any(|m| m.drop_clients.is_some() || m.silence.is_some());
+        (thin || leaves).then(|| {
+            format!(
+                "`budget = \"updates\"` of selection.{} counts updates that are asked for: clients that leave, drop out or \
+                 are silent are not made up for, and the run ends with fewer",
+                self.selection.name
+            )
+        })
+    }
+
+    /// What never happens in a stream, once its tasks are known.
+    pub(crate) fn idle_tasks(&self, stream: &TaskStream) -> Vec<String> {
+        let come: BTreeSet<TaskId> = stream.planned().iter().map(|visit| visit.task).collect();
+        let tasks = (0..).map(TaskId).zip(stream.tasks());
+        let left = tasks.filter(|(id, _)| !come.contains(id));
+        let left: Vec<&str> = left.map(|(_, task)| task.name.as_str()).collect();
+        let mut all = Vec::new();
+        if !left.is_empty() {
+            all.push(format!(
+                "{LEFT_OUT}, as the order does not list them: {}",
+                left.join(", ")
+            ));
+        }
+        all.extend(self.never_after(stream));
+        all
+    }
+
+    /// Methods that begin after more tasks than come to any client.
+    fn never_after(&self, stream: &TaskStream) -> Vec<String> {
+        let most = match stream.calendar() {
+            Calendar::Same(visits) => visits.len(),
+            Calendar::Each(all) => all.iter().map(|visits| visits.len()).max().unwrap_or(0),
+        };
+        let Some(choice) = &self.stream else {
+            return Vec::new();
+        };
+        let late = choice.methods.iter().filter_map(|method| {
+            let after = method.resolved.get("after")?.as_integer()?;
+            (after >= most as i64).then(|| {
+                format!(
+                    "scenario.{}.method.{} never begins: `after` = {after}, and {most} tasks come to a client",
+                    choice.kind.name, method.name
+                )
+            })
+        });
+        late.collect()
+    }
+}
+
+fn idle_in_ordering(ordering: &Ordering) -> Vec<String> {
+    let vanilla = ordering.order == Order::Vanilla;
+    let whole = matches!(ordering.pace, Pace::All(_));
+    let cyclical = matches!(ordering.pace, Pace::Cyclical(_));
+    let floor = ordering.floor != Ordering::default().floor;
+    let from_start = match &ordering.pace {
+        Pace::All(_) | Pace::Cyclical(_) => false,
+        Pace::Linear(ramp)
+        | Pace::Quadratic(ramp)
+        | Pace::Root(ramp)
+        | Pace::Step(ramp)
+        | Pace::Exponential(ramp)
+        | Pace::Logarithmic(ramp) => ramp.start.get() == 1.0,
+    };
+    let told = idle_of([
+        (
+            !ordering.order.needs_scores() && ordering.score != Score::default(),
+            "ordering.score",
+            "only the orders \"curriculum\" and \"anti-curriculum\" sort by a score",
+        ),
+        (
+            vanilla && !whole,
+            "ordering.pace",
+            "the order \"vanilla\" has no pace",
+        ),
+        (
+            from_start && !vanilla,
+            "ordering.pace",
+            "it starts with all samples",
+        ),
+        (
+            floor && (vanilla || whole || cyclical),
+            "ordering.floor",
+            "it holds for paces that grow, other than \"cyclical\"",
+        ),
+    ]);
+    told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{registry::Registry, scenario::Scenario};
+
+    const GOOD: &str = "[run]\nname = 'a'\nrounds = 5\n[data]\nset = 'digits'\nclients = 4\n[data.partition.iid]\n\
+        [model.softmax]\n[training]\nrate = 0.1\n[selection.all]\n[strategy.fed_avg]\n";
+
+    fn registry() -> Registry {
+        let mut registry = Registry::default();
+        registry.engines.push(lyceum_core::Engine {
+            name: "fused",
+            summary: "",
+            build: |_| Err("none here".into()),
+        });
+        registry
+    }
+
+    fn told(set: &[&str]) -> Vec<String> {
+        let set: Vec<String> = set.iter().map(|text| text.to_string()).collect();
+        let scenario = Scenario::read(&registry(), "a.toml", GOOD, &set);
+        scenario
+            .unwrap_or_else(|e| panic!("{set:?}: {e}"))
+            .idle_keys()
+    }
+
+    #[test]
+    fn keys_that_do_nothing_are_named() {
+        let stream = "scenario.class_incremental={tasks=5}";
+        for (set, key) in [
+            (
+                &["training.epochs=5", "training.steps=3"][..],
+                "training.epochs",
+            ),
+            (&["training.rate=1e-12"], "training.rate"),
+            (&["training.rate=1e4"], "training.rate"),
+            (&["training.clip=1e-12"], "training.clip"),
+            (&["training.weight_decay=10"], "training.weight_decay"),
+            (&["model.mlp.hidden=[]"], "model.mlp"),
+            (&["steering.average={from=5}"], "steering.average"),
+            (
+                &["selection.power_of_choice={per_round=2,candidates=2}"],
+                "selection.power_of_choice.candidates",
+            ),
+            (
+                &["ordering.order='random'", "ordering.pace.linear.start=1"],
+                "ordering.pace",
+            ),
+            (
+                &["training.step_decay={factor=0,power=1}"],
+                "training.step_decay",
+            ),
+            (
+                &["training.schedule.step={every=5,factor=0.5}"],
+                "training.schedule",
+            ),
+            (&["training.schedule.cosine={floor=1}"], "training.schedule"),
+            (&["expert.rate=0.2"], "expert"),
+            (&["ordering.score='local-loss'"], "ordering.score"),
+            (
+                &["ordering.order='random'", "ordering.score='global-error'"],
+                "ordering.score",
+            ),
+            (&["ordering.pace.step={}"], "ordering.pace"),
+            (
+                &["ordering.order='random'", "ordering.floor=8"],
+                "ordering.floor",
+            ),
+            (&["data.folders=['x']"], "data.folders"),
+            (
+                &["deadline.close={after_s=5,min_s=2}"],
+                "deadline.close.min_s",
+            ),
+            (
+                &["deadline.close={after_s=5,min_s=5,enough_clients=2}"],
+                "deadline.close.enough_clients",
+            ),
+            (&[stream, "training.carry=true"], "training.carry"),
+            (
+                &["scenario.class_incremental={tasks=5,arrival={spread=0}}"],
+                "scenario.class_incremental.arrival.spread",
+            ),
+        ] {
+            let told = told(set);
+            assert_eq!(told.len(), 1, "{set:?}: {told:?}");
+            assert!(
+                told[0].starts_with(&format!("`{key}`")),
+                "{set:?}: {told:?}"
+            );
+        }
+        assert_eq!(told(&[stream]), [""; 0]);
+        let budget = "selection.difficulty={per_round=2,budget='updates'}";
+        assert_eq!(told(&[budget]), [""; 0]);
+        assert!(told(&[budget, "availability.dropout=0.2"])[0].contains("budget"));
+    }
+
+    #[test]
+    fn what_can_never_mean_anything_is_refused_at_its_key() {
+        for (set, key) in [
+            ("run.start_from=''", "the path of no file"),
+            ("training.rate=1e-300", "1.2e-38"),
+            (
+                "deadline.close={after_s=5,give_up_s=1}",
+                "would stop before",
+            ),
+            (
+                "deadline.close={after_s=5,min_clients=3,enough_clients=2}",
+                "fewer clients",
+            ),
+            (
+                "timeline=[{round=2,drop_clients={share=0}}]",
+                "nobody leaves",
+            ),
+            (
+                "timeline=[{round=2,silence={share=0,rounds=1}}]",
+                "nobody falls silent",
+            ),
+            ("timeline=[{round=2,set={}}]", "no key changes"),
+            ("timeline=[{round=2,drop_clients=3}]", "share"),
+        ] {
+            let read = Scenario::read(&registry(), "a.toml", GOOD, &[set.into()]);
+            let error = read.err().expect(set).to_string();
+            assert!(error.contains(key), "{set}: {error}");
+        }
+    }
+}
