@@ -197,7 +197,7 @@ impl Hostile {
     pub(crate) async fn greet(&mut self, facts: &Facts) -> SessionId {
         self.say(&ToCoordinatorWire::Hello(facts.hello())).await;
         match self.hear().await {
-            Some(ToNodeWire::Welcome { session, .. }) => session,
+            Some(ToNodeWire::Welcome(welcome)) => welcome.session,
             other => panic!("{other:?}"),
         }
     }

@@ -102,6 +102,7 @@ fn at_work(scenario: &Scenario) -> (Worker, Assignment) {
         unit: UnitId(0),
         work: Work::Train,
         facts: Default::default(),
+        model: "global".into(),
         global: network.initial(scenario.seed()).into(),
         vectors: Vec::new(),
         jobs: vec![Job {
