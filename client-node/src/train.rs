@@ -64,7 +64,6 @@ impl Worker {
         call: &ClientCall<'_>,
     ) -> Result<(ClientReport, Option<ClientUpdate>), NodeError> {
         let rule = call.together.rule;
-        self.look_at(call, call.state())?;
         let before = call.state().floats(SlotName::STRATEGY);
         let objective = rule.objective(call.client, before);
         let vectors = Vectors {
@@ -89,17 +88,10 @@ impl Worker {
         let mut state = trained.state;
         self.transform(call, &mut state, &mut settled.lanes)?;
         self.keep(settled.state, &mut state);
-        self.look_at(call, &state)?;
+        self.node.look_at(call.client, &state)?;
         let update = self.admit(call, &seen.shard, settled.lanes, &mut report);
         let state = (!state.is_empty()).then_some(state);
         Ok((report, update.map(|term| (term, state))))
-    }
-
-    /// Whether a client's state is one that this run knows.
-    fn look_at(&self, call: &ClientCall<'_>, state: &ClientState) -> Result<(), NodeError> {
-        let client = call.client;
-        let looked = self.node.slots.check(state);
-        looked.map_err(|fault| NodeError::Slot { client, fault })
     }
 
     /// Keeps what the strategy's rule keeps, what of the model stays with the client, and the model where a score needs it.

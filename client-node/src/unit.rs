@@ -84,7 +84,7 @@ impl Worker {
                 stream: handles.stream.as_deref(),
                 sum: &gathered.sum,
             };
-            let start = self.node.start_of(&unit.global, &job.state)?;
+            let start = self.node.start_of(&unit.global, client, &job.state)?;
             let call = ClientCall::new(together, client, job, (&start, &whole));
             let (report, update) = self.train_client(&call)?;
             gathered.add(client, report, update);
