@@ -16,6 +16,7 @@ mod expert;
 pub mod machine;
 mod memory;
 mod node;
+mod passes;
 pub mod quic;
 mod scores;
 mod steps;

@@ -4,6 +4,7 @@ use crate::{
     continual::Spare,
     error::NodeError,
     memory::{Method, Names},
+    passes::Plan,
 };
 use lyceum_core::{
     Assignment, Batch, Bounds, ClientId, ClientRule, ClientState, Engine, ExactSum, ExpertScores,
@@ -27,6 +28,8 @@ pub struct Node {
     /// What of the model is the rule's.
     pub(crate) bounds: Bounds,
     pub(crate) reduction: Reduction,
+    /// What clients do in a call.
+    pub(crate) plan: Arc<Plan>,
     /// What happens to updates; here the clients' halves.
     pub(crate) transforms: Transforms,
     /// What the expert makes of each sample, by its index in the pool.
@@ -117,6 +120,7 @@ impl Node {
             local_len: network.layout().local_len(),
             names: Names::default(),
             keeps_models: scenario.keeps_models(),
+            plan: Arc::new(Plan::new(&scenario.passes(), &network)),
             transforms: scenario.transforms(),
             expert_scores,
             engine,
