@@ -1,6 +1,6 @@
 //! What a local training call is about.
 
-use crate::passes::Plan;
+use crate::plan::Plan;
 use lyceum_core::{
     Assignment, ClientId, ClientRule, ClientState, ExactSum, Job, Params, Round, Shard, TaskStream,
 };

@@ -17,6 +17,7 @@ pub mod machine;
 mod memory;
 mod node;
 mod passes;
+mod plan;
 pub mod quic;
 mod scores;
 mod steps;

@@ -4,7 +4,7 @@ use crate::{
     continual::Spare,
     error::NodeError,
     memory::{Method, Names},
-    passes::Plan,
+    plan::Plan,
 };
 use lyceum_core::{
     Assignment, Batch, Bounds, ClientId, ClientRule, ClientState, Engine, ExactSum, ExpertScores,
@@ -53,6 +53,8 @@ pub struct Node {
     pub(crate) keeps_models: bool,
     /// Clients' own models are judged.
     pub(crate) judges_local: bool,
+    /// So are they, and the global model that they received, on test samples as clients have them.
+    pub(crate) judges_personal: bool,
     /// It is one real client.
     pub(crate) alone: bool,
 }
@@ -130,6 +132,7 @@ impl Node {
             needs: scenario.needs(),
             predict: scenario.predict(),
             judges_local: scenario.evaluation.local,
+            judges_personal: scenario.evaluation.personal,
             alone: false,
             federation,
             network,

@@ -1,37 +1,18 @@
-//! The training passes of a call: what a network makes of each, and those that leave their result with the client.
+//! Training passes of a call that leave their result with the client.
 
 use crate::{
     Worker,
     call::ClientCall,
     error::NodeError,
+    plan::Planned,
     scores::Scored,
     steps::{Lesson, Plain, Rule},
     trace::Trace,
 };
 use lyceum_core::{
-    ClientState, Moves, Network, Params, Pass, PassDice, PassResult, Passes, Segments, Shard,
-    SlotName, Start, SumError, Vectors,
+    ClientState, Params, Pass, PassResult, Shard, SlotName, Start, SumError, Vectors,
 };
 use std::{borrow::Cow, ops::Range};
-
-/// A pass, and what follows from it for one network.
-pub(crate) struct Planned {
-    pub(crate) pass: Pass,
-    pub(crate) dice: PassDice,
-    segments: Segments,
-    /// One flag a layer: which batch normalisations stand still. Empty where none does.
-    pub(crate) fixed: Vec<bool>,
-    /// Where what moves stands.
-    ranges: Vec<Range<usize>>,
-}
-
-/// What clients of a run do, in this order.
-pub(crate) struct Plan {
-    pub(crate) before: Vec<Planned>,
-    /// The pass whose change goes to the strategy.
-    pub(crate) shared: Planned,
-    pub(crate) after: Vec<Planned>,
-}
 
 /// What passes leave with the client.
 #[derive(Default)]
@@ -42,41 +23,6 @@ pub(crate) struct Kept {
     pub(crate) trained: u64,
     /// A value that stays with the client and is no finite number.
     pub(crate) fault: Option<SumError>,
-}
-
-impl Planned {
-    fn new(pass: &Pass, network: &Network) -> Self {
-        let (layout, moves) = (network.layout(), pass.moves);
-        Self {
-            dice: pass.dice(),
-            segments: Segments::of(layout, |role| moves.includes(role)),
-            fixed: network.fixed(&moves.still(layout)),
-            ranges: moves.ranges(layout),
-            pass: pass.clone(),
-        }
-    }
-
-    /// Whether everything moves that can.
-    pub(crate) fn moves_all(&self) -> bool {
-        self.pass.moves == Moves::All
-    }
-}
-
-impl Plan {
-    pub(crate) fn new(passes: &Passes, network: &Network) -> Self {
-        let planned = |pass| Planned::new(pass, network);
-        let (before, shared, after) = passes.parts();
-        Self {
-            before: before.iter().map(planned).collect(),
-            shared: planned(shared),
-            after: after.iter().map(planned).collect(),
-        }
-    }
-
-    /// Whether the shared pass is all that clients do.
-    fn is_one(&self) -> bool {
-        self.before.is_empty() && self.after.is_empty()
-    }
 }
 
 impl Kept {

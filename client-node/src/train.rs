@@ -7,7 +7,8 @@ use crate::{
     course::Course,
     error::NodeError,
     memory::damaged,
-    passes::{Kept, Planned},
+    passes::Kept,
+    plan::Planned,
     scores::{Scored, mean},
     steps::{Lesson, Plain, Rule, Single},
     trace::Trace,
@@ -83,7 +84,7 @@ impl Worker {
         for pass in &plan.after {
             self.take_pass(call, pass, (&seen.shard, &scored), &mut kept)?;
         }
-        report.local_accuracy = self.judge_own(call, &seen)?;
+        self.judge_own(call, &seen, &mut report)?;
         let mut settled = self.settle(call, &report, trace.travel, delta);
         report.steps += kept.steps;
         report.trained += kept.trained;
@@ -144,20 +145,37 @@ impl Worker {
         }
     }
 
-    /// Share of hits of the client's own model on the task that it is at or, without a stream, on all test samples.
+    /// Judges the client's own model, which is what its last pass left in the learner, on the task that it is at or, without a
+    /// stream, on all test samples.
     fn judge_own(
         &mut self,
         call: &ClientCall<'_>,
         seen: &Seen<'_>,
-    ) -> Result<Option<f64>, NodeError> {
+        report: &mut ClientReport,
+    ) -> Result<(), NodeError> {
+        let (local, personal) = (self.node.judges_local, self.node.judges_personal);
         let probe = match (seen.task, call.together.stream) {
             (Some(task), _) => Some(Probe::Task(task)),
             (None, None) => Some(Probe::Test),
             (None, Some(_)) => None,
         };
-        let probe = probe.filter(|_| self.node.judges_local);
-        let accuracy = probe.map(|probe| self.accuracy_on(probe, call.round()));
-        accuracy.transpose().map(Option::flatten)
+        let Some(probe) = probe.filter(|_| local || personal) else {
+            return Ok(());
+        };
+        let Some(tally) = self.tally_on(probe, call.round())? else {
+            return Ok(());
+        };
+        report.local_accuracy = local.then(|| tally.accuracy());
+        if personal {
+            let classes = seen.shard.class_counts(self.node.network.classes());
+            report.personal_accuracy = tally.accuracy_among(&classes);
+            if self.node.local_len == 0 {
+                self.load(&call.assignment().global);
+                let received = self.tally_on(probe, call.round())?;
+                report.received_accuracy = received.and_then(|all| all.accuracy_among(&classes));
+            }
+        }
+        Ok(())
     }
 
     /// What the client sees of its samples, with its methods taken up.
@@ -270,7 +288,7 @@ impl Worker {
 
     /// Whether clients' own models are judged where there is no stream.
     fn judges_alone(&self) -> bool {
-        self.node.judges_local && self.stream.is_none()
+        (self.node.judges_local || self.node.judges_personal) && self.stream.is_none()
     }
 
     /// Trained minus received parameters.

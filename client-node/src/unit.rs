@@ -4,7 +4,7 @@ use crate::{
     Node, Worker,
     call::{ClientCall, Together},
     error::NodeError,
-    passes::Plan,
+    plan::Plan,
     train::ClientUpdate,
 };
 use lyceum_core::{

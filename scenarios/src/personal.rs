@@ -1,6 +1,5 @@
 //! What of a model stays with its client, and how clients come to models of their own.
 
-use crate::scenario::{Scenario, Wrong};
 use lyceum_core::{Network, Passes, Role};
 use lyceum_strategies::personal::{Ditto, FedRep};
 use schemars::JsonSchema;
@@ -87,57 +86,6 @@ impl Personal {
             }
         };
         entries.map(is_meant).collect()
-    }
-}
-
-impl Scenario {
-    /// What of `[personal]` does not go together.
-    pub(crate) fn wrong_in_personal(&self) -> Vec<Wrong> {
-        let Some(Personal {
-            local,
-            ditto,
-            fed_rep,
-        }) = &self.personal
-        else {
-            return Vec::new();
-        };
-        let streams = self.stream.is_some();
-        let faults = [
-            (
-                local.is_none() && ditto.is_none() && fed_rep.is_none(),
-                "personal",
-                "nothing is personal",
-                "`local`, such as `local = [\"head\"]`, or a table `[personal.ditto]` or `[personal.fed_rep]`",
-            ),
-            (
-                ditto.is_some() && local.is_some(),
-                "personal.ditto",
-                "each client has a whole model of its own with Ditto, and parts of the global one besides",
-                "one of `ditto` and `local`",
-            ),
-            (
-                ditto.is_some() && fed_rep.is_some(),
-                "personal.ditto",
-                "two ways of making models personal",
-                "one of `ditto` and `fed_rep`",
-            ),
-            (
-                streams && ditto.is_some(),
-                "personal.ditto",
-                "clients in a stream of tasks train no second model",
-                "leave it out, or name parts that stay with clients in `personal.local`",
-            ),
-            (
-                streams && fed_rep.is_some(),
-                "personal.fed_rep",
-                "clients in a stream of tasks train all parts of the model at once",
-                "leave it out; `local = [\"head\"]` keeps heads with clients",
-            ),
-        ];
-        let there = faults.into_iter().filter(|(there, ..)| *there);
-        there
-            .map(|(_, key, message, label)| (key.into(), message.into(), label.into()))
-            .collect()
     }
 }
 
