@@ -38,7 +38,7 @@ impl Worker {
             let DataRef::Shard(client) = job.data else {
                 return Err(NodeError::Data("a probe to score"));
             };
-            let start = node.start_of(&assignment.global, &job.state)?;
+            let start = node.start_of(&assignment.global, client, &job.state)?;
             self.load(&start);
             let whole = node.federation.shard(client);
             let sight = self.sight(client, assignment.round, &whole);

@@ -145,12 +145,20 @@ impl Node {
         !self.alone && self.reduction == Reduction::Sum
     }
 
+    /// Whether a client's state is one that this run knows.
+    pub(crate) fn look_at(&self, client: ClientId, state: &ClientState) -> Result<(), NodeError> {
+        let looked = self.slots.check(state);
+        looked.map_err(|fault| NodeError::Slot { client, fault })
+    }
+
     /// The model that a client starts from: the global one, with what stays with the client in its places.
     pub(crate) fn start_of<'a>(
         &self,
         global: &'a Params,
+        client: ClientId,
         state: &ClientState,
     ) -> Result<Cow<'a, Params>, NodeError> {
+        self.look_at(client, state)?;
         let Some(own) = state.floats(SlotName::LOCAL) else {
             return Ok(Cow::Borrowed(global));
         };

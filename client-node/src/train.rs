@@ -57,7 +57,6 @@ impl Worker {
         call: &ClientCall<'_>,
     ) -> Result<(ClientReport, Option<ClientUpdate>), NodeError> {
         let rule = call.together.rule;
-        self.look_at(call, call.state())?;
         let before = call.state().floats(SlotName::STRATEGY);
         let plan = call.together.plan;
         let mut objective = rule.objective(call.client, before);
@@ -93,18 +92,11 @@ impl Worker {
         if let Some(rule) = settled.state {
             state.put(self.node.names.strategy.clone(), rule);
         }
-        self.look_at(call, &state)?;
+        self.node.look_at(call.client, &state)?;
         let admitted = (settled.lanes, kept.fault);
         let update = self.admit(call, &seen.shard, admitted, &mut report);
         let state = (!state.is_empty()).then_some(state);
         Ok((report, update.map(|term| (term, state))))
-    }
-
-    /// Whether a client's state is one that this run knows.
-    fn look_at(&self, call: &ClientCall<'_>, state: &ClientState) -> Result<(), NodeError> {
-        let client = call.client;
-        let looked = self.node.slots.check(state);
-        looked.map_err(|fault| NodeError::Slot { client, fault })
     }
 
     /// Takes the pass whose change goes to the strategy: what the steps left behind, and the change.

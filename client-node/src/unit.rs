@@ -88,7 +88,7 @@ impl Worker {
                 sum: &gathered.sum,
                 plan: &handles.plan,
             };
-            let start = self.node.start_of(&unit.global, &job.state)?;
+            let start = self.node.start_of(&unit.global, client, &job.state)?;
             let call = ClientCall::new(together, client, job, (&start, &whole));
             let (report, update) = self.train_client(&call)?;
             gathered.add(client, report, update);

@@ -677,7 +677,8 @@ impl RoundMachine {
 
     /// Puts a unit of a flight out.
     fn assign(&mut self, place: usize, work: Work, jobs: Vec<Job>) {
-        let (facts, global) = (self.facts(), self.model_at_work().clone());
+        let (facts, model) = (self.facts(), self.name_at_work());
+        let global = self.model_at_work().clone();
         let flight = &mut self.current.flights[place];
         let assignment = Assignment {
             ticket: flight.ticket,
@@ -685,6 +686,7 @@ impl RoundMachine {
             unit: flight.open_unit(&jobs),
             work,
             facts,
+            model,
             global,
             vectors: match work {
                 Work::Train => flight.vectors.clone(),

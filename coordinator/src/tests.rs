@@ -214,6 +214,7 @@ fn before_there_are_clients_the_expert_is_a_stage_without_a_round() {
         unit: UnitId(u64::MAX),
         work: Work::Expert,
         facts: Default::default(),
+        model: "global".into(),
         global: Params::zeros(2),
         vectors: vec![],
         jobs: vec![],

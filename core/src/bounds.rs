@@ -1,7 +1,38 @@
 //! Where the rule of a strategy acts: on what follows gradients, and on nothing else.
 
-use crate::{ExactSum, Folded, Harvest, Layout, Params, Reduction, Role, Settled, Stall};
+use crate::{ExactSum, Layout, Params, Reduction, Role, Settled, Stall, Updates};
 use std::ops::Range;
+
+/// What came of a round.
+#[derive(Clone, Copy, Debug)]
+pub struct Folded<'a> {
+    /// Lanes as the client half named them; all empty where the strategy asks for each update.
+    pub sum: &'a ExactSum,
+    /// Each update, where the strategy asks for them; none otherwise.
+    pub updates: &'a dyn Updates,
+    /// Number of clients in the federation, idle ones included.
+    pub population: u64,
+    /// Where a rule acts.
+    pub bounds: &'a Bounds,
+}
+
+impl Folded<'_> {
+    /// `global += rate * direction`; a running statistic goes along its direction as far as that leads, whatever the rate.
+    pub fn advance(&self, global: &mut Params, rate: f64, direction: &[f32]) {
+        self.bounds.advance(global, rate, direction);
+    }
+}
+
+/// What was collected in a round, to be closed.
+#[derive(Debug)]
+pub struct Harvest<'a> {
+    /// Lanes as the client half named them. What is not the rule's is taken out of it.
+    pub sum: &'a mut ExactSum,
+    /// Each update, where the strategy asks for them; none otherwise.
+    pub updates: &'a dyn Updates,
+    /// Number of clients in the federation, idle ones included.
+    pub population: u64,
+}
 
 /// The ranges of a model that no rule of a server may treat as weights.
 ///

@@ -5,6 +5,7 @@ use crate::{
     Ticket, UnitId,
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// One work unit: a fixed list of jobs that is never split. Repeating it gives the same upload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,7 +20,9 @@ pub struct Assignment {
     pub work: Work,
     /// What the stream was told so far.
     pub facts: Facts,
-    /// The global model to start from.
+    /// Name of the model in the book; `global` in a run of one model.
+    pub model: Arc<str>,
+    /// The model to start from.
     pub global: Params,
     /// Vectors that the strategy sends to every client of the round.
     pub vectors: Vec<Params>,

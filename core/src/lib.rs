@@ -26,6 +26,7 @@ mod params;
 mod pass;
 mod predict;
 mod request;
+mod roster;
 mod samples;
 mod seed;
 mod selection;
@@ -34,6 +35,7 @@ mod steering;
 mod strategy;
 mod stream;
 mod sum;
+mod task;
 mod time;
 mod transform;
 mod updates;
@@ -44,7 +46,7 @@ pub mod units;
 
 pub use aims::{ALL_CLASSES, Aims, Match, MatchKind};
 pub use attendance::{Absence, Attendance, Who};
-pub use bounds::Bounds;
+pub use bounds::{Bounds, Folded, Harvest};
 pub use continual::{
     AnyMethod, ContinualMethod, Draft, IMPORTANCES, Lessons, MEANS, MethodRun, Needs, Site, Step,
     sets,
@@ -72,11 +74,12 @@ pub use params::{Entry, Layout, Params, Role};
 pub use pass::{Length, Moves, Pass, PassDice, PassResult, Passes, Start};
 pub use predict::{LargestLogit, Predict, Predictor, Rows};
 pub use request::{Answer, Request, Want, Worth};
+pub use roster::Roster;
 pub use samples::{
     Affine, Batch, Features, Federation, Item, Probe, Samples, Shard, Showing, View,
 };
 pub use seed::{Purpose, Seed, Stream, dirichlet, sample_distinct, shuffle};
-pub use selection::{AnySelector, ClientSelector, Roster, SelectorRun};
+pub use selection::{AnySelector, ClientSelector, SelectorRun};
 pub use state::{
     ClientState, Memory, Sizes, Slot, SlotFault, SlotKind, SlotName, SlotSize, SlotSpec, SlotSpecs,
 };
@@ -84,16 +87,11 @@ pub use steering::{
     AnySteering, Directive, GLOBAL, ModelTraining, RoundOutcome, RoundPlan, RunView, Steering,
     SteeringRun, TrainedModel,
 };
-pub use strategy::{
-    AnyStrategy, ClientRule, Folded, Harvest, LocalWork, PlainClient, Settled, Stall, Strategy,
-    StrategyRun,
-};
-pub use stream::{
-    Bits, Calendar, Head, Members, Reach, StreamRules, Task, TaskStream, TaskView, Visit,
-    all_have_begun,
-};
+pub use strategy::{AnyStrategy, ClientRule, LocalWork, PlainClient, Strategy, StrategyRun};
+pub use stream::{StreamRules, TaskStream, TaskView, all_have_begun};
 pub use sum::{ExactSum, Grid, Lane, SumBytesError, SumError, Term};
+pub use task::{Bits, Calendar, Head, Members, Reach, Task, Visit};
 pub use time::Time;
 pub use transform::{AnyTransform, Outgoing, Transform, Transforms};
-pub use updates::{ClientTerm, Contribution, Reduction, Updates};
+pub use updates::{ClientTerm, Contribution, Reduction, Settled, Stall, Updates};
 pub use wide::wide;

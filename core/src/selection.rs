@@ -1,16 +1,8 @@
 //! Who takes part in a round.
 
-use crate::{ClientId, ClientReport, Round, Stream, codec, units::Misfit};
+use crate::{ClientId, ClientReport, Roster, Round, Stream, codec, units::Misfit};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
-
-/// What is known of the clients without asking them.
-pub trait Roster: Send + Sync {
-    /// Number of clients; their ids are `0..clients()`.
-    fn clients(&self) -> u64;
-    /// Number of training samples of a client; cheap.
-    fn samples(&self, client: ClientId) -> usize;
-}
 
 /// A rule that picks the cohort of each round. Its cost may depend on the cohort, not on the
 /// population, unless it asks for the scores of every client.

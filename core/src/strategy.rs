@@ -4,8 +4,8 @@
 //! come free. Authors implement [`Strategy`]; holders see its erased twin [`AnyStrategy`].
 
 use crate::{
-    Bounds, ClientId, Contribution, ExactSum, Lane, Layout, Objective, Params, Pass, Reduction,
-    SlotName, SlotSpec, SlotSpecs, Updates, codec, units::Misfit,
+    Bounds, ClientId, Contribution, Folded, Harvest, Lane, Layout, Objective, Params, Pass,
+    Reduction, Settled, SlotName, SlotSpec, SlotSpecs, Stall, codec, units::Misfit,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -51,42 +51,6 @@ pub trait Strategy: Send + Sync + 'static {
     fn client_half(&self) -> Arc<dyn ClientRule> {
         Arc::new(PlainClient)
     }
-}
-
-/// A round whose sums cannot be turned into a model, such as one without any update.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Stall(pub String);
-
-/// What came of a round.
-#[derive(Clone, Copy, Debug)]
-pub struct Folded<'a> {
-    /// Lanes as the client half named them; all empty where the strategy asks for each update.
-    pub sum: &'a ExactSum,
-    /// Each update, where the strategy asks for them; none otherwise.
-    pub updates: &'a dyn Updates,
-    /// Number of clients in the federation, idle ones included.
-    pub population: u64,
-    /// Where a rule acts.
-    pub bounds: &'a Bounds,
-}
-
-impl Folded<'_> {
-    /// `global += rate * direction`; a running statistic goes along its direction as far as that leads, whatever the rate.
-    pub fn advance(&self, global: &mut Params, rate: f64, direction: &[f32]) {
-        self.bounds.advance(global, rate, direction);
-    }
-}
-
-/// What was collected in a round, to be closed.
-#[derive(Debug)]
-pub struct Harvest<'a> {
-    /// Lanes as the client half named them. What is not the rule's is taken out of it.
-    pub sum: &'a mut ExactSum,
-    /// Each update, where the strategy asks for them; none otherwise.
-    pub updates: &'a dyn Updates,
-    /// Number of clients in the federation, idle ones included.
-    pub population: u64,
 }
 
 /// The client's side of a strategy: an immutable rule beside one state vector per client.
@@ -154,15 +118,6 @@ pub struct LocalWork<'a> {
     pub state: Option<&'a Params>,
     /// The vectors of the round.
     pub round: &'a [Params],
-}
-
-/// A client's addition to the sums.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settled {
-    /// Weight and values per lane, in the order of the lanes.
-    pub lanes: Vec<(f64, Params)>,
-    /// Replaces the client's state; `None` if the rule keeps none.
-    pub state: Option<Params>,
 }
 
 /// Adds the update, weighted by the number of samples (McMahan et al. 2017, algorithm 1).

@@ -1,8 +1,22 @@
 //! Single updates of a round, for strategies to which a sum says too little.
 
-use crate::{ClientId, Lane, Layout, Params, SlotSpecs, Stall};
+use crate::{ClientId, Lane, Layout, Params, SlotSpecs};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// A round whose sums cannot be turned into a model, such as one without any update.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Stall(pub String);
+
+/// A client's addition to the sums.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settled {
+    /// Weight and values per lane, in the order of the lanes.
+    pub lanes: Vec<(f64, Params)>,
+    /// Replaces the client's state; `None` if the rule keeps none.
+    pub state: Option<Params>,
+}
 
 /// What a strategy must see of the clients' work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

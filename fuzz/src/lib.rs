@@ -24,7 +24,10 @@ use lyceum_protocol::{
     body::{self, Body},
     identity::{Authority, Credentials, Identity, Join, Revocations, peer},
     message::{Flights, Hello, PROTOCOL, Pulse, Ready, Report, SessionId},
-    wire::{FROM_COORDINATOR, FROM_NODE, ResultWire, ToCoordinatorWire, ToNodeWire, frame, open},
+    wire::{
+        FROM_COORDINATOR, FROM_NODE, OfferWire, ResultWire, ToCoordinatorWire, ToNodeWire, frame,
+        open,
+    },
 };
 use lyceum_scenarios::{Loaded, Registry, Scenario};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -290,10 +293,12 @@ fn from_node() -> Vec<Vec<u8>> {
         }),
         ToCoordinatorWire::Offer {
             session,
-            ticket: Ticket(3),
-            units: vec![UnitId(1)],
-            result: ResultWire::Here(vec![1, 2, 3]),
-            vectors: vec![BlobRef::from_bytes([7; 40])],
+            upload: OfferWire {
+                ticket: Ticket(3),
+                units: vec![UnitId(1)],
+                result: ResultWire::Here(vec![1, 2, 3]),
+                vectors: vec![BlobRef::from_bytes([7; 40])],
+            },
         },
     ]
     .iter()

@@ -1,8 +1,10 @@
 //! What coordinator and nodes say to each other, as the machines on both sides see it.
 //!
 //! Every message may be lost, doubled or late: a node reports what it holds, the coordinator answers with what should be,
-//! and both repeat themselves. A message of a session that is over is not heard. How a message crosses a network, and
-//! how its vectors travel beside it, is [`wire`](crate::wire)'s.
+//! and both repeat themselves. A message of a session that is over is not heard.
+//!
+//! A message is written here once. What may be large in it is a type parameter: it is there whole, or by the names of blobs
+//! that travel beside the message ([`wire`](crate::wire)).
 
 use lyceum_core::{Assignment, ClientId, ExpertScores, Fingerprint, Ticket, UnitKey, Upload};
 use serde::{Deserialize, Serialize};
@@ -24,9 +26,12 @@ pub struct SessionId(pub u64);
 /// The machine's arithmetic: bits hold within one profile (engine, instruction set, versions that decide rounding).
 pub type NumericProfile = String;
 
-/// From a node.
+/// From a node, with its results whole.
+pub type ToCoordinator = ToCoordinatorOf<Upload>;
+
+/// From a node, with results in the form `U`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum ToCoordinator {
+pub enum ToCoordinatorOf<U> {
     /// First message on a connection; repeated until it is answered.
     Hello(Hello),
     /// The scenario's data is at hand.
@@ -38,7 +43,7 @@ pub enum ToCoordinator {
         /// Whose session.
         session: SessionId,
         /// The result.
-        upload: Upload,
+        upload: U,
     },
     /// The node shuts down; its work may be given to others at once.
     Goodbye {
@@ -103,11 +108,14 @@ pub struct Report {
     pub steps: u64,
 }
 
-/// To a node.
+/// To a node, with everything whole.
+pub type ToNode = ToNodeOf<Welcome, Assignment>;
+
+/// To a node, with admissions and units in the forms `W` and `A`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum ToNode {
+pub enum ToNodeOf<W, A> {
     /// The node is admitted: load this, then say [`Ready`].
-    Welcome(Welcome),
+    Welcome(W),
     /// The node cannot take part, and should not try again as it is.
     Refuse(String),
     /// Work on this. A repeated one is not worked on twice.
@@ -117,7 +125,7 @@ pub enum ToNode {
         /// What is in flight.
         flights: Flights,
         /// The unit.
-        assignment: Assignment,
+        assignment: A,
     },
     /// How things stand.
     Pulse(Pulse),
@@ -128,9 +136,28 @@ pub enum ToNode {
     },
 }
 
-/// Admission of a node.
+/// What may be large of what is told to a node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Large<W, A> {
+    /// See [`ToNodeOf::Welcome`].
+    Welcome(W),
+    /// See [`ToNodeOf::Assign`].
+    Assign {
+        /// Whose session.
+        session: SessionId,
+        /// What is in flight.
+        flights: Flights,
+        /// The unit.
+        assignment: A,
+    },
+}
+
+/// Admission of a node, with everything whole.
+pub type Welcome = WelcomeOf<Arc<str>, Arc<ExpertScores>>;
+
+/// Admission of a node, with the scenario and the expert's findings in the forms `S` and `E`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Welcome {
+pub struct WelcomeOf<S, E> {
     /// The [`Hello::attempt`] that this answers.
     pub attempt: u64,
     /// The session that begins.
@@ -138,9 +165,9 @@ pub struct Welcome {
     /// Microseconds between two reports of the node.
     pub heartbeat_micros: u64,
     /// The resolved scenario, as text.
-    pub scenario: Arc<str>,
+    pub scenario: S,
     /// What the expert makes of the samples, where the scenario needs one and it is trained.
-    pub expert: Option<Arc<ExpertScores>>,
+    pub expert: Option<E>,
     /// For a node that is one real client: which one, and what its data must be like.
     pub client: Option<(ClientId, OwnData)>,
 }
@@ -174,7 +201,29 @@ impl Flights {
     }
 }
 
-impl ToCoordinator {
+impl<U> ToCoordinatorOf<U> {
+    /// What the message is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Ready(_) => "ready",
+            Self::Report(_) => "report",
+            Self::Offer { .. } => "offer",
+            Self::Goodbye { .. } => "goodbye",
+        }
+    }
+
+    /// The message in any form, if it holds no result; else session and result.
+    pub fn small<V>(self) -> Result<ToCoordinatorOf<V>, (SessionId, U)> {
+        Ok(match self {
+            Self::Hello(hello) => ToCoordinatorOf::Hello(hello),
+            Self::Ready(ready) => ToCoordinatorOf::Ready(ready),
+            Self::Report(report) => ToCoordinatorOf::Report(report),
+            Self::Offer { session, upload } => return Err((session, upload)),
+            Self::Goodbye { session } => ToCoordinatorOf::Goodbye { session },
+        })
+    }
+
     /// The session that the message belongs to; `None` before there is one.
     pub fn session(&self) -> Option<SessionId> {
         match self {
@@ -186,7 +235,39 @@ impl ToCoordinator {
     }
 }
 
-impl ToNode {
+impl<W, A> ToNodeOf<W, A> {
+    /// What the message is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Welcome(_) => "welcome",
+            Self::Refuse(_) => "refuse",
+            Self::Assign { .. } => "assign",
+            Self::Pulse(_) => "pulse",
+            Self::Finished { .. } => "finished",
+        }
+    }
+
+    /// The message in any form, if it holds nothing large; else what it holds.
+    pub fn small<W2, A2>(self) -> Result<ToNodeOf<W2, A2>, Large<W, A>> {
+        Ok(match self {
+            Self::Welcome(welcome) => return Err(Large::Welcome(welcome)),
+            Self::Refuse(reason) => ToNodeOf::Refuse(reason),
+            Self::Assign {
+                session,
+                flights,
+                assignment,
+            } => {
+                return Err(Large::Assign {
+                    session,
+                    flights,
+                    assignment,
+                });
+            }
+            Self::Pulse(pulse) => ToNodeOf::Pulse(pulse),
+            Self::Finished { session } => ToNodeOf::Finished { session },
+        })
+    }
+
     /// The session that the message belongs to; `None` before there is one.
     pub fn session(&self) -> Option<SessionId> {
         match self {

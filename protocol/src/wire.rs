@@ -2,10 +2,10 @@
 
 use crate::{
     blob::BlobRef,
-    message::{Flights, Hello, OwnData, Pulse, Ready, Report, SessionId},
+    message::{ToCoordinatorOf, ToNodeOf, WelcomeOf},
 };
 use lyceum_core::{
-    ClientId, DataRef, Round, SlotKind, SlotName, Ticket, UnitId, Work,
+    DataRef, Round, SlotKind, SlotName, Ticket, UnitId, Work,
     codec::{self, CodecError},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -20,55 +20,33 @@ pub const FROM_COORDINATOR: usize = 4 << 20;
 pub const INLINE: usize = 4 << 10;
 
 /// [`ToNode`](crate::message::ToNode) on the wire.
+pub type ToNodeWire = ToNodeOf<WelcomeWire, AssignmentWire>;
+
+/// [`Welcome`](crate::message::Welcome) on the wire: the scenario's text, and losses of the expert, then its errors, as
+/// numbers.
+pub type WelcomeWire = WelcomeOf<BlobRef, BlobRef>;
+
+/// [`Assignment`](lyceum_core::Assignment) on the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum ToNodeWire {
-    /// See [`Welcome`](crate::message::Welcome).
-    Welcome {
-        /// The attempt that this answers.
-        attempt: u64,
-        /// The session that begins.
-        session: SessionId,
-        /// Microseconds between two reports.
-        heartbeat_micros: u64,
-        /// The scenario's text.
-        scenario: BlobRef,
-        /// Losses of the expert, then its errors, as numbers.
-        expert: Option<BlobRef>,
-        /// The real client that the node is.
-        client: Option<(ClientId, OwnData)>,
-    },
-    /// See [`ToNode::Refuse`](crate::message::ToNode::Refuse).
-    Refuse(String),
-    /// See [`Assignment`](lyceum_core::Assignment).
-    Assign {
-        /// Whose session.
-        session: SessionId,
-        /// What is in flight.
-        flights: Flights,
-        /// The assignment's ticket.
-        ticket: Ticket,
-        /// The assignment's round.
-        round: Round,
-        /// The assignment's unit.
-        unit: UnitId,
-        /// What to do.
-        work: Work,
-        /// What the stream was told, if it was told anything.
-        facts: Option<BlobRef>,
-        /// The global model.
-        global: BlobRef,
-        /// Vectors of the strategy.
-        vectors: Vec<BlobRef>,
-        /// On what.
-        jobs: Vec<JobWire>,
-    },
-    /// See [`Pulse`].
-    Pulse(Pulse),
-    /// See [`ToNode::Finished`](crate::message::ToNode::Finished).
-    Finished {
-        /// Whose session.
-        session: SessionId,
-    },
+pub struct AssignmentWire {
+    /// The assignment's ticket.
+    pub ticket: Ticket,
+    /// The assignment's round.
+    pub round: Round,
+    /// The assignment's unit.
+    pub unit: UnitId,
+    /// What to do.
+    pub work: Work,
+    /// What the stream was told, if it was told anything.
+    pub facts: Option<BlobRef>,
+    /// Name of the model.
+    pub model: String,
+    /// The model.
+    pub global: BlobRef,
+    /// Vectors of the strategy.
+    pub vectors: Vec<BlobRef>,
+    /// On what.
+    pub jobs: Vec<JobWire>,
 }
 
 /// [`Job`](lyceum_core::Job) on the wire.
@@ -92,32 +70,19 @@ pub struct SlotWire {
 }
 
 /// [`ToCoordinator`](crate::message::ToCoordinator) on the wire.
+pub type ToCoordinatorWire = ToCoordinatorOf<OfferWire>;
+
+/// An [`Upload`](lyceum_core::Upload) on the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum ToCoordinatorWire {
-    /// See [`Hello`].
-    Hello(Hello),
-    /// See [`Ready`].
-    Ready(Ready),
-    /// See [`Report`].
-    Report(Report),
-    /// See [`ToCoordinator::Offer`](crate::message::ToCoordinator::Offer).
-    Offer {
-        /// Whose session.
-        session: SessionId,
-        /// The upload's ticket.
-        ticket: Ticket,
-        /// The upload's units.
-        units: Vec<UnitId>,
-        /// The upload's result.
-        result: ResultWire,
-        /// The long vectors of it.
-        vectors: Vec<BlobRef>,
-    },
-    /// See [`ToCoordinator::Goodbye`](crate::message::ToCoordinator::Goodbye).
-    Goodbye {
-        /// Whose session.
-        session: SessionId,
-    },
+pub struct OfferWire {
+    /// The upload's ticket.
+    pub ticket: Ticket,
+    /// The upload's units.
+    pub units: Vec<UnitId>,
+    /// The upload's result.
+    pub result: ResultWire,
+    /// The long vectors of it.
+    pub vectors: Vec<BlobRef>,
 }
 
 /// A result's bytes without its long vectors ([`body`](crate::body)).
@@ -185,7 +150,11 @@ pub fn open<T: DeserializeOwned, const MOST: usize>(content: &[u8]) -> Result<T,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blob::Blob;
+    use crate::{
+        blob::Blob,
+        message::{Flights, Report, SessionId},
+    };
+    use lyceum_core::ClientId;
     use proptest::prelude::*;
 
     /// Golden bytes: what is on the wire changes only together with [`VERSION`].
@@ -224,14 +193,13 @@ mod tests {
             turn: 1,
             open: vec![Ticket(2)],
         };
-        let assign = ToNodeWire::Assign {
-            session: SessionId(1),
-            flights,
+        let assignment = AssignmentWire {
             ticket: Ticket(2),
             round: Round(2),
             unit: UnitId(3),
             work: Work::Train,
             facts: Some(name),
+            model: "global".into(),
             global: name,
             vectors: vec![],
             jobs: vec![JobWire {
@@ -242,6 +210,11 @@ mod tests {
                     content: name,
                 }],
             }],
+        };
+        let assign = ToNodeWire::Assign {
+            session: SessionId(1),
+            flights,
+            assignment,
         };
         let bytes = frame(&assign);
         assert_eq!(

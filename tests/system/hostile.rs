@@ -12,7 +12,10 @@ use lyceum_protocol::{
     identity::{COORDINATOR_NAME, Credentials, quinn_client},
     message::{Hello, PROTOCOL, Ready, Report, SessionId},
     quic::{Transport, bind, configure_client, read_frame},
-    wire::{FROM_COORDINATOR, ResultWire, ToCoordinatorWire, ToNodeWire, frame},
+    wire::{
+        AssignmentWire, FROM_COORDINATOR, OfferWire, ResultWire, ToCoordinatorWire, ToNodeWire,
+        frame,
+    },
 };
 use lyceum_scenarios::{Loaded, Scenario, schema};
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
@@ -194,7 +197,7 @@ impl Hostile {
     pub(crate) async fn greet(&mut self, facts: &Facts) -> SessionId {
         self.say(&ToCoordinatorWire::Hello(facts.hello())).await;
         match self.hear().await {
-            Some(ToNodeWire::Welcome { session, .. }) => session,
+            Some(ToNodeWire::Welcome(welcome)) => welcome.session,
             other => panic!("{other:?}"),
         }
     }
@@ -208,9 +211,10 @@ impl Hostile {
         let mut given = Vec::new();
         loop {
             match self.hear().await {
-                Some(ToNodeWire::Assign {
-                    ticket, unit, jobs, ..
-                }) => {
+                Some(ToNodeWire::Assign { assignment, .. }) => {
+                    let AssignmentWire {
+                        ticket, unit, jobs, ..
+                    } = assignment;
                     let client = |data| match data {
                         DataRef::Shard(client) => Some(client),
                         _ => None,
@@ -263,13 +267,13 @@ pub(crate) fn offer(
     unit: UnitId,
     result: ResultWire,
 ) -> ToCoordinatorWire {
-    ToCoordinatorWire::Offer {
-        session,
+    let upload = OfferWire {
         ticket,
         units: vec![unit],
         result,
         vectors: Vec::new(),
-    }
+    };
+    ToCoordinatorWire::Offer { session, upload }
 }
 
 pub(crate) fn blob_of(len: u64, hash: u8) -> BlobRef {

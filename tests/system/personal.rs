@@ -4,12 +4,17 @@ use crate::{
     catalogue,
     determinism::{fingerprint, run_in, run_until},
 };
-use lyceum_core::Event;
+use lyceum_client_node::{Node, Worker};
+use lyceum_core::{
+    Assignment, ClientId, DataRef, Event, Job, Params, Round, Slot, SlotName, Ticket, UnitId,
+    Upload, Work,
+};
 use lyceum_metrics::{EventReader, Status, Summary};
-use lyceum_scenarios::Scenario;
+use lyceum_scenarios::{Loaded, Scenario};
 use std::{
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 const SHORT: [&str; 2] = ["run.rounds=6", "data.clients=8"];
@@ -82,6 +87,64 @@ fn what_stays_with_a_client_is_not_sent() {
         );
         assert!(told.iter().all(|(_, accuracy)| *accuracy > 0.05), "{local}");
     }
+}
+
+/// A worker of a scenario's node, and an assignment of client 0 in the first round.
+fn at_work(scenario: &Scenario) -> (Worker, Assignment) {
+    let said = |e| format!("{e}");
+    let loaded = Loaded::read(scenario, &[]).map_err(said).unwrap();
+    let network = loaded.network(scenario).map_err(said).unwrap();
+    let stream = loaded.stream(scenario, None).map_err(said).unwrap();
+    let federation = loaded.federate(scenario, None).map_err(said).unwrap();
+    let assignment = Assignment {
+        ticket: Ticket(0),
+        round: Round(0),
+        unit: UnitId(0),
+        work: Work::Train,
+        facts: Default::default(),
+        model: "global".into(),
+        global: network.initial(scenario.seed()).into(),
+        vectors: Vec::new(),
+        jobs: vec![Job {
+            data: DataRef::Shard(ClientId(0)),
+            state: Default::default(),
+        }],
+    };
+    let engine = *lyceum::registry().engine("fused").unwrap();
+    let node = Node::new(scenario, engine, network, federation, None).in_stream(stream);
+    (Worker::new(Arc::new(node)).unwrap(), assignment)
+}
+
+/// A node looks at what it is to go on from as the coordinator looks at what it gets.
+#[test]
+fn a_node_is_sent_no_state_that_is_not_of_its_run() {
+    let with = |scenario: &Scenario, name: &str, slot: Slot| -> Result<Upload, String> {
+        let (mut worker, mut assignment) = at_work(scenario);
+        assignment.jobs[0].state.put(SlotName::new(name), slot);
+        worker.execute(&assignment).map_err(|e| e.to_string())
+    };
+    let norms = personal(&[]);
+    let vector = |len| Slot::from(Params::zeros(len));
+    assert!(with(&norms, "local", vector(256)).is_ok());
+    let wrong = with(&norms, "local", vector(255)).unwrap_err();
+    assert!(wrong.starts_with("the state of client "), "{wrong}");
+    assert!(
+        wrong.ends_with("its slot `local` holds 255 values; expected 256 values"),
+        "{wrong}"
+    );
+    let stream = catalogue::read("federated-er", &["run.rounds=6"]);
+    assert!(with(&stream, "local", vector(256)).is_err());
+    let large = with(&stream, "method.er", vec![0; 1 << 20].into()).unwrap_err();
+    assert!(
+        large.contains("`method.er` holds 1048576 bytes; expected at most"),
+        "{large}"
+    );
+    let other = with(&stream, "method.ewc", vec![0].into()).unwrap_err();
+    let slots = "`stream.place`, `stream.optimizer`, `method.er`";
+    assert!(
+        other.ends_with(&format!("has no owner in this run; expected {slots}")),
+        "{other}"
+    );
 }
 
 #[test]

@@ -15,7 +15,10 @@ use lyceum_metrics::Status;
 use lyceum_protocol::{
     blob::BlobRef,
     message::{Flights, Hello, OwnData, Pulse, Ready, Report, SessionId},
-    wire::{JobWire, ResultWire, SlotWire, ToCoordinatorWire, ToNodeWire},
+    wire::{
+        AssignmentWire, JobWire, OfferWire, ResultWire, SlotWire, ToCoordinatorWire, ToNodeWire,
+        WelcomeWire,
+    },
 };
 use lyceum_scenarios::Scenario;
 use std::{
@@ -295,14 +298,14 @@ fn in_flight(flights: &Flights) {
 /// Does not build for a message with a field that is not known to hold no sample.
 fn to_node(message: &ToNodeWire) {
     match message {
-        ToNodeWire::Welcome {
+        ToNodeWire::Welcome(WelcomeWire {
             attempt,
             session,
             heartbeat_micros,
             scenario,
             expert,
             client,
-        } => {
+        }) => {
             fine(attempt);
             fine(session);
             fine(heartbeat_micros);
@@ -317,15 +320,20 @@ fn to_node(message: &ToNodeWire) {
         ToNodeWire::Assign {
             session,
             flights,
-            ticket,
-            round,
-            unit,
-            work,
-            facts,
-            global,
-            vectors,
-            jobs,
+            assignment,
         } => {
+            let AssignmentWire {
+                ticket,
+                round,
+                unit,
+                work,
+                facts,
+                model,
+                global,
+                vectors,
+                jobs,
+            } = assignment;
+            fine(model);
             fine(session);
             in_flight(flights);
             fine(ticket);
@@ -393,13 +401,13 @@ fn to_coordinator(message: &ToCoordinatorWire) {
             fine(open);
             fine(steps);
         }
-        ToCoordinatorWire::Offer {
-            session,
-            ticket,
-            units,
-            result,
-            vectors,
-        } => {
+        ToCoordinatorWire::Offer { session, upload } => {
+            let OfferWire {
+                ticket,
+                units,
+                result,
+                vectors,
+            } = upload;
             vectors.iter().for_each(fine);
             fine(session);
             fine(ticket);

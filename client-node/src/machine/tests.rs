@@ -53,6 +53,7 @@ fn unit(ticket: u64, id: u64) -> Assignment {
         unit: UnitId(id),
         work: Work::Train,
         facts: Default::default(),
+        model: "global".into(),
         global: Params::zeros(1),
         vectors: vec![],
         jobs: vec![],

@@ -11,9 +11,12 @@ use lyceum_core::{
 use lyceum_protocol::{
     blob::{Blob, BlobRef},
     body,
-    message::{ToCoordinator, ToNode, Welcome},
+    message::{Large, ToCoordinator, ToNode, Welcome},
     quic::{FetchError, Stock, read_frame, serve},
-    wire::{FROM_COORDINATOR, INLINE, JobWire, ResultWire, ToCoordinatorWire, ToNodeWire, frame},
+    wire::{
+        AssignmentWire, FROM_COORDINATOR, INLINE, JobWire, OfferWire, ResultWire,
+        ToCoordinatorWire, ToNodeWire, WelcomeWire, frame,
+    },
 };
 use quinn::{Connection, RecvStream, SendStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,20 +77,17 @@ impl Offers {
 
     /// A message as a frame.
     pub(super) fn pack(&self, message: ToCoordinator) -> Vec<u8> {
-        frame(&match message {
-            ToCoordinator::Hello(hello) => ToCoordinatorWire::Hello(hello),
-            ToCoordinator::Ready(ready) => ToCoordinatorWire::Ready(ready),
-            ToCoordinator::Report(report) => ToCoordinatorWire::Report(report),
-            ToCoordinator::Goodbye { session } => ToCoordinatorWire::Goodbye { session },
-            ToCoordinator::Offer { session, upload } => {
+        frame(&match message.small() {
+            Ok(small) => small,
+            Err((session, upload)) => {
                 let (result, vectors) = self.result(&upload);
-                ToCoordinatorWire::Offer {
-                    session,
+                let upload = OfferWire {
                     ticket: upload.ticket,
                     units: upload.units,
                     result,
                     vectors,
-                }
+                };
+                ToCoordinatorWire::Offer { session, upload }
             }
         })
     }
@@ -147,23 +147,18 @@ impl Session {
     }
 
     async fn hear(&self, message: ToNodeWire) {
-        let message = match message {
-            ToNodeWire::Refuse(reason) => ToNode::Refuse(reason),
-            ToNodeWire::Pulse(pulse) => ToNode::Pulse(pulse),
-            ToNodeWire::Finished { session } => ToNode::Finished { session },
-            large => {
-                let session = self.clone();
-                tokio::spawn(async move {
-                    match session.complete(large).await {
-                        Ok(message) => session.tell(message).await,
-                        // The coordinator says it again when it sees that the node has nothing.
-                        Err(error) => tracing::debug!(%error, "a message could not be completed"),
-                    }
-                });
-                return;
-            }
+        let large = match message.small() {
+            Ok(small) => return self.tell(small).await,
+            Err(large) => large,
         };
-        self.tell(message).await;
+        let session = self.clone();
+        tokio::spawn(async move {
+            match session.complete(large).await {
+                Ok(message) => session.tell(message).await,
+                // The coordinator says it again when it sees that the node has nothing.
+                Err(error) => tracing::debug!(%error, "a message could not be completed"),
+            }
+        });
     }
 
     async fn tell(&self, message: ToNode) {
@@ -187,62 +182,51 @@ impl Session {
     }
 
     /// A message with everything that it names.
-    async fn complete(&self, message: ToNodeWire) -> Result<ToNode, FetchError> {
+    async fn complete(
+        &self,
+        message: Large<WelcomeWire, AssignmentWire>,
+    ) -> Result<ToNode, FetchError> {
         match message {
-            ToNodeWire::Welcome {
-                attempt,
-                session,
-                heartbeat_micros,
-                scenario,
-                expert,
-                client,
-            } => {
-                let scenario = text(&self.connection, scenario).await?.into();
-                let expert = match expert {
-                    Some(name) => Some(Arc::new(expert_of(&self.vector(name).await?))),
-                    None => None,
-                };
-                Ok(ToNode::Welcome(Welcome {
-                    attempt,
-                    session,
-                    heartbeat_micros,
-                    scenario,
-                    expert,
-                    client,
-                }))
-            }
-            ToNodeWire::Assign {
+            Large::Welcome(welcome) => self.welcome(welcome).await.map(ToNode::Welcome),
+            Large::Assign {
                 session,
                 flights,
-                ticket,
-                round,
-                unit,
-                work,
-                facts,
-                global,
-                vectors,
-                jobs,
-            } => {
-                let assignment = Assignment {
-                    ticket,
-                    round,
-                    unit,
-                    work,
-                    facts: self.facts(facts).await?,
-                    global: self.vector(global).await?,
-                    vectors: self.vectors(vectors).await?,
-                    jobs: self.jobs(jobs).await?,
-                };
-                Ok(ToNode::Assign {
-                    session,
-                    flights,
-                    assignment,
-                })
-            }
-            ToNodeWire::Refuse(reason) => Ok(ToNode::Refuse(reason)),
-            ToNodeWire::Pulse(pulse) => Ok(ToNode::Pulse(pulse)),
-            ToNodeWire::Finished { session } => Ok(ToNode::Finished { session }),
+                assignment,
+            } => Ok(ToNode::Assign {
+                session,
+                flights,
+                assignment: self.assignment(assignment).await?,
+            }),
         }
+    }
+
+    async fn welcome(&self, welcome: WelcomeWire) -> Result<Welcome, FetchError> {
+        let expert = match welcome.expert {
+            Some(name) => Some(Arc::new(expert_of(&self.vector(name).await?))),
+            None => None,
+        };
+        Ok(Welcome {
+            attempt: welcome.attempt,
+            session: welcome.session,
+            heartbeat_micros: welcome.heartbeat_micros,
+            scenario: text(&self.connection, welcome.scenario).await?.into(),
+            expert,
+            client: welcome.client,
+        })
+    }
+
+    async fn assignment(&self, named: AssignmentWire) -> Result<Assignment, FetchError> {
+        Ok(Assignment {
+            ticket: named.ticket,
+            round: named.round,
+            unit: named.unit,
+            work: named.work,
+            facts: self.facts(named.facts).await?,
+            model: named.model.into(),
+            global: self.vector(named.global).await?,
+            vectors: self.vectors(named.vectors).await?,
+            jobs: self.jobs(named.jobs).await?,
+        })
     }
 
     async fn vectors(&self, names: Vec<BlobRef>) -> Result<Vec<Params>, FetchError> {

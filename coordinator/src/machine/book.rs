@@ -159,6 +159,13 @@ impl RoundMachine {
             .unwrap_or(&self.global)
     }
 
+    /// The name of that model; of one that somebody asked about, the question's.
+    pub(super) fn name_at_work(&self) -> Arc<str> {
+        let steered = self.steered.as_ref();
+        let judged = steered.and_then(|s| s.judging.as_deref().or(Some(s.open.as_str())));
+        self.desk.question().or(judged).unwrap_or(GLOBAL).into()
+    }
+
     /// Notes what the open model is worth, and what is judged besides.
     pub(super) fn judged_open(&mut self, tallies: &BTreeMap<Probe, Tally>) {
         if let Some(steered) = &mut self.steered {

@@ -18,6 +18,11 @@ pub(super) struct Desk {
 }
 
 impl Desk {
+    /// The question that is being answered.
+    pub(super) fn question(&self) -> Option<&str> {
+        self.judging.as_ref().map(|(id, _)| id.as_str())
+    }
+
     /// The model that is judged for a question.
     pub(super) fn model(&self) -> Option<&Params> {
         self.judging.as_ref().map(|(_, model)| model)

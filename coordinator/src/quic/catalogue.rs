@@ -3,9 +3,9 @@
 use lyceum_core::{Assignment, ExpertScores, Facts, Params, Slot, SlotName, Ticket};
 use lyceum_protocol::{
     blob::{Blob, BlobRef},
-    message::{Flights, SessionId, ToNode, Welcome},
+    message::{Flights, Large, ToNode, Welcome},
     quic::Stock,
-    wire::{JobWire, SlotWire, ToNodeWire, frame},
+    wire::{AssignmentWire, JobWire, SlotWire, ToNodeWire, WelcomeWire, frame},
 };
 use std::{
     collections::BTreeMap,
@@ -76,24 +76,29 @@ impl Packer {
 
     /// The frame of a message; what it names can be fetched from now on.
     pub(super) fn pack(&mut self, message: ToNode) -> Vec<u8> {
-        frame(&match message {
-            ToNode::Welcome(welcome) => self.welcome(welcome),
-            ToNode::Refuse(reason) => ToNodeWire::Refuse(reason),
-            ToNode::Assign {
+        frame(&match message.small() {
+            Ok(small) => small,
+            Err(Large::Welcome(welcome)) => ToNodeWire::Welcome(self.welcome(welcome)),
+            Err(Large::Assign {
                 session,
                 flights,
                 assignment,
-            } => self.assign(session, flights, assignment),
-            ToNode::Pulse(pulse) => ToNodeWire::Pulse(pulse),
-            ToNode::Finished { session } => ToNodeWire::Finished { session },
+            }) => {
+                let assignment = self.assign(&flights, assignment);
+                ToNodeWire::Assign {
+                    session,
+                    flights,
+                    assignment,
+                }
+            }
         })
     }
 
-    fn welcome(&mut self, welcome: Welcome) -> ToNodeWire {
+    fn welcome(&mut self, welcome: Welcome) -> WelcomeWire {
         let text: Vec<u8> = welcome.scenario.as_bytes().to_vec();
         let scenario = self.lasting(Blob::of(text.into()));
         let expert = welcome.expert.map(|expert| self.expert(expert));
-        ToNodeWire::Welcome {
+        WelcomeWire {
             attempt: welcome.attempt,
             session: welcome.session,
             heartbeat_micros: welcome.heartbeat_micros,
@@ -128,16 +133,11 @@ impl Packer {
         name
     }
 
-    fn assign(
-        &mut self,
-        session: SessionId,
-        flights: Flights,
-        assignment: Assignment,
-    ) -> ToNodeWire {
+    fn assign(&mut self, flights: &Flights, assignment: Assignment) -> AssignmentWire {
         if self.turn != flights.turn {
             self.turn = flights.turn;
             self.shared.retain(|ticket, _| flights.holds(*ticket));
-            self.catalogue.lock().keep(&flights);
+            self.catalogue.lock().keep(flights);
         }
         let ticket = assignment.ticket;
         let global = self.shared(ticket, &assignment.global);
@@ -153,14 +153,13 @@ impl Packer {
             data: job.data,
             slots: job.state.slots().map(slot).collect(),
         };
-        ToNodeWire::Assign {
-            session,
-            flights,
+        AssignmentWire {
             ticket,
             round: assignment.round,
             unit: assignment.unit,
             work: assignment.work,
             facts,
+            model: assignment.model.to_string(),
             global,
             vectors,
             jobs: assignment.jobs.iter().map(job).collect(),

@@ -14,7 +14,7 @@ use lyceum_protocol::{
     body::{self, Body},
     message::ToCoordinator,
     quic::{FetchError, ReadError, Transport, read_frame, serve},
-    wire::{FROM_NODE, ResultWire, ToCoordinatorWire},
+    wire::{FROM_NODE, OfferWire, ResultWire, ToCoordinatorWire},
 };
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use std::{
@@ -222,18 +222,15 @@ impl Talk {
     }
 
     async fn hear(&self, message: ToCoordinatorWire) -> Result<(), ()> {
-        let message = match message {
-            ToCoordinatorWire::Hello(hello) => ToCoordinator::Hello(hello),
-            ToCoordinatorWire::Ready(ready) => ToCoordinator::Ready(ready),
-            ToCoordinatorWire::Report(report) => ToCoordinator::Report(report),
-            ToCoordinatorWire::Goodbye { session } => ToCoordinator::Goodbye { session },
-            ToCoordinatorWire::Offer {
-                session,
-                ticket,
-                units,
-                result,
-                vectors,
-            } => {
+        let message = match message.small() {
+            Ok(small) => small,
+            Err((session, offered)) => {
+                let OfferWire {
+                    ticket,
+                    units,
+                    result,
+                    vectors,
+                } = offered;
                 let offer = Offer {
                     session,
                     ticket,
@@ -249,7 +246,7 @@ impl Talk {
             }
         };
         let bytes = match &message {
-            ToCoordinator::Report(report) => 8 * report.held.len(),
+            ToCoordinator::Report(report) => size_of_val(&report.held[..]),
             ToCoordinator::Ready(ready) => ready.profile.len(),
             _ => 0,
         };

@@ -123,6 +123,7 @@ impl Groundwork {
             unit: EXPERT_UNIT,
             work: Work::Expert,
             facts: Facts::default(),
+            model: "global".into(),
             global: self.network.initial(scenario.seed()).into(),
             vectors: Vec::new(),
             jobs: vec![Job {

@@ -72,10 +72,9 @@ struct EvenWeights;
 
 impl Predict for EvenWeights {
     fn take_up(&self, network: &Network, params: &[f32]) -> Result<Box<dyn Predictor>, String> {
-        let entries = network.layout().entries().iter();
+        let mut entries = network.layout().entries().iter();
         let head = entries
-            .filter(|entry| entry.shape.len() == 2 && entry.shape[0] == network.classes())
-            .next_back()
+            .rfind(|entry| entry.shape.len() == 2 && entry.shape[0] == network.classes())
             .ok_or("its last layer is not dense")?;
         let rows = params[head.range()].chunks_exact(head.shape[1]);
         let length = |row: &[f32]| row.iter().map(|w| w * w).sum::<f32>().sqrt();

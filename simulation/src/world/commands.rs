@@ -58,20 +58,12 @@ impl World<'_> {
 
     fn send_to_node(&mut self, peer: Peer, message: ToNode) {
         let (now, node) = (self.queue.now(), self.peers[peer.0 as usize]);
-        let kind = match &message {
-            ToNode::Welcome(_) => 10,
-            ToNode::Refuse(_) => 11,
-            ToNode::Assign { assignment, .. } => {
-                self.checks.assigned(now, node, assignment);
-                12
-            }
-            ToNode::Pulse(pulse) => {
-                self.checks.pulse(node, pulse);
-                13
-            }
-            ToNode::Finished { .. } => 14,
-        };
-        self.note(kind, peer.0);
+        match &message {
+            ToNode::Assign { assignment, .. } => self.checks.assigned(now, node, assignment),
+            ToNode::Pulse(pulse) => self.checks.pulse(node, pulse),
+            _ => {}
+        }
+        self.note_word(message.name(), peer.0);
         for at in self.links[node].send(now, Direction::BToA, 0) {
             self.queue.at(at, Happening::ToNode(peer, message.clone()));
         }

@@ -286,6 +286,12 @@ impl<'a> World<'a> {
         self.checks.violated(self.queue.now(), property, facts);
     }
 
+    /// As [`note`](Self::note), of a message.
+    pub(super) fn note_word(&mut self, word: &str, subject: u64) {
+        self.trace.add(word.as_bytes());
+        self.note(0, subject);
+    }
+
     /// Adds to the hash of everything that happened.
     pub(super) fn note(&mut self, kind: u64, subject: u64) {
         self.trace

@@ -277,14 +277,7 @@ impl World<'_> {
         let Some(peer) = self.nodes[node].peer else {
             return;
         };
-        let kind = match &message {
-            ToCoordinator::Hello(_) => 30,
-            ToCoordinator::Ready(_) => 31,
-            ToCoordinator::Report(_) => 32,
-            ToCoordinator::Offer { .. } => 33,
-            ToCoordinator::Goodbye { .. } => 34,
-        };
-        self.note(kind, peer.0);
+        self.note_word(message.name(), peer.0);
         let now = self.queue.now();
         for at in self.links[node].send(now, Direction::AToB, 0) {
             self.queue

@@ -101,6 +101,7 @@ fn unit(id: u64, client: u64) -> Assignment {
         unit: UnitId(id),
         work: Work::Train,
         facts: Default::default(),
+        model: "global".into(),
         global: Params::zeros(2),
         vectors: vec![],
         jobs: vec![Job {
