@@ -1,5 +1,6 @@
 //! What a local training call is about.
 
+use crate::plan::Plan;
 use lyceum_core::{
     Assignment, ClientId, ClientRule, ClientState, ExactSum, Job, Params, Round, Shard, TaskStream,
 };
@@ -12,6 +13,8 @@ pub(crate) struct Together<'a> {
     /// The node's stream in the stage of the unit.
     pub(crate) stream: Option<&'a TaskStream>,
     pub(crate) sum: &'a ExactSum,
+    /// What each of them does.
+    pub(crate) plan: &'a Plan,
 }
 
 /// One client's local training call.

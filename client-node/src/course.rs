@@ -1,6 +1,6 @@
 //! Which samples the steps of a local training call see, and in which order.
 
-use lyceum_core::{Round, Stream, shuffle};
+use lyceum_core::{Purpose, Round, Stream, shuffle};
 use lyceum_strategies::ordering::{Order, Ordering, Pace};
 
 /// The plan of one local training call.
@@ -14,6 +14,8 @@ pub(crate) struct Course {
     pace: Option<(Ordering, Round)>,
     keeps_order: bool,
     batch: usize,
+    /// What the order of batches is drawn for.
+    pub(crate) dice: Purpose,
 }
 
 impl Course {
@@ -27,6 +29,7 @@ impl Course {
             pace: None,
             keeps_order: false,
             batch,
+            dice: Purpose::BATCHES,
         }
     }
 
@@ -54,12 +57,19 @@ impl Course {
             keeps_order: matches!(ordering.order, Order::Blocked | Order::Interleaved),
             order,
             batch,
+            dice: Purpose::BATCHES,
         }
     }
 
     /// Exactly this many steps, if there is a number.
     pub(crate) fn within(mut self, steps: Option<u64>) -> Self {
         self.steps = steps.filter(|_| self.epoch > 0).unwrap_or(self.steps);
+        self
+    }
+
+    /// With batches that are drawn for another purpose.
+    pub(crate) fn drawn_for(mut self, dice: Purpose) -> Self {
+        self.dice = dice;
         self
     }
 

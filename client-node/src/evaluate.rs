@@ -66,12 +66,12 @@ impl Worker {
         Ok(Payload::Evaluated { probe, tally })
     }
 
-    /// Share of hits of the model that the learner holds on a whole probe; `None` where a node has no test samples.
-    pub(crate) fn accuracy_on(
+    /// Judges the model that the learner holds on a whole probe; `None` where a node has no test samples.
+    pub(crate) fn tally_on(
         &mut self,
         probe: Probe,
         round: Round,
-    ) -> Result<Option<f64>, NodeError> {
+    ) -> Result<Option<Tally>, NodeError> {
         let Some(end) = self.probe_len(probe) else {
             return Ok(None);
         };
@@ -80,7 +80,7 @@ impl Worker {
             .ok_or(NodeError::Data("probe samples"))?;
         let params = self.learner.params().to_vec();
         let judge = self.judge(probe, round, &params)?;
-        Ok(Some(self.tally(&shard, judge).accuracy()))
+        Ok(Some(self.tally(&shard, judge)))
     }
 
     fn tally(&mut self, shard: &Shard, mut judge: Judge) -> Tally {

@@ -16,6 +16,8 @@ mod expert;
 pub mod machine;
 mod memory;
 mod node;
+mod passes;
+mod plan;
 pub mod quic;
 mod scores;
 mod steps;

@@ -4,6 +4,7 @@ use crate::{
     continual::Spare,
     error::NodeError,
     memory::{Method, Names},
+    plan::Plan,
 };
 use lyceum_core::{
     Assignment, Batch, Bounds, ClientId, ClientRule, ClientState, Engine, ExactSum, ExpertScores,
@@ -27,6 +28,8 @@ pub struct Node {
     /// What of the model is the rule's.
     pub(crate) bounds: Bounds,
     pub(crate) reduction: Reduction,
+    /// What clients do in a call.
+    pub(crate) plan: Arc<Plan>,
     /// What happens to updates; here the clients' halves.
     pub(crate) transforms: Transforms,
     /// What the expert makes of each sample, by its index in the pool.
@@ -50,6 +53,8 @@ pub struct Node {
     pub(crate) keeps_models: bool,
     /// Clients' own models are judged.
     pub(crate) judges_local: bool,
+    /// So are they, and the global model that they received, on test samples as clients have them.
+    pub(crate) judges_personal: bool,
     /// It is one real client.
     pub(crate) alone: bool,
 }
@@ -117,6 +122,7 @@ impl Node {
             local_len: network.layout().local_len(),
             names: Names::default(),
             keeps_models: scenario.keeps_models(),
+            plan: Arc::new(Plan::new(&scenario.passes(), &network)),
             transforms: scenario.transforms(),
             expert_scores,
             engine,
@@ -126,6 +132,7 @@ impl Node {
             needs: scenario.needs(),
             predict: scenario.predict(),
             judges_local: scenario.evaluation.local,
+            judges_personal: scenario.evaluation.personal,
             alone: false,
             federation,
             network,

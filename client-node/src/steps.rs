@@ -1,7 +1,7 @@
 //! The steps of a local training call: one loop, and the ways in which a step is taken.
 
 use crate::{Worker, call::ClientCall, course::Course, trace::Trace};
-use lyceum_core::{Mode, Moments, Optimizer, Params, Purpose, Resolved, Shard, Stream, Update};
+use lyceum_core::{Mode, Moments, Optimizer, Params, Resolved, Shard, Stream, Update};
 use lyceum_scenarios::Training;
 
 /// How a step is taken. Chosen once for all steps of a call.
@@ -59,12 +59,14 @@ impl<'a> Rule<'a> {
 pub(crate) struct Lesson<'a> {
     pub(crate) shard: &'a Shard,
     pub(crate) weights: &'a [f32],
+    /// One flag a layer: which batch normalisations stand still. Empty where none does.
+    pub(crate) fixed: &'a [bool],
 }
 
 impl Lesson<'_> {
     /// Puts the samples of a step into the worker's batch.
     fn pack(&self, worker: &mut Worker, (positions, ahead): (&[u32], &[u32])) {
-        let Self { shard, weights } = *self;
+        let Self { shard, weights, .. } = *self;
         shard.pack(positions, &mut worker.batch);
         let places = &mut ahead.iter().map(|&p| shard.indices[p as usize]);
         worker.learner.expect(&shard.pool, places);
@@ -87,7 +89,7 @@ impl Stepper for Plain<'_> {
         rng: &mut Stream,
     ) -> (f32, u64) {
         self.0.pack(worker, positions);
-        let mode = Mode::train(&worker.node.network, rng, &[]);
+        let mode = Mode::train(&worker.node.network, rng, self.0.fixed);
         let mut update = rule.update(&mut worker.moments);
         let loss = worker.learner.step(&worker.batch, mode, &mut update);
         (loss, positions.0.len() as u64)
@@ -129,7 +131,7 @@ impl Worker {
     ) -> Trace {
         let (ticket, round) = (call.assignment().ticket, call.round());
         let seed = self.node.seed;
-        let mut rng = seed.stream(Purpose::BATCHES, ticket, Some(call.client));
+        let mut rng = seed.stream(course.dice, ticket, Some(call.client));
         let momentum = self.node.training(round).optimizer.momentum();
         let mut trace = Trace::new(course.epoch);
         let mut coefficient = 0.0;

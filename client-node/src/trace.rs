@@ -13,7 +13,7 @@ pub(crate) struct Trace {
     epoch: u64,
     /// Of the first epoch's worth of steps: sum of the squared losses of samples, and how many they were.
     squares: (f64, u64),
-    steps: u64,
+    pub(crate) steps: u64,
     pub(crate) trained: u64,
     pub(crate) travel: f64,
 }

@@ -1,4 +1,4 @@
-//! One client's local training call, stage after stage: see, score, order, step, settle, transform, admit.
+//! One client's local training call, stage after stage: see, score, order, step (a pass after another), settle, transform, admit.
 
 use crate::{
     Worker,
@@ -7,12 +7,14 @@ use crate::{
     course::Course,
     error::NodeError,
     memory::damaged,
+    passes::Kept,
+    plan::Planned,
     scores::{Scored, mean},
     steps::{Lesson, Plain, Rule, Single},
     trace::Trace,
 };
 use lyceum_core::{
-    ClientReport, ClientState, LocalWork, Outcome, Params, Probe, Purpose, Resolved, Role, Settled,
+    ClientReport, ClientState, Length, LocalWork, Outcome, Params, Probe, Resolved, Role, Settled,
     Shard, SlotName, SumError, TaskId, Term, Vectors,
 };
 use std::{borrow::Cow, sync::Arc};
@@ -33,15 +35,6 @@ struct Seen<'a> {
     methods: Methods,
     /// Where it is in a stream that has begun for it.
     post: Option<Post<'a>>,
-}
-
-/// What came of the steps.
-struct Trained {
-    trace: Trace,
-    /// What the client keeps of its methods.
-    state: ClientState,
-    /// What the steps changed, where the learner does not hold it.
-    change: Option<Vec<f32>>,
 }
 
 impl<'a> Seen<'a> {
@@ -65,7 +58,9 @@ impl Worker {
     ) -> Result<(ClientReport, Option<ClientUpdate>), NodeError> {
         let rule = call.together.rule;
         let before = call.state().floats(SlotName::STRATEGY);
-        let objective = rule.objective(call.client, before);
+        let plan = call.together.plan;
+        let mut objective = rule.objective(call.client, before);
+        objective.also(&plan.shared.pass.objective);
         let vectors = Vectors {
             global: call.start,
             round: &call.assignment().vectors,
@@ -79,56 +74,100 @@ impl Worker {
             let report = ClientReport::dropped_out(call.client, 0, report.bytes_down);
             return Ok((report, None));
         }
-        let course = self.order(call, &seen, &scored.scores);
-        let trained = self.step(call, &mut seen, &course, &scored.weights, &objective);
-        trained.trace.fill(&mut report);
-        report.local_accuracy = self.judge_own(call, &seen)?;
-        let delta = self.delta(call, trained.change);
-        let mut settled = self.settle(call, &report, trained.trace.travel, delta);
-        let mut state = trained.state;
+        let mut kept = Kept::default();
+        for pass in &plan.before {
+            self.take_pass(call, pass, (&seen.shard, &scored), &mut kept)?;
+        }
+        let (trace, delta) = self.share(call, &mut seen, &scored, &objective, &mut kept)?;
+        trace.fill(&mut report);
+        for pass in &plan.after {
+            self.take_pass(call, pass, (&seen.shard, &scored), &mut kept)?;
+        }
+        self.judge_own(call, &seen, &mut report)?;
+        let mut settled = self.settle(call, &report, trace.travel, delta);
+        report.steps += kept.steps;
+        report.trained += kept.trained;
+        let mut state = kept.state;
         self.transform(call, &mut state, &mut settled.lanes)?;
-        self.keep(settled.state, &mut state);
+        if let Some(rule) = settled.state {
+            state.put(self.node.names.strategy.clone(), rule);
+        }
         self.node.look_at(call.client, &state)?;
-        let update = self.admit(call, &seen.shard, settled.lanes, &mut report);
+        let admitted = (settled.lanes, kept.fault);
+        let update = self.admit(call, &seen.shard, admitted, &mut report);
         let state = (!state.is_empty()).then_some(state);
         Ok((report, update.map(|term| (term, state))))
     }
 
-    /// Keeps what the strategy's rule keeps, what of the model stays with the client, and the model where a score needs it.
-    fn keep(&self, rule: Option<Params>, state: &mut ClientState) {
-        let names = &self.node.names;
-        if let Some(rule) = rule {
-            state.put(names.strategy.clone(), rule);
+    /// Takes the pass whose change goes to the strategy: what the steps left behind, and the change.
+    fn share(
+        &mut self,
+        call: &ClientCall<'_>,
+        seen: &mut Seen<'_>,
+        scored: &Scored,
+        objective: &Resolved<'_>,
+        kept: &mut Kept,
+    ) -> Result<(Trace, Params), NodeError> {
+        let shared = &call.together.plan.shared;
+        let epochs = seen.methods.epochs;
+        let course = match epochs {
+            Some(epochs) => self.epochs(call, &seen.shard, epochs),
+            None => self.order(call, shared, &seen.shard, &scored.scores),
+        };
+        let start = self.start_of_pass(call, &shared.pass, kept)?;
+        let (weights, state) = (&scored.weights, &mut kept.state);
+        let (trace, change) = self.step(call, &start, seen, (&course, weights), objective, state);
+        let delta = self.delta(call, change);
+        self.keep(kept);
+        Ok((trace, delta))
+    }
+
+    /// Keeps what of the model stays with the client, and the model where a score needs it.
+    fn keep(&self, kept: &mut Kept) {
+        let (node, names) = (&self.node, &self.node.names);
+        if node.local_len > 0 {
+            let (layout, model) = (node.network.layout(), self.learner.params());
+            kept.look_at(model, &layout.ranges(Role::is_local));
+            let own: Params = layout.local_of(model).into();
+            kept.state.put(names.local.clone(), own);
         }
-        if self.node.local_len > 0 {
-            let own: Params = self
-                .node
-                .network
-                .layout()
-                .local_of(self.learner.params())
-                .into();
-            state.put(names.local.clone(), own);
-        }
-        if self.node.keeps_models {
+        if node.keeps_models {
             let model: Params = self.learner.params().to_vec().into();
-            state.put(names.model.clone(), model);
+            kept.state.put(names.model.clone(), model);
         }
     }
 
-    /// Share of hits of the client's own model on the task that it is at or, without a stream, on all test samples.
+    /// Judges the client's own model, which is what its last pass left in the learner, on the task that it is at or, without a
+    /// stream, on all test samples.
     fn judge_own(
         &mut self,
         call: &ClientCall<'_>,
         seen: &Seen<'_>,
-    ) -> Result<Option<f64>, NodeError> {
+        report: &mut ClientReport,
+    ) -> Result<(), NodeError> {
+        let (local, personal) = (self.node.judges_local, self.node.judges_personal);
         let probe = match (seen.task, call.together.stream) {
             (Some(task), _) => Some(Probe::Task(task)),
             (None, None) => Some(Probe::Test),
             (None, Some(_)) => None,
         };
-        let probe = probe.filter(|_| self.node.judges_local);
-        let accuracy = probe.map(|probe| self.accuracy_on(probe, call.round()));
-        accuracy.transpose().map(Option::flatten)
+        let Some(probe) = probe.filter(|_| local || personal) else {
+            return Ok(());
+        };
+        let Some(tally) = self.tally_on(probe, call.round())? else {
+            return Ok(());
+        };
+        report.local_accuracy = local.then(|| tally.accuracy());
+        if personal {
+            let classes = seen.shard.class_counts(self.node.network.classes());
+            report.personal_accuracy = tally.accuracy_among(&classes);
+            if self.node.local_len == 0 {
+                self.load(&call.assignment().global);
+                let received = self.tally_on(probe, call.round())?;
+                report.received_accuracy = received.and_then(|all| all.accuracy_among(&classes));
+            }
+        }
+        Ok(())
     }
 
     /// What the client sees of its samples, with its methods taken up.
@@ -155,63 +194,79 @@ impl Worker {
         })
     }
 
-    /// Which samples the steps see, and in which order.
-    fn order(&self, call: &ClientCall<'_>, seen: &Seen<'_>, scores: &[f32]) -> Course {
-        let (round, shard) = (call.round(), &*seen.shard);
-        let training = self.node.training(round);
-        let (batch, epochs) = (training.batch.get(), training.epochs.get());
-        if let Some(epochs) = seen.methods.epochs {
-            return Course::epochs(shard.len(), batch, epochs);
-        }
-        let Some(ordering) = &self.node.ordering else {
-            return Course::epochs(shard.len(), batch, epochs).within(training.steps());
-        };
-        let (seed, ticket) = (self.node.seed, call.assignment().ticket);
-        let mut rng = seed.stream(Purpose::ORDERING, ticket, Some(call.client));
-        let labels: Vec<u32> = (0..shard.len()).map(|p| shard.label(p)).collect();
-        let order = ordering.arrange(scores, &labels, &mut rng);
-        Course::paced(ordering, order, round, batch, epochs).within(training.steps())
+    /// So many passes over all samples.
+    fn epochs(&self, call: &ClientCall<'_>, shard: &Shard, epochs: usize) -> Course {
+        let batch = self.node.training(call.round()).batch.get();
+        Course::epochs(shard.len(), batch, epochs)
     }
 
-    /// Takes the steps, in the way that suits the whole call.
+    /// Which samples the steps of a pass see, and in which order.
+    pub(crate) fn order(
+        &self,
+        call: &ClientCall<'_>,
+        planned: &Planned,
+        shard: &Shard,
+        scores: &[f32],
+    ) -> Course {
+        let round = call.round();
+        let training = self.node.training(round);
+        let (epochs, steps) = match planned.pass.length {
+            Length::Training => (training.epochs.get(), training.steps()),
+            Length::Epochs(epochs) => (epochs, None),
+            Length::Steps(steps) => (training.epochs.get(), Some(steps)),
+        };
+        let course = match &self.node.ordering {
+            None => self.epochs(call, shard, epochs),
+            Some(ordering) => {
+                let (seed, ticket) = (self.node.seed, call.assignment().ticket);
+                let mut rng = seed.stream(planned.dice.ordering, ticket, Some(call.client));
+                let labels: Vec<u32> = (0..shard.len()).map(|p| shard.label(p)).collect();
+                let order = ordering.arrange(scores, &labels, &mut rng);
+                Course::paced(ordering, order, round, training.batch.get(), epochs)
+            }
+        };
+        course.within(steps).drawn_for(planned.dice.batches)
+    }
+
+    /// Takes the steps of the shared pass, in the way that suits all of them: what they left behind and, where the learner does
+    /// not hold it, what they changed.
     fn step(
         &mut self,
         call: &ClientCall<'_>,
+        start: &Params,
         seen: &mut Seen<'_>,
-        course: &Course,
-        weights: &[f32],
+        (course, weights): (&Course, &[f32]),
         objective: &Resolved<'_>,
-    ) -> Trained {
+        state: &mut ClientState,
+    ) -> (Trace, Option<Vec<f32>>) {
+        let shared = &call.together.plan.shared;
         let lesson = Lesson {
             shard: &seen.shard,
             weights,
+            fixed: &shared.fixed,
         };
-        self.moments.reset();
-        let (mut state, mut change) = (ClientState::default(), None);
+        self.begin_pass(call, shared);
+        let mut change = None;
         let rule = Rule::new(self.node.training(call.round()), objective);
         let trace = if let Some(post) = &mut seen.post {
             let methods = &mut seen.methods;
             let trace = self.walk_with(call, (post, methods), course, lesson, rule);
-            self.put_down((post, methods), lesson.shard, &mut state);
+            self.put_down((post, methods), lesson.shard, state);
             trace
-        } else if course.steps == 1 && self.needs_no_model(&rule) {
+        } else if course.steps == 1 && shared.moves_all() && self.needs_no_model(&rule) {
             let mut single = Single {
                 lesson,
-                start: call.start,
+                start,
                 change: self.vectors.pop().unwrap_or_default(),
             };
             let trace = self.walk(call, course, rule, &mut single);
             change = Some(single.change);
             trace
         } else {
-            self.load(call.start);
+            self.load(start);
             self.walk(call, course, rule, &mut Plain(lesson))
         };
-        Trained {
-            trace,
-            state,
-            change,
-        }
+        (trace, change)
     }
 
     /// Whether what a single step changes is all that anybody wants of it.
@@ -225,7 +280,7 @@ impl Worker {
 
     /// Whether clients' own models are judged where there is no stream.
     fn judges_alone(&self) -> bool {
-        self.node.judges_local && self.stream.is_none()
+        (self.node.judges_local || self.node.judges_personal) && self.stream.is_none()
     }
 
     /// Trained minus received parameters.
@@ -277,27 +332,12 @@ impl Worker {
         done.map_err(damaged)
     }
 
-    /// A value that stays with the client and is no finite number.
-    fn own_fault(&self) -> Option<SumError> {
-        if self.node.local_len == 0 {
-            return None;
-        }
-        let values = self.learner.params();
-        let local = self.node.network.layout().ranges(Role::is_local);
-        let index = local
-            .into_iter()
-            .flatten()
-            .find(|&i| !values[i].is_finite())?;
-        let value = values[index];
-        Some(SumError::Value { index, value })
-    }
-
     /// Lets an update into the sum, or says in the report why not.
     fn admit(
         &self,
         call: &ClientCall<'_>,
         shard: &Shard,
-        lanes: Vec<(f64, Params)>,
+        (lanes, fault): (Vec<(f64, Params)>, Option<SumError>),
         report: &mut ClientReport,
     ) -> Option<Term> {
         let refused = |reason: SumError| {
@@ -306,7 +346,7 @@ impl Worker {
             report.outcome = Outcome::Refused(format!("its update is refused: {reason}{advice}"));
             report.bytes_up = 0;
         };
-        match self.own_fault() {
+        match fault {
             Some(reason) => Err(reason),
             None => call.together.sum.admit(lanes),
         }

@@ -4,6 +4,7 @@ use crate::{
     Node, Worker,
     call::{ClientCall, Together},
     error::NodeError,
+    plan::Plan,
     train::ClientUpdate,
 };
 use lyceum_core::{
@@ -19,6 +20,7 @@ struct Handles {
     federation: Arc<dyn Federation>,
     rule: Arc<dyn ClientRule>,
     stream: Option<Arc<TaskStream>>,
+    plan: Arc<Plan>,
 }
 
 /// What came of the clients so far.
@@ -45,6 +47,7 @@ impl Worker {
             federation: self.node.federation.clone(),
             rule: self.node.rule.clone(),
             stream: self.stream.clone(),
+            plan: self.node.plan.clone(),
         };
         let mut gathered = Gathered::new(&self.node, &*handles.rule);
         let mut next = Some(Cow::Borrowed(first));
@@ -83,6 +86,7 @@ impl Worker {
                 rule: &*handles.rule,
                 stream: handles.stream.as_deref(),
                 sum: &gathered.sum,
+                plan: &handles.plan,
             };
             let start = self.node.start_of(&unit.global, client, &job.state)?;
             let call = ClientCall::new(together, client, job, (&start, &whole));

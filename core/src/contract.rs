@@ -216,6 +216,13 @@ pub struct ClientReport {
     /// Share of hits of its own model on that task's probe before aggregation, where the scenario asks for it.
     #[serde(default)]
     pub local_accuracy: Option<f64>,
+    /// Share of hits of its own model after its training, over test samples of which those of each class count as often as among
+    /// the samples that it trained on ([`Tally::accuracy_among`]), where the scenario asks for it.
+    #[serde(default)]
+    pub personal_accuracy: Option<f64>,
+    /// The same of the global model that it received, where that is a whole one.
+    #[serde(default)]
+    pub received_accuracy: Option<f64>,
 }
 
 impl ClientReport {
@@ -236,6 +243,8 @@ impl ClientReport {
             bytes_up: 0,
             task: None,
             local_accuracy: None,
+            personal_accuracy: None,
+            received_accuracy: None,
         }
     }
 
@@ -300,8 +309,40 @@ impl Tally {
         self.correct.iter().sum::<u64>() as f64 / self.samples().max(1) as f64
     }
 
+    /// Share of hits if classes came as often as these counts say; `None` where no class that does has a sample here.
+    pub fn accuracy_among(&self, counts: &[u64]) -> Option<f64> {
+        let classes = self.correct.iter().zip(&self.count).zip(counts);
+        let met = classes.filter(|((_, samples), count)| **samples > 0 && **count > 0);
+        let sum = |(hits, all): (f64, u64), ((correct, samples), count): ((&u64, &u64), &u64)| {
+            let share = *correct as f64 / *samples as f64;
+            (hits + share * *count as f64, all + count)
+        };
+        let (hits, all) = met.fold((0.0, 0), sum);
+        (all > 0).then(|| hits / all as f64)
+    }
+
     /// Mean of the scenario's loss in nats; 0 without samples.
     pub fn mean_loss(&self) -> f64 {
         self.loss.iter().sum::<f64>() / self.samples().max(1) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half of class 0 and a quarter of class 1 are hit: for three of class 0 and one of class 1 that is 7/16. Nobody knows of
+    /// class 2.
+    #[test]
+    fn hits_count_as_classes_come() {
+        let tally = Tally {
+            count: vec![4, 8, 0],
+            correct: vec![2, 2, 0],
+            loss: vec![0.0; 3],
+        };
+        assert_eq!(tally.accuracy_among(&[3, 1, 0]), Some(7.0 / 16.0));
+        assert_eq!(tally.accuracy_among(&[3, 1, 9]), Some(7.0 / 16.0));
+        assert_eq!(tally.accuracy_among(&[4, 8, 0]), Some(tally.accuracy()));
+        assert_eq!(tally.accuracy_among(&[0, 0, 9]), None);
     }
 }

@@ -181,8 +181,30 @@ pub struct Moments {
     pub second: Vec<f32>,
     /// Updates made.
     pub steps: u64,
-    /// What happens to each range of parameters; contiguous, from 0.
-    segments: Vec<(Range<usize>, Conduct)>,
+    /// What happens to each range of parameters.
+    segments: Segments,
+}
+
+/// What an update does to each range of parameters; contiguous, from 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Segments(Vec<(Range<usize>, Conduct)>);
+
+impl Segments {
+    /// Of a layout in which only what has these roles moves.
+    pub fn of(layout: &Layout, moves: impl Fn(Role) -> bool) -> Self {
+        let mut segments: Vec<(Range<usize>, Conduct)> = Vec::new();
+        for entry in layout.entries() {
+            let conduct = match moves(entry.role) {
+                true => Conduct::of(entry.role),
+                false => Conduct::Still,
+            };
+            match segments.last_mut() {
+                Some((range, last)) if *last == conduct => range.end = entry.range().end,
+                _ => segments.push((entry.range(), conduct)),
+            }
+        }
+        Self(segments)
+    }
 }
 
 /// What an update does to a range of parameters.
@@ -209,19 +231,16 @@ impl Conduct {
 impl Moments {
     /// Buffers for one layout, at rest.
     pub fn new(layout: &Layout) -> Self {
-        let mut segments: Vec<(Range<usize>, Conduct)> = Vec::new();
-        for entry in layout.entries() {
-            let conduct = Conduct::of(entry.role);
-            match segments.last_mut() {
-                Some((range, last)) if *last == conduct => range.end = entry.range().end,
-                _ => segments.push((entry.range(), conduct)),
-            }
-        }
         Self {
             grad: vec![0.0; layout.len()],
-            segments,
+            segments: Segments::of(layout, |_| true),
             ..Self::default()
         }
+    }
+
+    /// From now on these ranges move, and the others stand still. Takes no memory once it has what the largest takes.
+    pub fn follow(&mut self, segments: &Segments) {
+        self.segments.0.clone_from(&segments.0);
     }
 
     /// Forgets velocity and moments, keeps the memory: the start of a local training call.
@@ -264,8 +283,8 @@ impl Update<'_> {
 
     /// Changes a range of `w` by the gradient there. One pass over memory, whatever the objective adds.
     pub fn apply_range(&mut self, range: Range<usize>, w: &mut [f32]) {
-        for index in 0..self.memory.segments.len() {
-            let (segment, conduct) = &self.memory.segments[index];
+        for index in 0..self.memory.segments.0.len() {
+            let (segment, conduct) = &self.memory.segments.0[index];
             let at = segment.start.max(range.start)..segment.end.min(range.end);
             if at.is_empty() {
                 continue;
@@ -337,7 +356,7 @@ impl Update<'_> {
         };
         matches!(self.optimizer, Optimizer::Sgd { .. })
             && self.clip.is_none()
-            && self.memory.segments.iter().any(follows)
+            && self.memory.segments.0.iter().any(follows)
     }
 
     /// Changes a range of `w` by a gradient that is never stored: `write(target, keep, scale)` must make the
@@ -409,7 +428,7 @@ impl Moments {
     /// Scales the gradient of what follows the rule down to a norm of at most `limit`.
     fn clip(&mut self, limit: f32) {
         let Self { grad, segments, .. } = self;
-        let following = || segments.iter().filter(|(_, c)| *c == Conduct::Follow);
+        let following = || segments.0.iter().filter(|(_, c)| *c == Conduct::Follow);
         let square = |range: &Range<usize>| {
             grad[range.clone()]
                 .iter()
@@ -550,6 +569,34 @@ mod tests {
                 assert!(moments.iter().all(|m| m.is_empty() || m[2..] == [0.0; 2]));
             }
         }
+    }
+
+    #[test]
+    fn what_does_not_move_in_a_pass_stands_still_and_counts_in_no_norm() {
+        let mut layout = Layout::default();
+        layout.push("body", vec![1], Role::Trainable);
+        layout.push("mean", vec![1], Role::Statistic);
+        layout.push("head", vec![1], Role::Local);
+        let mut memory = Moments::new(&layout);
+        let mut step = |moves: fn(Role) -> bool| {
+            memory.follow(&Segments::of(&layout, moves));
+            memory.grad = vec![3.0, 100.0, 4.0];
+            let mut w = [0.0; 3];
+            Update {
+                optimizer: Optimizer::Sgd { momentum: 0.0 },
+                rate: 1.0,
+                weight_decay: 0.0,
+                clip: Some(2.0),
+                objective: &Resolved::default(),
+                memory: &mut memory,
+            }
+            .apply(&mut w);
+            w
+        };
+        assert_eq!(step(Role::is_local), [0.0, 0.0, -2.0]);
+        assert_eq!(step(|role| !role.is_local()), [-2.0, -100.0, 0.0]);
+        let both = step(|_| true);
+        assert!((both[0] + 1.2).abs() < 1e-6 && both[1] == -100.0 && (both[2] + 1.6).abs() < 1e-6);
     }
 
     /// Gradients 3 and 4 beside a step of 100: the norm is 5, within the limit.

@@ -23,6 +23,7 @@ mod mode;
 mod network;
 mod objective;
 mod params;
+mod pass;
 mod predict;
 mod request;
 mod roster;
@@ -61,7 +62,8 @@ pub use fingerprint::{Chain, Fingerprint};
 pub use gate::{Gate, Opening};
 pub use ids::{ClientId, Round, TaskId, Ticket, UnitId, UnitKey};
 pub use learner::{
-    Engine, Learner, Moments, Optimizer, Update, argmax, clip_to_norm, normalised, step_by_gradient,
+    Engine, Learner, Moments, Optimizer, Segments, Update, argmax, clip_to_norm, normalised,
+    step_by_gradient,
 };
 pub use lens::{Lens, Pixels};
 pub use loss::Loss;
@@ -69,6 +71,7 @@ pub use mode::{Mode, Noise};
 pub use network::{Init, Layer, Network, NetworkError};
 pub use objective::{Objective, Pull, Resolved, ResolvedStrength, Strength, VectorRef, Vectors};
 pub use params::{Entry, Layout, Params, Role};
+pub use pass::{Length, Moves, Pass, PassDice, PassResult, Passes, Start};
 pub use predict::{LargestLogit, Predict, Predictor, Rows};
 pub use request::{Answer, Request, Want, Worth};
 pub use roster::Roster;

@@ -65,6 +65,12 @@ impl<'a> Vectors<'a> {
 }
 
 impl Objective {
+    /// Adds what another one pulls and shifts by, behind what there is.
+    pub fn also(&mut self, other: &Self) {
+        self.pulls.extend_from_slice(&other.pulls);
+        self.shifts.extend_from_slice(&other.shifts);
+    }
+
     /// Replaces every reference by the values it names. `None` when one is missing or has another length.
     pub fn resolve<'a>(&'a self, vectors: Vectors<'a>) -> Option<Resolved<'a>> {
         let find = |r| vectors.find(r).filter(|v| v.len() == vectors.global.len());

@@ -224,6 +224,14 @@ impl Shard {
         }
     }
 
+    /// Samples of each class.
+    pub fn class_counts(&self, classes: usize) -> Vec<u64> {
+        let mut counts = vec![0; classes];
+        let labels = (0..self.len()).map(|position| self.label(position));
+        labels.for_each(|label| counts[label as usize] += 1);
+        counts
+    }
+
     /// Puts the samples at `positions` into `batch`, replacing what it held.
     pub fn pack(&self, positions: &[u32], batch: &mut Batch) {
         if self.view.is_some() {

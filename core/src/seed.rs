@@ -49,6 +49,11 @@ impl Purpose {
     /// Dropout masks of the central training of the expert.
     pub const EXPERT_DROPOUT: Self = Self(15);
 
+    /// What a training pass of this name draws, besides the one that clients always take.
+    pub fn of_pass(name: &str, draws: &str) -> Self {
+        Self::named(&format!("pass {name} {draws}"))
+    }
+
     /// A plugin's own purpose, hashed from its name so that it cannot meet a numbered one.
     pub fn named(name: &str) -> Self {
         let hash = blake3::hash(name.as_bytes());

@@ -37,6 +37,11 @@ impl SlotName {
         Self(format!("{}{name}", Self::METHOD).into())
     }
 
+    /// What a training pass of this name leaves with the client.
+    pub fn pass(name: &str) -> Self {
+        Self(format!("pass.{name}").into())
+    }
+
     /// What a client keeps of the transform of this name, the `before`-th of that name in the file.
     pub fn transform(name: &str, before: usize) -> Self {
         Self(format!("transform.{name}.{before}").into())

@@ -4,8 +4,8 @@
 //! come free. Authors implement [`Strategy`]; holders see its erased twin [`AnyStrategy`].
 
 use crate::{
-    Bounds, ClientId, Contribution, Folded, Harvest, Lane, Layout, Objective, Params, Reduction,
-    Settled, SlotName, SlotSpec, SlotSpecs, Stall, codec, units::Misfit,
+    Bounds, ClientId, Contribution, Folded, Harvest, Lane, Layout, Objective, Params, Pass,
+    Reduction, Settled, SlotName, SlotSpec, SlotSpecs, Stall, codec, units::Misfit,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -76,6 +76,11 @@ pub trait ClientRule: Send + Sync {
     fn keeps(&self, len: usize) -> Option<usize> {
         let _ = len;
         None
+    }
+
+    /// Training passes that clients take besides the shared one, after it and after those that the scenario asks for.
+    fn passes(&self) -> Vec<Pass> {
+        Vec::new()
     }
 
     /// Whether [`LocalWork::travel`] must be exact, which it is for SGD only.

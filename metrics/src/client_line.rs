@@ -30,6 +30,8 @@ pub(crate) fn write(
         bytes_up,
         task,
         local_accuracy,
+        personal_accuracy,
+        received_accuracy,
     } = report;
     line.extend_from_slice(BEGIN);
     field(line, b",\"round\":", &round)?;
@@ -47,6 +49,8 @@ pub(crate) fn write(
     field(line, b",\"bytes_up\":", bytes_up)?;
     field(line, b",\"task\":", task)?;
     field(line, b",\"local_accuracy\":", local_accuracy)?;
+    field(line, b",\"personal_accuracy\":", personal_accuracy)?;
+    field(line, b",\"received_accuracy\":", received_accuracy)?;
     line.push(b'}');
     Ok(())
 }
@@ -93,6 +97,10 @@ struct Line {
     bytes_up: u64,
     task: Option<TaskId>,
     local_accuracy: Option<f64>,
+    #[serde(default)]
+    personal_accuracy: Option<f64>,
+    #[serde(default)]
+    received_accuracy: Option<f64>,
 }
 
 impl Line {
@@ -112,6 +120,8 @@ impl Line {
             bytes_up: self.bytes_up,
             task: self.task,
             local_accuracy: self.local_accuracy,
+            personal_accuracy: self.personal_accuracy,
+            received_accuracy: self.received_accuracy,
         };
         (self.round, report)
     }
@@ -142,10 +152,11 @@ mod tests {
             losses in [option::of(finite()), option::of(finite()), option::of(finite())],
             rms_loss in any::<f32>(),
             task in option::of(any::<u32>()),
-            local_accuracy in option::of(0.0..1.0),
+            accuracies in [option::of(0.0..1.0), option::of(0.0..1.0), option::of(0.0..1.0)],
         ) -> ClientReport {
             let [client, samples, trained, scored, steps, bytes_down, bytes_up] = counts;
             let [first_loss, last_loss, difficulty] = losses;
+            let [local_accuracy, personal_accuracy, received_accuracy] = accuracies;
             ClientReport {
                 client: ClientId(client),
                 outcome,
@@ -161,6 +172,8 @@ mod tests {
                 bytes_up,
                 task: task.map(TaskId),
                 local_accuracy,
+                personal_accuracy,
+                received_accuracy,
             }
         }
     }

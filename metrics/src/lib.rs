@@ -23,6 +23,7 @@ mod matrix_file;
 mod measure;
 mod memory;
 mod parquet_table;
+mod personal_record;
 pub mod ranks;
 mod replacement;
 mod rows;

@@ -3,6 +3,7 @@
 use crate::latency::{Latencies, LatencyKind};
 use crate::log::EventReader;
 use crate::log_error::LogError;
+use crate::personal_record::PersonalRecord;
 use crate::stream_record::StreamRecord;
 use crate::summary::{Status, Summary};
 use lyceum_core::{Event, Fingerprint, Probe, Round, all_have_begun};
@@ -29,7 +30,7 @@ pub struct Conditions {
     pub peak_rss_mib: f64,
 }
 
-/// Collects a summary from events, live or from a log, in constant memory.
+/// Collects a summary from events, live or from a log, in memory that grows with the clients that are judged alone.
 #[derive(Clone, Debug, Default)]
 pub struct SummaryBuilder {
     name: String,
@@ -53,6 +54,7 @@ pub struct SummaryBuilder {
     dropped_out: u64,
     latencies: Latencies,
     stream: StreamRecord,
+    personal: PersonalRecord,
 }
 
 impl SummaryBuilder {
@@ -73,6 +75,7 @@ impl SummaryBuilder {
     /// Takes the next event.
     pub fn observe(&mut self, event: &Event) {
         self.stream.observe(event);
+        self.personal.observe(event);
         match event {
             Event::RunStarted {
                 name,
@@ -120,6 +123,8 @@ impl SummaryBuilder {
     /// The summary of what was observed so far.
     pub fn summary(&self, conditions: Conditions) -> Summary {
         let latency = self.latencies.report();
+        let mut measures = self.stream.measures();
+        measures.extend(self.personal.measures());
         let last = self.last.iter().sum::<f64>() / self.last.len() as f64;
         Summary {
             name: self.name.clone(),
@@ -136,7 +141,7 @@ impl SummaryBuilder {
             mean_last_10_evaluations: self.last.len() as u64,
             best_accuracy: self.best_accuracy,
             final_loss: self.final_loss,
-            measures: self.stream.measures(),
+            measures,
             unmeasured: self.stream.unmeasured(),
             best_round: self.best_validation.map(|(round, _)| round),
             best_validation_accuracy: self.best_validation.map(|(_, accuracy)| accuracy),

@@ -1,7 +1,7 @@
 //! What clients of a run may keep from one of their rounds to the next.
 
-use crate::{Diagnostic, Scenario};
-use lyceum_core::{Contribution, Network, Shard, Sizes, SlotName, SlotSpec};
+use crate::{Diagnostic, Personal, Scenario};
+use lyceum_core::{Contribution, Network, Passes, Shard, Sizes, SlotName, SlotSpec};
 use lyceum_strategies::ordering::Ordering;
 
 /// Training samples of a client, at most, where they are made on demand.
@@ -21,6 +21,9 @@ impl Scenario {
         if layout.local_len() > 0 {
             slots.push(SlotSpec::vector(SlotName::LOCAL, layout.local_len()));
         }
+        self.passes()
+            .slots(layout)
+            .for_each(|slot| slots.push(slot));
         let sizes = Sizes {
             values: layout.len(),
             classes: network.classes(),
@@ -41,6 +44,13 @@ impl Scenario {
             slots.push(slot);
         }
         contribution
+    }
+
+    /// What clients do in a call: passes that `[personal]` asks for, and those of the strategy.
+    pub fn passes(&self) -> Passes {
+        let personal = self.personal.as_ref().map(Personal::passes);
+        let strategy = self.strategy.plugin.client_half().passes();
+        personal.unwrap_or_default().and(strategy)
     }
 
     /// A network whose parts stay with their clients as `[personal]` says.

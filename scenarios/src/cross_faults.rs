@@ -43,6 +43,7 @@ impl Scenario {
         all.extend(misfit.map(|misfit| within("ordering", misfit)));
         all.extend(self.wrong_in_parts());
         all.extend(self.wrong_in_training(registry));
+        all.extend(self.wrong_in_personal());
         all.extend(self.transform_faults());
         let steering = self.steering.iter();
         all.extend(steering.filter_map(|rule| {

@@ -21,6 +21,7 @@ mod idle_keys;
 mod label;
 mod lengthening;
 mod personal;
+mod personal_faults;
 mod prospects;
 mod reader;
 mod reading;

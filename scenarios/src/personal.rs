@@ -1,6 +1,7 @@
-//! What of a model stays with its client.
+//! What of a model stays with its client, and how clients come to models of their own.
 
-use lyceum_core::{Network, Role};
+use lyceum_core::{Network, Passes, Role};
+use lyceum_strategies::personal::{Ditto, FedRep};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,16 +10,43 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Personal {
     /// What stays with its client, and is in no sum: "norms" (all that normalisations have: FedBN), "statistics" (their running
-    /// statistics alone), "head" (the last layer: FedPer), layers such as "2", or tensors such as "2.bias".
-    pub local: Vec<String>,
+    /// statistics alone), "head" (the last layer: FedPer), layers such as "2", or tensors such as "2.bias". With `fed_rep`
+    /// "head" by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Vec<String>>,
+    /// Each client has a whole model besides, pulled towards the global one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ditto: Option<Ditto>,
+    /// What stays with its client moves first, then the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fed_rep: Option<FedRep>,
 }
 
 impl Personal {
+    /// The parts that stay with their clients.
+    fn parts(&self) -> Vec<String> {
+        match (&self.local, &self.fed_rep) {
+            (Some(local), _) => local.clone(),
+            (None, Some(_)) => vec!["head".into()],
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// What clients do in a call.
+    pub(crate) fn passes(&self) -> Passes {
+        let ditto = self.ditto.as_ref().map(Ditto::passes);
+        let fed_rep = || self.fed_rep.as_ref().map(FedRep::passes);
+        ditto.or_else(fed_rep).unwrap_or_default()
+    }
+
     /// Keeps with its client what is named in a network; what is wrong and what would be right where a name names nothing.
     pub(crate) fn apply(&self, network: &mut Network) -> Result<(), (String, String)> {
         let names = tensors(network);
         let mut local = vec![false; names.len()];
-        for name in &self.local {
+        if self.local.is_none() && self.fed_rep.is_none() {
+            return Ok(());
+        }
+        for name in &self.parts() {
             let named = self.named(name, network);
             if !named.contains(&true) {
                 let message = format!("`{name}` is nothing in this model");
@@ -83,7 +111,12 @@ mod tests {
     fn local(names: &[&str]) -> Result<Vec<String>, String> {
         let mut network = network();
         let local = names.iter().map(|name| name.to_string()).collect();
-        let applied = Personal { local }.apply(&mut network);
+        let personal = Personal {
+            local: Some(local),
+            ditto: None,
+            fed_rep: None,
+        };
+        let applied = personal.apply(&mut network);
         applied.map_err(|(message, label)| format!("{message}; {label}"))?;
         let kept = network.layout().entries().iter();
         let kept = kept.filter(|entry| entry.role.is_local());

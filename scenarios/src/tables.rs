@@ -125,6 +125,10 @@ pub struct Evaluation {
     /// false by default. Spatial knowledge retention needs it.
     #[serde(default, skip_serializing_if = "is_no")]
     pub local: bool,
+    /// Judge each client's own model after its training, and the global one that it received, on test samples of which those of
+    /// each class count as often as among its training samples; false by default.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub personal: bool,
 }
 
 fn is_no(value: &bool) -> bool {
@@ -151,6 +155,7 @@ impl Default for Evaluation {
             ahead: true,
             before: false,
             local: false,
+            personal: false,
         }
     }
 }

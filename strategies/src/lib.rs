@@ -1,5 +1,5 @@
-//! Aggregation, robust aggregation, client selection, local ordering, continual learning and transforms of updates: one file
-//! per algorithm.
+//! Aggregation, robust aggregation, client selection, local ordering, continual learning, personal models and transforms
+//! of updates: one file per algorithm.
 //!
 //! Pure like the core: no input or output, no clock, no thread, no tensor library. **The type of an
 //! algorithm is its configuration**: what a scenario file says is read straight into the value that
@@ -11,6 +11,7 @@
 pub mod aggregation;
 pub mod continual;
 pub mod ordering;
+pub mod personal;
 pub mod robust;
 pub mod sampling;
 pub mod selection;

@@ -109,8 +109,25 @@ class Run:
         self.output = output
         checkpoints = glob.glob(os.path.join(folder, "checkpoint", "*", "global.safetensors"))
         self.tensors = read_safetensors(max(checkpoints))
+        self.state = os.path.join(os.path.dirname(max(checkpoints)), "state.bin")
         with open(os.path.join(folder, "events.jsonl")) as file:
             self.events = [json.loads(line) for line in file]
+
+    def kept(self, slot):
+        """What clients keep in a slot, by client, in double precision: read from the saved state, where the number of a client and
+        of its slots stand before the name, and a kind, a length and the values behind it. For clients with one slot."""
+        with open(self.state, "rb") as file:
+            data = file.read()
+        name = struct.pack("<Q", len(slot)) + slot.encode()
+        found, at = {}, data.find(name)
+        while at >= 0:
+            client, slots = struct.unpack("<QQ", data[at - 16 : at])
+            kind, length = struct.unpack("<IQ", data[at + len(name) : at + len(name) + 12])
+            assert (slots, kind) == (1, 0), (slots, kind)
+            begin = at + len(name) + 12
+            found[client] = np.frombuffer(data[begin : begin + 4 * length], dtype="<f4").astype(np.float64)
+            at = data.find(name, begin + 4 * length)
+        return found
 
     def named(self, kind):
         """Events of one kind."""

@@ -27,6 +27,7 @@ mod nodes;
 mod oort;
 mod output;
 mod pass_modes;
+mod passes;
 mod personal;
 mod real_client;
 mod resume;

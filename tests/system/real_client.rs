@@ -506,6 +506,8 @@ fn client_report(report: &ClientReport) {
         bytes_up,
         task,
         local_accuracy,
+        personal_accuracy,
+        received_accuracy,
     } = report;
     match outcome {
         Outcome::Refused(reason) => fine(reason),
@@ -520,7 +522,8 @@ fn client_report(report: &ClientReport) {
     fine(steps);
     fine(bytes_down);
     fine(bytes_up);
-    let _: (&Option<TaskId>, &Option<f64>) = (task, local_accuracy);
+    let _: &Option<TaskId> = task;
+    let _: [&Option<f64>; 3] = [local_accuracy, personal_accuracy, received_accuracy];
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn no_round_moves_the_model_further_than_the_bound() {
 }
 
 /// The values of the newest checkpoint's global model.
-fn last_model(run: &Path) -> Vec<f32> {
+pub(crate) fn last_model(run: &Path) -> Vec<f32> {
     let checkpoints = std::fs::read_dir(run.join("checkpoint")).unwrap();
     let folders = checkpoints.map(|entry| entry.unwrap().path());
     let newest = folders.filter(|path| path.is_dir()).max().unwrap();

@@ -38,7 +38,7 @@ impl Guided<'_, '_> {
 
     /// Puts the rows of a step into the batch.
     fn draft(&mut self, worker: &mut Worker, positions: &[u32]) {
-        let Lesson { shard, weights } = self.lesson;
+        let Lesson { shard, weights, .. } = self.lesson;
         let mut draft = std::mem::take(&mut worker.spare.draft);
         draft.begin(worker.node.network.classes(), shard, positions, weights);
         self.each(worker, |run, site| run.rows(&mut draft, site));
