@@ -558,7 +558,11 @@ impl NodeMachine {
 
     /// A unit could not be worked on; nothing of that kind will go better next time.
     pub fn failed(&mut self, reason: String) {
-        self.leave();
+        if self.phase != Phase::Offline {
+            let (session, reason) = (self.session, reason.clone());
+            self.send(ToCoordinator::Failed { session, reason });
+        }
+        self.disconnected();
         self.orders.push_back(Order::Fail(reason));
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Changes when nodes and coordinators of two versions could not understand each other.
-pub const PROTOCOL: u32 = 6;
+pub const PROTOCOL: u32 = 7;
 
 /// What a node is called; from its certificate. The same name is the same node, even after a restart.
 pub type NodeName = Arc<str>;
@@ -49,6 +49,13 @@ pub enum ToCoordinatorOf<U> {
     Goodbye {
         /// Whose session.
         session: SessionId,
+    },
+    /// The node cannot work on what it was given, and leaves; its work may be given to others at once.
+    Failed {
+        /// Whose session.
+        session: SessionId,
+        /// Why, for an operator.
+        reason: String,
     },
 }
 
@@ -210,6 +217,7 @@ impl<U> ToCoordinatorOf<U> {
             Self::Report(_) => "report",
             Self::Offer { .. } => "offer",
             Self::Goodbye { .. } => "goodbye",
+            Self::Failed { .. } => "failed",
         }
     }
 
@@ -221,6 +229,7 @@ impl<U> ToCoordinatorOf<U> {
             Self::Report(report) => ToCoordinatorOf::Report(report),
             Self::Offer { session, upload } => return Err((session, upload)),
             Self::Goodbye { session } => ToCoordinatorOf::Goodbye { session },
+            Self::Failed { session, reason } => ToCoordinatorOf::Failed { session, reason },
         })
     }
 
@@ -230,7 +239,9 @@ impl<U> ToCoordinatorOf<U> {
             Self::Hello(_) => None,
             Self::Ready(ready) => Some(ready.session),
             Self::Report(report) => Some(report.session),
-            Self::Offer { session, .. } | Self::Goodbye { session } => Some(*session),
+            Self::Offer { session, .. }
+            | Self::Goodbye { session }
+            | Self::Failed { session, .. } => Some(*session),
         }
     }
 }

@@ -419,6 +419,8 @@ fn to_coordinator(message: &ToCoordinatorWire) {
             }
         }
         ToCoordinatorWire::Goodbye { session } => fine(session),
+        // Words for an operator.
+        ToCoordinatorWire::Failed { session, .. } => fine(session),
     }
 }
 

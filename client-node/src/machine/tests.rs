@@ -117,6 +117,7 @@ fn said(machine: &mut NodeMachine) -> Vec<String> {
             format!("offer {:?}", ids(&upload.units))
         }
         Order::Send(ToCoordinator::Goodbye { .. }) => "goodbye".into(),
+        Order::Send(ToCoordinator::Failed { reason, .. }) => format!("failed: {reason}"),
         Order::Work { assignment, .. } => format!("work {}", assignment.unit),
         Order::Flush { on, .. } => format!("flush {on}"),
         Order::Prepare(_) => "prepare".into(),
@@ -282,7 +283,10 @@ fn who_is_refused_or_cannot_work_stops() {
     assert_eq!(said(&mut machine), ["stop: another version"]);
     let mut machine = given(&[1]);
     machine.failed("no samples".into());
-    assert_eq!(said(&mut machine), ["goodbye", "fail: no samples"]);
+    assert_eq!(
+        said(&mut machine),
+        ["failed: no samples", "fail: no samples"]
+    );
 }
 
 #[test]

@@ -26,6 +26,9 @@ use lyceum_protocol::message::{Flights, NodeName, Report, ToCoordinator, ToNode}
 use node::Node;
 use std::collections::{BTreeMap, VecDeque};
 
+/// Characters of a node's words that are shown.
+const SHOWN: usize = 200;
+
 /// A connection, numbered by the driver; numbers are not used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Peer(pub u64);
@@ -259,6 +262,12 @@ impl Dispatch {
                 self.lose(&name, "it said goodbye");
                 self.fill(now);
             }
+            ToCoordinator::Failed { reason, .. } => {
+                let shown = reason.chars().filter(|c| !c.is_control()).take(SHOWN);
+                let shown: String = shown.collect();
+                self.lose(&name, &format!("it cannot go on: {shown}"));
+                self.fill(now);
+            }
         }
     }
 
@@ -345,7 +354,7 @@ impl Dispatch {
     }
 
     /// Takes a node's work away from it.
-    fn lose(&mut self, name: &NodeName, reason: &'static str) {
+    fn lose(&mut self, name: &NodeName, reason: &str) {
         let Some(node) = self.nodes.get_mut(name) else {
             return;
         };
@@ -366,7 +375,7 @@ impl Dispatch {
         self.orders.push_back(Order::Notice(Notice::Lost {
             node,
             units,
-            reason,
+            reason: reason.into(),
         }));
     }
 

@@ -34,7 +34,7 @@ pub enum Notice {
         /// Units that wait again.
         units: usize,
         /// Why.
-        reason: &'static str,
+        reason: String,
     },
     /// It is not let in, or what it sent is not taken.
     Refused {

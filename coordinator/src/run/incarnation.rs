@@ -14,13 +14,21 @@ pub fn count(
     storage: &mut dyn Storage,
     beyond: impl FnOnce() -> u32,
 ) -> Result<(u32, Option<String>), RunError> {
-    let (mut before, mut damaged) = (None, false);
+    let (mut before, mut damaged, mut other) = (None, false, None);
     for name in COPIES {
-        match seal::read::<u32>(storage, name)? {
-            Found::Nothing => {}
-            Found::Damaged(_) => damaged = true,
-            Found::Good(number) => before = before.max(Some(number)),
+        match seal::read::<u32>(storage, name) {
+            Ok(Found::Nothing) => {}
+            Ok(Found::Damaged(_)) => damaged = true,
+            Ok(Found::Good(number)) => before = before.max(Some(number)),
+            Err(version) => other = Some(version),
         }
+    }
+    // Beside a copy that is good or damaged, one of another version is damaged.
+    if let Some(version) = other {
+        if before.is_none() && !damaged {
+            return Err(version);
+        }
+        damaged = true;
     }
     let warning = (damaged && before.is_none()).then(|| {
         format!(
@@ -65,6 +73,8 @@ mod tests {
             storage.replace(name, b"7").unwrap();
             assert_eq!(count(&mut storage).unwrap(), number);
         }
+        storage.replace(COPIES[0], b"{\"format\": 0}").unwrap();
+        assert_eq!(count(&mut storage).unwrap(), 6);
         COPIES
             .iter()
             .for_each(|name| storage.replace(name, b"").unwrap());

@@ -154,11 +154,12 @@ impl Checks {
     }
 
     /// What the process that began waits for was not kept, although one before had counted it.
-    pub(super) fn resumed(&mut self, open: &[Ticket], pending: &BTreeSet<UnitKey>) {
-        let first = open.first().copied().unwrap_or_default();
-        let lasts = |key: &UnitKey| match open.contains(&key.ticket) {
-            true => !pending.contains(key),
-            false => key.ticket < first,
+    /// A unit that it has not come to yet was not, either.
+    pub(super) fn resumed(&mut self, opened: &BTreeMap<Ticket, u64>, pending: &BTreeSet<UnitKey>) {
+        let first = opened.keys().next().copied().unwrap_or_default();
+        let lasts = |key: &UnitKey| match opened.get(&key.ticket) {
+            Some(units) => key.unit.0 < *units && !pending.contains(key),
+            None => key.ticket < first,
         };
         self.accepted.retain(|key, _| lasts(key));
     }

@@ -46,8 +46,8 @@ impl World<'_> {
         match conductor {
             Ok(conductor) => {
                 let machine = conductor.machine();
-                let (pending, open) = (machine.pending().collect(), machine.tickets());
-                self.checks.resumed(&open.collect::<Vec<_>>(), &pending);
+                let (pending, opened) = (machine.pending().collect(), machine.units_opened());
+                self.checks.resumed(&opened.collect(), &pending);
                 self.coordinator = Some(Process {
                     conductor,
                     clock,
