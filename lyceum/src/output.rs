@@ -65,6 +65,19 @@ impl Write for Plain {
 /// How the number of a system's error begins.
 const NUMBERED: &str = " (os error ";
 
+/// A warning as all commands show it.
+pub(crate) fn warning(message: &str) -> String {
+    format!("warning: {message}")
+}
+
+/// A number of things, such as `1 client` or `20 clients`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ => format!("{number} {thing}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::plain;
@@ -82,18 +95,5 @@ mod tests {
         ] {
             assert_eq!(plain(text), expected);
         }
-    }
-}
-
-/// A warning as all commands show it.
-pub(crate) fn warning(message: &str) -> String {
-    format!("warning: {message}")
-}
-
-/// A number of things, such as `1 client` or `20 clients`.
-pub(crate) fn counted(number: u64, thing: &str) -> String {
-    match number {
-        1 => format!("1 {thing}"),
-        _ => format!("{number} {thing}s"),
     }
 }
