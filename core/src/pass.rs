@@ -241,7 +241,10 @@ mod tests {
         assert_eq!(Moves::All.values(&layout, &model), model);
         assert_eq!(Moves::Shared.values(&layout, &model), [0.0, 1.0]);
         assert_eq!(Moves::Local.values(&layout, &model), [2.0, 3.0, 4.0, 5.0]);
-        assert_eq!(Moves::Local.still(&layout), [0..2]);
+        assert_eq!(
+            Moves::Local.still(&layout),
+            [std::ops::Range { start: 0, end: 2 }]
+        );
         assert!(Moves::All.still(&layout).is_empty());
     }
 
