@@ -194,7 +194,9 @@ impl Dispatch {
     /// Whether a stage to come is cut into this unit, if any: a process before this one was further.
     fn is_ahead(&self, key: UnitKey) -> bool {
         let opened = self.opened.get(&key.ticket).copied().unwrap_or(0);
-        self.resumed && self.flights.holds(key.ticket) && key.unit.0 >= opened
+        // The expert's unit opens none, and is not ahead for that.
+        let here = self.units.contains_key(&key) || self.unsafe_yet.contains_key(&key);
+        self.resumed && !here && self.flights.holds(key.ticket) && key.unit.0 >= opened
     }
 
     /// The run has ended for now: says so to every node.

@@ -337,3 +337,35 @@ fn what_is_missing_is_said_in_words() {
         "{missing}"
     );
 }
+
+/// A coordinator that was killed before the expert was trained begins again with the same unit.
+#[test]
+fn a_later_process_takes_the_answer_of_the_expert_s_unit() {
+    let mut dispatch = dispatch(2);
+    let expert = Assignment {
+        work: Work::Expert,
+        jobs: vec![Job {
+            data: DataRef::Pool,
+            state: Default::default(),
+        }],
+        ..unit(u64::MAX, 0)
+    };
+    let a = join(&mut dispatch, 1, "a", 1);
+    dispatch.assign(NOW, vec![expert]);
+    said(&mut dispatch);
+    let scores = lyceum_core::ExpertScores {
+        losses: vec![],
+        errors: vec![],
+    };
+    let found = Upload {
+        payload: Payload::Expert {
+            params: Params::zeros(2),
+            scores,
+        },
+        ..upload(&[u64::MAX])
+    };
+    dispatch.hear(NOW, &speaker(1, "a"), report(a, &[u64::MAX], 0));
+    said(&mut dispatch);
+    dispatch.hear(NOW, &speaker(1, "a"), offer(a, found));
+    assert_eq!(said(&mut dispatch), [format!("deliver [{}]", u64::MAX)]);
+}
