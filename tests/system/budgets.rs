@@ -2,13 +2,12 @@
 
 use crate::{
     catalogue::read,
-    determinism::{fingerprint, run_in, run_until},
+    determinism::{fingerprint, on_nodes, run_in, run_until},
     streams::refused,
 };
 use lyceum_core::{Event, Probe};
 use lyceum_metrics::{EventReader, Status, Summary};
 use lyceum_scenarios::Scenario;
-use std::process::{Command, Stdio};
 
 const ORDERS: [&str; 3] = [
     "clients-curriculum",
@@ -82,26 +81,7 @@ fn a_run_with_a_budget_goes_on_after_a_stop_and_ends_alike_on_nodes() {
         (Status::Finished, whole)
     );
     assert_eq!(run_in(folder.path(), &scenario, 2, true), summary);
-    let status = Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
-        .arg("run")
-        .arg(crate::catalogue::folder().join("clients-curriculum.toml"))
-        .args(SHORT.iter().flat_map(|s| ["--set", *s]))
-        .args([
-            "--quiet",
-            "--threads",
-            "2",
-            "--out",
-            "nodes",
-            "--nodes",
-            "2",
-        ])
-        .current_dir(folder.path())
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success());
-    let summary = Summary::read(&folder.path().join("nodes/summary.json")).unwrap();
-    assert_eq!(summary.fingerprint, whole);
+    assert_eq!(on_nodes("clients-curriculum", &SHORT), whole);
 }
 
 /// Clients that are not there yet, or no more, have no score, and their places go to others.

@@ -1,12 +1,13 @@
 //! Promise: threads change how long a run takes and nothing else.
 
-use crate::catalogue::read;
+use crate::catalogue::{self, read};
 use lyceum_core::{Event, Fingerprint};
-use lyceum_metrics::Summary;
+use lyceum_metrics::{Status, Summary};
 use lyceum_scenarios::Scenario;
 use lyceum_simulation::{Settings, run};
 use std::{
     path::Path,
+    process::{Command, Stdio},
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
@@ -78,6 +79,41 @@ pub(crate) fn run_until(
 pub(crate) fn fingerprint(scenario: &Scenario, threads: usize) -> Fingerprint {
     let folder = tempfile::tempdir().unwrap();
     run_in(&folder.path().join("run"), scenario, threads, false).fingerprint
+}
+
+/// Runs a file of the catalogue with two node processes.
+pub(crate) fn on_nodes(name: &str, overrides: &[&str]) -> Fingerprint {
+    let folder = tempfile::tempdir().unwrap();
+    let status = Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
+        .arg("run")
+        .arg(catalogue::folder().join(format!("{name}.toml")))
+        .args(overrides.iter().flat_map(|set| ["--set", *set]))
+        .args(["--quiet", "--threads", "2", "--out", "nodes"])
+        .args(["--nodes", "2"])
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{name}");
+    let summary = Summary::read(&folder.path().join("nodes/summary.json")).unwrap();
+    summary.fingerprint
+}
+
+/// The fingerprint of a file of the catalogue, which it has on one thread and on two, when it is stopped behind so many rounds
+/// and gone on with, and on two node processes.
+pub(crate) fn everywhere(name: &str, overrides: &[&str], stopped: u64) -> Fingerprint {
+    let scenario = read(name, overrides);
+    let alone = fingerprint(&scenario, 1);
+    assert_eq!(fingerprint(&scenario, 2), alone, "{name}");
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let paused = run_until(&run, &scenario, 2, false, stopped);
+    assert_eq!(paused.status, Status::Paused, "{name}");
+    let resumed = run_in(&run, &scenario, 1, true);
+    let found = (resumed.status, resumed.fingerprint);
+    assert_eq!(found, (Status::Finished, alone), "{name}");
+    assert_eq!(on_nodes(name, overrides), alone, "{name}");
+    alone
 }
 
 /// Strategies with different states, times every order, on a short quickstart.

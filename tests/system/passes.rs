@@ -3,21 +3,18 @@
 
 use crate::{
     catalogue,
-    determinism::{fingerprint, run_in, run_until},
+    determinism::{everywhere, fingerprint, run_in},
     transforms::last_model,
 };
 use lyceum_core::{
     ClientRule, Folded, Length, LocalWork, Moves, Objective, Params, Pass, PassResult, PlainClient,
     Settled, SlotName, Stall, Start, Strategy,
 };
-use lyceum_metrics::{Status, Summary};
+use lyceum_metrics::Summary;
 use lyceum_scenarios::Scenario;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{
-    process::{Command, Stdio},
-    sync::Arc,
-};
+use std::{process::Command, sync::Arc};
 
 const SHORT: [&str; 3] = [
     "run.rounds=4",
@@ -38,26 +35,7 @@ fn model(scenario: &Scenario, threads: usize) -> Vec<f32> {
 #[test]
 fn passes_have_the_same_bits_on_threads_and_nodes_and_when_resumed() {
     for name in ["ditto-digits", "fed-rep-digits"] {
-        let scenario = read(name, &[]);
-        let alone = fingerprint(&scenario, 1);
-        assert_eq!(fingerprint(&scenario, 2), alone, "{name}");
-        let folder = tempfile::tempdir().unwrap();
-        run_until(&folder.path().join("run"), &scenario, 2, false, 2);
-        let resumed = run_in(&folder.path().join("run"), &scenario, 1, true);
-        let found = (resumed.status, resumed.fingerprint);
-        assert_eq!(found, (Status::Finished, alone), "{name}");
-        let status = Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
-            .arg("run")
-            .arg(catalogue::folder().join(format!("{name}.toml")))
-            .args(SHORT.iter().flat_map(|set| ["--set", set]))
-            .args(["--quiet", "--out", "nodes", "--nodes", "2"])
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(status.success(), "{name}");
-        let summary = Summary::read(&folder.path().join("nodes/summary.json")).unwrap();
-        assert_eq!(summary.fingerprint, alone, "{name}");
+        everywhere(name, &SHORT, 2);
     }
 }
 

@@ -2,20 +2,16 @@
 
 use crate::{
     catalogue,
-    determinism::{fingerprint, run_in, run_until},
+    determinism::{everywhere, fingerprint, run_in},
 };
 use lyceum_client_node::{Node, Worker};
 use lyceum_core::{
     Assignment, ClientId, DataRef, Event, Job, Params, Round, Slot, SlotName, Ticket, UnitId,
     Upload, Work,
 };
-use lyceum_metrics::{EventReader, Status, Summary};
+use lyceum_metrics::EventReader;
 use lyceum_scenarios::{Loaded, Scenario};
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-    sync::Arc,
-};
+use std::{path::Path, process::Command, sync::Arc};
 
 const SHORT: [&str; 2] = ["run.rounds=6", "data.clients=8"];
 const COHORT: [&str; 1] = ["selection.uniform.per_round=4"];
@@ -26,32 +22,9 @@ fn personal(more: &[&str]) -> Scenario {
 
 #[test]
 fn what_stays_with_clients_has_the_same_bits_on_threads_and_nodes_and_when_resumed() {
-    let scenario = personal(&[]);
-    let alone = fingerprint(&scenario, 1);
-    assert_eq!(fingerprint(&scenario, 2), alone);
-    assert_ne!(
-        fingerprint(&personal(&["personal.local=[\"head\"]"]), 1),
-        alone
-    );
-    let folder = tempfile::tempdir().unwrap();
-    run_until(&folder.path().join("run"), &scenario, 2, false, 3);
-    let resumed = run_in(&folder.path().join("run"), &scenario, 1, true);
-    assert_eq!(
-        (resumed.status, resumed.fingerprint),
-        (Status::Finished, alone)
-    );
-    let status = Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
-        .arg("run")
-        .arg(catalogue::folder().join("fed-bn-digits.toml"))
-        .args(SHORT.iter().chain(&COHORT).flat_map(|set| ["--set", set]))
-        .args(["--quiet", "--out", "nodes", "--nodes", "2"])
-        .current_dir(folder.path())
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success());
-    let summary = Summary::read(&folder.path().join("nodes/summary.json")).unwrap();
-    assert_eq!(summary.fingerprint, alone);
+    let alone = everywhere("fed-bn-digits", &[&SHORT[..], &COHORT].concat(), 3);
+    let head = personal(&["personal.local=[\"head\"]"]);
+    assert_ne!(fingerprint(&head, 1), alone);
 }
 
 /// What clients' own models are worth on all test samples, round by round, and the bytes that each sent.

@@ -3,7 +3,7 @@
 
 use crate::{
     catalogue,
-    determinism::{fingerprint, run_in, run_until},
+    determinism::{everywhere, fingerprint, run_in},
 };
 use lyceum_core::{Event, Harvest, Outgoing, Stream, Transform, shuffle};
 use lyceum_metrics::{Status, Summary};
@@ -13,7 +13,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     path::Path,
-    process::{Command, Stdio},
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -29,29 +28,8 @@ fn clipped(more: &[&str]) -> Scenario {
 
 #[test]
 fn clipped_runs_have_the_same_bits_on_threads_and_nodes_and_when_resumed() {
-    let scenario = clipped(&[]);
-    let alone = fingerprint(&scenario, 1);
-    assert_eq!(fingerprint(&scenario, 2), alone);
+    let alone = everywhere("clip-digits", &SHORT, 3);
     assert_ne!(fingerprint(&clipped(&["transform=[]"]), 1), alone);
-    let folder = tempfile::tempdir().unwrap();
-    run_until(&folder.path().join("run"), &scenario, 2, false, 3);
-    let resumed = run_in(&folder.path().join("run"), &scenario, 1, true);
-    assert_eq!(
-        (resumed.status, resumed.fingerprint),
-        (Status::Finished, alone)
-    );
-    let status = Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
-        .arg("run")
-        .arg(catalogue::folder().join("clip-digits.toml"))
-        .args(SHORT.iter().flat_map(|set| ["--set", set]))
-        .args(["--quiet", "--out", "nodes", "--nodes", "2"])
-        .current_dir(folder.path())
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success());
-    let summary = Summary::read(&folder.path().join("nodes/summary.json")).unwrap();
-    assert_eq!(summary.fingerprint, alone);
 }
 
 /// The global model moves by a mean of updates, none of which is longer than the bound.
