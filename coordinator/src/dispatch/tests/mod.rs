@@ -7,7 +7,7 @@ mod uploads;
 use super::*;
 use lyceum_core::{
     Addend, ClientReport, ClientTerm, ExactSum, Fingerprint, Job, Lane, Layout, Outcome, Params,
-    Payload, Probe, Reduction, Round, SlotName, SlotSpec, SlotSpecs, Tally, Trained, Work,
+    Payload, Probe, Reduction, Round, SlotName, SlotSpec, SlotSpecs, Tally, Trained, Upload, Work,
 };
 use lyceum_protocol::message::{Hello, OwnData, PROTOCOL, Ready, SessionId};
 
