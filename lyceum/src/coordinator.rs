@@ -203,10 +203,7 @@ fn open(
     } else {
         Credentials::load(&folder).map_err(Failure::input)?
     };
-    let list = doors
-        .revoked
-        .clone()
-        .unwrap_or_else(|| folder.join("revoked.txt"));
+    let list = revocation_list(doors.revoked.as_deref(), &folder)?;
     let revocations = Arc::new(Revocations::open(&list).map_err(Failure::input)?);
     let server = quinn_server(&credentials, revocations.clone()).map_err(Failure::input)?;
     let transport = process.transport()?;
@@ -222,6 +219,18 @@ fn open(
         ))
     })?;
     Ok((endpoint, revocations))
+}
+
+/// The list of revoked certificates. One that is named must be there; the usual one need not, as long as nobody is revoked.
+fn revocation_list(named: Option<&Path>, folder: &Path) -> Result<PathBuf, Failure> {
+    match named {
+        Some(list) if !list.exists() => Err(Failure::input(format!(
+            "--revoked {}: there is no such file; make an empty one if nobody is revoked yet",
+            list.display()
+        ))),
+        Some(list) => Ok(list.to_owned()),
+        None => Ok(folder.join("revoked.txt")),
+    }
 }
 
 fn insecure() -> Result<Credentials, Failure> {

@@ -399,6 +399,10 @@ fn commands_say_what_is_wrong_and_what_would_be_right() {
     fs::create_dir(root.join("r/rounds.csv")).unwrap();
     assert_eq!(said(root, &["identity", "init"]).0, Some(0));
     fs::write(root.join("authority/authority.pem"), "hello").unwrap();
+    fs::write(root.join("empty"), "").unwrap();
+    let task = r#"{"event":"answered","id":"1","round":1,"task":{"name":"late","classes":[3]}}"#;
+    let log = fs::read_to_string(root.join("r/events.jsonl")).unwrap();
+    fs::write(root.join("told.jsonl"), format!("{log}{task}\n")).unwrap();
     let absurd = "scenario.class_incremental={tasks=5,arrival={repeats=9007199254740992}}";
     for (args, code, told) in [
         (&["run", "none.toml"][..], 2, "there is no file none.toml"),
@@ -429,6 +433,27 @@ fn commands_say_what_is_wrong_and_what_would_be_right() {
             "too many visits",
         ),
         (&["bench", "W1"], 2, "--data FOLDER names another place"),
+        (
+            &["run", "good.toml", "--out", "f", "--facts", "empty"],
+            2,
+            "it is not the log of a run",
+        ),
+        (
+            &["run", "good.toml", "--out", "f", "--facts", "told.jsonl"],
+            2,
+            "this scenario has no stream of tasks",
+        ),
+        (
+            &[
+                "coordinator",
+                "good.toml",
+                "--insecure-loopback",
+                "--revoked",
+                "none.txt",
+            ],
+            2,
+            "--revoked none.txt: there is no such file",
+        ),
         (
             &["identity", "token", "node", "--hours", "0"],
             2,

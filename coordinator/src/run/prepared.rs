@@ -299,12 +299,24 @@ impl Prepared {
             return Ok(self);
         };
         let unfit = |e: LogError| RunError::misused(path, e);
+        let mut begun = false;
         for event in EventReader::open(path).map_err(unfit)? {
-            if let Event::Answered(answer) = event.map_err(unfit)?
-                && let Some(task) = answer.task
-            {
-                self.given.push((Round(answer.round.0 + 1), task));
+            match event.map_err(unfit)? {
+                Event::RunStarted { .. } => begun = true,
+                Event::Answered(answer) => {
+                    let round = Round(answer.round.0 + 1);
+                    self.given.extend(answer.task.map(|task| (round, task)));
+                }
+                _ => {}
             }
+        }
+        if !begun {
+            let reason = "it is not the log of a run, whose first line is its start; name the events.jsonl of a run's folder";
+            return Err(RunError::misused(path, reason));
+        }
+        if self.stream.is_none() && !self.given.is_empty() {
+            let reason = "it tells of tasks that joined, and this scenario has no stream of tasks";
+            return Err(RunError::misused(path, reason));
         }
         Ok(self)
     }
