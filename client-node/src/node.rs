@@ -7,9 +7,9 @@ use crate::{
     plan::Plan,
 };
 use lyceum_core::{
-    Assignment, Batch, Bounds, ClientId, ClientRule, ClientState, Engine, ExactSum, ExpertScores,
-    Federation, Learner, Moments, Needs, Network, Params, Predict, Reduction, Round, Seed, Shard,
-    SlotName, SlotSpecs, TaskStream, Term, Transforms, Upload, Work,
+    Assignment, Batch, Bounds, ClientId, ClientRule, ClientState, Divergence, Engine, ExactSum,
+    ExpertScores, Federation, Learner, Moments, Needs, Network, Params, Predict, Reduction, Round,
+    Seed, Shard, SlotName, SlotSpecs, TaskStream, Term, Transforms, Upload, VectorRef, Work,
 };
 use lyceum_scenarios::{Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
@@ -35,6 +35,10 @@ pub struct Node {
     /// What the expert makes of each sample, by its index in the pool.
     pub(crate) expert_scores: Option<ExpertScores>,
     engine: Engine,
+    /// What is minimised besides the data loss, where weights are distributions.
+    divergence: Option<Divergence>,
+    /// The last vector of an assignment is the prior.
+    gives_priors: bool,
     /// What changes when.
     phases: Vec<Phase>,
     /// What clients see when, where there is a stream.
@@ -92,6 +96,19 @@ impl Node {
         self.needs
     }
 
+    /// What a call minimises besides its data loss where weights are distributions.
+    pub(crate) fn divergence(&self, vectors: &[Params]) -> Option<Divergence> {
+        let own = self.divergence.clone()?;
+        let given = vectors.len().checked_sub(1).filter(|_| self.gives_priors);
+        Some(match given {
+            Some(last) => Divergence {
+                prior: VectorRef::Round(last),
+                ..own
+            },
+            None => own,
+        })
+    }
+
     /// A node for a scenario. `expert` is in the order of the federation's pooled samples.
     pub fn new(
         scenario: &Scenario,
@@ -126,6 +143,8 @@ impl Node {
             transforms: scenario.transforms(),
             expert_scores,
             engine,
+            divergence: scenario.divergence(&network),
+            gives_priors: scenario.gives_priors(),
             stream: None,
             phases: Vec::new(),
             methods: Method::all(scenario),

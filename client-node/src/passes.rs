@@ -101,8 +101,13 @@ impl Worker {
             global: call.start,
             round: &call.assignment().vectors,
         };
-        let objective = pass.objective.resolve(vectors);
-        let objective = objective.ok_or(NodeError::Data("a vector of the round"))?;
+        let mut objective = pass.objective.clone();
+        let divergence = self.node.divergence(vectors.round);
+        objective.divergences.extend(divergence);
+        let objective = objective.resolve(vectors);
+        let mut objective = objective.ok_or(NodeError::Data("a vector of the round"))?;
+        let rows = self.node.training(call.round()).batch.get();
+        objective.charge(shard.len(), rows);
         let course = self.order(call, planned, shard, &scored.scores);
         let rule = Rule::new(self.node.training(call.round()), &objective);
         let lesson = Lesson {

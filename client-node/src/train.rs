@@ -61,13 +61,17 @@ impl Worker {
         let plan = call.together.plan;
         let mut objective = rule.objective(call.client, before);
         objective.also(&plan.shared.pass.objective);
+        let vectors = &call.assignment().vectors;
+        objective.divergences.extend(self.node.divergence(vectors));
         let vectors = Vectors {
             global: call.start,
             round: &call.assignment().vectors,
         };
         let objective = objective.resolve(vectors);
-        let objective = objective.ok_or(NodeError::Data("a vector of the round"))?;
+        let mut objective = objective.ok_or(NodeError::Data("a vector of the round"))?;
         let mut seen = self.see(call)?;
+        let rows = self.node.training(call.round()).batch.get();
+        objective.charge(seen.shard.len(), rows);
         let scored = self.score(call, &seen.shard)?;
         let mut report = report(call, &seen, &scored, self.node.local_len);
         if seen.shard.is_empty() {

@@ -83,6 +83,7 @@ fn prepare_real(
         .plugin
         .network(&own.shape, own.classes)
         .map_err(|e| e.to_string())?;
+    let network = scenario.distributed(network);
     let network = scenario.with_local(network).map_err(|e| e.to_string())?;
     let federation: Arc<dyn Federation> = Arc::new(Own {
         client,

@@ -84,7 +84,8 @@ impl RoundMachine {
         let fingerprint = origin.extend().add(global.bytes()).link();
         let current = Current::new(Round(0), &plan);
         let steered = plan.steering.as_ref();
-        let steered = steered.map(|s| Steered::new(&s.rule, &s.strategy, &global));
+        let halves = plan.contribution.layout.halves();
+        let steered = steered.map(|s| Steered::new(&s.rule, &s.strategy, &global, halves));
         Self {
             steered,
             desk: Desk::default(),
@@ -111,7 +112,7 @@ impl RoundMachine {
     /// The machine steered by a rule.
     #[cfg(test)]
     pub(crate) fn steer_by(&mut self, plan: crate::SteeringPlan) {
-        self.steered = Some(Steered::new(&plan.rule, &plan.strategy, &self.global));
+        self.steered = Some(Steered::new(&plan.rule, &plan.strategy, &self.global, None));
         self.plan.steering = Some(plan);
     }
 

@@ -2,7 +2,8 @@
 //! depends on wall time except [`Event::Timing`].
 
 use crate::{
-    Answer, ClientId, ClientReport, Fingerprint, Opening, Probe, Round, TaskDefinition, Visit,
+    Answer, ClientId, ClientReport, Fingerprint, Opening, Posterior, Probe, Round, TaskDefinition,
+    Visit,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -78,6 +79,14 @@ pub enum Event {
         loss: f64,
         /// Samples.
         samples: u64,
+    },
+    /// A task's posterior joined the knowledge base, or is like one that is there.
+    PosteriorLearned {
+        /// Behind which round.
+        round: Round,
+        /// Which one, and what became of it.
+        #[serde(flatten)]
+        posterior: Posterior,
     },
     /// A request from outside was taken.
     Answered(Answer),

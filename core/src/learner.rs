@@ -538,6 +538,7 @@ mod tests {
         let objective = Resolved {
             pulls: vec![(crate::ResolvedStrength::Uniform(2.0), &anchor)],
             shifts: vec![&shift],
+            ..Resolved::default()
         };
         let adam = Optimizer::Adam {
             beta1: 0.9,

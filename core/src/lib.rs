@@ -10,6 +10,7 @@ mod attendance;
 mod bounds;
 mod continual;
 mod contract;
+mod divergence;
 mod event;
 mod exp;
 mod facts;
@@ -24,6 +25,7 @@ mod network;
 mod objective;
 mod params;
 mod pass;
+mod posterior;
 mod predict;
 mod request;
 mod roster;
@@ -55,6 +57,7 @@ pub use contract::{
     Addend, Assignment, ClientReport, DataRef, ExpertScores, Job, Outcome, Payload, Tally, Trained,
     Upload, Work,
 };
+pub use divergence::{Charge, Divergence, ResolvedDivergence};
 pub use event::{Event, TaskInfo, Turnout};
 pub use exp::{exp, exp_all};
 pub use facts::{Fact, FactError, Facts, TaskDefinition, TaskMaker};
@@ -68,10 +71,11 @@ pub use learner::{
 pub use lens::{Lens, Pixels};
 pub use loss::Loss;
 pub use mode::{Mode, Noise};
-pub use network::{Init, Layer, Network, NetworkError};
+pub use network::{Halves, Init, Layer, Network, NetworkError, Variational};
 pub use objective::{Objective, Pull, Resolved, ResolvedStrength, Strength, VectorRef, Vectors};
 pub use params::{Entry, Layout, Params, Role};
 pub use pass::{Length, Moves, Pass, PassDice, PassResult, Passes, Start};
+pub use posterior::Posterior;
 pub use predict::{LargestLogit, Predict, Predictor, Rows};
 pub use request::{Answer, Request, Want, Worth};
 pub use roster::Roster;

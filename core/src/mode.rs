@@ -2,7 +2,12 @@
 
 use crate::{Layer, Network, Purpose, Seed, Stream, Ticket};
 use rand::{Rng, RngExt};
+use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
+
+/// What a stream of [`Purpose::WEIGHTS`] is of: the numbers of a draw, or the key of a further one.
+const WEIGHTS: u64 = 0;
+const FURTHER: u64 = 1;
 
 /// How a network is gone through. Whoever asks for a gradient says it each time: there is no default, and nothing is
 /// left over from the pass before.
@@ -44,7 +49,7 @@ impl<'a> Mode<'a> {
     }
 }
 
-/// The key of the dropout masks of one pass.
+/// The key of the random numbers of one pass: dropout masks, and draws of weights that are distributions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noise(u64);
 
@@ -54,12 +59,31 @@ impl Noise {
         Self(key)
     }
 
-    /// The next noise of a stream. Networks without dropout take nothing from it.
+    /// The next noise of a stream. Networks that have no use for it take nothing from it.
     pub fn draw(network: &Network, rng: &mut Stream) -> Self {
-        match network.has_dropout() {
+        match network.is_noisy() {
             true => Self(rng.next_u64()),
             false => Self(0),
         }
+    }
+
+    /// The noise of a further draw of the weights in the same pass; of the first one, the pass's own.
+    pub fn of_draw(self, draw: u32) -> Self {
+        match draw {
+            0 => self,
+            _ => Self(self.weights(draw, FURTHER).next_u64()),
+        }
+    }
+
+    /// Standard normal numbers for a draw of all weights, the same on every engine.
+    pub fn normal(self, out: &mut [f32]) {
+        let mut rng = self.weights(0, WEIGHTS);
+        out.fill_with(|| StandardNormal.sample(&mut rng));
+    }
+
+    fn weights(self, draw: u32, part: u64) -> Stream {
+        let address = Ticket(u64::from(draw) << 1 | part);
+        Seed(self.0).stream(Purpose::WEIGHTS, address, None)
     }
 
     /// Writes the dropout mask of layer `layer`: 0 or `1 / (1 - share)`, the same on every engine.

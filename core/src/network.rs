@@ -6,9 +6,11 @@ mod initial;
 mod layer;
 #[cfg(test)]
 mod tests;
+mod variational;
 
 pub use initial::Init;
 pub use layer::Layer;
+pub use variational::{Halves, Variational};
 
 use crate::{Entry, Layout, Purpose, Role, Seed};
 use layer::LARGEST;
@@ -35,6 +37,8 @@ pub struct Network {
     shapes: Vec<Vec<usize>>,
     layout: Layout,
     init: Init,
+    /// How weights are drawn, where they are distributions.
+    variational: Option<Variational>,
 }
 
 impl Network {
@@ -63,6 +67,7 @@ impl Network {
             shapes: vec![input.to_vec()],
             layout: Layout::default(),
             init,
+            variational: None,
         };
         for (index, layer) in layers.into_iter().enumerate() {
             if matches!(layer, Layer::Dense { .. }) && network.output().len() != 1 {
@@ -193,6 +198,11 @@ impl Network {
         self.layout.push(name, shape, role);
     }
 
+    /// Whether training needs random numbers: masks, or draws of the weights.
+    pub fn is_noisy(&self) -> bool {
+        self.has_dropout() || self.variational.is_some()
+    }
+
     /// Whether training needs random masks.
     pub fn has_dropout(&self) -> bool {
         self.layers
@@ -212,6 +222,9 @@ impl Network {
             }
         }
         values.resize(self.layout.len(), 0.0);
+        if let Some(Variational { start, .. }) = self.variational {
+            variational::start_spread(&self.layout, start, &mut values);
+        }
         values
     }
 

@@ -1,6 +1,6 @@
 //! What a client minimises besides its data loss, as data that can cross a wire.
 
-use crate::Params;
+use crate::{Divergence, Params, ResolvedDivergence};
 use serde::{Deserialize, Serialize};
 
 /// Where a vector is to be found.
@@ -34,7 +34,7 @@ pub struct Pull {
     pub anchor: VectorRef,
 }
 
-/// Pulls, then a constant shift, added to the gradient of the data loss one after another
+/// Pulls, then a constant shift, then divergences, added to the gradient of the data loss one after another
 /// (in `f32` they do not collapse into one affine map).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Objective {
@@ -42,6 +42,8 @@ pub struct Objective {
     pub pulls: Vec<Pull>,
     /// Added as it is.
     pub shifts: Vec<VectorRef>,
+    /// Each adds the gradient of a divergence from a prior.
+    pub divergences: Vec<Divergence>,
 }
 
 /// The vectors an objective may refer to, on the machine that trains.
@@ -69,6 +71,7 @@ impl Objective {
     pub fn also(&mut self, other: &Self) {
         self.pulls.extend_from_slice(&other.pulls);
         self.shifts.extend_from_slice(&other.shifts);
+        self.divergences.extend_from_slice(&other.divergences);
     }
 
     /// Replaces every reference by the values it names. `None` when one is missing or has another length.
@@ -82,9 +85,12 @@ impl Objective {
             Some((strength, find(&pull.anchor)?))
         });
         let shifts = self.shifts.iter().map(find);
+        let divergences = self.divergences.iter();
+        let divergences = divergences.map(|d| ResolvedDivergence::new(d, find(&d.prior)?));
         Some(Resolved {
             pulls: pulls.collect::<Option<_>>()?,
             shifts: shifts.collect::<Option<_>>()?,
+            divergences: divergences.collect::<Option<_>>()?,
         })
     }
 }
@@ -105,12 +111,21 @@ pub struct Resolved<'a> {
     pub pulls: Vec<(ResolvedStrength<'a>, &'a [f32])>,
     /// Constant shifts.
     pub shifts: Vec<&'a [f32]>,
+    /// Divergences from priors.
+    pub divergences: Vec<ResolvedDivergence<'a>>,
 }
 
 impl Resolved<'_> {
     /// Whether nothing is minimised besides the data loss.
     pub fn is_empty(&self) -> bool {
-        self.pulls.is_empty() && self.shifts.is_empty()
+        self.pulls.is_empty() && self.shifts.is_empty() && self.divergences.is_empty()
+    }
+
+    /// Says how many samples a call goes through, and how many a step: a divergence is shared out among them.
+    pub fn charge(&mut self, samples: usize, rows: usize) {
+        for divergence in &mut self.divergences {
+            divergence.charge(samples, rows);
+        }
     }
 
     /// Adds all pulls at `w` and all shifts to `grad`.
@@ -136,6 +151,9 @@ impl Resolved<'_> {
                 .zip(&shift[at.clone()])
                 .for_each(|(g, s)| *g += s);
         }
+        for divergence in &self.divergences {
+            divergence.add_block(start, w, grad);
+        }
     }
 }
 
@@ -152,7 +170,7 @@ mod tests {
         };
         let objective = Objective {
             pulls: vec![pull],
-            shifts: vec![],
+            ..Objective::default()
         };
         let resolved = objective
             .resolve(Vectors {
@@ -184,8 +202,8 @@ mod tests {
     #[test]
     fn a_missing_or_misshapen_vector_is_not_resolved() {
         let objective = |r| Objective {
-            pulls: vec![],
             shifts: vec![r],
+            ..Objective::default()
         };
         let vectors = Vectors {
             global: &[0.0; 3],

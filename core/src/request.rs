@@ -22,6 +22,12 @@ pub enum Want {
         /// Names and weights.
         of: Vec<(String, f64)>,
     },
+    /// What the model is worth that a knowledge base has for a preference over the tasks: one weight a task. It changes nothing
+    /// and is in no chain.
+    Prefer {
+        /// At least 0 each, 1 together.
+        weights: Vec<f64>,
+    },
     /// A task joins the stream. The round in which it is told is in the chain.
     AddTask(TaskDefinition),
 }

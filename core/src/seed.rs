@@ -48,6 +48,14 @@ impl Purpose {
     pub const REFERENCE: Self = Self(14);
     /// Dropout masks of the central training of the expert.
     pub const EXPERT_DROPOUT: Self = Self(15);
+    /// Draws of weights that are distributions, in a step of training.
+    pub const WEIGHTS: Self = Self(16);
+    /// Models drawn from a region of a posterior.
+    pub const REGION: Self = Self(17);
+    /// Preferences over tasks.
+    pub const PREFERENCES: Self = Self(18);
+    /// Weights of fixed random features.
+    pub const FEATURES: Self = Self(19);
 
     /// What a training pass of this name draws, besides the one that clients always take.
     pub fn of_pass(name: &str, draws: &str) -> Self {

@@ -4,7 +4,8 @@
 //! never a sample, and asks for what it wants by [`Directive`]s; state and directives are in the chain.
 
 use crate::{
-    ClientId, ClientReport, Params, Probe, Round, Tally, TaskDefinition, codec, units::Misfit,
+    ClientId, ClientReport, Halves, Params, Posterior, Probe, Round, Tally, TaskDefinition,
+    TaskStream, codec, units::Misfit,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -26,6 +27,8 @@ pub struct RunView<'a> {
     pub tasks: usize,
     /// Clients of the run.
     pub clients: u64,
+    /// What clients see when, where there is a stream.
+    pub stream: Option<&'a TaskStream>,
 }
 
 /// What a round does.
@@ -40,19 +43,34 @@ pub struct RoundPlan {
 /// A model that a round trains, and who does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelTraining {
-    /// The model, which must be in the book.
+    /// The model, which must be in the book unless it is `from` another one.
     pub model: String,
+    /// The model of the book that it is a copy of from this round on, bit for bit; `None` to go on with it as it is.
+    pub from: Option<String>,
+    /// The model of the book that is its prior, where its weights are distributions and the rule gives priors.
+    pub prior: Option<String>,
     /// Its clients, none of which is another model's in the same round. `None` for those that the selection finds, less
     /// those that other models name; at most one model has them.
     pub clients: Option<Vec<ClientId>>,
 }
 
+impl ModelTraining {
+    /// A model that the clients of the selection train.
+    pub fn of(model: impl Into<String>) -> Self {
+        Self {
+            model: model.into(),
+            from: None,
+            prior: None,
+            clients: None,
+        }
+    }
+}
+
 impl RoundPlan {
     /// The clients of the selection train this model.
     pub fn training(model: impl Into<String>) -> Self {
-        let (model, clients) = (model.into(), None);
         Self {
-            train: vec![ModelTraining { model, clients }],
+            train: vec![ModelTraining::of(model)],
             judge: Vec::new(),
         }
     }
@@ -60,7 +78,10 @@ impl RoundPlan {
     /// What is wrong with the plan for a run with these models and so many clients.
     pub fn fault(&self, models: &[&str], population: u64) -> Option<String> {
         let trained = self.train.iter().map(|training| &training.model);
-        let named = trained.clone().chain(&self.judge);
+        let read = |t: &'_ ModelTraining| t.from.clone().unwrap_or_else(|| t.model.clone());
+        let priors = self.train.iter().filter_map(|t| t.prior.clone());
+        let read: Vec<String> = self.train.iter().map(read).chain(priors).collect();
+        let named = read.iter().chain(&self.judge);
         if let Some(name) = named.into_iter().find(|n| !models.contains(&n.as_str())) {
             let known = models.join(", ");
             return Some(format!(
@@ -102,6 +123,12 @@ pub struct RoundOutcome<'a> {
     pub trained: &'a [TrainedModel<'a>],
     /// Of the models that were judged, by name and probe; none where the round is not judged.
     pub tallies: &'a BTreeMap<(String, Probe), Tally>,
+    /// The models of the book by name, as they are now.
+    pub models: &'a BTreeMap<&'a str, &'a Params>,
+    /// Where means and deviations stand in a model, where weights are distributions.
+    pub halves: Option<Halves>,
+    /// What the rule will be told before the next round; `None` behind the last one.
+    pub next: Option<&'a RunView<'a>>,
 }
 
 /// What came of a model's training.
@@ -125,6 +152,15 @@ pub enum Directive {
         /// Names and weights, added in this order in 64 bits and rounded once.
         of: Vec<(String, f64)>,
     },
+    /// A model that the rule made becomes one of the book.
+    Store {
+        /// Its name: a new one, or one that is replaced.
+        into: String,
+        /// As long as every model.
+        params: Params,
+    },
+    /// Something was learned of a posterior: for the log.
+    Learned(Posterior),
     /// A model leaves the book.
     Forget {
         /// Which one; not [`GLOBAL`].
@@ -154,6 +190,29 @@ pub trait Steering: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Whether every model that a round trains has a prior, by [`ModelTraining::prior`]. Weights are then distributions.
+    fn gives_priors(&self) -> bool {
+        false
+    }
+
+    /// Models besides [`GLOBAL`] that are in the book from the start as the rule makes them; `halves` say where means and
+    /// deviations stand in them.
+    fn first_models(&self, len: usize, halves: Option<Halves>) -> Vec<(String, Params)> {
+        let _ = (len, halves);
+        Vec::new()
+    }
+
+    /// The weighted sum of models of the book that stands for a preference over tasks, which has one weight a task, each at
+    /// least 0 and 1 together.
+    fn preferred(
+        &self,
+        state: &Self::State,
+        preference: &[f64],
+    ) -> Result<Vec<(String, f64)>, String> {
+        let _ = (state, preference);
+        Err("this run has no knowledge base: `[scenario.ibcl]` makes one".into())
+    }
+
     /// What the next round does.
     fn plan(&self, state: &Self::State, view: &RunView<'_>) -> RoundPlan {
         let _ = (state, view);
@@ -172,12 +231,18 @@ pub trait AnySteering: Send + Sync {
     fn misfit(&self) -> Option<Misfit>;
     /// See [`Steering::models`].
     fn models(&self) -> Vec<String>;
+    /// See [`Steering::gives_priors`].
+    fn gives_priors(&self) -> bool;
+    /// See [`Steering::first_models`].
+    fn first_models(&self, len: usize, halves: Option<Halves>) -> Vec<(String, Params)>;
 }
 
 /// A rule in the middle of a run.
 pub trait SteeringRun: Send {
     /// See [`Steering::plan`].
     fn plan(&self, view: &RunView<'_>) -> RoundPlan;
+    /// See [`Steering::preferred`].
+    fn preferred(&self, preference: &[f64]) -> Result<Vec<(String, f64)>, String>;
     /// See [`Steering::absorb`].
     fn absorb(&mut self, outcome: &RoundOutcome<'_>) -> Vec<Directive>;
     /// The state as bytes.
@@ -204,11 +269,23 @@ impl<S: Steering> AnySteering for S {
     fn models(&self) -> Vec<String> {
         Steering::models(self)
     }
+
+    fn gives_priors(&self) -> bool {
+        Steering::gives_priors(self)
+    }
+
+    fn first_models(&self, len: usize, halves: Option<Halves>) -> Vec<(String, Params)> {
+        Steering::first_models(self, len, halves)
+    }
 }
 
 impl<S: Steering> SteeringRun for Running<S> {
     fn plan(&self, view: &RunView<'_>) -> RoundPlan {
         self.rule.plan(&self.state, view)
+    }
+
+    fn preferred(&self, preference: &[f64]) -> Result<Vec<(String, f64)>, String> {
+        self.rule.preferred(&self.state, preference)
     }
 
     fn absorb(&mut self, outcome: &RoundOutcome<'_>) -> Vec<Directive> {
@@ -231,8 +308,8 @@ mod tests {
 
     fn part(model: &str, clients: Option<&[u64]>) -> ModelTraining {
         ModelTraining {
-            model: model.into(),
             clients: clients.map(|c| c.iter().copied().map(ClientId).collect()),
+            ..ModelTraining::of(model)
         }
     }
 

@@ -15,6 +15,7 @@ mod image;
 mod learner;
 mod norm;
 mod pass;
+mod variational;
 mod walk;
 #[cfg(feature = "wgpu")]
 mod wgpu;
@@ -23,6 +24,7 @@ pub use burn::tensor::Device;
 pub use fused::FusedLearner;
 pub use idle::IdleLearner;
 pub use learner::BurnLearner;
+pub use variational::VariationalLearner;
 
 use lyceum_core::{Engine, Learner, Network};
 
@@ -57,17 +59,30 @@ pub fn engines() -> Vec<Engine> {
     ]
 }
 
+/// A learner for the network; where its weights are distributions, one of the plain network that is shown draws of them.
+fn on<L: Learner + 'static>(
+    network: &Network,
+    learner: impl FnOnce(&Network) -> L,
+) -> Box<dyn Learner> {
+    match network.posterior() {
+        None => Box::new(learner(network)),
+        Some(_) => Box::new(VariationalLearner::new(network, learner(&network.plain()))),
+    }
+}
+
 fn idle(network: &Network) -> Result<Box<dyn Learner>, String> {
     Ok(Box::new(IdleLearner::new(network)))
 }
 
 fn fused(network: &Network) -> Result<Box<dyn Learner>, String> {
-    Ok(Box::new(FusedLearner::new(network)))
+    Ok(on(network, |network| FusedLearner::new(network)))
 }
 
 #[cfg(feature = "flex")]
 fn flex(network: &Network) -> Result<Box<dyn Learner>, String> {
-    Ok(Box::new(BurnLearner::new(network, Device::flex())))
+    Ok(on(network, |network| {
+        BurnLearner::new(network, Device::flex())
+    }))
 }
 
 #[cfg(not(feature = "flex"))]
@@ -81,7 +96,9 @@ fn flex(_: &Network) -> Result<Box<dyn Learner>, String> {
     reason = "Burn will drop ndarray; until then it is our second opinion"
 )]
 fn ndarray(network: &Network) -> Result<Box<dyn Learner>, String> {
-    Ok(Box::new(BurnLearner::new(network, Device::ndarray())))
+    Ok(on(network, |network| {
+        BurnLearner::new(network, Device::ndarray())
+    }))
 }
 
 #[cfg(not(feature = "ndarray"))]
@@ -91,7 +108,8 @@ fn ndarray(_: &Network) -> Result<Box<dyn Learner>, String> {
 
 #[cfg(feature = "wgpu")]
 fn wgpu(network: &Network) -> Result<Box<dyn Learner>, String> {
-    Ok(Box::new(BurnLearner::new(network, wgpu::device()?)))
+    let device = wgpu::device()?;
+    Ok(on(network, |network| BurnLearner::new(network, device)))
 }
 
 #[cfg(not(feature = "wgpu"))]

@@ -640,6 +640,7 @@ fn a_step_is_the_gradient_and_then_the_update() {
                 (ResolvedStrength::Each(&strengths), &start),
             ],
             shifts: vec![&anchor],
+            ..Resolved::default()
         };
         for optimizer in [sgd(0.0), sgd(0.9), adam] {
             for (decay, clip, objective) in [

@@ -249,7 +249,10 @@ impl Loaded {
                 message,
                 expected,
             }) => Err(scenario.fault(&format!("scenario.{key}"), message, expected)),
-            None => scenario.with_local(with_room(network, scenario.needs())),
+            None => {
+                let network = scenario.distributed(network);
+                scenario.with_local(with_room(network, scenario.needs()))
+            }
         }
     }
 

@@ -40,6 +40,7 @@ mod timetable;
 mod training;
 mod transforms;
 mod updates;
+mod variational;
 
 pub use deadline::{Close, Deadline, Reassign, Wait};
 pub use diagnostic::{Diagnostic, Fault, Sources};
@@ -62,3 +63,4 @@ pub use training::{
     Training,
 };
 pub use transforms::TransformChoice;
+pub use variational::{VariationalWeights, normal_prior};

@@ -166,6 +166,7 @@ fn parse(reading: &mut Reading<'_, '_>, places: Places, sources: &Sources) -> Op
         .map(|n| read_data(reading, n));
     let example = "such as `[model.mlp]` with `hidden = [200]`";
     let model = reading.chosen(&registry.models, "model", example);
+    let variational = reading.absent_or("variational");
     let personal = reading.absent_or("personal");
     let training = reading.typed("training", "it needs `rate`");
     let ordering = reading.absent_or("ordering");
@@ -197,6 +198,7 @@ fn parse(reading: &mut Reading<'_, '_>, places: Places, sources: &Sources) -> Op
         data_set,
         partition,
         model: model?,
+        variational: variational?,
         personal: personal?,
         training: training?,
         ordering: ordering?,

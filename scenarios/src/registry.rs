@@ -423,6 +423,10 @@ impl Registry {
             "domain_incremental",
             "every task shows the same classes in its own way",
         );
+        self.stream::<Ibcl>(
+            "ibcl",
+            "a knowledge base of posteriors that answers any preference over tasks (Lu et al. 2023)",
+        );
         self.stream::<Online>("online", "new classes with every task, in one pass");
         self.stream::<Blurry>(
             "blurry",

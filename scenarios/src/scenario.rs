@@ -14,6 +14,7 @@ use crate::{
     timeline::{Moment, Phase},
     training::{Expert, Training},
     transforms::{self, TransformChoice},
+    variational::VariationalWeights,
 };
 use lyceum_core::{
     AnyMethod, AnySelector, AnySteering, AnyStrategy, ClientId, Fingerprint, LargestLogit, Needs,
@@ -41,6 +42,8 @@ pub struct Scenario {
     pub partition: Option<Chosen<dyn Partition>>,
     /// `[model]`.
     pub model: Chosen<dyn Model>,
+    /// `[variational]`; absent where weights are numbers.
+    pub variational: Option<VariationalWeights>,
     /// `[personal]`; absent where clients keep nothing of the model for themselves.
     pub personal: Option<Personal>,
     /// `[training]`.
@@ -130,6 +133,15 @@ impl Scenario {
         Err(self.fault("data.real", message, label))
     }
 
+    /// The rule that steers the run: the scenario's, or the one that its stream brings.
+    pub fn rule(&self) -> Option<Arc<dyn AnySteering>> {
+        let own = self
+            .steering
+            .as_ref()
+            .map(|steering| steering.plugin.clone());
+        own.or_else(|| self.stream.as_ref()?.kind.plugin.steering())
+    }
+
     /// The continual methods with their names, in the order in which they act.
     pub fn methods(&self) -> impl Iterator<Item = (&'static str, Arc<dyn AnyMethod>)> {
         let methods = self.stream.iter().flat_map(|stream| &stream.methods);
@@ -180,6 +192,9 @@ impl Scenario {
         }
         put("data", data);
         put("model", chosen(&self.model));
+        if let Some(variational) = &self.variational {
+            put("variational", plain(resolved(variational)));
+        }
         if let Some(personal) = &self.personal {
             put("personal", plain(resolved(personal)));
         }

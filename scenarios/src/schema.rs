@@ -15,6 +15,7 @@ use crate::{
     timeline::Moment,
     training::{Expert, Training},
     transforms,
+    variational::VariationalWeights,
 };
 use lyceum_strategies::ordering::Ordering;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
@@ -48,6 +49,7 @@ pub fn schema(registry: &Registry) -> Value {
             "sweep": sweep::schema(),
             "data": data,
             "model": registry.models.schema(g),
+            "variational": plain::<VariationalWeights>(g),
             "personal": plain::<Personal>(g),
             "training": training,
             "ordering": plain::<Ordering>(g),

@@ -15,6 +15,17 @@ impl StreamChoice {
         let mut misfits: Vec<Misfit> = methods
             .flat_map(|method| self.misfits_of_method(method, scenario))
             .collect();
+        let own = self.kind.plugin.misfit().map(|misfit| Misfit {
+            key: format!("{}.{}", self.kind.name, misfit.key),
+            ..misfit
+        });
+        misfits.extend(own);
+        misfits.extend(self.refuse(
+            "",
+            scenario.steering.is_some() && self.kind.plugin.steering().is_some(),
+            "this stream steers the run itself",
+            "leave out `[steering]`",
+        ));
         misfits.extend(self.misfit_of_answers());
         misfits.extend(self.own_misfits());
         misfits.extend(self.misfits_of_passes(scenario));

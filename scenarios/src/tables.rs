@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The tables of a scenario file.
-pub const TABLES: [&str; 17] = [
+pub const TABLES: [&str; 18] = [
     "run",
     "sweep",
     "data",
     "model",
+    "variational",
     "personal",
     "training",
     "ordering",

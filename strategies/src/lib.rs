@@ -10,6 +10,7 @@
 
 pub mod aggregation;
 pub mod continual;
+pub mod knowledge;
 pub mod ordering;
 pub mod personal;
 pub mod robust;

@@ -6,8 +6,8 @@ use super::RoundMachine;
 use crate::{plan::Output, round::Stage, snapshot::Page};
 use lyceum_core::{
     AnySteering, AnyStrategy, Chain, ClientReport, Directive, Event, Fact, FactError, GLOBAL,
-    ModelTraining, Params, Probe, RoundOutcome, RoundPlan, RunView, SteeringRun, StrategyRun,
-    Tally, TaskDefinition, TaskInfo, TrainedModel, codec,
+    Halves, ModelTraining, Params, Probe, Round, RoundOutcome, RoundPlan, RunView, SteeringRun,
+    StrategyRun, Tally, TaskDefinition, TaskInfo, TrainedModel, codec,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -24,6 +24,7 @@ pub(super) struct Steered {
     /// Name of the model that lies open.
     pub(super) open: String,
     plan: RoundPlan,
+    rule_gives_priors: bool,
     /// The models that the round has trained, and the reports of their clients.
     pub(super) reported: Vec<(Arc<str>, Vec<ClientReport>)>,
     /// Models that are still to be judged in the round in flight.
@@ -45,19 +46,22 @@ impl Steered {
         rule: &Arc<dyn AnySteering>,
         strategy: &Arc<dyn AnyStrategy>,
         global: &Params,
+        halves: Option<Halves>,
     ) -> Self {
-        let names = rule.models().into_iter().filter(|name| name != GLOBAL);
-        let closed = |name| {
-            let params = global.clone();
+        let copies = rule.models().into_iter().map(|name| (name, global.clone()));
+        let made = rule.first_models(global.len(), halves);
+        let models = copies.chain(made).filter(|(name, _)| name != GLOBAL);
+        let closed = |(name, params)| {
             let strategy = None;
             (name, Closed { params, strategy })
         };
         Self {
             rule: rule.clone().start(),
             strategy: strategy.clone(),
-            waiting: names.map(closed).collect(),
+            waiting: models.map(closed).collect(),
             open: GLOBAL.into(),
             plan: RoundPlan::default(),
+            rule_gives_priors: rule.gives_priors(),
             reported: Vec::new(),
             unjudged: VecDeque::new(),
             judging: None,
@@ -72,20 +76,21 @@ impl RoundMachine {
         let Some(steered) = &self.steered else {
             return Ok(());
         };
-        let open = [steered.open.as_str()];
-        let mut models: Vec<&str> = steered.waiting.keys().map(String::as_str).collect();
-        models.extend(open);
-        models.sort_unstable();
-        let clients = self.roster.clients();
-        let view = RunView {
-            round: self.current.round,
-            tasks: self.plan.stream.as_ref().map_or(0, |s| s.tasks().len()),
-            models,
-            clients,
-        };
+        let names = steered.waiting.keys().map(String::as_str);
+        let names = names.chain([steered.open.as_str()]);
+        let view = self.run_view(self.current.round, names);
         let plan = steered.rule.plan(&view);
-        if let Some(fault) = plan.fault(&view.models, clients) {
+        if let Some(fault) = plan.fault(&view.models, view.clients) {
             return Err(fault);
+        }
+        if steered.rule_gives_priors && plan.train.iter().any(|t| t.prior.is_none()) {
+            return Err("the rule trains a model without a prior".into());
+        }
+        for training in &plan.train {
+            if let Some(params) = training.from.as_ref().and_then(|from| self.model(from)) {
+                let params = params.clone();
+                self.store_afresh(training.model.clone(), params);
+            }
         }
         let first = plan.train.first().map(|training| training.model.clone());
         if let Some(steered) = &mut self.steered {
@@ -96,6 +101,27 @@ impl RoundMachine {
             self.lay_open(&first);
         }
         Ok(())
+    }
+
+    /// What the rule is told before a round, with these models in the book.
+    fn run_view<'a>(&'a self, round: Round, models: impl Iterator<Item = &'a str>) -> RunView<'a> {
+        let mut models: Vec<&str> = models.collect();
+        models.sort_unstable();
+        let stream = self.plan.stream.as_deref();
+        RunView {
+            round,
+            tasks: stream.map_or(0, |stream| stream.tasks().len()),
+            models,
+            clients: self.roster.clients(),
+            stream,
+        }
+    }
+
+    /// The prior of a model that the round trains, where the rule gives priors.
+    pub(super) fn prior_of(&self, model: &str) -> Option<Params> {
+        let steered = self.steered.as_ref().filter(|s| s.rule_gives_priors)?;
+        let training = steered.plan.train.iter().find(|t| t.model == model)?;
+        self.model(training.prior.as_ref()?).cloned()
     }
 
     /// The models that the round trains.
@@ -238,10 +264,20 @@ impl RoundMachine {
                 reports,
             })
         });
+        let waiting = steered.waiting.iter();
+        let waiting = waiting.map(|(name, closed)| (name.as_str(), &closed.params));
+        let mut models: BTreeMap<&str, &Params> = waiting.collect();
+        models.insert(&steered.open, &self.global);
+        let goes_on = self.done < self.plan.rounds;
+        let names = models.keys().copied();
+        let next = goes_on.then(|| self.run_view(Round(self.done), names));
         let directives = steered.rule.absorb(&RoundOutcome {
             round: self.current.round,
             trained: &trained.collect::<Vec<_>>(),
             tallies: &steered.tallies,
+            models: &models,
+            halves: self.plan.contribution.layout.halves(),
+            next: next.as_ref(),
         });
         let mut chain = self.fingerprint.extend();
         chain.add(&steered.rule.save());
@@ -260,7 +296,27 @@ impl RoundMachine {
                 chain.add(into.as_bytes()).add(params.bytes());
                 self.store(into, params);
             }
+            Directive::Store { into, params } => {
+                if params.len() != self.global.len() {
+                    return Err(format!(
+                        "the rule stores a model `{into}` of another length"
+                    ));
+                }
+                if params.first_not_finite().is_some() {
+                    return Err(format!("the model `{into}` is not finite"));
+                }
+                chain.add(into.as_bytes()).add(params.bytes());
+                self.store(into, params);
+            }
+            Directive::Learned(posterior) => {
+                let round = self.current.round;
+                let event = Event::PosteriorLearned { round, posterior };
+                self.outputs.push_back(Output::Event(event));
+            }
             Directive::Forget { model } => {
+                if model != GLOBAL && self.steered.as_ref().is_some_and(|s| s.open == model) {
+                    self.lay_open(GLOBAL);
+                }
                 let steered = self.steered.as_mut();
                 let waiting = steered.filter(|s| s.open != model && model != GLOBAL);
                 if waiting.and_then(|s| s.waiting.remove(&model)).is_none() {
@@ -278,6 +334,14 @@ impl RoundMachine {
             }
         }
         Ok(())
+    }
+
+    /// The sum of models that stands for a preference over tasks.
+    pub(super) fn preferred(&self, weights: &[f64]) -> Result<Vec<(String, f64)>, String> {
+        let Some(steered) = &self.steered else {
+            return Err("this run has no knowledge base: `[scenario.ibcl]` makes one".into());
+        };
+        steered.rule.preferred(weights)
     }
 
     /// The weighted sum of models, rounded once.
@@ -320,6 +384,21 @@ impl RoundMachine {
             .waiting
             .remove(&name)
             .and_then(|closed| closed.strategy);
+        steered.waiting.insert(name, Closed { params, strategy });
+    }
+
+    /// As [`store`](Self::store), with a strategy that has not begun.
+    fn store_afresh(&mut self, name: String, params: Params) {
+        let Some(steered) = &mut self.steered else {
+            return;
+        };
+        if steered.open == name {
+            let layout = &self.plan.contribution.layout;
+            self.strategy = steered.strategy.clone().start(&params, layout);
+            self.global = params;
+            return;
+        }
+        let strategy = None;
         steered.waiting.insert(name, Closed { params, strategy });
     }
 

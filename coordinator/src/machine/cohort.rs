@@ -49,7 +49,7 @@ impl RoundMachine {
         let named: BTreeSet<ClientId> = named.copied().collect();
         let round = self.current.round;
         let mut cohorts = Vec::with_capacity(plan.len());
-        for ModelTraining { model, clients } in plan {
+        for ModelTraining { model, clients, .. } in plan {
             let cohort = match clients {
                 Some(mut clients) => {
                     clients.retain(|&client| self.is_present(round, client));
@@ -93,7 +93,8 @@ impl RoundMachine {
     /// Puts out the units of a flight, whose model lies open.
     fn send_out(&mut self, place: usize, cohort: Vec<ClientId>) {
         let round = self.current.round;
-        let vectors = self.strategy.broadcast();
+        let mut vectors = self.strategy.broadcast();
+        vectors.extend(self.prior_of(&self.current.flights[place].model));
         let down = self.model_bytes() * (1 + vectors.len() as u64);
         let (silent, active): (Vec<_>, Vec<_>) =
             cohort.into_iter().partition(|&c| self.drops_out(round, c));

@@ -53,7 +53,7 @@ impl RoundMachine {
                     self.outputs
                         .push_back(Output::Event(Event::Answered(answer)));
                 }
-                Want::Judge { of } => match self.combined(&of) {
+                want => match self.asked_for(&want) {
                     Ok(model) => {
                         self.desk.judging = Some((id, model));
                         self.current.take_tallies(self.plan.classes);
@@ -69,6 +69,15 @@ impl RoundMachine {
             }
         }
         false
+    }
+
+    /// The model that a question is about.
+    fn asked_for(&self, want: &Want) -> Result<Params, String> {
+        match want {
+            Want::Judge { of } => self.combined(of),
+            Want::Prefer { weights } => self.combined(&self.preferred(weights)?),
+            Want::AddTask(_) => Err("a task is no model".into()),
+        }
     }
 
     /// Takes what a model is worth that somebody asked about; says whether there was one.

@@ -343,8 +343,8 @@ impl Prepared {
             judges_ahead: scenario.evaluation.ahead,
             judges_before: scenario.evaluation.before,
             given: self.given.clone(),
-            steering: scenario.steering.as_ref().map(|steering| SteeringPlan {
-                rule: steering.plugin.clone(),
+            steering: scenario.rule().map(|rule| SteeringPlan {
+                rule,
                 strategy: scenario.strategy.plugin.clone(),
             }),
         };

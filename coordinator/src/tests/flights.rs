@@ -25,8 +25,8 @@ impl Steering for SideBySide {
             (3, &[GLOBAL, "second"][..])
         );
         let part = |model: &str, clients: &[u64]| ModelTraining {
-            model: model.into(),
             clients: Some(clients.iter().copied().map(ClientId).collect()),
+            ..ModelTraining::of(model)
         };
         RoundPlan {
             train: vec![part(GLOBAL, &[2, 1]), part("second", &[0])],

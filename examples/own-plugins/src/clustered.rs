@@ -26,8 +26,8 @@ impl Steering for Clustered {
     fn plan(&self, (): &(), view: &RunView<'_>) -> RoundPlan {
         let every_second = |from: u64| (from..view.clients).step_by(2).map(ClientId).collect();
         let part = |model: &str, from| ModelTraining {
-            model: model.into(),
             clients: Some(every_second(from)),
+            ..ModelTraining::of(model)
         };
         RoundPlan {
             train: vec![part(GLOBAL, 0), part(ODD, 1)],

@@ -51,6 +51,7 @@ fn steps(network: &Network, optimizer: Optimizer, clip: Option<f32>) {
     let objective = Resolved {
         pulls: vec![(ResolvedStrength::Uniform(0.1), &anchor)],
         shifts: vec![&anchor],
+        ..Resolved::default()
     };
     let mut learner = built("fused", network).expect("the fused engine is always there");
     learner.load(&anchor.clone().into());

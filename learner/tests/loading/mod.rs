@@ -11,8 +11,8 @@ fn trained(
 ) -> Vec<u32> {
     let (optimizer, weight_decay, shift) = rule;
     let objective = Resolved {
-        pulls: vec![],
         shifts: shift.map(|shift| &shift[..]).into_iter().collect(),
+        ..Resolved::default()
     };
     let mut memory = Moments::new(network.layout());
     let mut learner = built("fused", network).expect("the fused engine is always there");

@@ -10,6 +10,7 @@ mod domain_incremental;
 mod gate;
 mod gradual_drift;
 mod groups;
+mod ibcl;
 mod joining_task;
 #[cfg(test)]
 mod laws;
@@ -27,6 +28,7 @@ pub use domain_incremental::DomainIncremental;
 pub use gate::{Competence, CompetenceGate, Window};
 pub use gradual_drift::GradualDrift;
 pub use groups::ClassRef;
+pub use ibcl::Ibcl;
 pub(crate) use joining_task::ByClasses;
 pub use online::Online;
 pub use order::{Defined, Designed, Difficulty, Ease, End, Given, Repeats, Seeded, TaskOrder};
@@ -36,7 +38,9 @@ pub use shift::{
 pub use task_free::TaskFree;
 pub use task_incremental::TaskIncremental;
 
-use lyceum_core::{Bits, Head, Members, Samples, Stream, StreamRules, Task};
+use lyceum_core::{
+    AnySteering, Bits, Head, Members, Samples, Stream, StreamRules, Task, units::Misfit,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -57,6 +61,16 @@ pub trait ScenarioPlugin: Send + Sync + 'static {
 
     /// Number of logits, where it is not the number of classes of the data.
     fn outputs(&self) -> Option<usize> {
+        None
+    }
+
+    /// Keys that are in range each, but do not go together.
+    fn misfit(&self) -> Option<Misfit> {
+        None
+    }
+
+    /// The rule that steers the run, where the stream brings one.
+    fn steering(&self) -> Option<Arc<dyn AnySteering>> {
         None
     }
 }

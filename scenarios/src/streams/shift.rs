@@ -102,7 +102,7 @@ pub struct LabelShift {
 }
 
 /// Classes under shared labels.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LabelGroups {
     /// Classes, by number or name, behind each label of each task: `[[[0], [1]], [[2], [3]]]` asks first "0 or 1?", then "2 or 3?". Dealt

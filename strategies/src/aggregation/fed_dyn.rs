@@ -79,6 +79,7 @@ impl ClientRule for FedDyn {
                 .map(|own| VectorRef::Inline(negative(own)))
                 .into_iter()
                 .collect(),
+            ..Objective::default()
         }
     }
 

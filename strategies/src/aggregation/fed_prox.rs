@@ -44,7 +44,7 @@ impl ClientRule for FedProx {
         };
         Objective {
             pulls: vec![pull],
-            shifts: Vec::new(),
+            ..Objective::default()
         }
     }
 

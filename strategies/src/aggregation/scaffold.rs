@@ -75,8 +75,8 @@ impl ClientRule for Scaffold {
         let mut shifts = vec![VectorRef::Round(0)];
         shifts.extend(own.map(|own| VectorRef::Inline(negative(own))));
         Objective {
-            pulls: Vec::new(),
             shifts,
+            ..Objective::default()
         }
     }
 

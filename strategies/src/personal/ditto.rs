@@ -31,7 +31,7 @@ impl Ditto {
             moves: Moves::All,
             objective: Objective {
                 pulls: vec![pull],
-                shifts: Vec::new(),
+                ..Objective::default()
             },
             length: Length::Training,
             result: PassResult::State(slot),

@@ -78,6 +78,9 @@ mod tests {
                     reports: &[],
                 }],
                 tallies: &BTreeMap::new(),
+                models: &BTreeMap::new(),
+                halves: None,
+                next: None,
             };
             for directive in rule.absorb(&mut count, &outcome) {
                 let Directive::Combine { of, .. } = directive else {

@@ -1,0 +1,147 @@
+//! Divergences of a variational model from a prior, as part of what a client minimises.
+//!
+//! For normal distributions, value by value (Kingma and Welling 2014, appendix B, for any prior):
+//! `KL = ln(sp / s) + (s^2 + (m - mp)^2) / (2 sp^2) - 1/2`, so its gradient is `(m - mp) / sp^2` for a mean and, for the logarithm
+//! of a deviation, `s^2 / sp^2 - 1`.
+
+use crate::{Halves, VectorRef, exp};
+use serde::{Deserialize, Serialize};
+
+/// Adds the gradient of `KL(model || prior)`, shared out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// Means and logarithms of deviations, as the model has them.
+    pub prior: VectorRef,
+    /// Where they stand.
+    pub halves: Halves,
+    /// How it is shared out.
+    pub charge: Charge,
+}
+
+/// How much of a divergence a step pays, whose data loss is a mean over its rows.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Charge {
+    /// All of it once an epoch: divided by the number of samples. The evidence lower bound (Blundell et al. 2015, section 3.4).
+    #[default]
+    Elbo,
+    /// All of it in every step: divided by the rows of a step, as IBCL's published code has it. It weighs too much by the number of steps an
+    /// epoch.
+    EachBatch,
+}
+
+/// A divergence with its values at hand.
+#[derive(Clone, Debug)]
+pub struct ResolvedDivergence<'a> {
+    prior: &'a [f32],
+    /// Of the prior, 1 over the variance; one a mean.
+    precision: Vec<f32>,
+    halves: Halves,
+    charge: Charge,
+    share: f32,
+}
+
+impl<'a> ResolvedDivergence<'a> {
+    /// `None` where the prior is too short for what it is to hold.
+    pub(crate) fn new(divergence: &Divergence, prior: &'a [f32]) -> Option<Self> {
+        let halves = divergence.halves;
+        let rhos = prior.get(halves.rhos())?;
+        Some(Self {
+            prior,
+            precision: rhos.iter().map(|rho| exp(-2.0 * rho)).collect(),
+            halves,
+            charge: divergence.charge,
+            share: 1.0,
+        })
+    }
+
+    pub(crate) fn charge(&mut self, samples: usize, rows: usize) {
+        let among = match self.charge {
+            Charge::Elbo => samples,
+            Charge::EachBatch => rows.min(samples),
+        };
+        self.share = 1.0 / among.max(1) as f32;
+    }
+
+    /// Adds the gradient at parameters that stand from `start` on.
+    #[inline(always)]
+    pub(crate) fn add_block(&self, start: usize, w: &[f32], grad: &mut [f32]) {
+        let (len, end, share) = (self.halves.len, start + w.len(), self.share);
+        let means = start.min(len)..end.min(len);
+        let here = 0..means.len();
+        let sites = grad[here.clone()].iter_mut().zip(&w[here]);
+        let prior = self.prior[means.clone()].iter().zip(&self.precision[means]);
+        for ((g, m), (mp, precision)) in sites.zip(prior) {
+            *g += share * (m - mp) * precision;
+        }
+        let rhos = start.clamp(len, 2 * len)..end.clamp(len, 2 * len);
+        if rhos.is_empty() {
+            return;
+        }
+        let here = rhos.start - start..rhos.end - start;
+        let sites = grad[here.clone()].iter_mut().zip(&w[here]);
+        for ((g, rho), precision) in sites.zip(&self.precision[rhos.start - len..]) {
+            *g += share * (exp(2.0 * rho) * precision - 1.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Objective, Vectors};
+
+    const MODEL: [f32; 6] = [0.3, -1.2, 0.0, -0.5, 0.2, -1.0];
+    const PRIOR: [f32; 6] = [0.1, 0.4, 0.0, -0.7, 0.5, -1.0];
+
+    fn kl(model: &[f64]) -> f64 {
+        let one = |i: usize| {
+            let (m, s) = (model[i], model[3 + i].exp());
+            let (mp, sp) = (f64::from(PRIOR[i]), f64::from(PRIOR[3 + i]).exp());
+            (sp / s).ln() + (s * s + (m - mp).powi(2)) / (2.0 * sp * sp) - 0.5
+        };
+        (0..3).map(one).sum()
+    }
+
+    fn gradient(charge: Charge, cut: usize) -> Vec<f32> {
+        let objective = Objective {
+            divergences: vec![Divergence {
+                prior: VectorRef::Inline(PRIOR.to_vec().into()),
+                halves: Halves { len: 3 },
+                charge,
+            }],
+            ..Objective::default()
+        };
+        let vectors = Vectors {
+            global: &MODEL,
+            round: &[],
+        };
+        let mut resolved = objective.resolve(vectors).unwrap();
+        resolved.charge(40, 8);
+        assert!(!resolved.is_empty());
+        let mut grad = vec![0.0; 6];
+        resolved.add_block(0, &MODEL[..cut], &mut grad[..cut]);
+        resolved.add_block(cut, &MODEL[cut..], &mut grad[cut..]);
+        grad
+    }
+
+    #[test]
+    fn the_gradient_equals_finite_differences_of_the_divergence() {
+        for cut in 0..6 {
+            let elbo = gradient(Charge::Elbo, cut);
+            let each = gradient(Charge::EachBatch, cut);
+            for i in 0..6 {
+                let moved = |by: f64| {
+                    let mut model = MODEL.map(f64::from);
+                    model[i] += by;
+                    kl(&model)
+                };
+                let numeric = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                assert!((40.0 * f64::from(elbo[i]) - numeric).abs() < 1e-5, "{i}");
+                assert!((8.0 * f64::from(each[i]) - numeric).abs() < 1e-5, "{i}");
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `[variational]`: weights that are normal distributions instead of numbers.
+
+use crate::Scenario;
+use lyceum_core::{
+    Charge, Divergence, Network, Params, Variational, VectorRef,
+    units::{Count, Positive},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `[variational]`: every weight is a normal distribution, learned by the evidence lower bound (Blundell et al. 2015); tests take
+/// the means.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VariationalWeights {
+    /// Deviation of the prior of every weight, which is normal around 0; 1 by default. A knowledge base has priors of its own.
+    #[serde(default = "one")]
+    pub prior: Positive,
+    /// Deviation of every weight before training; 1 by default.
+    #[serde(default = "one")]
+    pub start: Positive,
+    /// How much of the divergence from the prior each step pays; "elbo" by default.
+    #[serde(default)]
+    pub kl: Charge,
+    /// Draws of all weights that a step takes the mean gradient of; 1 by default.
+    #[serde(default = "once")]
+    pub draws: Count,
+}
+
+fn one() -> Positive {
+    Positive::new(1.0).expect("1 is in range")
+}
+
+fn once() -> Count {
+    Count::new(1).expect("1 is in range")
+}
+
+impl Default for VariationalWeights {
+    fn default() -> Self {
+        Self {
+            prior: one(),
+            start: one(),
+            kl: Charge::default(),
+            draws: once(),
+        }
+    }
+}
+
+impl VariationalWeights {
+    /// As a network knows it.
+    fn how(&self) -> Variational {
+        Variational {
+            start: self.start.get() as f32,
+            draws: u32::try_from(self.draws.get()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// A normal prior of every weight around 0, as a model.
+pub fn normal_prior(network: &Network, deviation: f64) -> Params {
+    let mut prior = vec![0.0; network.layout().len()];
+    if let Some(halves) = network.halves() {
+        prior[halves.rhos()].fill(deviation.ln() as f32);
+    }
+    prior.into()
+}
+
+impl Scenario {
+    /// Whether a rule gives clients the priors of the models that they train.
+    pub fn gives_priors(&self) -> bool {
+        let steering = self.rule();
+        steering.is_some_and(|rule| rule.gives_priors())
+    }
+
+    /// How weights are distributions, where they are.
+    pub(crate) fn distributions(&self) -> Option<VariationalWeights> {
+        let by_rule = || self.gives_priors().then(VariationalWeights::default);
+        self.variational.clone().or_else(by_rule)
+    }
+
+    /// The network with distributions for weights, where the scenario has them.
+    pub fn distributed(&self, network: Network) -> Network {
+        match self.distributions() {
+            Some(weights) => network.variational(weights.how()),
+            None => network,
+        }
+    }
+
+    /// What a client minimises besides its data loss where weights are distributions: the divergence from the scenario's prior,
+    /// in whose place a rule may give another.
+    pub fn divergence(&self, network: &Network) -> Option<Divergence> {
+        let weights = self.distributions()?;
+        Some(Divergence {
+            prior: VectorRef::Inline(normal_prior(network, weights.prior.get())),
+            halves: network.halves()?,
+            charge: weights.kl,
+        })
+    }
+}
