@@ -39,6 +39,7 @@ enum Step {
     Dropout {
         mask: Tensor<2>,
     },
+    Binary,
     Norm {
         /// Normalised along axis 1.
         normal: Normal<3>,
@@ -68,6 +69,7 @@ impl FlatLayers {
                 Layer::Tanh {} => walk.tanh(),
                 Layer::Dropout { share } => walk.dropout(pass, index, *share),
                 Layer::Flatten {} => {}
+                Layer::Binary {} => walk.binary(),
                 Layer::BatchNorm { momentum, epsilon } => {
                     let (weight, bias) = (next(entries), next(entries));
                     let norm = BatchNorm::next(index, (*momentum, *epsilon), entries);
@@ -115,6 +117,12 @@ impl FlatLayers {
         self.output = activation::tanh(self.output.clone());
         let output = self.output.clone();
         self.steps.push(Step::Tanh { output });
+    }
+
+    fn binary(&mut self) {
+        let zeros = self.output.zeros_like();
+        self.output = Tensor::cat(vec![zeros, self.output.clone()], 0);
+        self.steps.push(Step::Binary);
     }
 
     fn dropout(&mut self, pass: &Pass<'_>, index: usize, share: f64) {
@@ -203,6 +211,7 @@ impl Step {
                 slope * (square.neg() + 1.0)
             }),
             Self::Dropout { mask } => goes_on.then(|| slope * mask),
+            Self::Binary => goes_on.then(|| slope.narrow(0, 1, 1)),
             Self::Norm {
                 normal,
                 weight,

@@ -101,7 +101,7 @@ impl ImageLayers {
                 let normal = Normal::along(&[3, 2], grouped, epsilon);
                 normal.values.reshape(shape) * weight + bias
             }
-            Layer::Dense { .. } | Layer::Flatten {} => {
+            Layer::Dense { .. } | Layer::Flatten {} | Layer::Binary {} => {
                 unreachable!("the output of this layer is no image")
             }
         }

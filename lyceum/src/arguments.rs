@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Simulate(Simulate),
     /// Ask a run something while it goes on: what a mixture of its models is worth, or to take a new task
     Ask(Ask),
+    /// Show what a run with a knowledge base has learned, and make models for preferences over its tasks
+    Knowledge(Knowledge),
     /// Ask a coordinator how its run stands
     Status(StatusArguments),
     /// Measure the speed workloads: seconds, arithmetic, memory, overhead
@@ -388,6 +390,43 @@ pub(crate) enum IdentityCommand {
         #[arg(long, value_name = "DIR", default_value = "identity")]
         out: PathBuf,
     },
+}
+
+#[derive(Args)]
+pub(crate) struct Knowledge {
+    /// The run's folder
+    pub(crate) run: PathBuf,
+    /// A preference over the tasks: one weight each, 1 together, such as 0.2,0.5,0.3. Its models are made and judged
+    #[arg(long, value_name = "WEIGHTS", conflicts_with = "preferences")]
+    pub(crate) preference: Option<String>,
+    /// Many preferences: a file with one a line, or a number of random ones; a table of accuracies as CSV comes of them
+    #[arg(long, value_name = "FILE or N")]
+    pub(crate) preferences: Option<String>,
+    /// With --preference: where the model goes, as safetensors. With --preferences: where the table goes [default: standard
+    /// output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Take the knowledge base as it was after the first tasks that were over [default: all]
+    #[arg(long, value_name = "TASKS")]
+    pub(crate) after: Option<usize>,
+    /// The mass that regions of high density leave out
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) alpha: f64,
+    /// Models that are drawn from each region
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(crate) draws: u32,
+    /// Seed of random preferences and of draws from regions
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Worker threads [default: one per core]
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// Where data sets are looked for; may be repeated [default: data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

@@ -22,6 +22,7 @@ mod failure;
 mod folder;
 mod grid;
 mod identity;
+mod knowledge;
 mod list;
 mod local;
 mod metrics;
@@ -75,6 +76,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Identity(arguments) => identity::identity(&arguments.command),
         Command::Simulate(arguments) => simulate::simulate(&registry, &arguments),
         Command::Ask(arguments) => ask::ask(&arguments),
+        Command::Knowledge(arguments) => knowledge::knowledge(&registry, &arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Bench(arguments) => bench::bench(&registry, &arguments),
     };

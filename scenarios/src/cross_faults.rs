@@ -118,6 +118,13 @@ impl Scenario {
                 "`unit` or `none` with `[[data.real]]`, or a data set from a CSV file",
             ));
         }
+        if !names.is_empty() && self.data.features.is_some() {
+            all.push(wrong(
+                "data.features",
+                "real clients have no fixed features",
+                "leave out `data.features` or `[[data.real]]`",
+            ));
+        }
         all
     }
 

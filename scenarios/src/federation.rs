@@ -108,8 +108,8 @@ impl Loaded {
 
     fn pool(
         scenario: &Scenario,
-        train: Samples,
-        test: Samples,
+        mut train: Samples,
+        mut test: Samples,
         natural: Option<Vec<u32>>,
     ) -> Result<Self, Diagnostic> {
         if train.is_empty() || test.is_empty() {
@@ -118,6 +118,11 @@ impl Loaded {
                 "the data set has no training or no test samples",
                 "at least one of each",
             ));
+        }
+        if let Some(features) = &scenario.data.features {
+            let applied = features.apply(scenario.seed(), &mut train, &mut test);
+            let refuse = |e: DataError| scenario.fault("data.features", e.to_string(), "");
+            applied.map_err(refuse)?;
         }
         let all: Vec<u32> = (0..train.len() as u32).collect();
         let share = Fraction::new(scenario.data.validation.get()).expect("a decay is a fraction");
@@ -162,6 +167,12 @@ impl Loaded {
             return refuse(
                 &path,
                 "scores by an expert need a set that lies in one place".into(),
+            );
+        }
+        if scenario.data.features.is_some() {
+            return refuse(
+                "data.features",
+                "fixed features need a set that lies in one place".into(),
             );
         }
         if scenario.data.validation.get() > 0.0 {

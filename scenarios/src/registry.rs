@@ -506,6 +506,10 @@ impl Registry {
 
     fn add_models(&mut self) {
         self.model::<models::Softmax>("softmax", "softmax regression: one dense layer");
+        self.model::<models::Logistic>(
+            "logistic",
+            "logistic regression: one output for two classes",
+        );
         self.model::<models::Mlp>("mlp", "dense layers with ReLU or tanh between them");
         self.model::<models::Cnn>(
             "cnn",

@@ -1,6 +1,6 @@
 //! The plain tables of a scenario file.
 
-use crate::data::Normalisation;
+use crate::data::{FixedFeatures, Normalisation};
 use lyceum_core::units::{Count, Decay, Fraction};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,9 @@ pub struct Data {
     /// variance 1 per channel, over the training samples).
     #[serde(default)]
     pub normalise: Normalisation,
+    /// Fixed features in place of the data's own values; the values themselves by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<FixedFeatures>,
     /// Share of the training samples that is held back as validation set; 0 by default.
     #[serde(default = "no_share")]
     pub validation: Decay,

@@ -23,6 +23,10 @@ pub const BEST: &str = "checkpoint/best.safetensors";
 /// Where checkpoints find them, by round.
 const BEST_FOLDER: &str = "checkpoint/best";
 const MANIFEST: &str = "manifest.json";
+/// Where models of the book lie beside the first one, each named by the hash of its file; checkpoints share them.
+const BOOK_FOLDER: &str = "checkpoint/models";
+/// Which model of the book is in which file.
+const BOOK: &str = "models.json";
 /// What the checkpoints of the first version were named by.
 const FIRST_VERSION: &str = "checkpoint/latest.json";
 
@@ -128,6 +132,25 @@ pub struct Restored {
     pub damages: Vec<Damage>,
 }
 
+impl<'a> Search<'a> {
+    /// For checkpoints of a run.
+    pub fn new(
+        storage: &'a dyn Storage,
+        layout: &'a Layout,
+        run: Fingerprint,
+        also: &'a dyn Fn(&Manifest) -> Result<(), Damage>,
+    ) -> Self {
+        Self {
+            storage,
+            layout,
+            run,
+            also,
+            #[cfg(feature = "mutants")]
+            mutant: crate::Mutant::None,
+        }
+    }
+}
+
 impl Search<'_> {
     /// The last checkpoint that is what was written.
     pub fn last_good(&self) -> Result<Restored, RunError> {
@@ -182,6 +205,18 @@ impl Search<'_> {
         let (name, bytes) = file("global.safetensors")?;
         let global = from_safetensors(&self.storage.path(&name), &bytes, self.layout);
         snapshot.global = global.map_err(|e| Damage::new(&name, e))?;
+        if !snapshot.book.is_empty() {
+            let (name, bytes) = file(BOOK)?;
+            let book = serde_json::from_slice::<BTreeMap<String, String>>(&bytes);
+            let book = book.map_err(|e| Damage::new(&name, lyceum_metrics::unreadable(&e)))?;
+            for page in &mut snapshot.book {
+                let lacking = || Damage::new(&name, format!("it lacks the model `{}`", page.name));
+                let name = book.get(&page.name).ok_or_else(lacking)?;
+                let bytes = files.get(name.as_str()).ok_or_else(lacking)?;
+                let params = from_safetensors(&self.storage.path(name), bytes, self.layout);
+                page.params = params.map_err(|e| Damage::new(name, e))?;
+            }
+        }
         Ok(snapshot)
     }
 
@@ -247,10 +282,11 @@ impl Checkpoints {
         let global = format!("{folder}/global.safetensors");
         let tensors = to_safetensors(&storage.path(&global), layout, &snapshot.global)?;
         put(storage, &mut files, global, &tensors)?;
-        let rest = Snapshot {
+        let mut rest = Snapshot {
             global: Params::default(),
             ..snapshot.clone()
         };
+        self.save_book(storage, layout, (&folder, &mut rest), &mut files)?;
         let state = codec::encode(&rest);
         put(storage, &mut files, format!("{folder}/state.bin"), &state)?;
         let name = format!("{folder}/layout.json");
@@ -271,6 +307,36 @@ impl Checkpoints {
         self.prune(storage, before)
     }
 
+    /// Saves the models of the book beside the first one, each as a file named by its hash, and takes them out of the state.
+    fn save_book(
+        &self,
+        storage: &mut dyn Storage,
+        layout: &Layout,
+        (folder, state): (&str, &mut Snapshot),
+        files: &mut BTreeMap<String, FileSeal>,
+    ) -> Result<(), RunError> {
+        if state.book.is_empty() {
+            return Ok(());
+        }
+        let mut book = BTreeMap::new();
+        for page in &mut state.book {
+            let params = std::mem::take(&mut page.params);
+            let tensors = to_safetensors(&storage.path(&page.name), layout, &params)?;
+            let hash = Fingerprint::of(&tensors);
+            let name = format!("{BOOK_FOLDER}/{hash}.safetensors");
+            let last = self.last.as_ref().and_then(|last| last.files.get(&name));
+            match last {
+                Some(seal) => drop(files.insert(name.clone(), *seal)),
+                None => put(storage, files, name.clone(), &tensors)?,
+            }
+            book.insert(page.name.clone(), name);
+        }
+        let name = format!("{folder}/{BOOK}");
+        let json = serde_json::to_vec_pretty(&book);
+        let json = json.map_err(|e| RunError::damaged(storage.path(&name), e))?;
+        put(storage, files, name, &json)
+    }
+
     /// Removes all but the last checkpoint and the one before.
     fn prune(&self, storage: &mut dyn Storage, before: Option<Manifest>) -> Result<(), RunError> {
         let kept: Vec<&Manifest> = self.last.iter().chain(&before).collect();
@@ -284,10 +350,12 @@ impl Checkpoints {
                 remove(storage, &format!("{FOLDER}/{name}"))?;
             }
         }
-        for name in list(storage, BEST_FOLDER)? {
-            let name = format!("{BEST_FOLDER}/{name}");
-            if kept.iter().all(|k| !k.files.contains_key(&name)) {
-                remove(storage, &name)?;
+        for folder in [BEST_FOLDER, BOOK_FOLDER] {
+            for name in list(storage, folder)? {
+                let name = format!("{folder}/{name}");
+                if kept.iter().all(|k| !k.files.contains_key(&name)) {
+                    remove(storage, &name)?;
+                }
             }
         }
         Ok(())

@@ -58,14 +58,8 @@ impl Resume {
             let checked = EventLog::check(&log, lines, &manifest.events);
             checked.map_err(|e| Damage::of_log(&log, &e))
         };
-        let search = Search {
-            storage,
-            layout: prepared.network.layout(),
-            run: prepared.digest,
-            also: &also,
-            #[cfg(feature = "mutants")]
-            mutant: crate::Mutant::None,
-        };
+        let layout = prepared.network.layout();
+        let search = Search::new(storage, layout, prepared.digest, &also);
         let Restored {
             checkpoint,
             damages,

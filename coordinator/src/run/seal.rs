@@ -11,7 +11,7 @@ use std::{
 };
 
 /// The version of a run's checkpoints, journal and other stored state. Another one is refused.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 /// Bytes of a sealed file, at most.
 const MOST: usize = 1 << 20;
 /// Bytes of a large file that are read at a time.

@@ -52,6 +52,8 @@ pub enum Layer {
         /// Share that is zeroed, from 0 up to but not including 1.
         share: f64,
     },
+    /// One value z becomes two logits, 0 and z: the softmax over them is the logistic function of z. For two classes.
+    Binary {},
     /// Lays an image out as a flat vector.
     Flatten {},
     /// Batch normalisation (Ioffe and Szegedy 2015): each channel less its mean, over its deviation, times a
@@ -121,6 +123,12 @@ impl Layer {
                 Ok(vec![c, out(h)?, out(w)?])
             }
             Self::Flatten {} => Ok(vec![input.iter().product()]),
+            Self::Binary {} => match input {
+                [1] => Ok(vec![2]),
+                _ => Err(format!(
+                    "needs one value a sample, but its input is {input:?}"
+                )),
+            },
             Self::Relu {}
             | Self::Tanh {}
             | Self::Dropout { .. }
@@ -171,6 +179,7 @@ impl Layer {
             | Self::Tanh {}
             | Self::Dropout { .. }
             | Self::Flatten {}
+            | Self::Binary {}
             | Self::BatchNorm { .. } => [0; 4],
         };
         match sizes.into_iter().find(|&size| size > LARGEST) {
@@ -200,6 +209,7 @@ impl Layer {
             Self::Tanh {} => "tanh",
             Self::Dropout { .. } => "dropout",
             Self::Flatten {} => "flatten",
+            Self::Binary {} => "binary",
             Self::BatchNorm { .. } => "batch_norm",
             Self::GroupNorm { .. } => "group_norm",
         }
@@ -237,6 +247,7 @@ impl Layer {
             | Self::Relu {}
             | Self::Tanh {}
             | Self::Dropout { .. }
+            | Self::Binary {}
             | Self::Flatten {} => Vec::new(),
         }
     }

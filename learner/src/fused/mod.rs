@@ -332,6 +332,11 @@ impl Op {
             }
             Kind::Norm(norm) => norm.forward(params, input, rows, mode, out, &mut own.norm),
             Kind::Flatten(image) => image.as_columns(input, rows, out),
+            Kind::Binary => {
+                let (zeros, values) = out.split_at_mut(rows);
+                zeros.fill(0.0);
+                values.copy_from_slice(input);
+            }
         }
     }
 
@@ -457,6 +462,7 @@ impl Kind {
                 next.iter_mut().zip(kept).for_each(|(n, (s, m))| *n = s * m);
             }
             Self::Flatten(image) => image.spread_columns(slope, rows, next),
+            Self::Binary => next.copy_from_slice(&slope[rows..]),
             Self::Arrange(_)
             | Self::Transpose { .. }
             | Self::Dense(_)

@@ -40,6 +40,8 @@ pub(super) enum Kind {
     Norm(Box<Norm>),
     /// From images to columns.
     Flatten(Image),
+    /// From a column to it and one of zeros before it.
+    Binary,
 }
 
 /// A dropout layer and how its values are laid out.
@@ -119,6 +121,10 @@ impl Planner<'_> {
                 self.push(Kind::Dropout(dropout), self.stored(from), 0);
             }
             Layer::Flatten {} => self.flatten(from),
+            Layer::Binary {} => {
+                self.arrange(from);
+                self.push(Kind::Binary, 2, 0);
+            }
             Layer::BatchNorm { momentum, epsilon } => {
                 let [.., mean, variance] = self.take::<4>().map(Entry::range);
                 let cells = Cells::Batch {

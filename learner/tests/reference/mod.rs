@@ -238,6 +238,7 @@ fn row(
         Layer::Relu {} => x.iter().map(|v| v.max(0.0)).collect(),
         Layer::Tanh {} => x.iter().map(|v| v.tanh()).collect(),
         Layer::Dropout { .. } | Layer::Flatten {} => x.to_vec(),
+        Layer::Binary {} => vec![0.0, x[0]],
         Layer::BatchNorm { .. } | Layer::GroupNorm { .. } => {
             unreachable!("not a matter of one row")
         }

@@ -18,6 +18,9 @@ pub struct Mlp {
     /// Share of hidden values that training zeroes; 0 by default.
     #[serde(default = "none")]
     pub dropout: Decay,
+    /// One output for two classes, whose logits are 0 and it; false by default.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub binary: bool,
     /// How initial weights are drawn; "he" by default.
     #[serde(default)]
     pub init: Init,
@@ -32,6 +35,10 @@ pub enum Activation {
     Relu,
     /// Hyperbolic tangent.
     Tanh,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn none() -> Decay {
@@ -53,7 +60,10 @@ impl Model for Mlp {
                 });
             }
         }
-        layers.push(Layer::Dense { units: classes });
+        match self.binary {
+            true => layers.extend([Layer::Dense { units: 1 }, Layer::Binary {}]),
+            false => layers.push(Layer::Dense { units: classes }),
+        }
         Network::new(input, classes, layers, self.init)
     }
 }

@@ -1,10 +1,12 @@
 //! Named models: each turns its keys into a stack of layers.
 
 mod cnn;
+mod logistic;
 mod mlp;
 mod softmax;
 
 pub use cnn::Cnn;
+pub use logistic::Logistic;
 pub use mlp::Mlp;
 pub use softmax::Softmax;
 

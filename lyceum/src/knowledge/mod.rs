@@ -1,0 +1,287 @@
+//! `lyceum knowledge`: what a run with a knowledge base has learned, and models for preferences over its tasks.
+
+mod base;
+mod judge;
+mod preferences;
+
+use crate::{
+    arguments::Knowledge as Arguments, failure::Failure, grid::Grid, output::line,
+    settings::ProcessSettings,
+};
+use base::Base;
+use judge::Judge;
+use lyceum_coordinator::run::model_file::to_safetensors;
+use lyceum_core::{Params, Seed, TaskId};
+use lyceum_scenarios::{Registry, Scenario};
+use lyceum_strategies::knowledge::{CombineOn, Combined, Region, RegionKind};
+use serde::Serialize;
+use std::{fmt::Write, fs, path::Path, time::Instant};
+
+/// Shows a knowledge base, or makes models of it.
+pub(crate) fn knowledge(registry: &Registry, arguments: &Arguments) -> Result<(), Failure> {
+    if !(arguments.alpha > 0.0 && arguments.alpha < 1.0) {
+        let alpha = arguments.alpha;
+        return Err(Failure::input(format!(
+            "--alpha {alpha}: expected a number above 0 and below 1"
+        )));
+    }
+    let scenario = scenario(registry, &arguments.run)?;
+    let mut base = Base::read(&arguments.run, combines_on(&scenario))?;
+    if let Some(tasks) = arguments.after {
+        base.after(tasks)?;
+    }
+    let process = ProcessSettings::read()?;
+    let threads = process.threads(arguments.threads)?;
+    let judge = || {
+        let place = (arguments.run.as_path(), &scenario, &arguments.data[..]);
+        let state = (&base.snapshot, base.halves, threads);
+        Judge::new(registry, &process, place, state)
+    };
+    match (&arguments.preference, &arguments.preferences) {
+        (Some(text), _) => one(&base, &judge, text, arguments),
+        (None, Some(text)) => many(&base, &judge()?, text, arguments),
+        (None, None) => list(&base, arguments),
+    }
+}
+
+fn scenario(registry: &Registry, folder: &Path) -> Result<Scenario, Failure> {
+    let file = folder.join("scenario.toml");
+    let text = fs::read_to_string(&file).map_err(|e| {
+        Failure::input(format!(
+            "{}: {e}; the folder of a run is right, which `lyceum run` prints",
+            file.display()
+        ))
+    })?;
+    Ok(Scenario::read(
+        registry,
+        &file.display().to_string(),
+        &text,
+        &[],
+    )?)
+}
+
+fn combines_on(scenario: &Scenario) -> CombineOn {
+    let stream = scenario.stream.as_ref();
+    let on = stream.and_then(|stream| stream.kind.resolved.get("combine")?.as_str());
+    match on {
+        Some("variances") => CombineOn::Variances,
+        _ => CombineOn::Deviations,
+    }
+}
+
+/// What a posterior is, for JSON.
+#[derive(Serialize)]
+struct Listed<'a> {
+    task: TaskId,
+    prior: u32,
+    began_with: &'a str,
+    model: &'a str,
+    reused: bool,
+    distance: Option<f64>,
+}
+
+fn list(base: &Base, arguments: &Arguments) -> Result<(), Failure> {
+    let points = &base.knowledge.points;
+    let listed: Vec<Listed<'_>> = points
+        .iter()
+        .map(|point| Listed {
+            task: point.task,
+            prior: point.prior,
+            began_with: &point.prior_model,
+            model: &point.model,
+            reused: point.reused,
+            distance: point.distance,
+        })
+        .collect();
+    let kept = base.knowledge.kept().len();
+    let bytes = kept * 8 * base.halves.len;
+    if arguments.json {
+        let json = serde_json::json!({
+            "posteriors": listed, "kept": kept, "bytes": bytes, "weights": base.halves.len,
+            "rounds": base.snapshot.rounds,
+        });
+        let text = serde_json::to_string_pretty(&json).map_err(Failure::other)?;
+        line(format_args!("{text}"));
+        return Ok(());
+    }
+    line(format_args!(
+        "{} posteriors of {} tasks after {} rounds; {kept} are kept, {} weights each, {bytes} bytes\n",
+        points.len(),
+        base.knowledge.learned().len(),
+        base.snapshot.rounds,
+        base.halves.len,
+    ));
+    let head = ["task", "prior", "began with", "model", "distance", ""];
+    let mut lines = vec![head.map(String::from).to_vec()];
+    for point in &listed {
+        let distance = point.distance.map_or("-".into(), |d| format!("{d:.5}"));
+        let note = if point.reused {
+            "near enough: given up"
+        } else {
+            ""
+        };
+        lines.push(vec![
+            point.task.to_string(),
+            point.prior.to_string(),
+            point.began_with.into(),
+            point.model.into(),
+            distance,
+            note.into(),
+        ]);
+    }
+    let words = &[2, 3, 5];
+    line(format_args!("{}", Grid { lines, words }.text()));
+    Ok(())
+}
+
+/// What the models of a preference are worth on a task.
+#[derive(Serialize)]
+struct Row {
+    task: String,
+    weight: f64,
+    point: f64,
+    /// By region: mean, best and worst of the drawn models.
+    regions: Vec<(&'static str, [f64; 3])>,
+}
+
+fn one(
+    base: &Base,
+    judge: &dyn Fn() -> Result<Judge, Failure>,
+    text: &str,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let tasks = base.knowledge.learned();
+    let weights = preferences::parse(text, tasks.len())
+        .map_err(|fault| Failure::input(format!("--preference: {fault}")))?;
+    let began = Instant::now();
+    let combined = base.combined(&weights)?;
+    let seconds = began.elapsed().as_secs_f64();
+    if let Some(out) = &arguments.out {
+        save(base, &combined, out)?;
+    }
+    let judge = judge()?;
+    let mut models = vec![combined.means.clone()];
+    for kind in RegionKind::ALL {
+        let region = Region {
+            kind,
+            alpha: arguments.alpha,
+        };
+        let seed = Seed(arguments.seed);
+        let draws = (0..u64::from(arguments.draws)).map(|n| region.draw(seed, (0, n), &combined));
+        models.extend(draws);
+    }
+    let accuracies = judge.accuracies(&models, &tasks)?;
+    let rows: Vec<Row> = tasks
+        .iter()
+        .enumerate()
+        .map(|(place, task)| Row {
+            task: format!("{} ({})", task, judge.name(*task)),
+            weight: weights[place],
+            point: accuracies[0][place],
+            regions: regions(&accuracies[1..], place, arguments.draws as usize),
+        })
+        .collect();
+    let weighted: f64 = rows.iter().map(|row| row.weight * row.point).sum();
+    if arguments.json {
+        let json = serde_json::json!({ "tasks": rows, "weighted": weighted, "seconds": seconds });
+        let text = serde_json::to_string_pretty(&json).map_err(Failure::other)?;
+        line(format_args!("{text}"));
+        return Ok(());
+    }
+    line(format_args!("{}", table(&rows).text()));
+    line(format_args!(
+        "weighted accuracy of the point model {:.2} %, made in {:.2} ms; nothing was trained",
+        100.0 * weighted,
+        1e3 * seconds
+    ));
+    Ok(())
+}
+
+fn regions(accuracies: &[Vec<f64>], place: usize, draws: usize) -> Vec<(&'static str, [f64; 3])> {
+    let kinds = RegionKind::ALL.iter().zip(accuracies.chunks(draws.max(1)));
+    let of = |models: &[Vec<f64>]| {
+        let all = models.iter().map(|tasks| tasks[place]);
+        let mean = all.clone().sum::<f64>() / models.len() as f64;
+        [
+            mean,
+            all.clone().fold(0.0, f64::max),
+            all.fold(1.0, f64::min),
+        ]
+    };
+    kinds
+        .map(|(kind, models)| (kind.name(), of(models)))
+        .collect()
+}
+
+fn table(rows: &[Row]) -> Grid {
+    let mut head = vec!["task".to_owned(), "weight".into(), "point".into()];
+    for (name, _) in rows.first().into_iter().flat_map(|row| &row.regions) {
+        head.extend(["mean", "best", "worst"].map(|word| format!("{name} {word}")));
+    }
+    let mut lines = vec![head];
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+    for row in rows {
+        let mut cells = vec![
+            row.task.clone(),
+            format!("{:.4}", row.weight),
+            percent(row.point),
+        ];
+        cells.extend(row.regions.iter().flat_map(|(_, all)| all.map(percent)));
+        lines.push(cells);
+    }
+    Grid { lines, words: &[0] }
+}
+
+/// Writes the posterior of a preference: its means under the names of the plain network, and `rho`, the logarithms of its deviations.
+fn save(base: &Base, combined: &Combined, out: &Path) -> Result<(), Failure> {
+    let mut params = vec![0.0; base.layout.len()];
+    params[base.halves.means()].copy_from_slice(&combined.means);
+    let rhos = combined.deviations.iter().map(|s| s.ln());
+    let places = params[base.halves.rhos()].iter_mut();
+    places.zip(rhos).for_each(|(place, rho)| *place = rho);
+    let params: Params = params.into();
+    let bytes = to_safetensors(out, &base.layout, &params)?;
+    fs::write(out, bytes).map_err(|e| Failure::input(format!("--out {}: {e}", out.display())))
+}
+
+fn many(base: &Base, judge: &Judge, text: &str, arguments: &Arguments) -> Result<(), Failure> {
+    let tasks = base.knowledge.learned();
+    let all = preferences::many(text, tasks.len(), arguments.seed)?;
+    let began = Instant::now();
+    let models = all.iter().map(|weights| Ok(base.combined(weights)?.means));
+    let models: Vec<Vec<f32>> = models.collect::<Result<_, Failure>>()?;
+    let made = began.elapsed().as_secs_f64();
+    let accuracies = judge.accuracies(&models, &tasks)?;
+    let judged = began.elapsed().as_secs_f64();
+    let mut csv = String::new();
+    let names = |prefix: &str| {
+        tasks
+            .iter()
+            .map(|t| format!("{prefix}{t}"))
+            .collect::<Vec<_>>()
+    };
+    let head = [
+        names("weight_"),
+        names("accuracy_"),
+        vec!["weighted".into()],
+    ]
+    .concat();
+    let _ = writeln!(csv, "{}", head.join(","));
+    for (weights, accuracies) in all.iter().zip(&accuracies) {
+        let weighted: f64 = weights.iter().zip(accuracies).map(|(w, a)| w * a).sum();
+        let cells = weights.iter().chain(accuracies).chain([&weighted]);
+        let cells: Vec<String> = cells.map(f64::to_string).collect();
+        let _ = writeln!(csv, "{}", cells.join(","));
+    }
+    match &arguments.out {
+        Some(out) => fs::write(out, csv)
+            .map_err(|e| Failure::input(format!("--out {}: {e}", out.display())))?,
+        None => line(format_args!("{}", csv.trim_end())),
+    }
+    crate::output::complain(&format!(
+        "{} models made in {made:.3} s, judged on {} tasks after {judged:.3} s; nothing was trained\n",
+        all.len(),
+        tasks.len()
+    ));
+    Ok(())
+}

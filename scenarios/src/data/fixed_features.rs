@@ -1,0 +1,139 @@
+//! Features that are fixed before the run: what a model sees in place of the data's own values.
+
+use super::DataError;
+use lyceum_core::{Affine, Features, Purpose, Samples, Seed, units::Count, wide};
+use rand_distr::{Distribution, StandardNormal};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Samples that go through the weights together.
+const TOGETHER: usize = 8;
+
+/// `[data.features]`: values that are computed once from each sample, and that a model sees in its place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum FixedFeatures {
+    /// `max(W x + b, 0)` with fixed normal weights of variance 1 over the number of inputs, and normal biases, drawn from the seed.
+    RandomRelu {
+        /// Number of features.
+        size: Count,
+    },
+}
+
+impl FixedFeatures {
+    /// Replaces samples by their features.
+    pub fn apply(
+        &self,
+        seed: Seed,
+        train: &mut Samples,
+        test: &mut Samples,
+    ) -> Result<(), DataError> {
+        let Self::RandomRelu { size } = self;
+        let map = RandomRelu::new(train.width(), size.get(), seed);
+        for samples in [train, test] {
+            map.apply(samples);
+        }
+        Ok(())
+    }
+}
+
+struct RandomRelu {
+    /// inputs x size.
+    weights: Vec<f32>,
+    biases: Vec<f32>,
+}
+
+impl RandomRelu {
+    fn new(inputs: usize, size: usize, seed: Seed) -> Self {
+        let mut rng = seed.once(Purpose::FEATURES);
+        let scale = 1.0 / (inputs.max(1) as f64).sqrt();
+        let mut normal = |scale: f64| -> f32 {
+            let z: f64 = StandardNormal.sample(&mut rng);
+            (scale * z) as f32
+        };
+        Self {
+            weights: (0..inputs * size).map(|_| normal(scale)).collect(),
+            biases: (0..size).map(|_| normal(1.0)).collect(),
+        }
+    }
+
+    fn apply(&self, samples: &mut Samples) {
+        let size = self.biases.len();
+        let mut values = Vec::with_capacity(samples.len() * size);
+        let mut inputs = vec![Vec::new(); TOGETHER];
+        for first in (0..samples.len()).step_by(TOGETHER) {
+            let last = samples.len().min(first + TOGETHER);
+            let places = first..last;
+            for (row, place) in inputs.iter_mut().zip(places.clone()) {
+                *row = samples.values(place);
+            }
+            let start = values.len();
+            places
+                .clone()
+                .for_each(|_| values.extend_from_slice(&self.biases));
+            self.add(&inputs[..places.len()], &mut values[start..]);
+        }
+        values
+            .iter_mut()
+            .for_each(|v| *v = if *v > 0.0 { *v } else { 0.0 });
+        samples.features = Features::F32(values);
+        samples.shape = vec![size];
+        samples.affine = Affine::identity();
+    }
+
+    /// Adds the products of a few samples, input after input.
+    fn add(&self, inputs: &[Vec<f32>], out: &mut [f32]) {
+        let size = self.biases.len();
+        wide(
+            #[inline(always)]
+            || {
+                for (at, weights) in self.weights.chunks_exact(size).enumerate() {
+                    for (row, out) in inputs.iter().zip(out.chunks_exact_mut(size)) {
+                        let x = row[at];
+                        if x == 0.0 {
+                            continue;
+                        }
+                        out.iter_mut().zip(weights).for_each(|(o, w)| *o += x * w);
+                    }
+                }
+            },
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_those_of_one_layer_whoever_comes_beside() {
+        let samples = |count: usize| Samples {
+            shape: vec![1, 1, 3],
+            classes: 2,
+            features: Features::U8((0..3 * count as u8).collect()),
+            labels: vec![0; count],
+            affine: Affine::identity(),
+        };
+        let (mut train, mut test) = (samples(13), samples(2));
+        let map = RandomRelu::new(3, 5, Seed(4));
+        let want = |place: usize, feature: usize| {
+            let x = samples(13).values(place);
+            let sum: f64 = (0..3)
+                .map(|i| f64::from(x[i]) * f64::from(map.weights[i * 5 + feature]))
+                .sum();
+            (sum + f64::from(map.biases[feature])).max(0.0)
+        };
+        let size = Count::new(5).unwrap();
+        let features = FixedFeatures::RandomRelu { size };
+        features.apply(Seed(4), &mut train, &mut test).unwrap();
+        assert_eq!((&train.shape[..], train.len()), (&[5][..], 13));
+        for place in 0..13 {
+            for (feature, got) in train.values(place).into_iter().enumerate() {
+                let want = want(place, feature);
+                assert!((f64::from(got) - want).abs() < 1e-5 * (1.0 + want));
+            }
+        }
+        assert_eq!(train.values(1), test.values(1));
+        assert!(train.values(12).iter().any(|v| *v > 0.0));
+    }
+}
