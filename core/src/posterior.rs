@@ -18,6 +18,8 @@ pub struct Posterior {
     pub reused: bool,
     /// Distance to the nearest of those that were there; `None` for the first.
     pub distance: Option<f64>,
+    /// Divergence from that prior, in nats.
+    pub divergence: f64,
     /// Rounds that it was trained in.
     pub rounds: u64,
     /// Posteriors that are kept from now on.

@@ -4,6 +4,7 @@ mod aims;
 mod allocation;
 mod loading;
 mod reference;
+mod variational;
 
 use lyceum_core::{
     Batch, Init, Layer, Learner, Loss, Mode, Moments, Network, Noise, Optimizer, Purpose, Resolved,

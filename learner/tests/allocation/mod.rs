@@ -1,7 +1,10 @@
 //! Promise: a step of a size that was seen before allocates nothing.
 #![allow(unsafe_code)]
 
-use super::{batch, built, cnn, every_second_norm, mlp, normalised_cnn, params, train};
+use super::{
+    batch, built, cnn, every_second_norm, mlp, normalised_cnn, params, train,
+    variational::variational,
+};
 use lyceum_core::{Batch, Mode, Moments, Network, Optimizer, Resolved, ResolvedStrength, Update};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -91,7 +94,7 @@ fn a_steady_step_allocates_nothing() {
         epsilon: 1e-8,
     };
     let momentum = |momentum| Optimizer::Sgd { momentum };
-    for network in [mlp(), cnn(), normalised_cnn()] {
+    for network in [mlp(), cnn(), normalised_cnn(), variational(mlp(), 2)] {
         for optimizer in [momentum(0.0), momentum(0.9), adam] {
             steps(&network, optimizer, None);
             steps(&network, optimizer, Some(0.5));

@@ -30,6 +30,16 @@ pub(crate) fn gradient(
 
 /// `momentum * (running - observed)` in the places of the statistics that follow the batch, zero elsewhere.
 fn steps(network: &Network, params: &[f64], batch: &Batch, mode: Mode<'_>) -> Vec<f64> {
+    let draws = draws(network, params, mode);
+    if !draws.is_empty() {
+        let mut mean = vec![0.0; params.len()];
+        for (weights, mode) in &draws {
+            let own = steps(&network.plain(), weights, batch, *mode);
+            let sites = mean.iter_mut().zip(own);
+            sites.for_each(|(mean, own)| *mean += own / draws.len() as f64);
+        }
+        return mean;
+    }
     let mut observed = walk(network, params, batch, mode).observed.into_iter();
     let mut steps = vec![0.0; params.len()];
     let statistics = network.layout().entries().iter();
@@ -43,8 +53,37 @@ fn steps(network: &Network, params: &[f64], batch: &Batch, mode: Mode<'_>) -> Ve
     steps
 }
 
+/// Draws of the weights, where they are distributions and the mode trains, each with the mode of its pass.
+fn draws<'a>(network: &Network, params: &[f64], mode: Mode<'a>) -> Vec<(Vec<f64>, Mode<'a>)> {
+    let (Some(how), Some(halves)) = (network.posterior(), network.halves()) else {
+        return Vec::new();
+    };
+    let Mode::Train { noise, fixed } = mode else {
+        return Vec::new();
+    };
+    let draw = |number| {
+        let noise = noise.of_draw(number);
+        let mut normal = vec![0.0; halves.len];
+        noise.normal(&mut normal);
+        let mut weights = params[halves.means()].to_vec();
+        for place in network.drawn().into_iter().flatten() {
+            weights[place] += params[halves.len + place].exp() * f64::from(normal[place]);
+        }
+        (weights, Mode::Train { noise, fixed })
+    };
+    (0..how.draws).map(draw).collect()
+}
+
 /// Weighted mean loss.
 pub(crate) fn loss(network: &Network, params: &[f64], batch: &Batch, mode: Mode<'_>) -> f64 {
+    let draws = draws(network, params, mode);
+    if !draws.is_empty() {
+        let plain = network.plain();
+        let losses = draws
+            .iter()
+            .map(|(weights, mode)| loss(&plain, weights, batch, *mode));
+        return losses.sum::<f64>() / draws.len() as f64;
+    }
     let logits = logits(network, params, batch, mode);
     let rows = logits.chunks_exact(network.classes()).enumerate();
     let sum: f64 = rows

@@ -77,6 +77,7 @@ struct Listed<'a> {
     began_with: &'a str,
     model: &'a str,
     reused: bool,
+    divergence: f64,
     distance: Option<f64>,
 }
 
@@ -90,6 +91,7 @@ fn list(base: &Base, arguments: &Arguments) -> Result<(), Failure> {
             began_with: &point.prior_model,
             model: &point.model,
             reused: point.reused,
+            divergence: point.divergence,
             distance: point.distance,
         })
         .collect();
@@ -111,7 +113,15 @@ fn list(base: &Base, arguments: &Arguments) -> Result<(), Failure> {
         base.snapshot.rounds,
         base.halves.len,
     ));
-    let head = ["task", "prior", "began with", "model", "distance", ""];
+    let head = [
+        "task",
+        "prior",
+        "began with",
+        "model",
+        "divergence",
+        "distance",
+        "",
+    ];
     let mut lines = vec![head.map(String::from).to_vec()];
     for point in &listed {
         let distance = point.distance.map_or("-".into(), |d| format!("{d:.5}"));
@@ -125,11 +135,12 @@ fn list(base: &Base, arguments: &Arguments) -> Result<(), Failure> {
             point.prior.to_string(),
             point.began_with.into(),
             point.model.into(),
+            format!("{:.2}", point.divergence),
             distance,
             note.into(),
         ]);
     }
-    let words = &[2, 3, 5];
+    let words = &[2, 3, 6];
     line(format_args!("{}", Grid { lines, words }.text()));
     Ok(())
 }

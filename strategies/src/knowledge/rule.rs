@@ -56,6 +56,8 @@ pub struct Point {
     pub prior_model: String,
     /// Whether another one stands for it.
     pub reused: bool,
+    /// Divergence from that prior, in nats.
+    pub divergence: f64,
     /// Distance to the nearest of those that were kept before; `None` for the first.
     pub distance: Option<f64>,
 }
@@ -207,6 +209,10 @@ impl Ibcl {
             };
             let begun = session.priors.get(prior as usize);
             let prior_model = begun.cloned().unwrap_or_else(|| first_prior(prior));
+            let divergence = match models.get(&prior_model) {
+                Some(from) => halves.divergence(&params, from),
+                None => 0.0,
+            };
             let own = state.point(task, prior).cloned();
             state.points.retain(|p| (p.task, p.prior) != (task, prior));
             let kept = state.kept();
@@ -244,6 +250,7 @@ impl Ibcl {
                 model: model.clone(),
                 prior_model: prior_model.clone(),
                 reused,
+                divergence,
                 distance,
             });
             if let Some(old) = given_up.filter(|old| !state.needs(&old.model)) {
@@ -260,6 +267,7 @@ impl Ibcl {
                 model,
                 reused,
                 distance,
+                divergence,
                 rounds: all / in_turn + u64::from(more),
                 kept,
                 bytes: kept * 8 * halves.len as u64,
