@@ -319,6 +319,7 @@ fn machine(load: Load, rounds: u64) -> RoundMachine {
         judges_ahead: true,
         judges_before: false,
         given: Vec::new(),
+        prior: None,
         steering: None,
         attendance: Default::default(),
         changes: Vec::new(),

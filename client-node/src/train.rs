@@ -14,8 +14,8 @@ use crate::{
     trace::Trace,
 };
 use lyceum_core::{
-    ClientReport, ClientState, Length, LocalWork, Outcome, Params, Probe, Resolved, Role, Settled,
-    Shard, SlotName, SumError, TaskId, Term, Vectors,
+    ClientReport, ClientState, Divergence, Length, LocalWork, Outcome, Params, Prior, Probe,
+    Resolved, Role, Settled, Shard, SlotName, SumError, TaskId, Term, VectorRef, Vectors,
 };
 use std::{borrow::Cow, sync::Arc};
 
@@ -306,10 +306,14 @@ impl Worker {
         travel: f64,
         delta: Params,
     ) -> Settled {
+        let divergence = self.node.divergence(&call.assignment().vectors);
+        let prior = divergence.as_ref().and_then(|d| self.prior(call, d));
         self.node.bounds.settle(delta, |delta| {
             call.together.rule.settle(&LocalWork {
                 client: call.client,
                 delta,
+                received: call.start,
+                prior,
                 samples: report.samples,
                 steps: report.steps,
                 travel,
@@ -317,6 +321,17 @@ impl Worker {
                 round: &call.assignment().vectors,
             })
         })
+    }
+
+    /// The prior of a call, where weights are distributions.
+    fn prior<'b>(&self, call: &ClientCall<'b>, divergence: &'b Divergence) -> Option<Prior<'b>> {
+        let values = match &divergence.prior {
+            VectorRef::Inline(values) => values,
+            VectorRef::Round(index) => call.assignment().vectors.get(*index)?,
+            VectorRef::Global => &call.assignment().global,
+        };
+        let halves = divergence.halves;
+        Some(Prior { values, halves })
     }
 
     /// Lets the transforms of the run act on an update, each with what the client kept of it.

@@ -45,6 +45,8 @@ pub struct Plan {
     pub judges_before: bool,
     /// Tasks that another run was asked for, and the rounds in which they joined its stream.
     pub given: Vec<(Round, TaskDefinition)>,
+    /// The prior of all models, where weights are distributions and no rule gives priors.
+    pub prior: Option<Params>,
     /// What steers the run, if something does.
     pub steering: Option<SteeringPlan>,
 }

@@ -2,9 +2,9 @@
 
 use crate::{InputError, plan::Plan, schedule::FlightView, updates::UpdateStore};
 use lyceum_core::{
-    Addend, ClientId, ClientReport, ClientState, DataRef, ExactSum, GLOBAL, Grid, Harvest, Job,
-    Params, Payload, Probe, Reduction, Round, SumError, Tally, Term, Ticket, Time, Trained, UnitId,
-    Upload, Work,
+    Addend, ClientId, ClientReport, ClientState, DataRef, ExactSum, GLOBAL, Grid, Halves, Harvest,
+    Job, Params, Payload, Prior, Probe, Reduction, Round, SumError, Tally, Term, Ticket, Time,
+    Trained, UnitId, Upload, Work,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,6 +60,8 @@ pub(crate) struct Flight {
     pub(crate) model: Arc<str>,
     /// Vectors that the strategy sends to every client.
     pub(crate) vectors: Vec<Params>,
+    /// The clients' prior, where weights are distributions.
+    pub(crate) prior: Option<Params>,
     /// When the work of its stage went out; `None` while it has not.
     pub(crate) since: Option<Time>,
     pub(crate) cohort: u64,
@@ -249,6 +251,7 @@ impl Flight {
             ticket,
             model: GLOBAL.into(),
             vectors: Vec::new(),
+            prior: None,
             since: None,
             cohort: 0,
             pending: BTreeSet::new(),
@@ -340,11 +343,13 @@ impl Flight {
     }
 
     /// All that was added, to be closed.
-    pub(crate) fn harvest(&mut self, population: u64) -> Harvest<'_> {
+    pub(crate) fn harvest(&mut self, population: u64, halves: Option<Halves>) -> Harvest<'_> {
+        let prior = self.prior.as_ref().zip(halves);
         Harvest {
             sum: &mut self.sum,
             updates: &self.updates,
             population,
+            prior: prior.map(|(values, halves)| Prior { values, halves }),
         }
     }
 }

@@ -72,6 +72,7 @@ fn machine_of(
         judges_ahead: true,
         judges_before: false,
         given: Vec::new(),
+        prior: None,
         steering: None,
         attendance: Default::default(),
         changes: Vec::new(),

@@ -1,6 +1,6 @@
 //! Where the rule of a strategy acts: on what follows gradients, and on nothing else.
 
-use crate::{ExactSum, Layout, Params, Reduction, Role, Settled, Stall, Updates};
+use crate::{ExactSum, Layout, Params, Prior, Reduction, Role, Settled, Stall, Updates};
 use std::ops::Range;
 
 /// What came of a round.
@@ -14,6 +14,8 @@ pub struct Folded<'a> {
     pub population: u64,
     /// Where a rule acts.
     pub bounds: &'a Bounds,
+    /// The clients' prior, where weights are distributions.
+    pub prior: Option<Prior<'a>>,
 }
 
 impl Folded<'_> {
@@ -32,6 +34,8 @@ pub struct Harvest<'a> {
     pub updates: &'a dyn Updates,
     /// Number of clients in the federation, idle ones included.
     pub population: u64,
+    /// The clients' prior, where weights are distributions.
+    pub prior: Option<Prior<'a>>,
 }
 
 /// The ranges of a model that no rule of a server may treat as weights.
@@ -100,6 +104,7 @@ impl Bounds {
             updates: harvest.updates,
             population: harvest.population,
             bounds: self,
+            prior: harvest.prior,
         };
         rule(global, &folded)?;
         if !kept.is_empty() {

@@ -91,7 +91,7 @@ pub use steering::{
     AnySteering, Directive, GLOBAL, ModelTraining, RoundOutcome, RoundPlan, RunView, Steering,
     SteeringRun, TrainedModel,
 };
-pub use strategy::{AnyStrategy, ClientRule, LocalWork, PlainClient, Strategy, StrategyRun};
+pub use strategy::{AnyStrategy, ClientRule, LocalWork, PlainClient, Prior, Strategy, StrategyRun};
 pub use stream::{StreamRules, TaskStream, TaskView, all_have_begun};
 pub use sum::{ExactSum, Grid, Lane, SumBytesError, SumError, Term};
 pub use task::{Bits, Calendar, Head, Members, Reach, Task, Visit};

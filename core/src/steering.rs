@@ -127,6 +127,8 @@ pub struct RoundOutcome<'a> {
     pub models: &'a BTreeMap<&'a str, &'a Params>,
     /// Where means and deviations stand in a model, where weights are distributions.
     pub halves: Option<Halves>,
+    /// What the rule was told before the round, but for the models; `None` in tests of rules that need none of it.
+    pub now: Option<&'a RunView<'a>>,
     /// What the rule will be told before the next round; `None` behind the last one.
     pub next: Option<&'a RunView<'a>>,
 }

@@ -4,7 +4,7 @@
 //! come free. Authors implement [`Strategy`]; holders see its erased twin [`AnyStrategy`].
 
 use crate::{
-    Bounds, ClientId, Contribution, Folded, Harvest, Lane, Layout, Objective, Params, Pass,
+    Bounds, ClientId, Contribution, Folded, Halves, Harvest, Lane, Layout, Objective, Params, Pass,
     Reduction, Settled, SlotName, SlotSpec, SlotSpecs, Stall, codec, units::Misfit,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -46,6 +46,11 @@ pub trait Strategy: Send + Sync + 'static {
         global: &mut Params,
         folded: &Folded<'_>,
     ) -> Result<(), Stall>;
+
+    /// Whether the rule merges distributions, and so needs weights that are.
+    fn merges_distributions(&self) -> bool {
+        false
+    }
 
     /// What happens on the client's side.
     fn client_half(&self) -> Arc<dyn ClientRule> {
@@ -107,6 +112,10 @@ pub struct LocalWork<'a> {
     pub client: ClientId,
     /// Trained minus received parameters; zero where they follow no gradient.
     pub delta: &'a Params,
+    /// What the client started from.
+    pub received: &'a Params,
+    /// Its prior, where weights are distributions.
+    pub prior: Option<Prior<'a>>,
     /// The client's number of training samples.
     pub samples: u64,
     /// Optimizer steps.
@@ -118,6 +127,15 @@ pub struct LocalWork<'a> {
     pub state: Option<&'a Params>,
     /// The vectors of the round.
     pub round: &'a [Params],
+}
+
+/// The prior of a model whose weights are distributions.
+#[derive(Clone, Copy, Debug)]
+pub struct Prior<'a> {
+    /// As a model has them.
+    pub values: &'a Params,
+    /// Where means and deviations stand.
+    pub halves: Halves,
 }
 
 /// Adds the update, weighted by the number of samples (McMahan et al. 2017, algorithm 1).
@@ -147,6 +165,8 @@ pub trait AnyStrategy: Send + Sync {
     fn contribution(&self, layout: &Layout) -> Contribution;
     /// See [`Strategy::short_of`].
     fn short_of(&self, updates: usize) -> Option<Misfit>;
+    /// See [`Strategy::merges_distributions`].
+    fn merges_distributions(&self) -> bool;
 }
 
 /// A strategy in the middle of a run.
@@ -200,6 +220,10 @@ impl<S: Strategy> AnyStrategy for S {
 
     fn short_of(&self, updates: usize) -> Option<Misfit> {
         Strategy::short_of(self, updates)
+    }
+
+    fn merges_distributions(&self) -> bool {
+        Strategy::merges_distributions(self)
     }
 }
 

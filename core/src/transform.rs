@@ -302,6 +302,7 @@ mod tests {
             sum: &mut sum,
             updates: &updates,
             population: 1,
+            prior: None,
         };
         let row = row(vec![("double", Arc::new(Double))]);
         row.on_server(Seed(1), Ticket(2), &mut harvest);

@@ -44,6 +44,7 @@ impl Scenario {
         all.extend(self.wrong_in_parts());
         all.extend(self.wrong_in_training(registry));
         all.extend(self.wrong_in_personal());
+        all.extend(self.wrong_in_distributions());
         all.extend(self.transform_faults());
         let steering = self.steering.iter();
         all.extend(steering.filter_map(|rule| {

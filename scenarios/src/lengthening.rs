@@ -26,6 +26,9 @@ impl Scenario {
         let of_selection = selection.plugin.bound_to_rounds().into_iter();
         keys.extend(of_selection.map(|key| format!("selection.{}.{key}", selection.name)));
         keys.extend(self.stream.iter().flat_map(StreamChoice::bound_to_rounds));
+        // What is learned by the end of the run joins the knowledge base there.
+        let steers = self.stream.iter().filter(|_| self.gives_priors());
+        keys.extend(steers.map(|stream| format!("scenario.{}", stream.kind.name)));
         let later = self.phases.iter().map(|(_, phase)| phase);
         let mut bound = later.filter(|phase| {
             is_cosine(&phase.training) || !phase.selection.plugin.bound_to_rounds().is_empty()

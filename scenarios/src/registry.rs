@@ -317,6 +317,14 @@ impl Registry {
             "updates normalised by local work (Wang et al. 2020)",
         );
         self.strategy::<FedDyn>("fed_dyn", "dynamic regularisation (Acar et al. 2021)");
+        self.strategy::<PosteriorProduct>(
+            "posterior_product",
+            "product of the clients' posteriors, the prior divided out (Bui et al. 2018)",
+        );
+        self.strategy::<PosteriorHull>(
+            "posterior_hull",
+            "middle of the clients' posteriors: mean of means and of deviations (Lu et al. 2023)",
+        );
         self.strategy::<Median>("median", "median of each coordinate (Yin et al. 2018)");
         self.strategy::<TrimmedMean>(
             "trimmed_mean",

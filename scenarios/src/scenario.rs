@@ -139,7 +139,8 @@ impl Scenario {
             .steering
             .as_ref()
             .map(|steering| steering.plugin.clone());
-        own.or_else(|| self.stream.as_ref()?.kind.plugin.steering())
+        let strategy = &*self.strategy.plugin;
+        own.or_else(|| self.stream.as_ref()?.kind.plugin.steering(strategy))
     }
 
     /// The continual methods with their names, in the order in which they act.

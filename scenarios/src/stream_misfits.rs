@@ -22,7 +22,7 @@ impl StreamChoice {
         misfits.extend(own);
         misfits.extend(self.refuse(
             "",
-            scenario.steering.is_some() && self.kind.plugin.steering().is_some(),
+            scenario.steering.is_some() && self.steers(scenario),
             "this stream steers the run itself",
             "leave out `[steering]`",
         ));
@@ -40,6 +40,12 @@ impl StreamChoice {
             "leave out `[scenario]` or `[[data.real]]`",
         ));
         misfits
+    }
+
+    /// Whether the stream brings a rule that steers the run.
+    fn steers(&self, scenario: &Scenario) -> bool {
+        let strategy = &*scenario.strategy.plugin;
+        self.kind.plugin.steering(strategy).is_some()
     }
 
     /// A misfit at a key within the stream's table, such as `.head`, if something is wrong there.

@@ -1,6 +1,6 @@
 //! `[variational]`: weights that are normal distributions instead of numbers.
 
-use crate::Scenario;
+use crate::{Scenario, scenario::Wrong};
 use lyceum_core::{
     Charge, Divergence, Network, Params, Variational, VectorRef,
     units::{Count, Positive},
@@ -84,6 +84,24 @@ impl Scenario {
             Some(weights) => network.variational(weights.how()),
             None => network,
         }
+    }
+
+    /// The prior of all models, where weights are distributions and no rule gives priors.
+    pub fn prior(&self, network: &Network) -> Option<Params> {
+        let weights = self.distributions().filter(|_| !self.gives_priors())?;
+        Some(normal_prior(network, weights.prior.get()))
+    }
+
+    /// What does not go together where weights are distributions, or should be.
+    pub(crate) fn wrong_in_distributions(&self) -> Option<Wrong> {
+        let merges = self.strategy.plugin.merges_distributions();
+        (merges && self.distributions().is_none()).then(|| {
+            (
+                format!("strategy.{}", self.strategy.name),
+                "it merges distributions, and the model's weights are numbers".into(),
+                "`[variational]` or `[scenario.ibcl]` with it".into(),
+            )
+        })
     }
 
     /// What a client minimises besides its data loss where weights are distributions: the divergence from the scenario's prior,

@@ -276,18 +276,18 @@ fn a_folder_of_another_version_is_refused_with_both() {
     copy(&parts, &work);
     let manifest = work.join("checkpoint/000005/manifest.json");
     let text = fs::read_to_string(&manifest).unwrap();
-    let earlier = text.replace("\"format\": 4", "\"format\": 3");
+    let earlier = text.replace("\"format\": 5", "\"format\": 4");
     let earlier = earlier.replace("\"planned\"", "\"intended\"");
     fs::write(&manifest, earlier).unwrap();
     let error = go_on(&work, &scenario).0.unwrap_err().to_string();
-    assert!(error.contains("manifest.json is of version 3"), "{error}");
-    assert!(error.contains("reads version 4"), "{error}");
+    assert!(error.contains("manifest.json is of version 4"), "{error}");
+    assert!(error.contains("reads version 5"), "{error}");
     fs::remove_dir_all(work.join("checkpoint")).unwrap();
     fs::create_dir_all(work.join("checkpoint/000005")).unwrap();
     fs::write(work.join("checkpoint/latest.json"), "{\"rounds\": 5}").unwrap();
     let error = go_on(&work, &scenario).0.unwrap_err().to_string();
     assert!(error.contains("latest.json is of version 1"), "{error}");
-    assert!(error.contains("reads version 4"), "{error}");
+    assert!(error.contains("reads version 5"), "{error}");
 }
 
 /// As the command does it, in one process and on nodes.

@@ -74,6 +74,8 @@ impl Play {
             rule.settle(&LocalWork {
                 client,
                 delta,
+                received: &self.global,
+                prior: None,
                 samples: work.samples,
                 steps: 3,
                 travel: work.travel,
@@ -114,6 +116,7 @@ impl Play {
             sum: &mut sum,
             updates: &updates,
             population: 9,
+            prior: None,
         };
         self.run.close(&mut self.global, harvest).unwrap();
         weights

@@ -269,6 +269,7 @@ impl RoundMachine {
         let mut models: BTreeMap<&str, &Params> = waiting.collect();
         models.insert(&steered.open, &self.global);
         let goes_on = self.done < self.plan.rounds;
+        let now = self.run_view(self.current.round, models.keys().copied());
         let names = models.keys().copied();
         let next = goes_on.then(|| self.run_view(Round(self.done), names));
         let directives = steered.rule.absorb(&RoundOutcome {
@@ -277,6 +278,7 @@ impl RoundMachine {
             tallies: &steered.tallies,
             models: &models,
             halves: self.plan.contribution.layout.halves(),
+            now: Some(&now),
             next: next.as_ref(),
         });
         let mut chain = self.fingerprint.extend();

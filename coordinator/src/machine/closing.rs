@@ -126,7 +126,8 @@ impl RoundMachine {
         flight.updates.sort();
         flight.fold().map_err(|e| e.to_string())?;
         let (plan, ticket) = (&self.plan, flight.ticket);
-        let mut harvest = flight.harvest(self.roster.clients());
+        let halves = plan.contribution.layout.halves();
+        let mut harvest = flight.harvest(self.roster.clients(), halves);
         plan.transforms.on_server(plan.seed, ticket, &mut harvest);
         self.strategy
             .close(&mut next, harvest)

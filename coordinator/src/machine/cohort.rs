@@ -94,7 +94,9 @@ impl RoundMachine {
     fn send_out(&mut self, place: usize, cohort: Vec<ClientId>) {
         let round = self.current.round;
         let mut vectors = self.strategy.broadcast();
-        vectors.extend(self.prior_of(&self.current.flights[place].model));
+        let given = self.prior_of(&self.current.flights[place].model);
+        vectors.extend(given.clone());
+        let prior = given.or_else(|| self.plan.prior.clone());
         let down = self.model_bytes() * (1 + vectors.len() as u64);
         let (silent, active): (Vec<_>, Vec<_>) =
             cohort.into_iter().partition(|&c| self.drops_out(round, c));
@@ -104,7 +106,7 @@ impl RoundMachine {
             ClientReport::dropped_out(client, samples, down)
         };
         let flight = &mut self.current.flights[place];
-        flight.vectors = vectors;
+        (flight.vectors, flight.prior) = (vectors, prior);
         flight.reports.extend(silent.into_iter().map(dropped));
         for clients in self.by_cost(active) {
             let job = |&client: &ClientId| Job {

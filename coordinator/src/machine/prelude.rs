@@ -35,6 +35,7 @@ impl RoundMachine {
             phases: Vec::new(),
             judges_before: false,
             given: Vec::new(),
+            prior: None,
             steering: None,
         };
         let global = assignment.global.clone();

@@ -343,6 +343,7 @@ impl Prepared {
             judges_ahead: scenario.evaluation.ahead,
             judges_before: scenario.evaluation.before,
             given: self.given.clone(),
+            prior: scenario.prior(&self.network),
             steering: scenario.rule().map(|rule| SteeringPlan {
                 rule,
                 strategy: scenario.strategy.plugin.clone(),

@@ -305,12 +305,7 @@ impl Op {
                     pool.max(image, out, found);
                 }
             }
-            Kind::AvgPool(pool) => {
-                let places = out.chunks_exact_mut(pool.results());
-                for (image, out) in input.chunks_exact(pool.values()).zip(places) {
-                    pool.mean(image, out);
-                }
-            }
+            Kind::AvgPool(pool) => pool.means(input, out),
             Kind::Activation(activation) => {
                 out.copy_from_slice(input);
                 wide(
@@ -332,11 +327,7 @@ impl Op {
             }
             Kind::Norm(norm) => norm.forward(params, input, rows, mode, out, &mut own.norm),
             Kind::Flatten(image) => image.as_columns(input, rows, out),
-            Kind::Binary => {
-                let (zeros, values) = out.split_at_mut(rows);
-                zeros.fill(0.0);
-                values.copy_from_slice(input);
-            }
+            Kind::Binary => behind_zeros(input, out),
         }
     }
 
@@ -429,6 +420,13 @@ impl Op {
             own.iter_mut().for_each(|g| *g *= scale);
         }
     }
+}
+
+/// A column, with one of zeros before it.
+fn behind_zeros(input: &[f32], out: &mut [f32]) {
+    let (zeros, values) = out.split_at_mut(input.len());
+    zeros.fill(0.0);
+    values.copy_from_slice(input);
 }
 
 impl Kind {

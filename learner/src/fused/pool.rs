@@ -55,8 +55,16 @@ impl Pool {
         );
     }
 
+    /// Means of the windows of several images, one after another.
+    pub(super) fn means(&self, images: &[f32], out: &mut [f32]) {
+        let places = out.chunks_exact_mut(self.results());
+        for (image, out) in images.chunks_exact(self.values()).zip(places) {
+            self.mean(image, out);
+        }
+    }
+
     /// Mean of every window.
-    pub(super) fn mean(&self, image: &[f32], out: &mut [f32]) {
+    fn mean(&self, image: &[f32], out: &mut [f32]) {
         let share = 1.0 / (self.size * self.size) as f32;
         wide(
             #[inline(always)]

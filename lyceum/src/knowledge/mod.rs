@@ -113,6 +113,11 @@ fn list(base: &Base, arguments: &Arguments) -> Result<(), Failure> {
         base.snapshot.rounds,
         base.halves.len,
     ));
+    line(format_args!("{}", posteriors(&listed).text()));
+    Ok(())
+}
+
+fn posteriors(listed: &[Listed<'_>]) -> Grid {
     let head = [
         "task",
         "prior",
@@ -123,12 +128,11 @@ fn list(base: &Base, arguments: &Arguments) -> Result<(), Failure> {
         "",
     ];
     let mut lines = vec![head.map(String::from).to_vec()];
-    for point in &listed {
+    for point in listed {
         let distance = point.distance.map_or("-".into(), |d| format!("{d:.5}"));
-        let note = if point.reused {
-            "near enough: given up"
-        } else {
-            ""
+        let note = match point.reused {
+            true => "near enough: given up",
+            false => "",
         };
         lines.push(vec![
             point.task.to_string(),
@@ -141,8 +145,7 @@ fn list(base: &Base, arguments: &Arguments) -> Result<(), Failure> {
         ]);
     }
     let words = &[2, 3, 6];
-    line(format_args!("{}", Grid { lines, words }.text()));
-    Ok(())
+    Grid { lines, words }
 }
 
 /// What the models of a preference are worth on a task.

@@ -1,9 +1,9 @@
 use super::{Ground, LabelGroups, ScenarioPlugin, Shift, StreamError};
 use lyceum_core::{
-    AnySteering, Stream, Task,
+    AnySteering, AnyStrategy, Stream, Task,
     units::{Count, Misfit, NonNegative, Positive},
 };
-use lyceum_strategies::knowledge::{self, CombineOn, Distance};
+use lyceum_strategies::knowledge::{self, Beginning, CombineOn, Distance};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -31,6 +31,9 @@ pub struct Ibcl {
     /// What is added up besides means for a preference; "deviations" by default.
     #[serde(default)]
     pub combine: CombineOn,
+    /// What a posterior begins as: "first" (the run's first parameters, the default) or "prior".
+    #[serde(default)]
+    pub start: Beginning,
 }
 
 fn questions() -> Shift {
@@ -47,12 +50,14 @@ fn threshold() -> NonNegative {
 }
 
 impl Ibcl {
-    fn rule(&self) -> knowledge::Ibcl {
+    fn rule(&self, afresh: bool) -> knowledge::Ibcl {
         knowledge::Ibcl {
             priors: self.priors.iter().map(|s| s.get()).collect(),
             threshold: self.threshold.get(),
             distance: self.distance,
             combine: self.combine,
+            start: self.start,
+            afresh,
         }
     }
 }
@@ -75,7 +80,7 @@ impl ScenarioPlugin for Ibcl {
         })
     }
 
-    fn steering(&self) -> Option<Arc<dyn AnySteering>> {
-        Some(Arc::new(self.rule()))
+    fn steering(&self, strategy: &dyn AnyStrategy) -> Option<Arc<dyn AnySteering>> {
+        Some(Arc::new(self.rule(strategy.merges_distributions())))
     }
 }

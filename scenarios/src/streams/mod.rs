@@ -39,7 +39,8 @@ pub use task_free::TaskFree;
 pub use task_incremental::TaskIncremental;
 
 use lyceum_core::{
-    AnySteering, Bits, Head, Members, Samples, Stream, StreamRules, Task, units::Misfit,
+    AnySteering, AnyStrategy, Bits, Head, Members, Samples, Stream, StreamRules, Task,
+    units::Misfit,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,7 +71,8 @@ pub trait ScenarioPlugin: Send + Sync + 'static {
     }
 
     /// The rule that steers the run, where the stream brings one.
-    fn steering(&self) -> Option<Arc<dyn AnySteering>> {
+    fn steering(&self, strategy: &dyn AnyStrategy) -> Option<Arc<dyn AnySteering>> {
+        let _ = strategy;
         None
     }
 }

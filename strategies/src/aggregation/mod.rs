@@ -12,6 +12,8 @@ mod fed_dyn;
 mod fed_nova;
 mod fed_prox;
 mod fed_yogi;
+mod posterior_hull;
+mod posterior_product;
 mod scaffold;
 #[cfg(test)]
 mod testbed;
@@ -25,6 +27,8 @@ pub use fed_dyn::FedDyn;
 pub use fed_nova::FedNova;
 pub use fed_prox::FedProx;
 pub use fed_yogi::FedYogi;
+pub use posterior_hull::PosteriorHull;
+pub use posterior_product::PosteriorProduct;
 pub use scaffold::Scaffold;
 
 use lyceum_core::{

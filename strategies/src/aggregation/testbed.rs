@@ -81,6 +81,8 @@ impl Federation {
             let settled = self.rule.settle(&LocalWork {
                 client,
                 delta: &Params::from(done.delta.to_vec()),
+                received: &self.global,
+                prior: None,
                 samples: done.samples,
                 steps: 1,
                 travel: done.travel,
@@ -101,6 +103,7 @@ impl Federation {
             sum: &mut sum,
             updates: &updates,
             population: self.population,
+            prior: None,
         };
         self.run.close(&mut self.global, harvest)
     }

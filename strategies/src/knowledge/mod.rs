@@ -14,7 +14,7 @@ mod tests;
 pub use combination::{CombineOn, Combined, combine};
 pub use distance::Distance;
 pub use region::{Region, RegionKind, chi_squared_quantile, normal_quantile};
-pub use rule::{Ibcl, Knowledge, Point};
+pub use rule::{Beginning, Ibcl, Knowledge, Point};
 
 use std::fmt;
 

@@ -1,8 +1,9 @@
 use super::{CombineOn, Distance, check_preference};
 use lyceum_core::{
-    ClientId, Directive, GLOBAL, Halves, ModelTraining, Params, Posterior, RoundOutcome, RoundPlan,
-    RunView, Steering, TaskId, TrainedModel,
+    Calendar, ClientId, Directive, GLOBAL, Halves, ModelTraining, Params, Posterior, RoundOutcome,
+    RoundPlan, RunView, Steering, TaskId, TrainedModel,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// task, that of the second in the second, and round again. All of them begin with the run's first parameters. The j-th posterior
 /// of a task has as its prior the j-th of the task that was over last, or the one that stands for it; of the first task, a normal one.
 /// Once no client is at a task any more, its posteriors are compared with those that are kept: one that is near enough to
-/// another is given up for it. A task that comes back goes on from its own posteriors as priors.
+/// another is given up for it. A task that comes back, or to other clients, goes on from its own posteriors as priors: what its clients
+/// have seen is in them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ibcl {
     /// Deviations of the first priors, around 0.
@@ -23,6 +25,21 @@ pub struct Ibcl {
     pub distance: Distance,
     /// How posteriors are added up.
     pub combine: CombineOn,
+    /// What a posterior begins as.
+    pub start: Beginning,
+    /// Whether each round of a posterior begins anew, because what comes of it is made of its clients' own posteriors.
+    pub afresh: bool,
+}
+
+/// What a posterior begins as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Beginning {
+    /// The run's first parameters, as published.
+    #[default]
+    First,
+    /// Its prior.
+    Prior,
 }
 
 /// What has been learned, and what is being learned. It is in the run's chain and in its checkpoints.
@@ -37,7 +54,7 @@ pub struct Knowledge {
 /// A task that is being learned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Session {
-    /// Rounds since it came.
+    /// Rounds since it came to these clients.
     rounds: u64,
     /// Names of the models that its posteriors have as priors, as far as they have begun.
     priors: Vec<String>,
@@ -141,23 +158,26 @@ fn again(task: TaskId, prior: u32) -> String {
     format!("{}.again", name(task, prior))
 }
 
-/// The clients that are at each task in a round; `None` where all that are there are at one.
-fn at_work(view: &RunView<'_>) -> BTreeMap<TaskId, Option<Vec<ClientId>>> {
+/// The tasks that clients are at in a round, each with who they are; `None` for everybody who is there.
+type AtWork = BTreeMap<TaskId, Option<Vec<ClientId>>>;
+
+fn at_work(view: &RunView<'_>) -> AtWork {
     let Some(stream) = view.stream else {
         return BTreeMap::from([(TaskId(0), None)]);
     };
-    let mut tasks: BTreeMap<TaskId, Vec<ClientId>> = BTreeMap::new();
+    let calendar = stream.calendar();
+    if let Calendar::Same(_) = calendar {
+        let visit = calendar.at(ClientId(0), view.round);
+        return visit.map(|visit| (visit.task, None)).into_iter().collect();
+    }
+    let mut tasks = AtWork::new();
     for client in (0..view.clients).map(ClientId) {
-        if let Some(visit) = stream.calendar().at(client, view.round) {
-            tasks.entry(visit.task).or_default().push(client);
+        if let Some(visit) = calendar.at(client, view.round) {
+            let clients = tasks.entry(visit.task).or_insert_with(|| Some(Vec::new()));
+            clients.iter_mut().for_each(|all| all.push(client));
         }
     }
-    let one = tasks.len() == 1;
-    let clients = |clients| (!one).then_some(clients);
     tasks
-        .into_iter()
-        .map(|(task, all)| (task, clients(all)))
-        .collect()
 }
 
 impl Ibcl {
@@ -184,12 +204,17 @@ impl Ibcl {
         let rounds = session.map_or(0, |session| session.rounds);
         let prior = (rounds % u64::from(self.count())) as u32;
         let begun = session.and_then(|session| session.priors.get(prior as usize));
+        let prior_model = match begun {
+            Some(model) => model.clone(),
+            None => self.prior_of(state, task, prior),
+        };
+        let from = match self.start {
+            Beginning::First => GLOBAL.to_owned(),
+            Beginning::Prior => prior_model.clone(),
+        };
         ModelTraining {
-            from: begun.is_none().then(|| GLOBAL.to_owned()),
-            prior: Some(match begun {
-                Some(model) => model.clone(),
-                None => self.prior_of(state, task, prior),
-            }),
+            from: (begun.is_none() || self.afresh).then_some(from),
+            prior: Some(prior_model),
             ..ModelTraining::of(self.working(state, task, prior))
         }
     }
@@ -199,81 +224,106 @@ impl Ibcl {
         &self,
         state: &mut Knowledge,
         (task, session): (TaskId, Session),
-        (models, halves): (&mut BTreeMap<String, Params>, Halves),
+        book: &mut Book,
     ) -> Vec<Directive> {
         let mut directives = Vec::new();
         for prior in 0..self.count() {
             let working = self.working(state, task, prior);
-            let Some(params) = models.get(&working).cloned() else {
+            let Some(params) = book.models.get(&working).cloned() else {
                 continue;
             };
             let begun = session.priors.get(prior as usize);
             let prior_model = begun.cloned().unwrap_or_else(|| first_prior(prior));
-            let divergence = match models.get(&prior_model) {
-                Some(from) => halves.divergence(&params, from),
-                None => 0.0,
-            };
+            let from = book.models.get(&prior_model);
+            let divergence = from.map_or(0.0, |from| book.halves.divergence(&params, from));
             let own = state.point(task, prior).cloned();
             state.points.retain(|p| (p.task, p.prior) != (task, prior));
-            let kept = state.kept();
-            let distances = kept.iter().filter_map(|name| {
-                let other = models.get(*name)?;
-                Some((
-                    (*name).to_owned(),
-                    self.distance.between(halves, &params, other),
-                ))
-            });
-            // The first of several that are equally near.
-            let nearest = distances.reduce(|a, b| if b.1 < a.1 { b } else { a });
+            let nearest = self.nearest(state, &params, book);
             let distance = nearest.as_ref().map(|(_, distance)| *distance);
             let stands = nearest.filter(|(_, d)| self.threshold > 0.0 && *d <= self.threshold);
             let reused = stands.is_some();
             let model = stands.map_or_else(|| name(task, prior), |(model, _)| model);
-            if !reused && model != working {
-                let into = model.clone();
-                directives.push(Directive::Combine {
-                    into,
-                    of: vec![(working.clone(), 1.0)],
-                });
-                models.insert(model.clone(), params);
-            }
-            if model != working {
-                directives.push(Directive::Forget {
-                    model: working.clone(),
-                });
-                models.remove(&working);
-            }
-            let given_up = own.filter(|old| old.model != model && !old.reused);
+            directives.extend(book.put_away(&working, &model, reused));
             state.points.push(Point {
                 task,
                 prior,
-                model: model.clone(),
-                prior_model: prior_model.clone(),
+                model,
+                prior_model,
                 reused,
                 divergence,
                 distance,
             });
-            if let Some(old) = given_up.filter(|old| !state.needs(&old.model)) {
-                models.remove(&old.model);
-                directives.push(Directive::Forget { model: old.model });
+            let given_up = own.filter(|old| !state.needs(&old.model));
+            if let Some(old) = given_up {
+                directives.extend(book.forget(&old.model));
             }
-            let kept = state.kept().len() as u64;
-            let (all, in_turn) = (session.rounds, u64::from(self.count()));
-            let more = u64::from(prior) < all % in_turn;
-            directives.push(Directive::Learned(Posterior {
-                task,
-                prior,
-                prior_model,
-                model,
-                reused,
-                distance,
-                divergence,
-                rounds: all / in_turn + u64::from(more),
-                kept,
-                bytes: kept * 8 * halves.len as u64,
-            }));
+            let told = self.told(state, &session, book.halves);
+            directives.extend(told.map(Directive::Learned));
         }
         directives
+    }
+
+    /// The posterior that is kept and nearest to a model, with the distance; the first of several.
+    fn nearest(&self, state: &Knowledge, params: &Params, book: &Book) -> Option<(String, f64)> {
+        let kept = state.kept();
+        let distances = kept.iter().filter_map(|name| {
+            let other = book.models.get(*name)?;
+            let distance = self.distance.between(book.halves, params, other);
+            Some(((*name).to_owned(), distance))
+        });
+        distances.reduce(|a, b| if b.1 < a.1 { b } else { a })
+    }
+
+    /// What the log is told of the posterior that was settled last.
+    fn told(&self, state: &Knowledge, session: &Session, halves: Halves) -> Option<Posterior> {
+        let point = state.points.last()?.clone();
+        let (all, in_turn) = (session.rounds, u64::from(self.count()));
+        let more = u64::from(point.prior) < all % in_turn;
+        let kept = state.kept().len() as u64;
+        Some(Posterior {
+            task: point.task,
+            prior: point.prior,
+            prior_model: point.prior_model,
+            model: point.model,
+            reused: point.reused,
+            distance: point.distance,
+            divergence: point.divergence,
+            rounds: all / in_turn + u64::from(more),
+            kept,
+            bytes: kept * 8 * halves.len as u64,
+        })
+    }
+}
+
+/// The models of the run, as they become while tasks are settled.
+struct Book {
+    models: BTreeMap<String, Params>,
+    halves: Halves,
+}
+
+impl Book {
+    /// A model that was being learned is over: it gets its name, or goes where another one stands for it.
+    fn put_away(&mut self, working: &str, model: &str, reused: bool) -> Vec<Directive> {
+        let mut directives = Vec::new();
+        if model == working {
+            return directives;
+        }
+        if let Some(params) = self.models.get(working).filter(|_| !reused).cloned() {
+            directives.push(Directive::Combine {
+                into: model.to_owned(),
+                of: vec![(working.to_owned(), 1.0)],
+            });
+            self.models.insert(model.to_owned(), params);
+        }
+        directives.extend(self.forget(working));
+        directives
+    }
+
+    /// A model leaves the book, if it is there.
+    fn forget(&mut self, model: &str) -> Option<Directive> {
+        self.models.remove(model)?;
+        let model = model.to_owned();
+        Some(Directive::Forget { model })
     }
 }
 
@@ -359,23 +409,26 @@ impl Steering for Ibcl {
             session.rounds += 1;
             state.sessions.insert(task, session);
         }
-        let goes_on = outcome.next.map(at_work).unwrap_or_default();
+        let next = outcome.next.map(at_work).unwrap_or_default();
+        let now = outcome.now.map(at_work).unwrap_or_default();
+        let stays = |task: &TaskId| next.contains_key(task) && next.get(task) == now.get(task);
         let sessions = std::mem::take(&mut state.sessions).into_iter();
         let (on, over): (BTreeMap<TaskId, Session>, BTreeMap<TaskId, Session>) =
-            sessions.partition(|(task, _)| goes_on.contains_key(task));
+            sessions.partition(|(task, _)| stays(task));
         state.sessions = on;
         if over.is_empty() {
             return Vec::new();
         }
         let models = outcome.models.iter();
-        let mut models = models
-            .map(|(name, params)| ((*name).to_owned(), (*params).clone()))
-            .collect();
-        let mut directives = Vec::new();
-        for session in over {
-            directives.extend(self.settle(state, session, (&mut models, halves)));
-        }
-        directives
+        let models = models.map(|(name, params)| ((*name).to_owned(), (*params).clone()));
+        let mut book = Book {
+            models: models.collect(),
+            halves,
+        };
+        let settled = over.into_iter();
+        settled
+            .flat_map(|session| self.settle(state, session, &mut book))
+            .collect()
     }
 }
 

@@ -199,6 +199,7 @@ fn learn(rule: &Ibcl, tasks: &[&[[f64; 2]]]) -> (Knowledge, BTreeMap<String, Par
                 models: &by_name,
                 halves: Some(HALVES),
                 // Without a stream the next round is at task 0.
+                now: Some(&stay),
                 next: (!last && *task == 0).then_some(&stay),
             },
         );
@@ -220,6 +221,8 @@ fn rule(priors: usize, threshold: f64) -> Ibcl {
         threshold,
         distance: Distance::Wasserstein,
         combine: CombineOn::Deviations,
+        start: Beginning::First,
+        afresh: false,
     }
 }
 

@@ -161,6 +161,7 @@ mod tests {
             updates,
             population: 100,
             bounds: &Bounds::default(),
+            prior: None,
         };
         let closed = strategy.close(&mut (), &mut global, &folded);
         closed.map(|()| global.to_vec()).map_err(|stall| stall.0)

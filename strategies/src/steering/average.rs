@@ -80,6 +80,7 @@ mod tests {
                 tallies: &BTreeMap::new(),
                 models: &BTreeMap::new(),
                 halves: None,
+                now: None,
                 next: None,
             };
             for directive in rule.absorb(&mut count, &outcome) {
