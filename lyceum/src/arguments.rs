@@ -152,6 +152,10 @@ pub(crate) struct Ask {
     /// What a weighted sum of models is worth, such as global=0.3,second=0.7; the run does not change
     #[arg(long, value_name = "NAME=WEIGHT,...", group = "want")]
     pub(crate) judge: Option<String>,
+    /// What the model of a knowledge base is worth for a preference over the tasks that were learned: one weight each, 1 together,
+    /// such as 0.2,0.5,0.3; the run does not change
+    #[arg(long, value_name = "WEIGHTS", group = "want", allow_hyphen_values = true)]
+    pub(crate) preference: Option<String>,
     /// A task for the run's stream: a name and classes of the data, such as late=5,6
     #[arg(long, value_name = "NAME=CLASSES", group = "want")]
     pub(crate) task: Option<String>,
@@ -397,13 +401,16 @@ pub(crate) struct Knowledge {
     /// The run's folder
     pub(crate) run: PathBuf,
     /// A preference over the tasks: one weight each, 1 together, such as 0.2,0.5,0.3. Its models are made and judged
-    #[arg(long, value_name = "WEIGHTS", conflicts_with = "preferences")]
+    #[arg(long, value_name = "WEIGHTS", conflicts_with = "preferences", allow_hyphen_values = true)]
     pub(crate) preference: Option<String>,
     /// Many preferences: a file with one a line, or a number of random ones; a table of accuracies as CSV comes of them
     #[arg(long, value_name = "FILE or N")]
     pub(crate) preferences: Option<String>,
-    /// With --preference: where the model goes, as safetensors. With --preferences: where the table goes [default: standard
-    /// output]
+    /// Every client as a preference: the shares of its training samples that belong to the tasks. A table as CSV comes of it
+    #[arg(long, conflicts_with_all = ["preference", "preferences"])]
+    pub(crate) clients: bool,
+    /// With --preference: where the model goes, as safetensors. With --preferences and --clients: where the table goes
+    /// [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Take the knowledge base as it was after the first tasks that were over [default: all]

@@ -45,6 +45,15 @@ fn wanted(arguments: &Ask) -> Result<Want, Failure> {
             ))
         });
     }
+    if let Some(text) = &arguments.preference {
+        let weights = text.split(',').map(|word| word.trim().parse::<f64>());
+        let weights: Result<Vec<f64>, _> = weights.collect();
+        return weights.map(|weights| Want::Prefer { weights }).map_err(|_| {
+            Failure::input(format!(
+                "--preference {text}: expected numbers with commas between them, such as 0.2,0.5,0.3"
+            ))
+        });
+    }
     let text = arguments.task.as_deref().unwrap_or_default();
     let task = text.split_once('=').and_then(|(name, classes)| {
         let classes = classes.split(',').map(|class| class.trim().parse().ok());

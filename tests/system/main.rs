@@ -20,6 +20,7 @@ mod gate;
 mod golden;
 mod happenings;
 mod hostile;
+mod knowledge;
 mod lengthening;
 mod measures;
 mod memories;

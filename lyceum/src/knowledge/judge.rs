@@ -4,9 +4,9 @@ use crate::{failure::Failure, settings::ProcessSettings};
 use lyceum_client_node::{Node, Worker};
 use lyceum_coordinator::{Snapshot, run::Groundwork};
 use lyceum_core::{
-    Assignment, Batch, ClientState, DataRef, Engine, GLOBAL, Halves, Head, Init, Job, Layer,
-    Learner, Network, Params, Payload, Probe, Round, Tally, TaskId, TaskStream, Ticket, UnitId,
-    Work,
+    Assignment, Batch, ClientId, ClientState, DataRef, Engine, GLOBAL, Halves, Head, Init, Job,
+    Layer, Learner, Network, Params, Payload, Probe, Round, Tally, Task, TaskId, TaskStream,
+    Ticket, UnitId, Work,
 };
 use lyceum_scenarios::{Registry, Scenario};
 use std::{
@@ -73,6 +73,30 @@ impl Judge {
     pub(super) fn name(&self, task: TaskId) -> &str {
         let task = self.stream.tasks().get(task.0 as usize);
         task.map_or("?", |task| &task.name)
+    }
+
+    /// The clients that have samples of any of the tasks, each as the preference that its samples are: their shares by task.
+    pub(super) fn clients(&self, tasks: &[TaskId]) -> Vec<(ClientId, Vec<f64>)> {
+        let federation = self.node.federation();
+        let preference = |client: ClientId| {
+            let shard = federation.shard(client);
+            let count = |task: &TaskId| {
+                let task = self.stream.tasks().get(task.0 as usize);
+                let of = |task: &Task| {
+                    let places = shard.indices.iter();
+                    let own = places.filter(|&&place| task.train.contain(&shard.pool, place));
+                    own.count() as f64
+                };
+                task.map_or(0.0, of)
+            };
+            let counts: Vec<f64> = tasks.iter().map(count).collect();
+            let all: f64 = counts.iter().sum();
+            (all > 0.0).then(|| (client, counts.iter().map(|count| count / all).collect()))
+        };
+        (0..federation.clients())
+            .map(ClientId)
+            .filter_map(preference)
+            .collect()
     }
 
     /// Accuracies of models, which are given by their means: one list a model, in the order of the tasks.

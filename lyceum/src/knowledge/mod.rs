@@ -2,6 +2,7 @@
 
 mod base;
 mod judge;
+mod many;
 mod preferences;
 
 use crate::{
@@ -14,8 +15,9 @@ use lyceum_coordinator::run::model_file::to_safetensors;
 use lyceum_core::{Params, Seed, TaskId};
 use lyceum_scenarios::{Registry, Scenario};
 use lyceum_strategies::knowledge::{CombineOn, Combined, Region, RegionKind};
+use many::Many;
 use serde::Serialize;
-use std::{fmt::Write, fs, path::Path, time::Instant};
+use std::{fs, path::Path, time::Instant};
 
 /// Shows a knowledge base, or makes models of it.
 pub(crate) fn knowledge(registry: &Registry, arguments: &Arguments) -> Result<(), Failure> {
@@ -39,7 +41,16 @@ pub(crate) fn knowledge(registry: &Registry, arguments: &Arguments) -> Result<()
     };
     match (&arguments.preference, &arguments.preferences) {
         (Some(text), _) => one(&base, &judge, text, arguments),
-        (None, Some(text)) => many(&base, &judge()?, text, arguments),
+        (None, Some(text)) => {
+            let tasks = base.knowledge.learned().len();
+            let asked = Many::asked(text, tasks, arguments.seed)?;
+            asked.judge(&base, &judge()?, arguments.out.as_deref())
+        }
+        (None, None) if arguments.clients => {
+            let judge = judge()?;
+            let asked = Many::of_clients(&judge, &base.knowledge.learned());
+            asked.judge(&base, &judge, arguments.out.as_deref())
+        }
         (None, None) => list(&base, arguments),
     }
 }
@@ -256,46 +267,4 @@ fn save(base: &Base, combined: &Combined, out: &Path) -> Result<(), Failure> {
     let params: Params = params.into();
     let bytes = to_safetensors(out, &base.layout, &params)?;
     fs::write(out, bytes).map_err(|e| Failure::input(format!("--out {}: {e}", out.display())))
-}
-
-fn many(base: &Base, judge: &Judge, text: &str, arguments: &Arguments) -> Result<(), Failure> {
-    let tasks = base.knowledge.learned();
-    let all = preferences::many(text, tasks.len(), arguments.seed)?;
-    let began = Instant::now();
-    let models = all.iter().map(|weights| Ok(base.combined(weights)?.means));
-    let models: Vec<Vec<f32>> = models.collect::<Result<_, Failure>>()?;
-    let made = began.elapsed().as_secs_f64();
-    let accuracies = judge.accuracies(&models, &tasks)?;
-    let judged = began.elapsed().as_secs_f64();
-    let mut csv = String::new();
-    let names = |prefix: &str| {
-        tasks
-            .iter()
-            .map(|t| format!("{prefix}{t}"))
-            .collect::<Vec<_>>()
-    };
-    let head = [
-        names("weight_"),
-        names("accuracy_"),
-        vec!["weighted".into()],
-    ]
-    .concat();
-    let _ = writeln!(csv, "{}", head.join(","));
-    for (weights, accuracies) in all.iter().zip(&accuracies) {
-        let weighted: f64 = weights.iter().zip(accuracies).map(|(w, a)| w * a).sum();
-        let cells = weights.iter().chain(accuracies).chain([&weighted]);
-        let cells: Vec<String> = cells.map(f64::to_string).collect();
-        let _ = writeln!(csv, "{}", cells.join(","));
-    }
-    match &arguments.out {
-        Some(out) => fs::write(out, csv)
-            .map_err(|e| Failure::input(format!("--out {}: {e}", out.display())))?,
-        None => line(format_args!("{}", csv.trim_end())),
-    }
-    crate::output::complain(&format!(
-        "{} models made in {made:.3} s, judged on {} tasks after {judged:.3} s; nothing was trained\n",
-        all.len(),
-        tasks.len()
-    ));
-    Ok(())
 }
