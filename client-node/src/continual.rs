@@ -57,6 +57,8 @@ pub(crate) struct Methods {
     needs: Needs,
     /// What pulls parameters, beside the strategy.
     pulls: Vec<(Params, Params)>,
+    /// The prior that a method gives.
+    prior: Option<Params>,
     afresh: bool,
     pub(crate) epochs: Option<usize>,
 }
@@ -152,6 +154,7 @@ impl Worker {
             lessons.frozen.extend(own.frozen);
         });
         methods.pulls = methods.runs.iter().flat_map(|run| run.pulls()).collect();
+        methods.prior = methods.runs.iter().filter_map(|run| run.prior()).last();
         methods.afresh = lessons.afresh;
         methods.epochs = lessons.epochs;
         post.dice.fixed = self.node.network.fixed(&lessons.frozen);
@@ -225,7 +228,11 @@ impl Worker {
             self.moments.steps = carried.steps;
         }
         let pulls = std::mem::take(&mut methods.pulls);
+        let prior = methods.prior.take();
         let mut objective = rule.objective.clone();
+        if let Some(prior) = &prior {
+            objective.set_prior(prior);
+        }
         let own = pulls.iter();
         objective
             .pulls

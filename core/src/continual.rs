@@ -74,6 +74,12 @@ pub trait ContinualMethod: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The prior of the call where weights are distributions, in the place of the one that the scenario or a rule gives; of several
+    /// methods the last one's counts.
+    fn prior(&self, state: &Self::State) -> Option<Params> {
+        let _ = state;
+        None
+    }
     /// Adds rows to the coming step, and says what its rows are to match.
     fn rows(&self, state: &mut Self::State, draft: &mut Draft, site: &mut Site<'_>) {
         let _ = (state, draft, site);
@@ -466,6 +472,8 @@ pub trait MethodRun: Send {
     fn begin_call(&mut self, site: &mut Site<'_>) -> Lessons;
     /// See [`ContinualMethod::pulls`].
     fn pulls(&self) -> Vec<(Params, Params)>;
+    /// See [`ContinualMethod::prior`].
+    fn prior(&self) -> Option<Params>;
     /// See [`ContinualMethod::rows`].
     fn rows(&mut self, draft: &mut Draft, site: &mut Site<'_>);
     /// See [`ContinualMethod::gradient`].
@@ -541,6 +549,10 @@ impl<M: ContinualMethod> MethodRun for Running<M> {
 
     fn pulls(&self) -> Vec<(Params, Params)> {
         self.rule.pulls(&self.state)
+    }
+
+    fn prior(&self) -> Option<Params> {
+        self.rule.prior(&self.state)
     }
 
     fn rows(&mut self, draft: &mut Draft, site: &mut Site<'_>) {

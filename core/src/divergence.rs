@@ -72,6 +72,17 @@ impl<'a> ResolvedDivergence<'a> {
         })
     }
 
+    pub(crate) fn set_prior(&mut self, prior: &'a [f32]) -> bool {
+        let Some(rhos) = prior.get(self.halves.rhos()) else {
+            return false;
+        };
+        self.prior = prior;
+        self.precision.clear();
+        self.precision
+            .extend(rhos.iter().map(|rho| exp(-2.0 * rho)));
+        true
+    }
+
     pub(crate) fn charge(&mut self, samples: usize, rows: usize) {
         let among = match self.charge {
             Charge::Elbo => samples,

@@ -115,10 +115,16 @@ pub struct Resolved<'a> {
     pub divergences: Vec<ResolvedDivergence<'a>>,
 }
 
-impl Resolved<'_> {
+impl<'a> Resolved<'a> {
     /// Whether nothing is minimised besides the data loss.
     pub fn is_empty(&self) -> bool {
         self.pulls.is_empty() && self.shifts.is_empty() && self.divergences.is_empty()
+    }
+
+    /// Puts another prior in the place of that of every divergence; `false` where it is too short.
+    pub fn set_prior(&mut self, prior: &'a [f32]) -> bool {
+        let mut all = self.divergences.iter_mut();
+        all.all(|divergence| divergence.set_prior(prior))
     }
 
     /// Says how many samples a call goes through, and how many a step: a divergence is shared out among them.

@@ -154,7 +154,12 @@ pub(crate) struct Ask {
     pub(crate) judge: Option<String>,
     /// What the model of a knowledge base is worth for a preference over the tasks that were learned: one weight each, 1 together,
     /// such as 0.2,0.5,0.3; the run does not change
-    #[arg(long, value_name = "WEIGHTS", group = "want", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "WEIGHTS",
+        group = "want",
+        allow_hyphen_values = true
+    )]
     pub(crate) preference: Option<String>,
     /// A task for the run's stream: a name and classes of the data, such as late=5,6
     #[arg(long, value_name = "NAME=CLASSES", group = "want")]
@@ -401,7 +406,12 @@ pub(crate) struct Knowledge {
     /// The run's folder
     pub(crate) run: PathBuf,
     /// A preference over the tasks: one weight each, 1 together, such as 0.2,0.5,0.3. Its models are made and judged
-    #[arg(long, value_name = "WEIGHTS", conflicts_with = "preferences", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "WEIGHTS",
+        conflicts_with = "preferences",
+        allow_hyphen_values = true
+    )]
     pub(crate) preference: Option<String>,
     /// Many preferences: a file with one a line, or a number of random ones; a table of accuracies as CSV comes of them
     #[arg(long, value_name = "FILE or N")]

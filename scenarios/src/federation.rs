@@ -253,6 +253,7 @@ impl Loaded {
                     label,
                 )
             })?;
+        let network = scenario.distributed(network);
         let stream = scenario.stream.as_ref();
         match stream.and_then(|s| s.unfit(&network, self.sample_bytes())) {
             Some(Misfit {
@@ -260,10 +261,7 @@ impl Loaded {
                 message,
                 expected,
             }) => Err(scenario.fault(&format!("scenario.{key}"), message, expected)),
-            None => {
-                let network = scenario.distributed(network);
-                scenario.with_local(with_room(network, scenario.needs()))
-            }
+            None => scenario.with_local(with_room(network, scenario.needs())),
         }
     }
 

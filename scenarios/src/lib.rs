@@ -15,6 +15,7 @@ mod client_slots;
 mod cross_faults;
 mod deadline;
 mod diagnostic;
+mod distributions;
 mod document;
 mod federation;
 mod idle_keys;
@@ -44,6 +45,7 @@ mod variational;
 
 pub use deadline::{Close, Deadline, Reassign, Wait};
 pub use diagnostic::{Diagnostic, Fault, Sources};
+pub use distributions::normal_prior;
 pub use federation::{Loaded, shares};
 pub use idle_keys::LEFT_OUT;
 pub use label::baselines;
@@ -63,4 +65,4 @@ pub use training::{
     Training,
 };
 pub use transforms::TransformChoice;
-pub use variational::{VariationalWeights, normal_prior};
+pub use variational::VariationalWeights;

@@ -465,6 +465,10 @@ impl Registry {
             "averaged_ewc",
             "EWC whose importances the server averages (after Shoham et al. 2019)",
         );
+        self.method::<Vcl>(
+            "vcl",
+            "variational continual learning: the posterior is the next prior (Nguyen et al. 2018)",
+        );
         self.method::<Si>("si", "synaptic intelligence (Zenke et al. 2017)");
         self.method::<Mas>("mas", "memory aware synapses (Aljundi et al. 2018)");
         self.method::<Er>(

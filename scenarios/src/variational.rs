@@ -1,8 +1,7 @@
 //! `[variational]`: weights that are normal distributions instead of numbers.
 
-use crate::{Scenario, scenario::Wrong};
 use lyceum_core::{
-    Charge, Divergence, Network, Params, Variational, VectorRef,
+    Charge, Variational,
     units::{Count, Positive},
 };
 use schemars::JsonSchema;
@@ -48,70 +47,10 @@ impl Default for VariationalWeights {
 
 impl VariationalWeights {
     /// As a network knows it.
-    fn how(&self) -> Variational {
+    pub(crate) fn how(&self) -> Variational {
         Variational {
             start: self.start.get() as f32,
             draws: u32::try_from(self.draws.get()).unwrap_or(u32::MAX),
         }
-    }
-}
-
-/// A normal prior of every weight around 0, as a model.
-pub fn normal_prior(network: &Network, deviation: f64) -> Params {
-    let mut prior = vec![0.0; network.layout().len()];
-    if let Some(halves) = network.halves() {
-        prior[halves.rhos()].fill(deviation.ln() as f32);
-    }
-    prior.into()
-}
-
-impl Scenario {
-    /// Whether a rule gives clients the priors of the models that they train.
-    pub fn gives_priors(&self) -> bool {
-        let steering = self.rule();
-        steering.is_some_and(|rule| rule.gives_priors())
-    }
-
-    /// How weights are distributions, where they are.
-    pub(crate) fn distributions(&self) -> Option<VariationalWeights> {
-        let by_rule = || self.gives_priors().then(VariationalWeights::default);
-        self.variational.clone().or_else(by_rule)
-    }
-
-    /// The network with distributions for weights, where the scenario has them.
-    pub fn distributed(&self, network: Network) -> Network {
-        match self.distributions() {
-            Some(weights) => network.variational(weights.how()),
-            None => network,
-        }
-    }
-
-    /// The prior of all models, where weights are distributions and no rule gives priors.
-    pub fn prior(&self, network: &Network) -> Option<Params> {
-        let weights = self.distributions().filter(|_| !self.gives_priors())?;
-        Some(normal_prior(network, weights.prior.get()))
-    }
-
-    /// What does not go together where weights are distributions, or should be.
-    pub(crate) fn wrong_in_distributions(&self) -> Option<Wrong> {
-        let merges = self.strategy.plugin.merges_distributions();
-        (merges && self.distributions().is_none()).then(|| {
-            (
-                format!("strategy.{}", self.strategy.name),
-                "it merges distributions, and the model's weights are numbers".into(),
-                "`[variational]` or `[scenario.ibcl]` with it".into(),
-            )
-        })
-    }
-
-    /// What a client minimises besides its data loss where weights are distributions: the divergence from the scenario's prior,
-    /// in whose place a rule may give another.
-    pub fn divergence(&self, network: &Network) -> Option<Divergence> {
-        let weights = self.distributions()?;
-        Some(Divergence {
-            prior: VectorRef::Inline(normal_prior(network, weights.prior.get())),
-            halves: network.halves()?,
-            charge: weights.kl,
-        })
     }
 }

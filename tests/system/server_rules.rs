@@ -16,6 +16,7 @@ rounds = 1
 clients = 9
 set = "digits"
 [model.softmax]
+[variational]
 [training]
 rate = 0.1
 [selection.all]

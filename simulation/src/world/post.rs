@@ -25,13 +25,21 @@ impl Post {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks what a mixture is worth, which must change nothing; each time another one.
+    /// Asks what a mixture is worth, which must change nothing; each time another one. Every third time a preference over one to
+    /// four tasks, which a run with a knowledge base answers once so many are over, and others refuse.
     pub(crate) fn ask_worth(&self) {
-        self.write(|number| Want::Judge {
-            of: vec![
-                (GLOBAL.into(), 0.5),
-                (GLOBAL.into(), f64::from(number) / 8.0),
-            ],
+        self.write(|number| match number % 3 {
+            0 => {
+                let tasks = 1 + number / 3 % 4;
+                let weights = (0..tasks).map(|_| 1.0 / f64::from(tasks)).collect();
+                Want::Prefer { weights }
+            }
+            _ => Want::Judge {
+                of: vec![
+                    (GLOBAL.into(), 0.5),
+                    (GLOBAL.into(), f64::from(number) / 8.0),
+                ],
+            },
         });
     }
 

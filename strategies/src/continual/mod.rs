@@ -19,6 +19,7 @@ mod naive;
 mod nearest_mean;
 mod projection;
 mod si;
+mod vcl;
 
 pub mod buffer;
 pub mod fisher;
@@ -47,3 +48,4 @@ pub use mas::Mas;
 pub use naive::Naive;
 pub use nearest_mean::NearestMean;
 pub use si::Si;
+pub use vcl::{Vcl, VclState};
