@@ -169,7 +169,7 @@ pub(crate) struct Ask {
 #[derive(Args)]
 pub(crate) struct Reproduce {
     /// Which experiments
-    #[arg(value_parser = ["continual"])]
+    #[arg(value_parser = ["continual", "ibcl"])]
     pub(crate) what: String,
     /// Only rows whose scenario's name contains one of these
     #[arg(value_name = "NAME")]
@@ -180,7 +180,7 @@ pub(crate) struct Reproduce {
     /// Worker threads, one per run [default: one per core]
     #[arg(long)]
     pub(crate) threads: Option<usize>,
-    /// The folder of all runs [default: runs/reproduce-continual]
+    /// The folder of all runs [default: runs/reproduce-continual or runs/reproduce-ibcl]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Where data sets are looked for; may be repeated [default: data]
@@ -419,6 +419,10 @@ pub(crate) struct Knowledge {
     /// Every client as a preference: the shares of its training samples that belong to the tasks. A table as CSV comes of it
     #[arg(long, conflicts_with_all = ["preference", "preferences"])]
     pub(crate) clients: bool,
+    /// What the knowledge base was worth each time a task was over, for ten random preferences: average and peak accuracy, backward
+    /// transfer, size
+    #[arg(long, conflicts_with_all = ["preference", "preferences", "clients", "after"])]
+    pub(crate) measures: bool,
     /// With --preference: where the model goes, as safetensors. With --preferences and --clients: where the table goes
     /// [default: standard output]
     #[arg(long, value_name = "FILE")]

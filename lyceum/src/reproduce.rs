@@ -1,6 +1,7 @@
 //! `lyceum reproduce`: experiments with published numbers, run and compared.
 
 mod expected;
+mod ibcl;
 
 use crate::{
     arguments::{Reproduce, Run},
@@ -19,6 +20,9 @@ use std::path::PathBuf;
 
 /// Runs the rows that are asked for, and prints published value, ours with its interval, and verdict.
 pub(crate) fn reproduce(registry: &Registry, arguments: &Reproduce) -> Result<(), Failure> {
+    if arguments.what == "ibcl" {
+        return ibcl::reproduce(registry, arguments);
+    }
     let process = ProcessSettings::read()?;
     let stop = Stop::watch()?;
     let mut expected = Expected::continual();

@@ -3,6 +3,7 @@
 mod base;
 mod judge;
 mod many;
+mod measures;
 mod preferences;
 
 use crate::{
@@ -16,8 +17,13 @@ use lyceum_core::{Params, Seed, TaskId};
 use lyceum_scenarios::{Registry, Scenario};
 use lyceum_strategies::knowledge::{CombineOn, Combined, Region, RegionKind};
 use many::Many;
+pub(crate) use measures::{Draws, Moment, kinds};
 use serde::Serialize;
-use std::{fs, path::Path, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 /// Shows a knowledge base, or makes models of it.
 pub(crate) fn knowledge(registry: &Registry, arguments: &Arguments) -> Result<(), Failure> {
@@ -51,8 +57,52 @@ pub(crate) fn knowledge(registry: &Registry, arguments: &Arguments) -> Result<()
             let asked = Many::of_clients(&judge, &base.knowledge.learned());
             asked.judge(&base, &judge, arguments.out.as_deref())
         }
+        (None, None) if arguments.measures => {
+            let how = Draws {
+                alpha: arguments.alpha,
+                draws: arguments.draws.max(1).into(),
+                seed: arguments.seed,
+            };
+            let found = moments_of(&arguments.run, &scenario, &judge()?, how)?;
+            measures::print(&found, arguments.json)
+        }
         (None, None) => list(&base, arguments),
     }
+}
+
+fn moments_of(
+    run: &Path,
+    scenario: &Scenario,
+    judge: &Judge,
+    how: Draws,
+) -> Result<Vec<Moment>, Failure> {
+    let read = |over: usize| {
+        let mut base = Base::read(run, combines_on(scenario))?;
+        if over > 0 {
+            base.after(over)?;
+        }
+        Ok(base)
+    };
+    measures::moments(&read, judge, how)
+}
+
+/// What the knowledge base of a finished run was worth behind each task, as the paper measures it.
+pub(crate) fn measured(
+    registry: &Registry,
+    process: &ProcessSettings,
+    (run, data): (&Path, &[PathBuf]),
+    (how, threads): (Draws, usize),
+) -> Result<Vec<Moment>, Failure> {
+    let scenario = scenario(registry, run)?;
+    let base = Base::read(run, combines_on(&scenario))?;
+    let place = (run, &scenario, data);
+    let judge = Judge::new(
+        registry,
+        process,
+        place,
+        (&base.snapshot, base.halves, threads),
+    )?;
+    moments_of(run, &scenario, &judge, how)
 }
 
 fn scenario(registry: &Registry, folder: &Path) -> Result<Scenario, Failure> {
