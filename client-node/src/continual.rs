@@ -154,7 +154,7 @@ impl Worker {
             lessons.frozen.extend(own.frozen);
         });
         methods.pulls = methods.runs.iter().flat_map(|run| run.pulls()).collect();
-        methods.prior = methods.runs.iter().filter_map(|run| run.prior()).last();
+        methods.prior = methods.runs.iter().rev().find_map(|run| run.prior());
         methods.afresh = lessons.afresh;
         methods.epochs = lessons.epochs;
         post.dice.fixed = self.node.network.fixed(&lessons.frozen);

@@ -75,7 +75,7 @@ fn idle(network: &Network) -> Result<Box<dyn Learner>, String> {
 }
 
 fn fused(network: &Network) -> Result<Box<dyn Learner>, String> {
-    Ok(on(network, |network| FusedLearner::new(network)))
+    Ok(on(network, FusedLearner::new))
 }
 
 #[cfg(feature = "flex")]

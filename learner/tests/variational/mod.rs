@@ -102,10 +102,10 @@ fn a_linear_model_with_orthogonal_features_finds_the_exact_posterior() {
     // Feature `i` is seen in every fourth row alone, so columns are orthogonal.
     let mut rows = Batch::default();
     let (mut squares, mut products) = ([0.0_f64; WIDTH], [0.0_f64; WIDTH]);
-    for row in 0..ROWS {
+    for (row, error) in errors.iter().enumerate() {
         let place = row % WIDTH;
         let x = f64::from((0.3 + 0.1 * (row / WIDTH) as f64) as f32);
-        let error = variance.sqrt() * f64::from(errors[row]);
+        let error = variance.sqrt() * f64::from(*error);
         let target = f64::from((truth[place] * x + error) as f32);
         let mut values = [0.0_f32; WIDTH + 1];
         (values[place], values[WIDTH]) = (x as f32, target as f32);
@@ -133,11 +133,8 @@ fn a_linear_model_with_orthogonal_features_finds_the_exact_posterior() {
     );
     for place in 0..WIDTH {
         let precision = 1.0 / (prior * prior) + squares[place] / variance;
-        let (mean, found) = (
-            products[place] / variance / precision,
-            f64::from(trained[place]),
-        );
-        let deviation = f64::from(trained[halves.len + place]).exp();
+        let (mean, found) = (products[place] / variance / precision, trained[place]);
+        let deviation = trained[halves.len + place].exp();
         let scale = precision.sqrt().recip();
         assert!(
             (found - mean).abs() < 0.02 * mean.abs().max(scale),
@@ -171,7 +168,7 @@ fn descend(
     (prior, samples): (f64, usize),
 ) -> Vec<f64> {
     const STEPS: usize = 6000;
-    let halves: Halves = network.halves().unwrap();
+    let halves: Halves = network.halves().expect("its weights are distributions");
     let mut normal = vec![0.0; network.layout().len()];
     normal[halves.rhos()].fill(prior.ln() as f32);
     let objective = Objective {
@@ -187,7 +184,7 @@ fn descend(
         global: &start,
         round: &[],
     };
-    let mut objective = objective.resolve(vectors).unwrap();
+    let mut objective = objective.resolve(vectors).expect("the prior fits");
     objective.charge(samples, rows.rows());
     learner.load(&start);
     let mut memory = Moments::new(network.layout());
