@@ -71,7 +71,7 @@ pub use learner::{
 pub use lens::{Lens, Pixels};
 pub use loss::Loss;
 pub use mode::{Mode, Noise};
-pub use network::{Halves, Init, Layer, Network, NetworkError, Variational};
+pub use network::{Halves, Init, Layer, Network, NetworkError, NetworkParts, Variational};
 pub use objective::{Objective, Pull, Resolved, ResolvedStrength, Strength, VectorRef, Vectors};
 pub use params::{Entry, Layout, Params, Role};
 pub use pass::{Length, Moves, Pass, PassDice, PassResult, Passes, Start};

@@ -41,7 +41,28 @@ pub struct Network {
     variational: Option<Variational>,
 }
 
+/// What a network is made of, to be read back and checked anew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkParts {
+    /// Shape of a sample.
+    pub input: Vec<usize>,
+    /// Number of logits.
+    pub classes: usize,
+    /// The layers in order.
+    pub layers: Vec<Layer>,
+}
+
 impl Network {
+    /// What it is made of, without what was appended.
+    pub fn parts(&self) -> NetworkParts {
+        NetworkParts {
+            input: self.shapes[0].clone(),
+            classes: self.classes(),
+            layers: self.layers.clone(),
+        }
+    }
+
     /// Works out all shapes and the parameter layout.
     ///
     /// `input` is `[features]` or `[channels, height, width]`; a flat layer that meets an image is

@@ -5,7 +5,9 @@ mod overview;
 pub use overview::shares;
 
 use crate::{
-    data::{DataError, LoadContext, Settled, Source, TableNames, normalise, split_validation},
+    data::{
+        DataError, LoadContext, Origin, Settled, Source, TableNames, normalise, split_validation,
+    },
     diagnostic::Diagnostic,
     partition::Divide,
     scenario::Scenario,
@@ -67,17 +69,17 @@ impl Loaded {
             } => {
                 let (mut train, mut test) = (train, test);
                 normalise(scenario.data.normalise, &mut train, &mut test);
-                Self::pool(scenario, train, test, natural)
+                Self::pool((scenario, folders), train, test, natural)
             }
             Source::Table(table) => {
                 let settled = table.settle(scenario.data.normalise).map_err(refuse)?;
-                Self::table(scenario, settled)
+                Self::table((scenario, folders), settled)
             }
             Source::OnDemand(federation) => Self::on_demand(scenario, federation),
         }
     }
 
-    fn table(scenario: &Scenario, settled: Settled) -> Result<Self, Diagnostic> {
+    fn table(place: (&Scenario, &[PathBuf]), settled: Settled) -> Result<Self, Diagnostic> {
         let Settled {
             train,
             test,
@@ -88,7 +90,7 @@ impl Loaded {
         Ok(Self {
             names: Some(names),
             warnings,
-            ..Self::pool(scenario, train, test, natural)?
+            ..Self::pool(place, train, test, natural)?
         })
     }
 
@@ -107,7 +109,7 @@ impl Loaded {
     }
 
     fn pool(
-        scenario: &Scenario,
+        (scenario, folders): (&Scenario, &[PathBuf]),
         mut train: Samples,
         mut test: Samples,
         natural: Option<Vec<u32>>,
@@ -120,8 +122,15 @@ impl Loaded {
             ));
         }
         if let Some(features) = &scenario.data.features {
-            let applied = features.apply(scenario.seed(), &mut train, &mut test);
-            let refuse = |e: DataError| scenario.fault("data.features", e.to_string(), "");
+            let origin = Origin {
+                seed: scenario.seed(),
+                engine: scenario.engine,
+                folders,
+            };
+            let applied = features.apply(&origin, &mut train, &mut test);
+            let refuse = |e: DataError| {
+                scenario.fault("data.features", e.to_string(), "these cannot be computed")
+            };
             applied.map_err(refuse)?;
         }
         let all: Vec<u32> = (0..train.len() as u32).collect();

@@ -11,6 +11,7 @@ use crate::{
     task_stream::StreamChoice,
     transforms,
 };
+use lyceum_core::AnySteering;
 use serde::de::DeserializeOwned;
 
 /// Collects faults while a file is read, so that all are reported at once.
@@ -146,6 +147,7 @@ impl Scenario {
 
     /// Looks at what keys say together, once each is right by itself.
     fn checked(mut self, registry: &Registry) -> Result<Self, Diagnostic> {
+        self.engine = registry.engine(&self.training.engine).copied();
         let wrong = self.cross_faults(registry);
         if !wrong.is_empty() {
             return Err(self.faults(wrong));
@@ -181,10 +183,7 @@ fn parse(reading: &mut Reading<'_, '_>, places: Places, sources: &Sources) -> Op
         Some(node) => transforms::read(node, registry, &mut reading.faults),
         None => Some(Vec::new()),
     };
-    let steering = match reading.document.take("steering") {
-        Some(node) => reading.keep(registry.steering.choose(node)).map(Some),
-        None => Some(None),
-    };
+    let steering = steering(reading);
     let stream = match reading.document.take("scenario") {
         Some(node) => StreamChoice::read(node, registry, &mut reading.faults).map(Some),
         None => Some(None),
@@ -193,6 +192,7 @@ fn parse(reading: &mut Reading<'_, '_>, places: Places, sources: &Sources) -> Op
     let evaluation = reading.optional("evaluation");
     let (data, data_set, partition) = data.flatten()?;
     Some(Scenario {
+        engine: None,
         run: run?,
         data,
         data_set,
@@ -216,6 +216,15 @@ fn parse(reading: &mut Reading<'_, '_>, places: Places, sources: &Sources) -> Op
         places,
         sources: sources.clone(),
     })
+}
+
+fn steering(reading: &mut Reading<'_, '_>) -> Option<Option<Chosen<dyn AnySteering>>> {
+    let Some(node) = reading.document.take("steering") else {
+        return Some(None);
+    };
+    reading
+        .keep(reading.registry.steering.choose(node))
+        .map(Some)
 }
 
 type DataParts = (Data, Chosen<dyn DataSet>, Option<Chosen<dyn Partition>>);

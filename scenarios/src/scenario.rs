@@ -1,7 +1,7 @@
 //! One experiment, checked.
 
 use crate::{
-    data::{DataSet, LEARNED},
+    data::{DataSet, FixedFeatures, LEARNED},
     deadline::Deadline,
     diagnostic::{Diagnostic, Fault, Sources},
     document::Places,
@@ -17,8 +17,8 @@ use crate::{
     variational::VariationalWeights,
 };
 use lyceum_core::{
-    AnyMethod, AnySelector, AnySteering, AnyStrategy, ClientId, Fingerprint, LargestLogit, Needs,
-    Predict, Roster, Seed,
+    AnyMethod, AnySelector, AnySteering, AnyStrategy, ClientId, Engine, Fingerprint, LargestLogit,
+    Needs, Predict, Roster, Seed,
 };
 use lyceum_strategies::ordering::Ordering;
 use std::{
@@ -70,6 +70,8 @@ pub struct Scenario {
     pub timeline: Vec<Moment>,
     /// `[evaluation]`.
     pub evaluation: Evaluation,
+    /// The engine of `training.engine`, where the build has one of that name.
+    pub(crate) engine: Option<Engine>,
     /// What entries of the timeline, by position, change.
     pub(crate) phases: Vec<(usize, Phase)>,
     pub(crate) places: Places,
@@ -237,12 +239,31 @@ impl Scenario {
         if let Some(start) = self.start_from(folders) {
             put_in(&mut table, "run", "start_from", text(&start));
         }
+        self.place_encoder(&mut table, folders);
         let there = || folders.iter().filter(|folder| folder.is_dir());
         if !self.data_set.plugin.is_generated() && there().next().is_some() {
             let all = there().map(|folder| text(folder)).collect();
             put_in(&mut table, "data", "folders", toml::Value::Array(all));
         }
         table
+    }
+
+    /// Writes where the run lies whose model is the encoder.
+    fn place_encoder(&self, table: &mut toml::Table, folders: &[PathBuf]) {
+        let Some(FixedFeatures::Encoder { run }) = &self.data.features else {
+            return;
+        };
+        let here = [PathBuf::new()];
+        let mut places = here.iter().chain(folders).map(|folder| folder.join(run));
+        let found = places.find(|place| place.is_dir());
+        let text = absolute(&found.unwrap_or_else(|| run.clone()));
+        let features = table
+            .get_mut("data")
+            .and_then(|data| data.get_mut("features"));
+        let encoder = features.and_then(|features| features.get_mut("encoder"));
+        if let Some(encoder) = encoder.and_then(toml::Value::as_table_mut) {
+            encoder.insert("run".into(), text.to_string_lossy().into_owned().into());
+        }
     }
 
     /// Where `run.start_from` lies, if it is set.
@@ -265,6 +286,13 @@ impl Scenario {
         if let Some(run) = table.get_mut("run").and_then(toml::Value::as_table_mut) {
             of_run.iter().for_each(|key| drop(run.remove(*key)));
             run.remove("start_from");
+        }
+        let features = table
+            .get_mut("data")
+            .and_then(|data| data.get_mut("features"));
+        let encoder = features.and_then(|features| features.get_mut("encoder"));
+        if let Some(encoder) = encoder.and_then(toml::Value::as_table_mut) {
+            encoder.remove("run");
         }
         let set = table.get_mut("data").and_then(|data| data.get_mut("set"));
         let set = set.and_then(|set| set.get_mut(self.data_set.name));

@@ -290,3 +290,47 @@ fn a_run_that_goes_on_answers_a_preference() {
     let log = fs::read_to_string(out.join("events.jsonl")).unwrap();
     assert!(log.contains("\"event\":\"answered\""));
 }
+
+/// The model of one run is the encoder of another: its values in front of the last layer, the same on nodes, wherever it lies.
+#[test]
+fn a_model_of_one_run_gives_features_to_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let encoder = run(folder.path(), "split-digits-er", &["--set", "run.rounds=5"]);
+    let text = fs::read_to_string(catalogue::folder().join("ibcl-digits.toml")).unwrap();
+    let plain = "[data.features.random_relu]\nsize = 128\n";
+    assert!(text.contains(plain));
+    let begin = |name: &str, place: &Path, more: &[&str]| {
+        let features = format!("[data.features.encoder]\nrun = \"{}\"\n", place.display());
+        let file = folder.path().join("encoded.toml");
+        fs::write(&file, text.replace(plain, &features)).unwrap();
+        let out = folder.path().join(name);
+        let words = [
+            "run",
+            &file.to_string_lossy(),
+            "--quiet",
+            "--out",
+            &out.to_string_lossy(),
+        ];
+        lyceum(&[&words[..], &["--set", "training.epochs=2"], more].concat())
+    };
+    let fingerprint = |out: Output| {
+        assert!(out.status.success(), "{}", self::text(&out.stderr));
+        let shown = self::text(&out.stdout);
+        shown.lines().last().unwrap().to_owned()
+    };
+    let alone = fingerprint(begin("1", &encoder, &[]));
+    let moved = folder.path().join("moved");
+    fs::rename(&encoder, &moved).unwrap();
+    assert_eq!(fingerprint(begin("2", &moved, &["--nodes", "2"])), alone);
+    // 64 units in front of the last layer, and a bias.
+    let place = folder.path().join("1");
+    let list = printed(&["knowledge", &place.to_string_lossy(), "--json"]);
+    assert!(list.contains("\"weights\": 65"), "{list}");
+    let nowhere = begin("3", &encoder, &[]);
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(self::text(&nowhere.stderr).contains("was not found"));
+    fs::remove_file(moved.join("network.json")).unwrap();
+    let none = begin("4", &moved, &[]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(self::text(&none.stderr).contains("network.json"));
+}

@@ -21,6 +21,9 @@ use lyceum_metrics::{
 use lyceum_scenarios::Scenario;
 use std::{collections::BTreeSet, error::Error, path::PathBuf, time::Duration};
 
+/// The layers of the model, for whoever uses it elsewhere.
+const NETWORK: &str = "network.json";
+
 const RESOLVED: &str = "# Resolved: every key with its value. `lyceum run` reads it back.\n\n";
 
 /// Sees every event.
@@ -370,6 +373,9 @@ fn begin(
     }
     let text = file_text(prepared, &settings.folders);
     replace(storage, "scenario.toml", text.as_bytes())?;
+    let network = serde_json::to_vec_pretty(&prepared.network.parts());
+    let network = network.map_err(|e| RunError::damaged(storage.path(NETWORK), e))?;
+    replace(storage, NETWORK, &network)?;
     prepared.save_expert(scenario, storage)?;
     let log = EventLog::create(&settings.out.join(EVENTS)).map_err(metrics)?;
     Ok((log, SummaryBuilder::new()))

@@ -38,6 +38,12 @@ pub enum DataError {
         /// Where the public can get them.
         home_page: &'static str,
     },
+    /// Fixed features cannot be computed.
+    #[error("{message}")]
+    Features {
+        /// What is wrong, and what would be right.
+        message: String,
+    },
     /// A file named by path is nowhere.
     #[error("there is no file {}: looked for {}", path.display(), paths(places))]
     NoFile {

@@ -1,10 +1,14 @@
 //! Features that are fixed before the run: what a model sees in place of the data's own values.
 
-use super::DataError;
+use super::{
+    DataError,
+    encoder::{Encoder, Origin},
+};
 use lyceum_core::{Affine, Features, Purpose, Samples, Seed, units::Count, wide};
 use rand_distr::{Distribution, StandardNormal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Samples that go through the weights together.
 const TOGETHER: usize = 8;
@@ -18,20 +22,35 @@ pub enum FixedFeatures {
         /// Number of features.
         size: Count,
     },
+    /// The values in front of the last dense layer of a model that another run trained, as its last checkpoint has it.
+    Encoder {
+        /// Folder of the finished run; a relative path is looked for here and in the data folders.
+        run: PathBuf,
+    },
 }
 
 impl FixedFeatures {
     /// Replaces samples by their features.
-    pub fn apply(
+    pub(crate) fn apply(
         &self,
-        seed: Seed,
+        origin: &Origin<'_>,
         train: &mut Samples,
         test: &mut Samples,
     ) -> Result<(), DataError> {
-        let Self::RandomRelu { size } = self;
-        let map = RandomRelu::new(train.width(), size.get(), seed);
-        for samples in [train, test] {
-            map.apply(samples);
+        match self {
+            Self::RandomRelu { size } => {
+                let map = RandomRelu::new(train.width(), size.get(), origin.seed);
+                [train, test]
+                    .into_iter()
+                    .for_each(|samples| map.apply(samples));
+            }
+            Self::Encoder { run } => {
+                let mut encoder = Encoder::read(run, origin)?;
+                encoder.fits(run, train)?;
+                [train, test]
+                    .into_iter()
+                    .for_each(|samples| encoder.apply(samples));
+            }
         }
         Ok(())
     }
@@ -125,7 +144,12 @@ mod tests {
         };
         let size = Count::new(5).unwrap();
         let features = FixedFeatures::RandomRelu { size };
-        features.apply(Seed(4), &mut train, &mut test).unwrap();
+        let origin = Origin {
+            seed: Seed(4),
+            engine: None,
+            folders: &[],
+        };
+        features.apply(&origin, &mut train, &mut test).unwrap();
         assert_eq!((&train.shape[..], train.len()), (&[5][..], 13));
         for place in 0..13 {
             for (feature, got) in train.values(place).into_iter().enumerate() {

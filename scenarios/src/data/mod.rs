@@ -7,6 +7,7 @@
 mod cifar_binary;
 mod contents;
 mod digits;
+mod encoder;
 mod error;
 mod fixed_features;
 mod idx;
@@ -41,6 +42,7 @@ pub use table::{Column, Csv, Header};
 pub use table_values::{Statistics, Table, TableNames};
 pub use validation::split_validation;
 
+pub(crate) use encoder::Origin;
 pub(crate) use labels::listed;
 pub(crate) use table::LEARNED;
 pub(crate) use table_values::Settled;
