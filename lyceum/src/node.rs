@@ -74,7 +74,7 @@ async fn attendance(
     check_name(arguments, &credentials)?;
     let routes = Routes {
         client: quinn_client(&credentials).map_err(Failure::input)?,
-        transport: settings.transport()?.clone(),
+        transport: settings.transport.clone(),
         endpoints: Mutex::default(),
     };
     let threads = settings.threads(arguments.threads)?;
@@ -104,7 +104,7 @@ async fn attendance(
         hello,
         prepare,
         hire,
-        cache_bytes: settings.cache_mib.unwrap_or(512) << 20,
+        cache_bytes: settings.cache_bytes(),
         jitter: Seed(u64::from(std::process::id())),
         attempts: arguments.attempts,
     })

@@ -1,5 +1,6 @@
 //! From a data set on disk to clients with shards.
 
+mod doubts;
 mod overview;
 
 pub use overview::shares;

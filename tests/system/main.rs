@@ -12,6 +12,7 @@ mod continual_metrics;
 mod damage;
 mod determinism;
 mod divergence;
+mod doubts;
 mod engines;
 mod evidence;
 mod exit_codes;
