@@ -252,6 +252,12 @@ pub(crate) struct NodeArguments {
     /// Give up after so many failed attempts to connect [default: never]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempts: Option<u32>,
+    /// Say nothing of connecting and of the end
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// End when standard input ends: the process that holds its other end is gone
+    #[arg(long, hide = true)]
+    pub(crate) leashed: bool,
     #[command(flatten)]
     pub(crate) log: Log,
 }

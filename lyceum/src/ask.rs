@@ -1,6 +1,10 @@
 //! `lyceum ask`: a question to a run, or a wish, while it goes on.
 
-use crate::{arguments::Ask, failure::Failure, output::line};
+use crate::{
+    arguments::Ask,
+    failure::Failure,
+    output::{complain, line},
+};
 use lyceum_coordinator::run::{ANSWERS, REQUESTS};
 use lyceum_core::{Answer, TaskDefinition, Want};
 use std::{
@@ -13,6 +17,8 @@ use std::{
 
 /// How often is looked for the answer.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long is waited before it is said what for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Puts a request into a run's folder, and waits for the answer.
 pub(crate) fn ask(arguments: &Ask) -> Result<(), Failure> {
@@ -87,6 +93,7 @@ fn write(folder: &Path, id: &str, want: &Want) -> Result<(), Failure> {
 
 fn wait(folder: &Path, id: &str) -> Result<Answer, Failure> {
     let file = folder.join(ANSWERS).join(format!("{id}.json"));
+    let mut silent = PATIENCE;
     loop {
         let over = !goes_on(folder)?;
         if let Ok(bytes) = fs::read(&file) {
@@ -102,6 +109,17 @@ fn wait(folder: &Path, id: &str) -> Result<Answer, Failure> {
                 folder.display()
             )));
         }
+        silent = match silent.checked_sub(PAUSE) {
+            Some(rest) => rest,
+            None => {
+                complain(&format!(
+                    "{}: the answer comes between two rounds, and the one under way is waited for; on nodes, it needs one that is \
+                     connected\n",
+                    folder.display()
+                ));
+                Duration::MAX
+            }
+        };
         sleep(PAUSE);
     }
 }

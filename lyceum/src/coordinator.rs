@@ -75,7 +75,7 @@ pub(crate) fn coordinator(
         metrics: arguments.metrics.clone(),
     };
     let stop = Stop::watch()?;
-    let mut progress = Progress::new(arguments.quiet);
+    let mut progress = Progress::new(arguments.quiet).resuming(settings.resume);
     let asked = stop.clone();
     let served = runtime(CONNECTION_THREADS)?.block_on(async {
         let job = Job {

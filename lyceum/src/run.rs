@@ -60,7 +60,7 @@ fn one(
 ) -> Result<Summary, Failure> {
     let settings = settings(arguments, process, scenario, started)?;
     warn_of_deadline(scenario, arguments.nodes);
-    let mut progress = Progress::new(arguments.quiet);
+    let mut progress = Progress::new(arguments.quiet).resuming(arguments.resume);
     let mut observe = |event: &Event| progress.observe(event);
     let what = (scenario, &settings);
     let executed = execute(registry, process, arguments.nodes, what, stop, &mut observe);

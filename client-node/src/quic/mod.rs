@@ -68,6 +68,8 @@ pub struct Attendance {
     pub jitter: Seed,
     /// Attempts to connect that may fail one after the other; `None` never gives up.
     pub attempts: Option<u32>,
+    /// Called each time that the node has what it needs on a new connection, and says so.
+    pub joined: Box<dyn Fn() + Send>,
 }
 
 /// How a connection ends whose node found that it cannot take part. The coordinator hears no more of why, since that may
@@ -125,6 +127,8 @@ struct Attendant {
     connection: Option<(Connection, Endpoint)>,
     number: u64,
     failures: u32,
+    /// The connection on which the node has said that it is ready.
+    ready_on: u64,
     began: Instant,
 }
 
@@ -144,6 +148,7 @@ pub async fn attend(parts: Attendance, stop: impl Future<Output = ()>) -> Depart
         connection: None,
         number: 0,
         failures: 0,
+        ready_on: 0,
         began: Instant::now(),
         parts,
     };
@@ -387,6 +392,9 @@ impl Attendant {
     fn say(&mut self, message: ToCoordinator) {
         if matches!(message, ToCoordinator::Ready(_)) {
             self.failures = 0;
+            if std::mem::replace(&mut self.ready_on, self.number) != self.number {
+                (self.parts.joined)();
+            }
         }
         let Some(frames) = &self.frames else {
             return;

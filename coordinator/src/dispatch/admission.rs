@@ -162,6 +162,12 @@ impl Dispatch {
             let reason = format!("{} nodes are known, no more are let in", self.nodes.len());
             return self.turn_away(peer, name, reason);
         }
+        if self.is_of_a_twin(peer, name, &hello) {
+            let reason = format!(
+                "another process works as `{name}` and has taken this one's place: each node needs a certificate of its own"
+            );
+            return self.turn_away(peer, name, reason);
+        }
         self.go_beyond(hello.session);
         let node = self
             .nodes
@@ -189,6 +195,17 @@ impl Dispatch {
             node.unheard = false;
         }
         self.welcome(name);
+    }
+
+    /// Whether a process says hello that a second one with the same certificate has taken the place of: a later session than
+    /// it has heard of is at work on another connection. A node that was started again has heard of none, and one that comes
+    /// back has heard of the last in which it was ready.
+    fn is_of_a_twin(&self, peer: Peer, name: &NodeName, hello: &Hello) -> bool {
+        let heard = hello.session;
+        let elsewhere = |node: &Node| node.ready && node.peer.is_some_and(|other| other != peer);
+        self.nodes
+            .get(name)
+            .is_some_and(|node| heard.0 != 0 && heard < node.session && elsewhere(node))
     }
 
     /// A node that has heard of a session to come knows of a process that this one does not: stored numbers were lost.

@@ -72,6 +72,41 @@ fn a_message_of_another_session_or_connection_is_not_heard() {
     assert_eq!(said(&mut dispatch), ["a unheard"]);
 }
 
+/// The first process comes back, and hears why it may not; neither the second nor the first one that is started again is
+/// taken for it.
+#[test]
+fn of_two_processes_with_one_certificate_the_later_one_stays() {
+    let mut dispatch = dispatch(1);
+    let first = join(&mut dispatch, 1, "a", 1);
+    let second = join(&mut dispatch, 2, "a", 1);
+    said(&mut dispatch);
+    let back = |session| Hello {
+        session,
+        attempt: 2,
+        ..hello(1)
+    };
+    let say = |dispatch: &mut Dispatch, peer, session| {
+        dispatch.hear(
+            NOW,
+            &speaker(peer, "a"),
+            ToCoordinator::Hello(back(session)),
+        );
+        said(dispatch)
+    };
+    assert_eq!(
+        say(&mut dispatch, 3, first),
+        ["a refused", "3 refuse", "3 close"]
+    );
+    // The second on a new connection, and a new process.
+    assert_eq!(say(&mut dispatch, 4, second), ["2 close", "4 welcome"]);
+    assert_eq!(
+        say(&mut dispatch, 5, SessionId(0)),
+        ["4 close", "5 welcome"]
+    );
+    // Nobody is ready meanwhile, so whoever comes is taken.
+    assert_eq!(say(&mut dispatch, 6, first), ["5 close", "6 welcome"]);
+}
+
 #[test]
 fn a_coordinator_that_lost_count_goes_beyond_what_a_node_has_heard() {
     let mut dispatch = dispatch(1);
