@@ -101,6 +101,7 @@ fn read_own(scenario: &Scenario, own: &OwnFile, want: &OwnData) -> Result<Arc<Sa
     let (set, how) = (&*scenario.data_set.plugin, scenario.data.normalise);
     let samples = data::own_samples(own, set, how, &shape, want.classes as usize);
     let samples = samples.map_err(|e| e.to_string())?;
+    tracing::info!("{}: {} training samples", own.path.display(), samples.len());
     if let Some(doubt) = data::unlike_others(&samples, own, set, how) {
         tracing::warn!("{doubt}");
     }

@@ -194,7 +194,8 @@ fn examined(
         let stream = loaded.stream(scenario, None)?;
         let timetable = scenario.timetable(stream.as_deref())?;
         warnings.extend(timetable.warnings);
-        warnings.extend(stream.and_then(|stream| loaded.outside_tasks(&stream)));
+        let outside = stream.and_then(|stream| loaded.outside_tasks(&stream));
+        overview.extend(outside.filter(|_| listed));
         let federation = loaded.federate(scenario, None)?;
         if listed {
             overview.push(shares(scenario, &*federation));

@@ -8,7 +8,7 @@ pub use overview::shares;
 use crate::{
     data::{DataError, LoadContext, Settled, Source, TableNames, normalise, split_validation},
     diagnostic::Diagnostic,
-    partition::Divide,
+    partition::{Divide, PartitionError},
     scenario::Scenario,
     stream_resolution::Material,
 };
@@ -345,7 +345,17 @@ impl Loaded {
         let parts = partition
             .plugin
             .divide(&input, &mut scenario.seed().once(Purpose::PARTITION))
-            .map_err(|e| scenario.fault(&path, e.to_string(), "this partition cannot be made"))?;
+            .map_err(|e| match (e, pool.held.len()) {
+                (PartitionError::TooFewSamples { samples, parts, each }, held)
+                    if samples + held >= parts.saturating_mul(each) =>
+                {
+                    let message = format!(
+                        "{held} validation samples leave {samples} to train on, too few for {parts} clients with at least {each}"
+                    );
+                    scenario.fault("data.validation", message, "a smaller share, or fewer clients")
+                }
+                (e, _) => scenario.fault(&path, e.to_string(), "this partition cannot be made"),
+            })?;
         let place = |position: u32| pool.kept[position as usize];
         let shards = parts
             .into_iter()

@@ -16,7 +16,7 @@ use lyceum_protocol::{
     message::{Hello, ToCoordinator, ToNode},
     quic::{Sides, first_answer, refusal},
 };
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, VarInt};
+use quinn::{ClientConfig, ConnectError, Connection, ConnectionError, Endpoint, VarInt};
 use rand::RngExt;
 use session::{Offers, Session};
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
@@ -441,7 +441,7 @@ async fn call(reach: &Reach, address: SocketAddr) -> Result<(Connection, Endpoin
     let (endpoint, client) = reach(address).map_err(|reason| Failure::Passing(of_it(reason)))?;
     let connecting = endpoint
         .connect_with(client, address, COORDINATOR_NAME)
-        .map_err(|e| Failure::Lasting(of_it(e.to_string())))?;
+        .map_err(|e| Failure::Lasting(of_it(unreachable(&e))))?;
     match timeout(PATIENCE, connecting).await {
         Ok(Ok(connection)) => Ok((connection, endpoint)),
         Ok(Err(error)) => Err(match failure(&error) {
@@ -449,6 +449,16 @@ async fn call(reach: &Reach, address: SocketAddr) -> Result<(Connection, Endpoin
             Failure::Passing(reason) => Failure::Passing(of_it(reason)),
         }),
         Err(_) => Err(Failure::Passing(of_it("no answer in time".into()))),
+    }
+}
+
+/// Why nothing can be sent to an address at all.
+fn unreachable(error: &ConnectError) -> String {
+    match error {
+        ConnectError::InvalidRemoteAddress(_) => {
+            "nothing can be reached there: give the coordinator's own address, and a port from 1 to 65535".into()
+        }
+        other => other.to_string(),
     }
 }
 

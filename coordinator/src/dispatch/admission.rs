@@ -141,7 +141,7 @@ fn own_data_misfit(want: &OwnData, own: &OwnData) -> Option<String> {
     }
     (want.samples != own.samples).then(|| {
         format!(
-            "it has {} training samples, the scenario says {}",
+            "it has {} training samples, the scenario says {} (`samples` of its entry in `[[data.real]]`)",
             own.samples, want.samples
         )
     })

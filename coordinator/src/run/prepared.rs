@@ -15,7 +15,7 @@ use lyceum_core::{
 };
 use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable, no_room};
 use serde::{Deserialize, Serialize};
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, io, path::PathBuf, sync::Arc};
 
 /// Where the expert is kept in a run's folder.
 pub const EXPERT: &str = "expert.safetensors";
@@ -224,8 +224,6 @@ impl Groundwork {
         let stream = self.loaded.stream(scenario, losses)?;
         let timetable = scenario.timetable(stream.as_deref())?;
         warnings.extend_from_slice(&timetable.warnings);
-        let outside = stream.as_deref().and_then(|s| self.loaded.outside_tasks(s));
-        warnings.extend(outside);
         let federation = self.loaded.federate(scenario, losses)?;
         let clients = scenario.clients();
         if federation.clients() < clients {
@@ -414,7 +412,16 @@ pub fn initial(
         let label = "a safetensors file of this scenario's model";
         scenario.fault("run.start_from", e.to_string(), label)
     };
-    let bytes = fs::read(&path).map_err(|e| unfit(RunError::file(&path)(e)))?;
+    let bytes = fs::read(&path).map_err(|e| {
+        let shown = path.display();
+        let message = match e.kind() {
+            io::ErrorKind::IsADirectory => format!("{shown} is a folder"),
+            io::ErrorKind::NotFound => format!("there is no file {shown}, here or in a data folder"),
+            _ => format!("{shown}: {e}"),
+        };
+        let label = "a safetensors file of this scenario's model, such as the global.safetensors of a run's checkpoint";
+        scenario.fault("run.start_from", message, label)
+    })?;
     let hash = Fingerprint::of(&bytes);
     let wanted = scenario.run.start_from_blake3.as_ref();
     if let Some(wanted) = wanted.filter(|wanted| **wanted != hash.to_string()) {

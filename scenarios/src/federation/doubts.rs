@@ -8,7 +8,7 @@ use crate::{
     data::{Normalisation, far_off, listed, ranges},
     scenario::Scenario,
 };
-use lyceum_core::{Affine, Features, Network, Role, Samples, TaskStream};
+use lyceum_core::{Affine, Features, Network, Role, Samples};
 
 impl Loaded {
     /// What is probably not meant, in sentences.
@@ -64,28 +64,6 @@ impl Loaded {
         Some(format!(
             "`validation` in [data] holds back every training sample of {}: nobody learns what they are; give a smaller share, or more samples",
             self.classes_listed(gone())
-        ))
-    }
-
-    /// Classes with training samples that no task shows.
-    pub fn outside_tasks(&self, stream: &TaskStream) -> Option<String> {
-        let Kind::Pool(pool) = &self.kind else {
-            return None;
-        };
-        let mut left = vec![0_usize; self.classes];
-        for &place in pool.kept.iter() {
-            let mut tasks = stream.tasks().iter();
-            if !tasks.any(|task| task.train.contain(&pool.train, place)) {
-                left[pool.train.labels[place as usize] as usize] += 1;
-            }
-        }
-        let kept = kept_sizes(pool);
-        let outside =
-            || (0..self.classes).filter(|&class| kept[class] > 0 && left[class] == kept[class]);
-        outside().next()?;
-        Some(format!(
-            "classes that are in no task of the stream, so that nobody trains on them: {}",
-            self.classes_listed(outside())
         ))
     }
 

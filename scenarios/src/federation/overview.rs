@@ -5,7 +5,7 @@ use crate::{
     data::{ranges, short, span},
     scenario::Scenario,
 };
-use lyceum_core::{ClientId, Federation, Probe, Samples};
+use lyceum_core::{ClientId, Federation, Probe, Samples, TaskStream};
 
 /// Features, and classes, that are listed one by one.
 const ONE_BY_ONE: usize = 12;
@@ -98,6 +98,29 @@ impl Loaded {
             }
         });
         format!("{}: {}", self.classes, each.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Classes with training samples that no task shows, in a line. Many a stream leaves some out on purpose.
+    pub fn outside_tasks(&self, stream: &TaskStream) -> Option<String> {
+        let Kind::Pool(pool) = &self.kind else {
+            return None;
+        };
+        let mut left = vec![0_usize; self.classes];
+        for &place in pool.kept.iter() {
+            let mut tasks = stream.tasks().iter();
+            if !tasks.any(|task| task.train.contain(&pool.train, place)) {
+                left[pool.train.labels[place as usize] as usize] += 1;
+            }
+        }
+        let kept = kept_sizes(pool);
+        let outside =
+            || (0..self.classes).filter(|&class| kept[class] > 0 && left[class] == kept[class]);
+        outside().next()?;
+        let names: Vec<String> = outside().map(|class| self.class_name(class)).collect();
+        Some(format!(
+            "outside   in no task of the stream: {}",
+            names.join(", ")
+        ))
     }
 
     /// What a class is called in messages.
