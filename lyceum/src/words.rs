@@ -48,10 +48,11 @@ const MEANINGS: [(&str, &str); 11] = [
 /// Commands that take a scenario.
 const OF_SCENARIOS: [&str; 4] = ["run", "check", "coordinator", "simulate"];
 /// Flags that others have for what is a key here, and the key.
-const KEYS: [(&str, &str); 9] = [
+const KEYS: [(&str, &str); 10] = [
     ("round", "run.rounds=3"),
     ("rounds", "run.rounds=3"),
     ("seed", "run.seed=3"),
+    ("epoch", "training.epochs=3"),
     ("epochs", "training.epochs=3"),
     ("batch", "training.batch=32"),
     ("rate", "training.rate=0.1"),
@@ -76,11 +77,9 @@ fn in_words(text: &str) -> String {
     let text = MEANINGS.iter().fold(text.to_owned(), meant);
     let key = meant_key(&text);
     let lines = text.lines().filter_map(|line| advice(line, key));
-    lines
-        .map(|line| range(&line))
-        .collect::<Vec<_>>()
-        .join("\n")
-        + "\n"
+    let mut lines: Vec<String> = lines.map(|line| range(&line)).collect();
+    lines.dedup_by(|next, line| next.is_empty() && line.is_empty());
+    lines.join("\n") + "\n"
 }
 
 /// The key that an unknown flag of a command with a scenario stands for.

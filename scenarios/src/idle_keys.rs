@@ -113,15 +113,16 @@ impl Scenario {
                 "as many as `per_round` leave nobody to choose from",
             ));
         }
-        if self
-            .model
-            .resolved
-            .get("hidden")
-            .and_then(|h| h.as_array())
-            .is_some_and(Vec::is_empty)
-        {
-            let key = format!("model.{}", self.model.name);
-            all.push(idle(&key, "without a hidden layer it is `softmax`"));
+        for (key, of) in [("hidden", "a hidden layer"), ("layers", "a layer")] {
+            let list = self
+                .model
+                .resolved
+                .get(key)
+                .and_then(|list| list.as_array());
+            if list.is_some_and(Vec::is_empty) {
+                let key = format!("model.{}", self.model.name);
+                all.push(idle(&key, format!("without {of} it is `softmax`")));
+            }
         }
         all
     }
@@ -332,6 +333,7 @@ mod tests {
             (&["training.clip=1e-12"], "training.clip"),
             (&["training.weight_decay=10"], "training.weight_decay"),
             (&["model.mlp.hidden=[]"], "model.mlp"),
+            (&["model.cnn.layers=[]"], "model.cnn"),
             (&["steering.average={from=5}"], "steering.average"),
             (
                 &["selection.power_of_choice={per_round=2,candidates=2}"],
@@ -416,6 +418,14 @@ mod tests {
     fn what_can_never_mean_anything_is_refused_at_its_key() {
         for (set, key) in [
             ("run.start_from=''", "the path of no file"),
+            (
+                "run={name='a',rounds=5,start_from='a',start_from_blake3='x'}",
+                "64 hexadecimal digits",
+            ),
+            (
+                "data.real=[{name='A B',samples=3}]",
+                "no certificate can be for `A B`",
+            ),
             ("training.rate=1e-300", "1.2e-38"),
             (
                 "deadline.close={after_s=5,give_up_s=1}",

@@ -42,22 +42,33 @@ fn nodes_of_a_run_that_is_killed_end_with_it() {
 }
 
 #[test]
-fn of_two_nodes_with_one_certificate_the_first_is_told_and_ends() {
+fn of_two_nodes_with_one_certificate_one_is_told_and_ends() {
     let federation = Federation::new(&[LONG]);
     federation.identity(&["node", "n1", "--out", "n1"]);
     let mut coordinator = federation.coordinator().spawn().unwrap();
     let log = Log::of(&mut coordinator);
-    let first = federation.node("n1").spawn().unwrap();
+    let (sender, ended) = std::sync::mpsc::channel();
+    let start = || {
+        let node = federation.node("n1").spawn().unwrap();
+        let (id, sender) = (node.id(), sender.clone());
+        std::thread::spawn(move || sender.send((id, node.wait_with_output().unwrap())));
+        id
+    };
+    let first = start();
     log.wait_for(&["node joined", "n1"]);
-    let mut second = federation.node("n1").spawn().unwrap();
-    let out = first.wait_with_output().unwrap();
+    let second = start();
+    let (id, out) = ended.recv().unwrap();
     let said = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(2), "{said}");
     assert!(said.starts_with("connected to 127.0.0.1:"), "{said}");
     assert!(said.contains("another process works as `n1`"), "{said}");
     log.wait_for(&["node refused", "another process works as `n1`"]);
-    assert!(second.try_wait().unwrap().is_none());
-    kill(&mut second);
+    let other = if id == first { second } else { first };
+    let killed = Command::new("kill")
+        .args(["-9", &other.to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    assert_eq!(ended.recv().unwrap().1.status.code(), None);
     kill(&mut coordinator);
 }
 

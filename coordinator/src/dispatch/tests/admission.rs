@@ -72,39 +72,77 @@ fn a_message_of_another_session_or_connection_is_not_heard() {
     assert_eq!(said(&mut dispatch), ["a unheard"]);
 }
 
-/// The first process comes back, and hears why it may not; neither the second nor the first one that is started again is
-/// taken for it.
+/// Two processes take each other's place twice; then the one that comes back hears why it may not.
 #[test]
-fn of_two_processes_with_one_certificate_the_later_one_stays() {
+fn of_two_processes_with_one_certificate_one_is_turned_away() {
     let mut dispatch = dispatch(1);
-    let first = join(&mut dispatch, 1, "a", 1);
-    let second = join(&mut dispatch, 2, "a", 1);
-    said(&mut dispatch);
-    let back = |session| Hello {
+    let hello = |session, attempt| Hello {
         session,
-        attempt: 2,
+        attempt,
         ..hello(1)
     };
-    let say = |dispatch: &mut Dispatch, peer, session| {
+    let mut come = |peer, session, attempt| {
+        let message = ToCoordinator::Hello(hello(session, attempt));
+        dispatch.hear(NOW, &speaker(peer, "a"), message);
+        let said = said(&mut dispatch);
+        let session = dispatch.nodes["a"].session;
         dispatch.hear(
             NOW,
             &speaker(peer, "a"),
-            ToCoordinator::Hello(back(session)),
+            ToCoordinator::Ready(ready(session)),
         );
-        said(dispatch)
+        self::said(&mut dispatch);
+        (said, session)
     };
-    assert_eq!(
-        say(&mut dispatch, 3, first),
-        ["a refused", "3 refuse", "3 close"]
-    );
-    // The second on a new connection, and a new process.
-    assert_eq!(say(&mut dispatch, 4, second), ["2 close", "4 welcome"]);
-    assert_eq!(
-        say(&mut dispatch, 5, SessionId(0)),
-        ["4 close", "5 welcome"]
-    );
-    // Nobody is ready meanwhile, so whoever comes is taken.
-    assert_eq!(say(&mut dispatch, 6, first), ["5 close", "6 welcome"]);
+    let (_, first) = come(1, SessionId(0), 1);
+    // A second process; then words of the first one from before, which take a place once and are no sign of two.
+    let (said, second) = come(2, SessionId(0), 1);
+    assert_eq!(said, ["1 close", "2 welcome"]);
+    let (said, first) = come(3, first, 2);
+    assert_eq!(said, ["2 close", "3 welcome"]);
+    let (said, _) = come(4, second, 2);
+    assert_eq!(said, ["3 close", "4 welcome"]);
+    let (said, _) = come(5, first, 3);
+    assert_eq!(said, ["a refused", "5 refuse", "5 close"]);
+}
+
+/// However often a node comes back, and whatever it said before arrives late, it is no other process.
+#[test]
+fn a_node_that_comes_back_or_is_started_again_is_not_taken_for_another() {
+    let mut dispatch = dispatch(1);
+    let mut session = SessionId(0);
+    for attempt in 1..9 {
+        for (peer, heard, attempt) in [
+            (attempt, session, attempt),
+            (attempt + 100, SessionId(0), 1),
+        ] {
+            let hello = Hello {
+                session: heard,
+                attempt,
+                ..hello(1)
+            };
+            dispatch.hear(NOW, &speaker(peer, "a"), ToCoordinator::Hello(hello));
+            session = dispatch.nodes["a"].session;
+            dispatch.hear(
+                NOW,
+                &speaker(peer, "a"),
+                ToCoordinator::Ready(ready(session)),
+            );
+            assert!(!said(&mut dispatch).contains(&"a refused".to_owned()));
+        }
+        let late = Hello {
+            session: SessionId(1),
+            attempt: 0,
+            ..hello(1)
+        };
+        dispatch.hear(
+            NOW,
+            &speaker(attempt + 200, "a"),
+            ToCoordinator::Hello(late),
+        );
+        assert!(!said(&mut dispatch).contains(&"a refused".to_owned()));
+        session = dispatch.nodes["a"].session;
+    }
 }
 
 #[test]
