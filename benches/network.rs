@@ -390,6 +390,7 @@ fn start_clients(authority: &Authority, load: Load, address: SocketAddr) -> Join
         });
         let locate: Locate = Arc::new(move || Box::pin(async move { Ok(vec![address]) }));
         let attendance = Attendance {
+            joined: Box::new(|| ()),
             locate,
             reach: {
                 let (endpoint, client) = (endpoint.clone(), client(authority, number));

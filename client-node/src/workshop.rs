@@ -100,9 +100,13 @@ fn prepare_real(
 fn read_own(scenario: &Scenario, own: &OwnFile, want: &OwnData) -> Result<Arc<Samples>, String> {
     let shape: Vec<usize> = want.shape.iter().map(|&n| n as usize).collect();
     let (set, how) = (&*scenario.data_set.plugin, scenario.data.normalise);
-    data::own_samples(own, set, how, &shape, want.classes as usize)
-        .map(Arc::new)
-        .map_err(|e| e.to_string())
+    let samples = data::own_samples(own, set, how, &shape, want.classes as usize);
+    let samples = samples.map_err(|e| e.to_string())?;
+    tracing::info!("{}: {} training samples", own.path.display(), samples.len());
+    if let Some(doubt) = data::unlike_others(&samples, own, set, how) {
+        tracing::warn!("{doubt}");
+    }
+    Ok(Arc::new(samples))
 }
 
 /// What a real client says of its samples.

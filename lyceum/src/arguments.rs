@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Schema,
     /// List everything a scenario can name
     List,
+    /// Print every key of scenario files, what it takes and its default, as a page
+    Keys,
     /// Compare runs: mean and 95 % interval per name, and differences paired by seed
     Compare(Compare),
     /// Measures of continual learning: from an accuracy matrix, a lifetime's logs, or a run
@@ -70,7 +72,7 @@ pub(crate) struct Bench {
     #[arg(value_name = "WORKLOAD", ignore_case = true)]
     pub(crate) workloads: Vec<Workload>,
     /// Worker threads [default: one per core]
-    #[arg(long)]
+    #[arg(long, value_parser = threads)]
     pub(crate) threads: Option<usize>,
     /// Engine that trains [default: fused]
     #[arg(long, default_value = "fused")]
@@ -113,7 +115,7 @@ pub(crate) struct Run {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) set: Vec<String>,
     /// Worker threads [default: one per core]
-    #[arg(long)]
+    #[arg(long, value_parser = threads)]
     pub(crate) threads: Option<usize>,
     /// The run's folder [default: runs/<name>-seed<seed>; of a sweep: runs/<name>]
     #[arg(long, value_name = "DIR")]
@@ -178,7 +180,7 @@ pub(crate) struct Reproduce {
     #[arg(long, value_name = "SEEDS", default_value = "0..10")]
     pub(crate) seeds: String,
     /// Worker threads, one per run [default: one per core]
-    #[arg(long)]
+    #[arg(long, value_parser = threads)]
     pub(crate) threads: Option<usize>,
     /// The folder of all runs [default: runs/reproduce-continual or runs/reproduce-ibcl]
     #[arg(long, value_name = "DIR")]
@@ -248,7 +250,7 @@ pub(crate) struct NodeArguments {
     #[arg(long, value_name = "NAME", conflicts_with = "identity")]
     pub(crate) insecure_loopback: Option<String>,
     /// Worker threads [default: one per core]
-    #[arg(long)]
+    #[arg(long, value_parser = threads)]
     pub(crate) threads: Option<usize>,
     /// Where data sets are looked for; may be repeated [default: data]. With --client: the client's own CSV file
     #[arg(long, value_name = "DIR")]
@@ -263,6 +265,12 @@ pub(crate) struct NodeArguments {
     /// Give up after so many failed attempts to connect [default: never]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempts: Option<u32>,
+    /// Say nothing of connecting and of the end
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// End when standard input ends: the process that holds its other end is gone
+    #[arg(long, hide = true)]
+    pub(crate) leashed: bool,
     #[command(flatten)]
     pub(crate) log: Log,
 }
@@ -314,7 +322,7 @@ pub(crate) struct Simulate {
     #[arg(long, value_name = "NAME")]
     pub(crate) faults: Option<String>,
     /// Threads; worlds run side by side [default: one per core]
-    #[arg(long)]
+    #[arg(long, value_parser = threads)]
     pub(crate) threads: Option<usize>,
     /// Where data sets are looked for; may be repeated
     #[arg(long, value_name = "DIR")]
@@ -491,4 +499,13 @@ pub(crate) struct Compare {
     /// Print comma-separated values, with every number in full
     #[arg(long)]
     pub(crate) csv: bool,
+}
+
+/// A number of threads.
+fn threads(text: &str) -> Result<usize, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|threads| (1..=4096).contains(threads));
+    number.ok_or_else(|| "expected a whole number, 1 to 4096".into())
 }

@@ -1,8 +1,13 @@
 //! `lyceum ask`: a question to a run, or a wish, while it goes on.
 
-use crate::{arguments::Ask, failure::Failure, output::line};
+use crate::{
+    arguments::Ask,
+    failure::Failure,
+    output::{complain, line},
+};
 use lyceum_coordinator::run::{ANSWERS, REQUESTS};
-use lyceum_core::{Answer, TaskDefinition, Want};
+use lyceum_core::{Answer, Event, TaskDefinition, Want};
+use lyceum_metrics::{EVENTS, EventReader};
 use std::{
     fs,
     path::Path,
@@ -13,11 +18,13 @@ use std::{
 
 /// How often is looked for the answer.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long is waited before it is said what for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Puts a request into a run's folder, and waits for the answer.
 pub(crate) fn ask(arguments: &Ask) -> Result<(), Failure> {
-    let want = wanted(arguments)?;
     let folder = arguments.run.as_path();
+    let want = wanted(arguments, folder)?;
     if !goes_on(folder)? {
         return Err(Failure::input(format!(
             "{}: no process runs here, so nobody would answer; `lyceum run` with --resume goes on with a run",
@@ -31,7 +38,7 @@ pub(crate) fn ask(arguments: &Ask) -> Result<(), Failure> {
     show(&answer)
 }
 
-fn wanted(arguments: &Ask) -> Result<Want, Failure> {
+fn wanted(arguments: &Ask, folder: &Path) -> Result<Want, Failure> {
     if let Some(text) = &arguments.judge {
         let of = text.split(',').map(|part| {
             let (name, weight) = part.split_once('=').unwrap_or((part, "1"));
@@ -55,17 +62,43 @@ fn wanted(arguments: &Ask) -> Result<Want, Failure> {
         });
     }
     let text = arguments.task.as_deref().unwrap_or_default();
-    let task = text.split_once('=').and_then(|(name, classes)| {
-        let classes = classes.split(',').map(|class| class.trim().parse().ok());
-        let classes = classes.collect::<Option<Vec<u32>>>()?;
-        let name = name.trim().to_owned();
-        (!name.is_empty()).then_some(TaskDefinition { name, classes })
-    });
-    task.map(Want::AddTask).ok_or_else(|| {
-        Failure::input(format!(
-            "--task {text}: expected NAME=CLASSES, such as late=5,6"
-        ))
-    })
+    let wrong = |what: &str| Failure::input(format!("--task {text}: {what}"));
+    let whole = text
+        .split_once('=')
+        .filter(|(name, _)| !name.trim().is_empty());
+    let (name, classes) = whole.ok_or_else(|| wrong("expected NAME=CLASSES, such as late=5,6"))?;
+    let called = class_names(folder);
+    let class = |class: &str| {
+        let place = called.iter().position(|name| name == class);
+        let number = || class.parse().ok();
+        place
+            .map(|place| place as u32)
+            .or_else(number)
+            .ok_or_else(|| {
+                let right = match called.is_empty() {
+                    true => "a class's number".to_owned(),
+                    false => format!("a class's number, or one of {}", called.join(", ")),
+                };
+                wrong(&format!("`{class}` is no class: expected {right}"))
+            })
+    };
+    let classes = classes.split(',').map(|text| class(text.trim()));
+    Ok(Want::AddTask(TaskDefinition {
+        name: name.trim().to_owned(),
+        classes: classes.collect::<Result<_, _>>()?,
+    }))
+}
+
+/// What the classes of a run are called, as the first lines of its log say; empty where they are numbers.
+fn class_names(folder: &Path) -> Vec<String> {
+    const OPENING: usize = 8;
+    let log = EventReader::open(&folder.join(EVENTS)).ok();
+    let named = |event| match event {
+        Ok(Event::ClassesNamed { names }) => Some(names),
+        _ => None,
+    };
+    log.and_then(|log| log.take(OPENING).find_map(named))
+        .unwrap_or_default()
 }
 
 /// Whether a process holds a run's folder.
@@ -96,6 +129,7 @@ fn write(folder: &Path, id: &str, want: &Want) -> Result<(), Failure> {
 
 fn wait(folder: &Path, id: &str) -> Result<Answer, Failure> {
     let file = folder.join(ANSWERS).join(format!("{id}.json"));
+    let mut silent = PATIENCE;
     loop {
         let over = !goes_on(folder)?;
         if let Ok(bytes) = fs::read(&file) {
@@ -111,6 +145,17 @@ fn wait(folder: &Path, id: &str) -> Result<Answer, Failure> {
                 folder.display()
             )));
         }
+        silent = match silent.checked_sub(PAUSE) {
+            Some(rest) => rest,
+            None => {
+                complain(&format!(
+                    "{}: the answer comes between two rounds, and the one under way is waited for; on nodes, it needs one that is \
+                     connected\n",
+                    folder.display()
+                ));
+                Duration::MAX
+            }
+        };
         sleep(PAUSE);
     }
 }

@@ -4,7 +4,7 @@ use crate::output::{counted, line, warn};
 use crate::{
     arguments::Check,
     failure::Failure,
-    settings::{ProcessSettings, warn_of_missing},
+    settings::{ProcessSettings, in_utf8, warn_of_missing},
 };
 use lyceum_coordinator::run::initial;
 use lyceum_scenarios::{Loaded, Point, Registry, Scenario, Sweep, shares};
@@ -40,19 +40,7 @@ fn text(path: &Path) -> Result<String, Failure> {
             _ => format!("{name}: {e}"),
         })
     })?;
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        let line = e.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
-        let column = at
-            - e.as_bytes()[..at]
-                .iter()
-                .rposition(|&b| b == b'\n')
-                .map_or(0, |p| p + 1)
-            + 1;
-        Failure::Input(format!(
-            "error: this is not a text file\n --> {name}:{line}:{column}: expected TOML in UTF-8\n"
-        ))
-    })
+    in_utf8(&name.to_string(), bytes)
 }
 
 /// Reads a scenario and its data, builds its model, and prints what would run.
@@ -188,7 +176,7 @@ fn examined(
             .map_err(|e| scenario.fault("training.engine", e, "cannot be used here"))?;
     }
     initial(scenario, &network, folders)?;
-    let mut warnings = loaded.warnings(scenario);
+    let mut warnings = loaded.warnings(scenario, &network);
     let mut overview = match listed {
         true => loaded.overview(scenario),
         false => Vec::new(),
@@ -206,6 +194,8 @@ fn examined(
         let stream = loaded.stream(scenario, None)?;
         let timetable = scenario.timetable(stream.as_deref())?;
         warnings.extend(timetable.warnings);
+        let outside = stream.and_then(|stream| loaded.outside_tasks(&stream));
+        overview.extend(outside.filter(|_| listed));
         let federation = loaded.federate(scenario, None)?;
         if listed {
             overview.push(shares(scenario, &*federation));

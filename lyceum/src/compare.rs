@@ -20,14 +20,19 @@ pub(crate) fn compare(arguments: &Compare) -> Result<(), Failure> {
     let folders = arguments.runs.iter().flat_map(|path| runs_in(path));
     let mut unended = Vec::new();
     let mut found = Vec::new();
+    let mut damaged: Vec<Failure> = Vec::new();
     for folder in folders {
         match folder.join(SUMMARY).is_file() {
-            true => found.push(Found::read(&folder)?),
+            true => match Found::read(&folder) {
+                Ok(run) => found.push(run),
+                Err(failure) => damaged.push(failure),
+            },
             false => unended.push(without_summary(&folder)?),
         }
     }
     if found.is_empty() {
-        return Err(Failure::input(unended.join("\n")));
+        damaged.extend((!unended.is_empty()).then(|| Failure::input(unended.join("\n"))));
+        return all_of(damaged);
     }
     let (runs, renamed) = label(found);
     let mut labels: Vec<&str> = Vec::new();
@@ -62,7 +67,16 @@ pub(crate) fn compare(arguments: &Compare) -> Result<(), Failure> {
     } else {
         line(format_args!("{table}"));
     }
-    Ok(())
+    all_of(damaged)
+}
+
+/// Several failures as one; none is none.
+fn all_of(failures: Vec<Failure>) -> Result<(), Failure> {
+    let told: Vec<String> = failures.iter().map(Failure::sentence).collect();
+    match told.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::input(told.join("\nerror: "))),
+    }
 }
 
 /// What to say of a run that has no summary; an error where there is no run at all.

@@ -75,7 +75,7 @@ pub(crate) fn coordinator(
         metrics: arguments.metrics.clone(),
     };
     let stop = Stop::watch()?;
-    let mut progress = Progress::new(arguments.quiet);
+    let mut progress = Progress::new(arguments.quiet).resuming(settings.resume);
     let asked = stop.clone();
     let served = runtime(CONNECTION_THREADS)?.block_on(async {
         let job = Job {
@@ -163,8 +163,8 @@ pub(crate) async fn serve<'a>(
     let network = Network {
         endpoint,
         revocations,
-        transport: process.transport()?.clone(),
-        pace: pace(process)?,
+        transport: process.transport.clone(),
+        pace: pace(process),
         metrics,
     };
     let work = Work {
@@ -206,7 +206,7 @@ fn open(
     let list = revocation_list(doors.revoked.as_deref(), &folder)?;
     let revocations = Arc::new(Revocations::open(&list).map_err(Failure::input)?);
     let server = quinn_server(&credentials, revocations.clone()).map_err(Failure::input)?;
-    let transport = process.transport()?;
+    let transport = &process.transport;
     let keys = Keys::keep(&settings.out.join("endpoint.key")).map_err(Failure::other)?;
     let endpoint = first_bound(&addresses, |address| {
         let mut server = server.clone();
@@ -242,24 +242,13 @@ fn insecure() -> Result<Credentials, Failure> {
 }
 
 /// How nodes are kept busy and when they are lost.
-fn pace(process: &ProcessSettings) -> Result<Pace, Failure> {
-    let heartbeat = process.heartbeat_s.unwrap_or(2.0);
-    let lease = process.lease_s.unwrap_or(7.5 * heartbeat);
-    if !(0.01..=600.0).contains(&heartbeat) {
-        return Err(Failure::input(format!(
-            "heartbeat_s is {heartbeat}: expected 0.01 to 600"
-        )));
-    }
-    if !(3.0 * heartbeat..=86_400.0).contains(&lease) {
-        return Err(Failure::input(format!(
-            "lease_s is {lease}: expected at least three times heartbeat_s, at most 86400"
-        )));
-    }
+fn pace(process: &ProcessSettings) -> Pace {
+    let (heartbeat, lease) = (process.heartbeat_s(), process.lease_s());
     let micros = |seconds: f64| (seconds * 1e6) as u64;
-    Ok(Pace {
+    Pace {
         heartbeat: micros(heartbeat),
         lease: micros(lease),
         resend: micros(2.5 * heartbeat),
         ..Pace::default()
-    })
+    }
 }

@@ -1,9 +1,12 @@
 //! One run of a scenario, alone or as one of a sweep.
 
-use crate::{arguments::Run, coordinator::Job, failure::Failure, local, settings::ProcessSettings};
+use crate::{
+    arguments::Run, coordinator::Job, failure::Failure, local, output::warn,
+    settings::ProcessSettings,
+};
 use lyceum_core::Event;
 use lyceum_metrics::Summary;
-use lyceum_scenarios::{Registry, Scenario};
+use lyceum_scenarios::{Deadline, Registry, Scenario};
 use lyceum_simulation::{Settings, run as simulate};
 use std::{
     sync::{Arc, atomic::AtomicBool},
@@ -44,4 +47,13 @@ pub(crate) fn checkpoint_every(
             "--checkpoint-every {seconds}: expected seconds, 0 or above"
         ))
     })
+}
+
+/// Tells of a deadline in one process, where nobody is ever late.
+pub(crate) fn warn_of_deadline(scenario: &Scenario, nodes: Option<u16>) {
+    if nodes.is_none() && matches!(scenario.deadline, Some(Deadline::Close(_))) {
+        warn(
+            "`deadline.close` does nothing here: in one process no client is late; `--nodes N` runs it on nodes",
+        );
+    }
 }

@@ -106,7 +106,11 @@ fn revoke_entry(entry: &str, list: &Path) -> Result<(), Failure> {
     let entry: Revocation = entry
         .parse()
         .map_err(|e| Failure::input(format!("{entry}: {e}")))?;
-    revoke(list, &entry).map_err(Failure::input)?;
+    revoke(list, &entry).map_err(|e| {
+        Failure::input(format!(
+            "{e}; --list names the coordinator's file, which is revoked.txt beside its certificate"
+        ))
+    })?;
     line(format_args!("revoked   {entry}"));
     line(format_args!("list      {}", list.display()));
     Ok(())
@@ -167,7 +171,13 @@ fn enrol_here(
     let credentials = runtime(1)?.block_on(async {
         enrol::join(&addresses, &join, &identity)
             .await
-            .map_err(Failure::other)
+            .map_err(|error| match error {
+                // The string, or the name, is not the right one.
+                enrol::EnrolError::Refused { .. } | enrol::EnrolError::WrongAuthority(_) => {
+                    Failure::input(error)
+                }
+                other => Failure::other(other),
+            })
     })?;
     credentials.write(out).map_err(Failure::input)?;
     describe(&credentials, out);

@@ -22,6 +22,7 @@ mod failure;
 mod folder;
 mod grid;
 mod identity;
+mod keys;
 mod knowledge;
 mod list;
 mod local;
@@ -69,6 +70,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Check(arguments) => check::check(&registry, &arguments),
         Command::Schema => list::schema(&registry),
         Command::List => list::list(&registry),
+        Command::Keys => keys::keys(&registry),
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Metrics(options) => metrics::metrics(&registry, &options),
         Command::Coordinator(arguments) => coordinator::coordinator(&registry, &arguments, started),

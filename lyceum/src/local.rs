@@ -161,14 +161,16 @@ fn spawn(address: SocketAddr, identity: &Path, threads: usize, data: &[PathBuf])
     let program = std::env::current_exe().ok()?;
     let mut command = Command::new(program);
     command
-        .args(["node", "--log", "error", "--coordinator"])
+        .args(["node", "--quiet", "--leashed", "--log", "error"])
+        .arg("--coordinator")
         .arg(address.to_string())
         .arg("--identity")
         .arg(identity)
         .args(["--threads", &threads.to_string()])
         // A round is shorter than the time after which the allocator would give its memory back.
         .env("MIMALLOC_PURGE_DELAY", "1000")
-        .stdin(Stdio::null())
+        // Held by the child: closed when this process ends, even if it is killed, and then the node ends, too.
+        .stdin(Stdio::piped())
         .stdout(Stdio::null());
     for folder in data {
         command.arg("--data").arg(folder);

@@ -5,6 +5,7 @@ mod matrix;
 mod options;
 mod recorded;
 mod table;
+mod units;
 
 pub(crate) use options::Options;
 
@@ -28,6 +29,12 @@ pub(crate) fn metrics(registry: &Registry, options: &Options) -> Result<(), Fail
         return recorded::print(registry, options);
     }
     options.refuse_those_of_runs()?;
+    if !path.exists() {
+        return Err(Failure::input(format_args!(
+            "{}: there is no such file or folder; expected a CSV file with an accuracy matrix, a lifetime's folder or a run's",
+            path.display()
+        )));
+    }
     let setups = read_matrices(path).map_err(Failure::input)?;
     let known = vec![TaskValues::default(); setups.len()];
     matrix::print(options, &setups, known, Vec::new())

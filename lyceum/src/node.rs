@@ -5,7 +5,7 @@ use crate::{
     arguments::NodeArguments,
     failure::Failure,
     network::{log_to_stderr, only_loopback, registry_digest, runtime},
-    output::line,
+    output::complain,
     settings::ProcessSettings,
     stop::Stop,
 };
@@ -38,22 +38,41 @@ pub(crate) fn node(registry: Registry, arguments: &NodeArguments) -> Result<(), 
     let settings = ProcessSettings::read()?;
     log_to_stderr(&arguments.log)?;
     let stop = Stop::watch()?;
+    if arguments.leashed {
+        stop.with_stdin()?;
+    }
     let departure = runtime(CONNECTION_THREADS)?.block_on(async {
         let parts = attendance(registry, arguments, &settings).await?;
         Ok::<_, Failure>(attend(parts, stop.asked()).await)
     })?;
     match departure {
         Departure::Finished => {
-            line(format_args!("the run is finished"));
+            say(
+                arguments.quiet,
+                "the run is finished; the node is dismissed",
+            );
             Ok(())
         }
         Departure::Stopped if stop.by_ctrl_c() => Err(Failure::Interrupted(String::new())),
-        Departure::Stopped => Ok(()),
+        Departure::Stopped => {
+            say(
+                arguments.quiet,
+                "the node was asked to go, and has said goodbye",
+            );
+            Ok(())
+        }
         Departure::Refused(reason) => Err(Failure::input(reason)),
         Departure::Failed(reason) => Err(Failure::other(reason)),
         Departure::Unreachable(reason) => Err(Failure::other(format!(
             "the coordinator cannot be reached: {reason}"
         ))),
+    }
+}
+
+/// A line on standard error about how the node stands.
+fn say(quiet: bool, what: &str) {
+    if !quiet {
+        complain(&format!("{what}\n"));
     }
 }
 
@@ -74,10 +93,11 @@ async fn attendance(
     check_name(arguments, &credentials)?;
     let routes = Routes {
         client: quinn_client(&credentials).map_err(Failure::input)?,
-        transport: settings.transport()?.clone(),
+        transport: settings.transport.clone(),
         endpoints: Mutex::default(),
     };
     let threads = settings.threads(arguments.threads)?;
+    let identity = credentials.identity().clone();
     let hello = Hello {
         protocol: PROTOCOL,
         attempt: 0,
@@ -98,15 +118,17 @@ async fn attendance(
         Ok(Box::new(crew) as Box<dyn Crew>)
     });
     let host = arguments.coordinator.clone();
+    let (address, quiet) = (host.clone(), arguments.quiet);
     Ok(Attendance {
         locate: Arc::new(move || Box::pin(locate(host.clone(), insecure))),
         reach: Arc::new(move |address| routes.to(address)),
         hello,
         prepare,
         hire,
-        cache_bytes: settings.cache_mib.unwrap_or(512) << 20,
+        cache_bytes: settings.cache_bytes(),
         jitter: Seed(u64::from(std::process::id())),
         attempts: arguments.attempts,
+        joined: Box::new(move || say(quiet, &format!("connected to {address} as {identity}"))),
     })
 }
 

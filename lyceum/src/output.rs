@@ -30,7 +30,8 @@ pub(crate) fn complain(text: &str) {
     let _ = std::io::stderr().write_all(plain(text).as_bytes());
 }
 
-/// Text without the numbers that a system gives its errors, such as `(os error 2)`: the words before them say it.
+/// Text with a system's errors in words: without their numbers, such as `(os error 2)`, and the usual ones as a person would say
+/// them.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     let mut plain = Cow::Borrowed(text);
     let mut from = 0;
@@ -38,9 +39,16 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
         let rest = &plain[at + NUMBERED.len()..];
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         match digits > 0 && rest[digits..].starts_with(')') {
-            true => plain
-                .to_mut()
-                .replace_range(at..=at + NUMBERED.len() + digits, ""),
+            true => {
+                let end = at + NUMBERED.len() + digits;
+                let usual = USUAL
+                    .iter()
+                    .find(|(system, _)| plain[..at].ends_with(system));
+                let (begin, words) =
+                    usual.map_or((at, ""), |(system, words)| (at - system.len(), *words));
+                plain.to_mut().replace_range(begin..=end, words);
+                from = begin + words.len();
+            }
             false => from = at + NUMBERED.len(),
         }
     }
@@ -64,6 +72,16 @@ impl Write for Plain {
 
 /// How the number of a system's error begins.
 const NUMBERED: &str = " (os error ";
+/// What a system says of files, and what it means.
+const USUAL: [(&str, &str); 4] = [
+    (
+        "No such file or directory",
+        "there is no such file or folder",
+    ),
+    ("Is a directory", "it is a folder, and a file is expected"),
+    ("Not a directory", "it is a file, and a folder is expected"),
+    ("Permission denied", "this user may not read or write it"),
+];
 
 /// A warning as all commands show it.
 pub(crate) fn warning(message: &str) -> String {
@@ -87,7 +105,11 @@ mod tests {
         for (text, expected) in [
             (
                 "a: No such file or directory (os error 2)\n",
-                "a: No such file or directory\n",
+                "a: there is no such file or folder\n",
+            ),
+            (
+                "Is a directory (os error 21); b: Permission denied (os error 13)",
+                "it is a folder, and a file is expected; b: this user may not read or write it",
             ),
             ("x (os error 13); y (os error 2)", "x; y"),
             ("x (os error ) y (os error 1", "x (os error ) y (os error 1"),

@@ -21,6 +21,8 @@ pub(crate) struct Progress {
     since: Instant,
     /// The round before had nobody to train: that was said already.
     idle: bool,
+    /// A run is gone on with, and it was not said from which round.
+    resumed: bool,
 }
 
 enum Shown {
@@ -42,12 +44,21 @@ impl Progress {
             clients: 0,
             since: Instant::now(),
             idle: false,
+            resumed: false,
         }
+    }
+
+    /// For a run that is gone on with.
+    pub(crate) fn resuming(self, resumed: bool) -> Self {
+        Self { resumed, ..self }
     }
 
     /// Shows an event.
     pub(crate) fn observe(&mut self, event: &Event) {
         match event {
+            Event::RoundStarted { round, .. } if std::mem::take(&mut self.resumed) => {
+                self.say(&format!("going on from round {round}"));
+            }
             Event::RunStarted {
                 name,
                 rounds,

@@ -3,7 +3,7 @@
 use crate::{
     arguments::Run,
     check::read_sweep,
-    execute::{checkpoint_every, execute},
+    execute::{checkpoint_every, execute, warn_of_deadline},
     failure::Failure,
     folder,
     output::line,
@@ -59,7 +59,8 @@ fn one(
     stop: &Arc<AtomicBool>,
 ) -> Result<Summary, Failure> {
     let settings = settings(arguments, process, scenario, started)?;
-    let mut progress = Progress::new(arguments.quiet);
+    warn_of_deadline(scenario, arguments.nodes);
+    let mut progress = Progress::new(arguments.quiet).resuming(arguments.resume);
     let mut observe = |event: &Event| progress.observe(event);
     let what = (scenario, &settings);
     let executed = execute(registry, process, arguments.nodes, what, stop, &mut observe);

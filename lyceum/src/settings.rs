@@ -9,6 +9,7 @@ use serde::Deserialize;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// The file in the working folder.
@@ -78,14 +79,81 @@ fn variables() -> Result<Vec<Variable>, Failure> {
     Ok(variables)
 }
 
+/// The text of a TOML file.
+pub(crate) fn in_utf8(name: &str, bytes: Vec<u8>) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|e| {
+        let before = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
+        let begin = before
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .map_or(0, |p| p + 1);
+        let column = before.len() - begin + 1;
+        Failure::Input(format!(
+            "error: this is not a text file\n --> {name}:{line}:{column}: expected TOML in UTF-8\n"
+        ))
+    })
+}
+
 impl ProcessSettings {
     /// Reads `lyceum.toml`, if there is one, and the environment.
     pub(crate) fn read() -> Result<Self, Failure> {
-        let text = match fs::read_to_string(FILE) {
+        let text = match fs::read(FILE) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
-            read => read.map_err(|e| Failure::input(format!("{FILE}: {e}")))?,
+            read => in_utf8(
+                FILE,
+                read.map_err(|e| Failure::input(format!("{FILE}: {e}")))?,
+            )?,
         };
-        Ok(read_settings(FILE, &text, &variables()?)?)
+        let variables = variables()?;
+        let settings: Self = read_settings(FILE, &text, &variables)?;
+        settings.checked().map_err(|(key, wrong)| {
+            let variable = variables.iter().find(|variable| variable.key == key);
+            let place = variable.map_or(FILE, |variable| variable.name.as_str());
+            Failure::input(format!("{place}: `{key}` {wrong}"))
+        })?;
+        Ok(settings)
+    }
+
+    /// Numbers that are out of range, whichever command reads them: the key, and what is wrong.
+    fn checked(&self) -> Result<(), (String, String)> {
+        let wrong = |key: &str, value: &dyn std::fmt::Display, right: &str| {
+            Err((key.to_owned(), format!("is {value}: expected {right}")))
+        };
+        let (heartbeat, lease) = (self.heartbeat_s(), self.lease_s());
+        if !(0.01..=600.0).contains(&heartbeat) {
+            return wrong("heartbeat_s", &heartbeat, "0.01 to 600");
+        }
+        if !(3.0 * heartbeat..=86_400.0).contains(&lease) {
+            let right = format!(
+                "at least three times heartbeat_s, which is {heartbeat}, and at most 86400"
+            );
+            return wrong("lease_s", &lease, &right);
+        }
+        if let Some(threads) = self.threads.filter(|threads| !(1..=4096).contains(threads)) {
+            return wrong("threads", &threads, "1 to 4096");
+        }
+        let every = self.checkpoint_every.unwrap_or_default();
+        if Duration::try_from_secs_f64(every).is_err() {
+            return wrong("checkpoint_every", &every, "seconds, 0 or above");
+        }
+        let transport = self.transport.check();
+        transport.map_err(|e| {
+            (
+                format!("transport.{}", e.key),
+                format!("is {}: {}", e.value, e.right),
+            )
+        })
+    }
+
+    /// Seconds between two reports of a node.
+    pub(crate) fn heartbeat_s(&self) -> f64 {
+        self.heartbeat_s.unwrap_or(2.0)
+    }
+
+    /// Seconds of silence after which a node is lost.
+    pub(crate) fn lease_s(&self) -> f64 {
+        self.lease_s.unwrap_or(7.5 * self.heartbeat_s())
     }
 
     /// Bytes of single updates that a run keeps in memory.
@@ -93,10 +161,9 @@ impl ProcessSettings {
         self.updates_mib.unwrap_or(256).saturating_mul(1 << 20)
     }
 
-    /// Settings of connections, once their ranges are checked.
-    pub(crate) fn transport(&self) -> Result<&Transport, Failure> {
-        self.transport.check().map_err(Failure::input)?;
-        Ok(&self.transport)
+    /// Bytes that a node keeps between rounds.
+    pub(crate) fn cache_bytes(&self) -> u64 {
+        self.cache_mib.unwrap_or(512).saturating_mul(1 << 20)
     }
 
     /// Where certificate and key are: the flag, the setting, or `identity` here.

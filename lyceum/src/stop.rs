@@ -44,6 +44,19 @@ impl Stop {
         Ok(stop)
     }
 
+    /// Ends the process when its standard input ends. A process that started this one holds the other end, and the system closes
+    /// that however the process ends: a signal from it would not be sent if it was killed.
+    pub(crate) fn with_stdin(&self) -> Result<(), Failure> {
+        let told = self.clone();
+        let wait = move || {
+            // Nothing is said there; an error is an end as well.
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            told.ask(false);
+        };
+        let waiting = thread::Builder::new().name("leash".into()).spawn(wait);
+        waiting.map(drop).map_err(cannot)
+    }
+
     fn listen(&self, runtime: &Runtime, mut signals: Terminations) {
         loop {
             runtime.block_on(signals.next());

@@ -3,7 +3,7 @@
 use crate::{
     arguments::Run,
     check::{feasible, folders_of},
-    execute::{checkpoint_every, execute},
+    execute::{checkpoint_every, execute, warn_of_deadline},
     failure::Failure,
     folder,
     output::line,
@@ -66,6 +66,7 @@ pub(crate) fn collect<'s>(
         runs.try_for_each(same_scenario)?;
     }
     let found = feasible(registry, sweep, &folders, false)?;
+    warn_of_deadline(&sweep.points[0].scenario(sweep.seeds[0]), arguments.nodes);
     let said = found.into_iter().flat_map(|found| found.warnings);
     let idle = sweep
         .points

@@ -45,6 +45,22 @@ const MEANINGS: [(&str, &str); 11] = [
     ),
 ];
 
+/// Commands that take a scenario.
+const OF_SCENARIOS: [&str; 4] = ["run", "check", "coordinator", "simulate"];
+/// Flags that others have for what is a key here, and the key.
+const KEYS: [(&str, &str); 10] = [
+    ("round", "run.rounds=3"),
+    ("rounds", "run.rounds=3"),
+    ("seed", "run.seed=3"),
+    ("epoch", "training.epochs=3"),
+    ("epochs", "training.epochs=3"),
+    ("batch", "training.batch=32"),
+    ("rate", "training.rate=0.1"),
+    ("lr", "training.rate=0.1"),
+    ("clients", "data.clients=10"),
+    ("strategy", "strategy=fed_avg"),
+];
+
 /// Prints what is wrong with the arguments, or the help that was asked for, and says how to exit.
 pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
@@ -59,7 +75,36 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
 fn in_words(text: &str) -> String {
     let meant = |text: String, (said, meant): &(&str, &str)| text.replace(said, meant);
     let text = MEANINGS.iter().fold(text.to_owned(), meant);
-    text.lines().map(range).collect::<Vec<_>>().join("\n") + "\n"
+    let key = meant_key(&text);
+    let lines = text.lines().filter_map(|line| advice(line, key));
+    let mut lines: Vec<String> = lines.map(|line| range(&line)).collect();
+    lines.dedup_by(|next, line| next.is_empty() && line.is_empty());
+    lines.join("\n") + "\n"
+}
+
+/// The key that an unknown flag of a command with a scenario stands for.
+fn meant_key(text: &str) -> Option<&'static str> {
+    let usage = text.split_once("Usage: ")?.1;
+    let command = usage.split_whitespace().nth(1)?;
+    let flag = text
+        .split_once("unexpected argument '--")?
+        .1
+        .split_once('\'')?
+        .0;
+    let known = KEYS.iter().find(|(name, _)| *name == flag)?;
+    OF_SCENARIOS.contains(&command).then_some(known.1)
+}
+
+/// The parser's own advice is to take an unknown flag for a value, which nobody means, or for another flag.
+fn advice(line: &str, key: Option<&str>) -> Option<String> {
+    let tip = line.trim_start();
+    match key {
+        Some(key) if tip.starts_with("tip: ") => Some(format!(
+            "  keys of a scenario are set by --set, such as --set {key}"
+        )),
+        _ if tip.starts_with("tip: to pass '--") => None,
+        _ => Some(line.into()),
+    }
 }
 
 /// `0 is not in 1..=256` as a sentence.
@@ -94,7 +139,19 @@ mod tests {
         for (arguments, expected) in [
             (
                 &["run", "a", "--threads", "x"][..],
-                "expected a whole number",
+                "expected a whole number, 1 to 4096",
+            ),
+            (
+                &["run", "a", "--threads", "0"],
+                "expected a whole number, 1 to 4096",
+            ),
+            (
+                &["run", "a", "--round", "3"],
+                "keys of a scenario are set by --set, such as --set run.rounds=3",
+            ),
+            (
+                &["compare", "a", "--round", "3"],
+                "unexpected argument '--round' found",
             ),
             (
                 &["run", "a", "--nodes", "0"],
@@ -108,7 +165,7 @@ mod tests {
             (&["bench", "--runs", "-1"], "expected 1 to 65535"),
             (
                 &["run", "a", "--threads", "-1"],
-                "a whole number, 0 or above",
+                "expected a whole number, 1 to 4096",
             ),
             (
                 &["node", "--coordinator", "a:1", "--attempts", "0"],

@@ -157,6 +157,11 @@ impl EventReader {
             number: 0,
         })
     }
+
+    /// Whether the log ends in the middle of a line; known once all lines before it are read.
+    pub fn is_cut_off(&self) -> bool {
+        !self.line.is_empty()
+    }
 }
 
 impl Iterator for EventReader {

@@ -102,7 +102,10 @@ impl TextTable {
             path: self.path.clone(),
             line: 1,
             what: format!("there is no column `{column}`"),
-            expected: format!("the columns are {}", self.columns.join(", ")),
+            expected: match self.columns.is_empty() {
+                true => "the file is empty, and the names of its columns are expected first".into(),
+                false => format!("the columns are {}", self.columns.join(", ")),
+            },
         })
     }
 

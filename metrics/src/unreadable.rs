@@ -11,6 +11,7 @@ pub fn unreadable(error: &serde_json::Error) -> String {
     };
     match error.classify() {
         Category::Io => error.to_string(),
+        Category::Eof if (error.line(), error.column()) == (1, 0) => "it is empty".into(),
         Category::Eof => format!("it ends too early{place}"),
         Category::Syntax => format!("it is no JSON{place}"),
         Category::Data => {
@@ -31,6 +32,7 @@ mod tests {
         };
         assert_eq!(reason("[1,"), "it ends too early (column 3)");
         assert_eq!(reason("[1\n;"), "it is no JSON (line 2, column 1)");
+        assert_eq!(reason(""), "it is empty");
         let data = "a value or a name is missing or is not what a run writes there (column 4)";
         assert_eq!(reason("[1,2]"), data);
     }

@@ -19,6 +19,13 @@ fn wrong(path: &str, message: impl Into<String>, label: impl Into<String>) -> Wr
     (path.into(), message.into(), label.into())
 }
 
+/// Whether a node's certificate may have this name.
+fn can_be_certified(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+    let path = [".", ".."].contains(&name);
+    (1..=63).contains(&name.len()) && !path && name.chars().all(plain)
+}
+
 /// What a plugin finds wrong within its own table.
 fn within(table: &str, misfit: Misfit) -> Wrong {
     let path = format!("{table}.{}", misfit.key);
@@ -90,6 +97,16 @@ impl Scenario {
                 "a safetensors file of this model, or leave it out to draw the first parameters",
             ));
         }
+        let hash = self.run.start_from_blake3.as_ref();
+        let is_hash =
+            |hash: &String| hash.len() == 64 && hash.chars().all(|c| c.is_ascii_hexdigit());
+        if hash.is_some_and(|hash| !is_hash(hash)) {
+            all.push(wrong(
+                "run.start_from_blake3",
+                "this is no BLAKE3",
+                "64 hexadecimal digits, or leave it out to take the file as it is",
+            ));
+        }
         if self.run.start_from_blake3.is_some() && self.run.start_from.is_none() {
             all.push(wrong(
                 "run.start_from_blake3",
@@ -109,6 +126,17 @@ impl Scenario {
                 "data.real",
                 "two real clients have one name",
                 "each needs a name of its own",
+            ));
+        }
+        for (index, client) in real
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| !can_be_certified(&c.name))
+        {
+            all.push(wrong(
+                &format!("data.real.{index}.name"),
+                format!("no certificate can be for `{}`", client.name),
+                "1 to 63 characters of a-z, 0-9, `-`, `_` and `.`",
             ));
         }
         let table = self.data_set.plugin.table().is_some();

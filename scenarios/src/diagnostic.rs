@@ -59,9 +59,18 @@ impl Fault {
         }
     }
 
-    /// A text that is no TOML.
-    pub fn from_toml(error: &toml::de::Error) -> Self {
+    /// A text that is no TOML, as far as its error says.
+    pub fn from_toml(error: &toml::de::Error, text: &str) -> Self {
         let message = error.message();
+        if message.starts_with("duplicate key") {
+            let key = error.span().and_then(|span| text.get(span)).unwrap_or("?");
+            let message = format!("the key `{}` is there twice", key.trim());
+            return Self::new(message, "keep one of both", error.span());
+        }
+        if message.starts_with("cannot recurse further") {
+            let message = "lists and tables within each other go too deep";
+            return Self::new(message, "no key needs as many", error.span());
+        }
         let cut = message
             .find(", expected ")
             .or_else(|| message.find(": expected "));
@@ -150,6 +159,8 @@ fn show(fault: &Fault, sources: &Sources, f: &mut fmt::Formatter<'_>) -> fmt::Re
         source.name,
         column + 1
     )?;
+    let (line, column) = near(line, column);
+    let shown = shown.min(line.chars().count().saturating_sub(column));
     writeln!(f, "{gutter} |")?;
     writeln!(f, "{line_number} | {line}")?;
     let mark = format!(
@@ -161,9 +172,37 @@ fn show(fault: &Fault, sources: &Sources, f: &mut fmt::Formatter<'_>) -> fmt::Re
     writeln!(f, "{gutter} | {}", mark.trim_end())
 }
 
+/// What is shown of a line: all of it, or of a long one the part around a column, and where the column stands there.
+fn near(line: &str, column: usize) -> (String, usize) {
+    const WIDTH: usize = 160;
+    const BEFORE: usize = 60;
+    let length = line.chars().count();
+    if length <= WIDTH {
+        return (line.to_owned(), column);
+    }
+    let from = column.saturating_sub(BEFORE);
+    let part: String = line.chars().skip(from).take(WIDTH).collect();
+    let begin = if from > 0 { "..." } else { "" };
+    let end = if from + WIDTH < length { "..." } else { "" };
+    (format!("{begin}{part}{end}"), column - from + begin.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_long_line_the_part_around_the_fault_is_shown() {
+        let mut sources = Sources::default();
+        let text = format!("{}wrong{}", "a".repeat(500), "b".repeat(500));
+        sources.push("long.toml", &text);
+        let fault = Fault::new("not this", "that", Some(500..505));
+        let shown = Diagnostic::new(vec![fault], &sources).to_string();
+        let line = format!("1 | ...{}wrong{}...\n", "a".repeat(60), "b".repeat(95));
+        let mark = format!("  | {}^^^^^ that\n", " ".repeat(63));
+        assert!(shown.contains(&line) && shown.ends_with(&mark), "{shown}");
+        assert!(shown.contains("long.toml:1:501"), "{shown}");
+    }
 
     #[test]
     fn the_caret_stands_under_the_value() {

@@ -119,9 +119,10 @@ impl Texts {
 
     /// Reads all texts.
     pub(crate) fn parse(&self) -> Result<Document<'_>, Diagnostic> {
-        let refuse =
-            |e: toml::de::Error| Diagnostic::new(vec![Fault::from_toml(&e)], &self.sources);
-        let file = DeTable::parse(&self.file).map_err(refuse)?;
+        let refuse = |e: toml::de::Error, text: &str| {
+            Diagnostic::new(vec![Fault::from_toml(&e, text)], &self.sources)
+        };
+        let file = DeTable::parse(&self.file).map_err(|e| refuse(e, &self.file))?;
         let mut root = file.into_inner();
         for [plain, quoted] in &self.overrides {
             // A value that is no TOML by itself is a string, so that shells need no second quotes.
@@ -138,7 +139,7 @@ impl Texts {
                 true => Err(error),
                 false => DeTable::parse(quoted),
             });
-            let table = table.map_err(refuse)?;
+            let table = table.map_err(|e| refuse(e, plain))?;
             merge(&mut root, table.into_inner(), "");
         }
         Ok(Document { root })

@@ -1,5 +1,6 @@
 //! From a data set on disk to clients with shards.
 
+mod doubts;
 mod overview;
 
 pub use overview::shares;
@@ -9,7 +10,7 @@ use crate::{
         DataError, LoadContext, Origin, Settled, Source, TableNames, normalise, split_validation,
     },
     diagnostic::Diagnostic,
-    partition::Divide,
+    partition::{Divide, PartitionError},
     scenario::Scenario,
     stream_resolution::Material,
 };
@@ -365,7 +366,17 @@ impl Loaded {
         let parts = partition
             .plugin
             .divide(&input, &mut scenario.seed().once(Purpose::PARTITION))
-            .map_err(|e| scenario.fault(&path, e.to_string(), "this partition cannot be made"))?;
+            .map_err(|e| match (e, pool.held.len()) {
+                (PartitionError::TooFewSamples { samples, parts, each }, held)
+                    if samples + held >= parts.saturating_mul(each) =>
+                {
+                    let message = format!(
+                        "{held} validation samples leave {samples} to train on, too few for {parts} clients with at least {each}"
+                    );
+                    scenario.fault("data.validation", message, "a smaller share, or fewer clients")
+                }
+                (e, _) => scenario.fault(&path, e.to_string(), "this partition cannot be made"),
+            })?;
         let place = |position: u32| pool.kept[position as usize];
         let shards = parts
             .into_iter()

@@ -6,19 +6,21 @@ use crate::{
     scenario::Scenario,
     training::{OptimizerChoice, Schedule, Training},
 };
-use lyceum_core::{Calendar, TaskId, TaskStream};
 use lyceum_strategies::ordering::{Order, Ordering, Pace, Score};
-use std::collections::BTreeSet;
 
-/// Rates below this change no weight of a usual size.
-const TINY: f64 = 1e-9;
-/// Rates above this throw weights away.
-const HUGE: f64 = 1000.0;
-/// What begins the warning of tasks that a list leaves out.
-pub const LEFT_OUT: &str = "tasks that never come";
+/// Keys with defaults that a file has all of only if a run wrote it.
+const WRITTEN_OUT: [&str; 7] = [
+    "run.seed",
+    "data.normalise",
+    "data.validation",
+    "training.optimizer",
+    "training.schedule",
+    "availability.dropout",
+    "evaluation.every",
+];
 
 /// A key that says nothing, and why.
-fn idle(key: &str, why: impl std::fmt::Display) -> String {
+pub(crate) fn idle(key: &str, why: impl std::fmt::Display) -> String {
     format!("`{key}` does nothing here: {why}")
 }
 
@@ -30,10 +32,16 @@ fn idle_of<const N: usize>(all: [(bool, &str, &str); N]) -> impl Iterator<Item =
 }
 
 impl Scenario {
+    /// Whether an author wrote a key. The `scenario.toml` of a run has every key, whether somebody wrote it or not.
+    fn wrote(&self, key: &str) -> bool {
+        self.places.has(key) && !WRITTEN_OUT.iter().all(|key| self.places.has(key))
+    }
+
     /// Keys that do nothing, whatever the data are.
     pub fn idle_keys(&self) -> Vec<String> {
         let mut all = self.idle_in_training();
-        all.extend(self.ordering.iter().flat_map(idle_in_ordering));
+        all.extend(self.unusual_numbers());
+        all.extend(self.ordering.iter().flat_map(|o| self.idle_in_ordering(o)));
         all.extend(self.idle_in_data());
         all.extend(self.idle_in_deadline());
         all.extend(self.idle_in_stream());
@@ -50,11 +58,10 @@ impl Scenario {
             ..
         } = &self.training;
         let mut all = Vec::new();
-        if steps.is_some() && epochs.get() != 1 {
+        if steps.is_some() && (epochs.get() != 1 || self.wrote("training.epochs")) {
             let why = "`training.steps` says how much a client trains; leave one of them out";
             all.push(idle("training.epochs", why));
         }
-        all.extend(self.far_from_usual());
         if let Some(decay) = step_decay
             && (decay.factor.get() == 0.0 || decay.power.get() == 0.0)
         {
@@ -82,35 +89,6 @@ impl Scenario {
         all
     }
 
-    /// Numbers with which nothing is learned.
-    fn far_from_usual(&self) -> Vec<String> {
-        let rate = self.training.rate.get();
-        let clip = self.training.clip.map(|clip| clip.get());
-        let decay = self.training.weight_decay.get();
-        let mut all = Vec::new();
-        if !(TINY..=HUGE).contains(&rate) {
-            let what = match rate < TINY {
-                true => "moves no weight that counts",
-                false => "throws weights beyond any use",
-            };
-            all.push(format!(
-                "`training.rate` = {rate} {what}: rates from 0.0001 to 1 are usual"
-            ));
-        }
-        if let Some(clip) = clip.filter(|clip| *clip < TINY) {
-            all.push(format!(
-                "`training.clip` = {clip} leaves nothing of a gradient: norms from 0.1 to 10 are usual"
-            ));
-        }
-        if rate * decay >= 1.0 {
-            all.push(format!(
-                "`training.weight_decay` = {decay} with the rate {rate} takes all of a weight away in each step: decays from 0.00001 \
-                 to 0.01 are usual"
-            ));
-        }
-        all
-    }
-
     /// Rules that never come to act within the run, or have nothing to choose.
     fn idle_rules(&self) -> Vec<String> {
         let rounds = self.rounds();
@@ -135,15 +113,16 @@ impl Scenario {
                 "as many as `per_round` leave nobody to choose from",
             ));
         }
-        if self
-            .model
-            .resolved
-            .get("hidden")
-            .and_then(|h| h.as_array())
-            .is_some_and(Vec::is_empty)
-        {
-            let key = format!("model.{}", self.model.name);
-            all.push(idle(&key, "without a hidden layer it is `softmax`"));
+        for (key, of) in [("hidden", "a hidden layer"), ("layers", "a layer")] {
+            let list = self
+                .model
+                .resolved
+                .get(key)
+                .and_then(|list| list.as_array());
+            if list.is_some_and(Vec::is_empty) {
+                let key = format!("model.{}", self.model.name);
+                all.push(idle(&key, format!("without {of} it is `softmax`")));
+            }
         }
         all
     }
@@ -170,6 +149,16 @@ impl Scenario {
         let mut all = self.data_set.plugin.warnings();
         let standard = self.data.normalise == Normalisation::Standard;
         let table = self.data_set.plugin.table();
+        let owners = table.and_then(|csv| csv.client.as_ref());
+        let partition = self.partition.iter().find(|p| !p.plugin.keeps_owners());
+        if let (Some(column), Some(partition)) = (owners, partition) {
+            let why = format!(
+                "the partition `{}` deals out samples whoever owns them, and the column {column} is no feature; take `by_client` to keep \
+                 owners apart",
+                partition.name
+            );
+            all.push(idle("data.set.csv.client", why));
+        }
         let given = table.is_some_and(|csv| csv.mean.is_some() || csv.deviation.is_some());
         all.extend(idle_of([
             (
@@ -222,28 +211,6 @@ impl Scenario {
         Some(idle("deadline.close.min_s", why))
     }
 
-    fn idle_in_stream(&self) -> Vec<String> {
-        let Some(stream) = &self.stream else {
-            return Vec::new();
-        };
-        let arrival = &stream.arrival;
-        let at = |key: &str| format!("scenario.{}.arrival.{key}", stream.kind.name);
-        let once = arrival.repeats.is_some_and(|repeats| repeats.get() == 1);
-        let mut all = Vec::new();
-        if once && arrival.repeated.is_some() {
-            all.push(idle(&at("repeated"), "tasks come once: `repeats` = 1"));
-        }
-        if arrival.spread.is_some_and(|spread| spread.get() == 0.0) {
-            all.push(idle(&at("spread"), "a spread of 0 is none"));
-        }
-        let together = |j: &&crate::streams::Joining| j.initial.get() as u64 == self.clients();
-        if arrival.joining.as_ref().filter(together).is_some() {
-            let why = "all clients are there from the first task on, so nobody joins";
-            all.push(idle(&at("joining"), why));
-        }
-        all
-    }
-
     /// A budget of client updates whose rounds were counted as if nobody left.
     fn short_budget(&self) -> Option<String> {
         self.rounds_of_budget(&self.selection)?;
@@ -261,82 +228,46 @@ impl Scenario {
         })
     }
 
-    /// What never happens in a stream, once its tasks are known.
-    pub(crate) fn idle_tasks(&self, stream: &TaskStream) -> Vec<String> {
-        let come: BTreeSet<TaskId> = stream.planned().iter().map(|visit| visit.task).collect();
-        let tasks = (0..).map(TaskId).zip(stream.tasks());
-        let left = tasks.filter(|(id, _)| !come.contains(id));
-        let left: Vec<&str> = left.map(|(_, task)| task.name.as_str()).collect();
-        let mut all = Vec::new();
-        if !left.is_empty() {
-            all.push(format!(
-                "{LEFT_OUT}, as the order does not list them: {}",
-                left.join(", ")
-            ));
-        }
-        all.extend(self.never_after(stream));
-        all
-    }
-
-    /// Methods that begin after more tasks than come to any client.
-    fn never_after(&self, stream: &TaskStream) -> Vec<String> {
-        let most = match stream.calendar() {
-            Calendar::Same(visits) => visits.len(),
-            Calendar::Each(all) => all.iter().map(|visits| visits.len()).max().unwrap_or(0),
+    /// Keys of an order that has no use for them.
+    fn idle_in_ordering(&self, ordering: &Ordering) -> Vec<String> {
+        let vanilla = ordering.order == Order::Vanilla;
+        let whole = matches!(ordering.pace, Pace::All(_));
+        let cyclical = matches!(ordering.pace, Pace::Cyclical(_));
+        let floor = ordering.floor != Ordering::default().floor;
+        let score = ordering.score != Score::default();
+        let from_start = match &ordering.pace {
+            Pace::All(_) | Pace::Cyclical(_) => false,
+            Pace::Linear(ramp)
+            | Pace::Quadratic(ramp)
+            | Pace::Root(ramp)
+            | Pace::Step(ramp)
+            | Pace::Exponential(ramp)
+            | Pace::Logarithmic(ramp) => ramp.start.get() == 1.0,
         };
-        let Some(choice) = &self.stream else {
-            return Vec::new();
-        };
-        let late = choice.methods.iter().filter_map(|method| {
-            let after = method.resolved.get("after")?.as_integer()?;
-            (after >= most as i64).then(|| {
-                format!(
-                    "scenario.{}.method.{} never begins: `after` = {after}, and {most} tasks come to a client",
-                    choice.kind.name, method.name
-                )
-            })
-        });
-        late.collect()
+        let told = idle_of([
+            (
+                !ordering.order.needs_scores() && score,
+                "ordering.score",
+                "only the orders \"curriculum\" and \"anti-curriculum\" sort by a score",
+            ),
+            (
+                vanilla && !whole,
+                "ordering.pace",
+                "the order \"vanilla\" has no pace",
+            ),
+            (
+                from_start && !vanilla,
+                "ordering.pace",
+                "it starts with all samples",
+            ),
+            (
+                floor && (vanilla || whole || cyclical),
+                "ordering.floor",
+                "it holds for paces that grow, other than \"cyclical\"",
+            ),
+        ]);
+        told.collect()
     }
-}
-
-fn idle_in_ordering(ordering: &Ordering) -> Vec<String> {
-    let vanilla = ordering.order == Order::Vanilla;
-    let whole = matches!(ordering.pace, Pace::All(_));
-    let cyclical = matches!(ordering.pace, Pace::Cyclical(_));
-    let floor = ordering.floor != Ordering::default().floor;
-    let from_start = match &ordering.pace {
-        Pace::All(_) | Pace::Cyclical(_) => false,
-        Pace::Linear(ramp)
-        | Pace::Quadratic(ramp)
-        | Pace::Root(ramp)
-        | Pace::Step(ramp)
-        | Pace::Exponential(ramp)
-        | Pace::Logarithmic(ramp) => ramp.start.get() == 1.0,
-    };
-    let told = idle_of([
-        (
-            !ordering.order.needs_scores() && ordering.score != Score::default(),
-            "ordering.score",
-            "only the orders \"curriculum\" and \"anti-curriculum\" sort by a score",
-        ),
-        (
-            vanilla && !whole,
-            "ordering.pace",
-            "the order \"vanilla\" has no pace",
-        ),
-        (
-            from_start && !vanilla,
-            "ordering.pace",
-            "it starts with all samples",
-        ),
-        (
-            floor && (vanilla || whole || cyclical),
-            "ordering.floor",
-            "it holds for paces that grow, other than \"cyclical\"",
-        ),
-    ]);
-    told.collect()
 }
 
 #[cfg(test)]
@@ -372,11 +303,37 @@ mod tests {
                 &["training.epochs=5", "training.steps=3"][..],
                 "training.epochs",
             ),
+            (
+                &["training.epochs=1", "training.steps=3"],
+                "training.epochs",
+            ),
             (&["training.rate=1e-12"], "training.rate"),
+            (&["training.rate=50"], "training.rate"),
+            (&["training.weight_decay=5"], "training.weight_decay"),
+            (&["training.epochs=4294967296"], "training.epochs"),
+            (&["training.steps=4294967296"], "training.steps"),
+            (&["transform.clip=[{norm=1e-20}]"], "transform.clip.norm"),
+            (
+                &["data.set.mixture.label_noise=1.0"],
+                "data.set.mixture.label_noise",
+            ),
+            (
+                &["data.set.csv={train='a',label='y',client='who'}"],
+                "data.set.csv.client",
+            ),
+            (
+                &["scenario.class_incremental={tasks=5,method={naive={},er={memory=50}}}"],
+                "scenario.class_incremental.method.naive",
+            ),
+            (
+                &["scenario.class_incremental={tasks=5,method={joint={},er={memory=50}}}"],
+                "scenario.class_incremental.method.er",
+            ),
             (&["training.rate=1e4"], "training.rate"),
             (&["training.clip=1e-12"], "training.clip"),
             (&["training.weight_decay=10"], "training.weight_decay"),
             (&["model.mlp.hidden=[]"], "model.mlp"),
+            (&["model.cnn.layers=[]"], "model.cnn"),
             (&["steering.average={from=5}"], "steering.average"),
             (
                 &["selection.power_of_choice={per_round=2,candidates=2}"],
@@ -429,15 +386,46 @@ mod tests {
             );
         }
         assert_eq!(told(&[stream]), [""; 0]);
+        for method in ["naive={}", "joint={}", "er={memory=50},ewc={lambda=1}"] {
+            let stream = format!("scenario.class_incremental={{tasks=5,method={{{method}}}}}");
+            assert_eq!(told(&[&stream]), [""; 0]);
+        }
+        let owners = [
+            "data.set.csv={train='a',label='y',client='who'}",
+            "data.partition='by_client'",
+        ];
+        assert_eq!(told(&owners), [""; 0]);
         let budget = "selection.difficulty={per_round=2,budget='updates'}";
         assert_eq!(told(&[budget]), [""; 0]);
         assert!(told(&[budget, "availability.dropout=0.2"])[0].contains("budget"));
+    }
+
+    /// A run's own copy has every key, those that do nothing included; nobody wrote them.
+    #[test]
+    fn the_copy_that_a_run_writes_is_warned_of_no_default() {
+        let set = ["training.steps=3".into(), "ordering.order='random'".into()];
+        let scenario = Scenario::read(&registry(), "a.toml", GOOD, &set).unwrap();
+        let copy = scenario.resolved().to_string();
+        assert!(
+            copy.contains("epochs = 1") && copy.contains("score = "),
+            "{copy}"
+        );
+        let again = Scenario::read(&registry(), "b.toml", &copy, &[]).unwrap();
+        assert_eq!(again.idle_keys(), [""; 0]);
     }
 
     #[test]
     fn what_can_never_mean_anything_is_refused_at_its_key() {
         for (set, key) in [
             ("run.start_from=''", "the path of no file"),
+            (
+                "run={name='a',rounds=5,start_from='a',start_from_blake3='x'}",
+                "64 hexadecimal digits",
+            ),
+            (
+                "data.real=[{name='A B',samples=3}]",
+                "no certificate can be for `A B`",
+            ),
             ("training.rate=1e-300", "1.2e-38"),
             (
                 "deadline.close={after_s=5,give_up_s=1}",

@@ -49,9 +49,7 @@ impl Personal {
         for name in &self.parts() {
             let named = self.named(name, network);
             if !named.contains(&true) {
-                let message = format!("`{name}` is nothing in this model");
-                let words = "`norms`, `statistics`, `head`, a layer or a tensor";
-                return Err((message, format!("{words} of {}", names.join(", "))));
+                return Err(self.names_nothing(name, network));
             }
             let both = local.iter_mut().zip(named);
             both.for_each(|(local, named)| *local |= named);
@@ -71,6 +69,28 @@ impl Personal {
             .collect();
         network.keep_local(|entry| local.contains(&&entry.name));
         Ok(())
+    }
+
+    /// What is wrong with a name that means no tensor, and which would be right.
+    fn names_nothing(&self, name: &str, network: &Network) -> (String, String) {
+        let message = match name {
+            "norms" | "statistics" => {
+                format!("the model has no normalisation that `{name}` could mean")
+            }
+            _ => format!("`{name}` is nothing in this model"),
+        };
+        let words = ["norms", "statistics", "head"];
+        let there = words
+            .into_iter()
+            .filter(|word| self.named(word, network).contains(&true));
+        let words: String = there.map(|word| format!("`{word}`, ")).collect();
+        (
+            message,
+            format!(
+                "{words}a layer or a tensor of {}",
+                tensors(network).join(", ")
+            ),
+        )
     }
 
     /// One flag a tensor: whether a name means it.

@@ -49,7 +49,7 @@ pub fn run(
                 false => Ok(None),
             },
         )?;
-    let prepared = prepared.told(settings.facts.as_deref())?;
+    let prepared = prepared.told(scenario, settings.facts.as_deref())?;
     let mut machine = prepared.machine(scenario);
     let pool = Pool::start(&node, settings.threads)?;
     let _held = held.map_or_else(|| settings.hold(), Ok)?;

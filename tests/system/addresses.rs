@@ -49,6 +49,7 @@ fn attendance(
         cache_bytes: 1,
         jitter: Seed(1),
         attempts: None,
+        joined: Box::new(|| ()),
     }
 }
 

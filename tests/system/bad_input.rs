@@ -400,6 +400,8 @@ fn commands_say_what_is_wrong_and_what_would_be_right() {
     assert_eq!(said(root, &["identity", "init"]).0, Some(0));
     fs::write(root.join("authority/authority.pem"), "hello").unwrap();
     fs::write(root.join("empty"), "").unwrap();
+    fs::write(root.join("twice.toml"), "seed = 1\nseed = 2\n").unwrap();
+    fs::write(root.join("deep.toml"), format!("a = {}\n", "[".repeat(500))).unwrap();
     let task = r#"{"event":"answered","id":"1","round":1,"task":{"name":"late","classes":[3]}}"#;
     let log = fs::read_to_string(root.join("r/events.jsonl")).unwrap();
     fs::write(root.join("told.jsonl"), format!("{log}{task}\n")).unwrap();
@@ -425,7 +427,68 @@ fn commands_say_what_is_wrong_and_what_would_be_right() {
         (
             &["run", "good.toml", "--threads", "-1"],
             2,
-            "a whole number, 0 or above",
+            "expected a whole number, 1 to 4096",
+        ),
+        (
+            &["run", "good.toml", "--rounds", "3"],
+            2,
+            "keys of a scenario are set by --set",
+        ),
+        (
+            &["run", "good.toml", "--out", "f", "--facts", "none.jsonl"],
+            2,
+            "error: none.jsonl: there is no such file or folder; name the events.jsonl",
+        ),
+        (
+            &["check", "good.toml", "--set", "run.start_from=authority"],
+            2,
+            "authority is a folder",
+        ),
+        (&["check", "twice.toml"], 2, "the key `seed` is there twice"),
+        (
+            &["check", "deep.toml"],
+            2,
+            "lists and tables within each other go too deep",
+        ),
+        (
+            &[
+                "check",
+                "good.toml",
+                "--set",
+                "data.clients=900",
+                "--set",
+                "data.validation=0.5",
+            ],
+            2,
+            "validation samples leave",
+        ),
+        (
+            &["check", "good.toml", "--set", "personal.local=['norms']"],
+            2,
+            "the model has no normalisation that `norms` could mean",
+        ),
+        (
+            &[
+                "node",
+                "--insecure-loopback",
+                "a",
+                "--attempts",
+                "1",
+                "--coordinator",
+                "127.0.0.1:0",
+            ],
+            2,
+            "a port from 1 to 65535",
+        ),
+        (
+            &["identity", "revoke", "node/n1"],
+            2,
+            "--list names the coordinator's file",
+        ),
+        (
+            &["metrics", "empty"],
+            2,
+            "the file is empty, and the names of its columns are expected first",
         ),
         (
             &["check", "good.toml", "--set", absurd],

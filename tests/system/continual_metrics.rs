@@ -213,5 +213,51 @@ fn bad_files_are_told_in_a_sentence() {
     let found = complaint(&[&folder.path().to_string_lossy()]);
     assert!(found.contains("holds no task stream"), "{found}");
     let found = complaint(&[&folder.path().join("nothing.csv").to_string_lossy()]);
-    assert!(found.contains("nothing.csv: No such file"), "{found}");
+    assert!(
+        found.contains("nothing.csv: there is no such file"),
+        "{found}"
+    );
+    let folder = folder.path().to_string_lossy();
+    let found = complaint(&[&good, "--tasks", &folder]);
+    assert!(
+        found.contains("it is a folder, and a file is expected"),
+        "{found}"
+    );
+}
+
+#[test]
+fn values_that_are_hardly_accuracies_of_one_unit_are_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |rows: &str| {
+        let text = format!("after_task,task,value\n{rows}");
+        let notes = json(&[&write(folder.path(), "a.csv", &text), "--json"])["notes"].clone();
+        notes.to_string()
+    };
+    let mixed = "percent beside shares";
+    for (rows, told) in [
+        ("1,1,95\n1,2,10\n2,1,0.6\n2,2,0.9\n", "after task `2`"),
+        ("1,1,95\n1,2,0.1\n2,1,60\n2,2,0.9\n", "on task `2`"),
+        ("1,1,0.5\n1,2,0.1\n2,1,-0.5\n2,2,0.9\n", "-0.5 is below 0"),
+    ] {
+        let said = said(rows);
+        assert!(said.contains(told), "{rows}: {said}");
+    }
+    // What is forgotten is 0 percent, and 1 percent is a value like any other beside larger ones.
+    for rows in [
+        "1,1,95\n1,2,0\n2,1,0\n2,2,93\n",
+        "1,1,95\n1,2,1\n2,1,0.5\n2,2,93\n",
+        "1,1,0.9\n2,1,0.8\n2,2,1\n",
+    ] {
+        let said = said(rows);
+        assert!(
+            !said.contains(mixed) && !said.contains("below"),
+            "{rows}: {said}"
+        );
+    }
+    let two = "setup,after_task,task,value\na,1,1,95\nb,1,1,0.9\n";
+    let notes = json(&[&write(folder.path(), "b.csv", two), "--json"])["notes"].to_string();
+    assert!(
+        notes.contains("`a` and `b` are in different units"),
+        "{notes}"
+    );
 }

@@ -371,6 +371,13 @@ fn what_was_changed_in_a_finished_run_is_told_to_whoever_reads_it() {
         assert_eq!(found, Some(code), "{said}");
         assert!(said.contains(wanted) && !said.contains("field"), "{said}");
     }
+    // A damaged one is named, and the others are compared.
+    let (found, said) = told(&["compare", whole.to_str().unwrap()], &work);
+    assert_eq!(found, Some(2), "{said}");
+    assert!(
+        said.contains("summary.json") && said.contains("it is no JSON"),
+        "{said}"
+    );
     copy(&whole, &work);
     fs::remove_file(work.join("checkpoint/finished.json")).unwrap();
     let (found, said) = told(&["compare"], &work);

@@ -664,7 +664,7 @@ fn a_host_gets_its_certificate_for_a_token_once_and_takes_part_with_it() {
     );
     authority_log.wait_for(&["enrolled", "node/n1"]);
     let again = join("n1", "again");
-    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(again.status.code(), Some(2));
     let text = String::from_utf8_lossy(&again.stderr);
     assert!(text.contains("the token is used up"), "{text}");
     authority_log.wait_for(&["enrolment refused", "the token is used up"]);

@@ -16,7 +16,7 @@ use lyceum_protocol::{
     message::{Hello, ToCoordinator, ToNode},
     quic::{Sides, first_answer, refusal},
 };
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, VarInt};
+use quinn::{ClientConfig, ConnectError, Connection, ConnectionError, Endpoint, VarInt};
 use rand::RngExt;
 use session::{Offers, Session};
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
@@ -68,6 +68,8 @@ pub struct Attendance {
     pub jitter: Seed,
     /// Attempts to connect that may fail one after the other; `None` never gives up.
     pub attempts: Option<u32>,
+    /// Called each time that the node has what it needs on a new connection, and says so.
+    pub joined: Box<dyn Fn() + Send>,
 }
 
 /// How a connection ends whose node found that it cannot take part. The coordinator hears no more of why, since that may
@@ -125,6 +127,8 @@ struct Attendant {
     connection: Option<(Connection, Endpoint)>,
     number: u64,
     failures: u32,
+    /// The connection on which the node has said that it is ready.
+    ready_on: u64,
     began: Instant,
 }
 
@@ -144,6 +148,7 @@ pub async fn attend(parts: Attendance, stop: impl Future<Output = ()>) -> Depart
         connection: None,
         number: 0,
         failures: 0,
+        ready_on: 0,
         began: Instant::now(),
         parts,
     };
@@ -387,6 +392,9 @@ impl Attendant {
     fn say(&mut self, message: ToCoordinator) {
         if matches!(message, ToCoordinator::Ready(_)) {
             self.failures = 0;
+            if std::mem::replace(&mut self.ready_on, self.number) != self.number {
+                (self.parts.joined)();
+            }
         }
         let Some(frames) = &self.frames else {
             return;
@@ -433,7 +441,7 @@ async fn call(reach: &Reach, address: SocketAddr) -> Result<(Connection, Endpoin
     let (endpoint, client) = reach(address).map_err(|reason| Failure::Passing(of_it(reason)))?;
     let connecting = endpoint
         .connect_with(client, address, COORDINATOR_NAME)
-        .map_err(|e| Failure::Lasting(of_it(e.to_string())))?;
+        .map_err(|e| Failure::Lasting(of_it(unreachable(&e))))?;
     match timeout(PATIENCE, connecting).await {
         Ok(Ok(connection)) => Ok((connection, endpoint)),
         Ok(Err(error)) => Err(match failure(&error) {
@@ -441,6 +449,16 @@ async fn call(reach: &Reach, address: SocketAddr) -> Result<(Connection, Endpoin
             Failure::Passing(reason) => Failure::Passing(of_it(reason)),
         }),
         Err(_) => Err(Failure::Passing(of_it("no answer in time".into()))),
+    }
+}
+
+/// Why nothing can be sent to an address at all.
+fn unreachable(error: &ConnectError) -> String {
+    match error {
+        ConnectError::InvalidRemoteAddress(_) => {
+            "nothing can be reached there: give the coordinator's own address, and a port from 1 to 65535".into()
+        }
+        other => other.to_string(),
     }
 }
 

@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// Sessions that a node may claim to have heard of, so that none can use them up.
 const MOST_SESSIONS: u64 = 3 << 62;
+/// Times that a node's place is taken, each within a lease of the one before, after which two processes have one certificate.
+const TAKEN_OVER: u32 = 3;
 /// Threads of a node, at most; what it is given grows with them.
 const THREADS: u32 = 4096;
 /// Bytes of a numeric profile, at most.
@@ -141,7 +143,7 @@ fn own_data_misfit(want: &OwnData, own: &OwnData) -> Option<String> {
     }
     (want.samples != own.samples).then(|| {
         format!(
-            "it has {} training samples, the scenario says {}",
+            "it has {} training samples, the scenario says {} (`samples` of its entry in `[[data.real]]`)",
             own.samples, want.samples
         )
     })
@@ -160,6 +162,12 @@ impl Dispatch {
         }
         if !self.nodes.contains_key(name) && self.nodes.len() >= self.pace.nodes {
             let reason = format!("{} nodes are known, no more are let in", self.nodes.len());
+            return self.turn_away(peer, name, reason);
+        }
+        if self.is_of_a_twin(now, peer, name, &hello) {
+            let reason = format!(
+                "another process works as `{name}`, and both take each other's place: each node needs a certificate of its own"
+            );
             return self.turn_away(peer, name, reason);
         }
         self.go_beyond(hello.session);
@@ -189,6 +197,31 @@ impl Dispatch {
             node.unheard = false;
         }
         self.welcome(name);
+    }
+
+    /// Whether two processes with one certificate go on taking each other's place.
+    ///
+    /// One of them says hello on another connection, and has not heard of the session in which the node is at work. A node that
+    /// was started again has heard of none, one that comes back has heard of the last in which it was ready, and what it said
+    /// before is of an earlier attempt. The last words of a process that died may look alike, but do not come again and again.
+    fn is_of_a_twin(&mut self, now: Time, peer: Peer, name: &NodeName, hello: &Hello) -> bool {
+        let lease = self.pace.lease;
+        let Some(node) = self.nodes.get_mut(name) else {
+            return false;
+        };
+        let elsewhere = node.ready && node.peer.is_some_and(|other| other != peer);
+        let unheard = hello.session.0 != 0 && hello.session < node.session;
+        if !elsewhere || !unheard || hello.attempt < node.attempt {
+            return false;
+        }
+        let (times, last) = node.taken_over;
+        let times = if now.0.saturating_sub(last.0) > lease {
+            1
+        } else {
+            times + 1
+        };
+        node.taken_over = (times, now);
+        times >= TAKEN_OVER
     }
 
     /// A node that has heard of a session to come knows of a process that this one does not: stored numbers were lost.

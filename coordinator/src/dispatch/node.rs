@@ -11,6 +11,8 @@ pub(super) struct Node {
     pub(super) peer: Option<Peer>,
     pub(super) session: SessionId,
     pub(super) attempt: u64,
+    /// How often its place was taken by what may be another process, and when last.
+    pub(super) taken_over: (u32, Time),
     pub(super) threads: u32,
     /// It has the data of this scenario at hand.
     pub(super) ready: bool,
@@ -42,6 +44,7 @@ impl Node {
             peer: Some(peer),
             session: SessionId(0),
             attempt: 0,
+            taken_over: (0, now),
             threads: 1,
             ready: false,
             ready_at: now,

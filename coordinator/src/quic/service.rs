@@ -257,7 +257,7 @@ pub async fn conduct<'a>(
         saved => (dispatch, saved),
     };
     let prepared = groundwork.finish(scenario, expert)?;
-    let prepared = prepared.told(settings.facts.as_deref())?;
+    let prepared = prepared.told(scenario, settings.facts.as_deref())?;
     let run = prepared.digest;
     let mut machine = prepared.machine(scenario);
     resume.find(&storage, scenario, settings, &prepared)?;

@@ -14,7 +14,7 @@ use crate::Snapshot;
 use lyceum_core::{Fingerprint, Layout, Params, codec};
 use lyceum_metrics::{EVENTS, Extent, LogError};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, io, path::Path};
 
 /// Name of the folder.
 pub const FOLDER: &str = "checkpoint";
@@ -62,6 +62,18 @@ pub struct Damage {
 impl Damage {
     /// Of the event log: the error names it, and so does whoever tells of the damage.
     pub(super) fn of_log(log: &Path, error: &LogError) -> Self {
+        if let LogError::File { source, .. } = error {
+            let reason = match source.kind() {
+                io::ErrorKind::NotFound => {
+                    "it is missing, and no checkpoint can be gone on from without it; if it is somewhere, stop and put it back".into()
+                }
+                _ => source.to_string(),
+            };
+            return Self {
+                file: EVENTS.into(),
+                reason,
+            };
+        }
         let text = error.to_string();
         let named = format!("event log {} ", log.display());
         let rest = text.strip_prefix(&named);

@@ -1,6 +1,7 @@
 //! Why a run did not come to its end.
 
 use crate::{InputError, plan::is_full};
+use lyceum_metrics::LogError;
 use lyceum_scenarios::Diagnostic;
 use std::{error::Error, io, path::PathBuf};
 
@@ -124,6 +125,17 @@ impl RunError {
             cause = inner.source();
         }
         Self::Metrics(error.to_string())
+    }
+
+    /// A log that was named, and is none. The error names it already.
+    pub fn misused_log(error: LogError) -> Self {
+        match error {
+            LogError::File { path, source } => {
+                let expected = "name the events.jsonl of a run's folder";
+                Self::misused(path, format!("{source}; {expected}"))
+            }
+            other => Self::Refused(other.to_string()),
+        }
     }
 
     /// A folder or file that this run cannot have as it was asked for.

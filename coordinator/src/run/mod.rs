@@ -16,6 +16,7 @@ pub mod seal;
 mod settings;
 mod spill;
 mod storage;
+mod told;
 
 pub use archive::{Archive, Durable, Syncing};
 pub use desk::{ANSWERS, REQUESTS};

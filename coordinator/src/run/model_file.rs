@@ -22,6 +22,16 @@ pub fn to_safetensors(path: &Path, layout: &Layout, params: &Params) -> Result<V
     safetensors::serialize(views, None).map_err(|e| RunError::damaged(path, e))
 }
 
+/// What a kind of numbers is called.
+fn in_words(kind: Dtype) -> String {
+    match kind {
+        Dtype::F64 => "64-bit floating-point numbers (F64)".into(),
+        Dtype::F32 => "32-bit floating-point numbers (F32)".into(),
+        Dtype::F16 | Dtype::BF16 => format!("16-bit floating-point numbers ({kind:?})"),
+        other => format!("numbers of another kind ({other:?})"),
+    }
+}
+
 /// Reads parameters of this layout from the bytes of the file at `path`; every tensor must be there, with its shape, in `f32`.
 pub fn from_safetensors(path: &Path, bytes: &[u8], layout: &Layout) -> Result<Params, RunError> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| {
@@ -41,10 +51,12 @@ pub fn from_safetensors(path: &Path, bytes: &[u8], layout: &Layout) -> Result<Pa
             |_| RunError::damaged(path, format!("the tensor `{}` is missing", entry.name));
         let tensor = file.tensor(&entry.name).map_err(missing)?;
         if tensor.dtype() != Dtype::F32 || tensor.shape() != entry.shape {
-            let found = format!("{:?} of {:?}", tensor.shape(), tensor.dtype());
+            let found = format!("{:?} in {}", tensor.shape(), in_words(tensor.dtype()));
             let reason = format!(
-                "the tensor `{}` is {found}, the model needs {:?} of F32",
-                entry.name, entry.shape
+                "the tensor `{}` has the shape {found}, and the model needs {:?} in {}",
+                entry.name,
+                entry.shape,
+                in_words(Dtype::F32)
             );
             return Err(RunError::damaged(path, reason));
         }

@@ -13,14 +13,9 @@ use lyceum_core::{
     Job, Layout, Network, Params, Payload, Probe, Role, Roster, Round, Task, TaskDefinition,
     TaskInfo, TaskStream, Ticket, UnitId, Work,
 };
-use lyceum_metrics::{EventReader, LogError};
 use lyceum_scenarios::{Deadline, Loaded, Phase, Scenario, Timetable, no_room};
 use serde::{Deserialize, Serialize};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, io, path::PathBuf, sync::Arc};
 
 /// Where the expert is kept in a run's folder.
 pub const EXPERT: &str = "expert.safetensors";
@@ -224,7 +219,7 @@ impl Groundwork {
         let settled = self.loaded.settled(scenario);
         let class_names = self.loaded.class_names().to_vec();
         let mut warnings = scenario.idle_keys();
-        warnings.extend(self.loaded.warnings(scenario));
+        warnings.extend(self.loaded.warnings(scenario, &self.network));
         let losses = expert.as_ref().map(|e| e.scores.losses.as_slice());
         let stream = self.loaded.stream(scenario, losses)?;
         let timetable = scenario.timetable(stream.as_deref())?;
@@ -291,34 +286,6 @@ impl Prepared {
             opening.push(Event::ClassesNamed { names });
         }
         opening
-    }
-
-    /// Tells the run what another one, whose log this is, was told by somebody outside.
-    pub fn told(mut self, log: Option<&Path>) -> Result<Self, RunError> {
-        let Some(path) = log else {
-            return Ok(self);
-        };
-        let unfit = |e: LogError| RunError::misused(path, e);
-        let mut begun = false;
-        for event in EventReader::open(path).map_err(unfit)? {
-            match event.map_err(unfit)? {
-                Event::RunStarted { .. } => begun = true,
-                Event::Answered(answer) => {
-                    let round = Round(answer.round.0 + 1);
-                    self.given.extend(answer.task.map(|task| (round, task)));
-                }
-                _ => {}
-            }
-        }
-        if !begun {
-            let reason = "it is not the log of a run, whose first line is its start; name the events.jsonl of a run's folder";
-            return Err(RunError::misused(path, reason));
-        }
-        if self.stream.is_none() && !self.given.is_empty() {
-            let reason = "it tells of tasks that joined, and this scenario has no stream of tasks";
-            return Err(RunError::misused(path, reason));
-        }
-        Ok(self)
     }
 
     /// The round machine before its first round.
@@ -446,7 +413,16 @@ pub fn initial(
         let label = "a safetensors file of this scenario's model";
         scenario.fault("run.start_from", e.to_string(), label)
     };
-    let bytes = fs::read(&path).map_err(|e| unfit(RunError::file(&path)(e)))?;
+    let bytes = fs::read(&path).map_err(|e| {
+        let shown = path.display();
+        let message = match e.kind() {
+            io::ErrorKind::IsADirectory => format!("{shown} is a folder"),
+            io::ErrorKind::NotFound => format!("there is no file {shown}, here or in a data folder"),
+            _ => format!("{shown}: {e}"),
+        };
+        let label = "a safetensors file of this scenario's model, such as the global.safetensors of a run's checkpoint";
+        scenario.fault("run.start_from", message, label)
+    })?;
     let hash = Fingerprint::of(&bytes);
     let wanted = scenario.run.start_from_blake3.as_ref();
     if let Some(wanted) = wanted.filter(|wanted| **wanted != hash.to_string()) {

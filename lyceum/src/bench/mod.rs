@@ -10,7 +10,7 @@ mod workload;
 use crate::{
     arguments::{Bench, Workload},
     failure::Failure,
-    output::line,
+    output::{line, warn},
     settings::ProcessSettings,
 };
 use clap::ValueEnum;
@@ -43,6 +43,11 @@ pub(crate) fn bench(registry: &Registry, arguments: &Bench) -> Result<(), Failur
         workload::has_data(registry, workload, &settings, &arguments.data)?;
     }
     let blas = OpenBlas::find(settings.openblas.as_deref());
+    if let (Some(path), None) = (&settings.openblas, &blas) {
+        warn(&format!(
+            "the setting `openblas` names {path}, which cannot be loaded as OpenBLAS"
+        ));
+    }
     let rates = || {
         blas.as_ref()
             .map(|blas| SHAPES.map(|shape| blas.rate(threads, shape)))

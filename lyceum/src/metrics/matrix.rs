@@ -3,6 +3,7 @@
 use super::options::Options;
 use super::show;
 use super::table::Table;
+use super::units::doubts;
 use crate::failure::Failure;
 use lyceum_metrics::continual::lean_agent::{LeanAgent, composites, published, standard};
 use lyceum_metrics::continual::{AccuracyMatrix, Measure, TaskValues, measures, out_of_scale};
@@ -35,6 +36,7 @@ pub(super) fn print(
         notes.extend(found.map(|note| format!("{name}{note}")));
     }
     let composites = Composites::new(setups, &values, window);
+    notes.extend(doubts(setups));
     let table = table(setups, &found, &composites);
     let json = json!({
         "setups": setups.iter().zip(&found).map(setup_json).collect::<Vec<_>>(),

@@ -68,9 +68,12 @@ impl Default for Transport {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("transport.{key} is {value}: {right}")]
 pub struct SettingsError {
-    key: &'static str,
-    value: u64,
-    right: &'static str,
+    /// Which one.
+    pub key: &'static str,
+    /// What it is.
+    pub value: u64,
+    /// What would be right.
+    pub right: &'static str,
 }
 
 impl Transport {

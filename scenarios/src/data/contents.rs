@@ -86,6 +86,9 @@ impl Contents {
         if bytes.len() as u64 == length {
             return Ok(bytes);
         }
+        if self.limit == 0 {
+            return Err(self.wrong("is empty".to_owned()));
+        }
         Err(self.wrong(format!(
             "ends {} bytes into a part of {length} bytes: the file was cut off",
             bytes.len()

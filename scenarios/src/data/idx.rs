@@ -7,6 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// Labels that a byte can be.
+const LABELS: usize = 256;
+
 /// Files in the IDX format of MNIST, plain or gzip, by path.
 ///
 /// Images are `[n, features]`, `[n, rows, columns]` (one channel), or four sizes with the channels
@@ -55,6 +58,13 @@ impl DataSet for Idx {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {
+        if self.classes.is_some_and(|classes| classes.get() > LABELS) {
+            let problem = format!("can be at most {LABELS}: labels are bytes");
+            return Err(DataError::Key {
+                key: "classes",
+                problem,
+            });
+        }
         let open = |path: &PathBuf| Contents::open(&context.find(path)?);
         let mut train = self.pair(open(&self.train_images)?, open(&self.train_labels)?)?;
         let mut test = self.pair(open(&self.test_images)?, open(&self.test_labels)?)?;
@@ -249,6 +259,15 @@ mod tests {
         assert!(error.contains("holds 1 labels for the 2 images"), "{error}");
         let error = load(folder(&[1, 1], &[1], &[7]).path(), "classes = 7").unwrap_err();
         assert!(error.contains("label 7: with 7 classes"), "{error}");
+        let error = load(folder(&[1, 1], &[1], &[0]).path(), "classes = 257").unwrap_err();
+        assert!(error.contains("at most 256: labels are bytes"), "{error}");
+        let floats = folder(&[1, 1], &[1], &[0]);
+        std::fs::write(floats.path().join("b"), idx_bytes(13, &[1], &[0; 4])).unwrap();
+        let error = load(floats.path(), "").unwrap_err();
+        assert!(error.contains("holds floating-point numbers"), "{error}");
+        std::fs::write(floats.path().join("b"), "").unwrap();
+        let error = load(floats.path(), "").unwrap_err();
+        assert!(error.ends_with("b: is empty"), "{error}");
         let error = load(folder(&[0, 1], &[], &[]).path(), "").unwrap_err();
         assert!(error.contains("no training sample"), "{error}");
         let error = load(folder(&[1, 0], &[], &[0]).path(), "").unwrap_err();

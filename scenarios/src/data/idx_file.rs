@@ -72,8 +72,12 @@ pub(super) fn read_labels(file: &mut Contents) -> Result<Vec<u32>, DataError> {
     let idx = read_idx(file)?;
     match (idx.sizes.len(), idx.values) {
         (1, Features::U8(bytes)) => Ok(bytes.into_iter().map(u32::from).collect()),
+        (1, Features::F32(_)) => Err(file.wrong(
+            "holds floating-point numbers: expected labels, whole numbers from 0 to 255 in bytes"
+                .into(),
+        )),
         (dimensions, _) => Err(file.wrong(format!(
-            "holds {dimensions} dimensions, or floats: expected labels, bytes in one dimension"
+            "holds values in {dimensions} dimensions: expected labels, bytes in one dimension"
         ))),
     }
 }
@@ -122,7 +126,7 @@ pub(super) mod tests {
             (idx_bytes(8, &[], &[1]), "expected an IDX file"),
             (idx_bytes(0x0d, &[1], &nan), "finite"),
             (b"\x00\x00".to_vec(), "cut off"),
-            (Vec::new(), "cut off"),
+            (Vec::new(), "is empty"),
         ] {
             let error = read(&bytes).unwrap_err();
             assert!(error.contains(reason), "{error}: {reason}");

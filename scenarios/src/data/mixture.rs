@@ -64,6 +64,14 @@ impl DataSet for Mixture {
         true
     }
 
+    fn warnings(&self) -> Vec<String> {
+        let noise = self.label_noise.get();
+        let told = (noise == 1.0).then(|| {
+            "`data.set.mixture.label_noise` = 1 replaces every training label by a random one: there is nothing to learn".to_owned()
+        });
+        told.into_iter().collect()
+    }
+
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {
         self.check()?;
         let centres = self.centres(context.seed);

@@ -17,6 +17,7 @@ mod labels;
 mod mixture;
 mod normalise;
 mod own;
+mod scale;
 mod synthetic;
 mod table;
 mod table_layout;
@@ -36,7 +37,7 @@ pub use idx::{Channels, Idx};
 pub use known::{Cifar10Subset, Cifar100Subset, FashionMnist, KNOWN, KnownFile, KnownSet, Mnist};
 pub use mixture::Mixture;
 pub use normalise::{Normalisation, normalise};
-pub use own::{OwnFile, own_samples};
+pub use own::{OwnFile, own_samples, unlike_others};
 pub use synthetic::Synthetic;
 pub use table::{Column, Csv, Header};
 pub use table_values::{Statistics, Table, TableNames};
@@ -44,6 +45,7 @@ pub use validation::split_validation;
 
 pub(crate) use encoder::Origin;
 pub(crate) use labels::listed;
+pub(crate) use scale::{far_off, ranges, short, span};
 pub(crate) use table::LEARNED;
 pub(crate) use table_values::Settled;
 

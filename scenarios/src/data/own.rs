@@ -1,6 +1,7 @@
 //! A real client's own samples: a CSV file that never leaves its machine.
 
 use super::normalise::Normalisation;
+use super::scale::far_off;
 use super::table::{Column, Csv, Header};
 use super::table_layout::Wanted;
 use super::table_load::read_other;
@@ -51,6 +52,36 @@ pub fn own_samples(
         shape: shape.to_vec(),
         ..samples
     })
+}
+
+/// What of a client's samples is hardly meant beside those of the scenario, in a sentence.
+///
+/// Where the others are bytes as they come, or standardised, nothing is said: how large theirs are is not known here.
+pub fn unlike_others(
+    samples: &Samples,
+    own: &OwnFile,
+    set: &dyn DataSet,
+    normalise: Normalisation,
+) -> Option<String> {
+    let advice = match (set.table(), normalise) {
+        (_, Normalisation::Standard) | (None, Normalisation::None) => return None,
+        (Some(_), _) => {
+            "`normalise = \"standard\"` in the scenario's [data] brings each to mean 0 and deviation 1"
+        }
+        (None, Normalisation::Unit) => {
+            "they have to be as they reach the model, as the other clients' are; bytes of pictures divided by 255"
+        }
+    };
+    let names = set.table().and_then(|table| table.features.as_ref());
+    let name = |column: usize| {
+        let name = names.and_then(|names| names.get(column));
+        name.map_or_else(|| format!("feature {column}"), |name| format!("`{name}`"))
+    };
+    let what = far_off(samples, name)?;
+    Some(format!(
+        "{}: the features are not scaled: {what}; {advice}",
+        own.path.display()
+    ))
 }
 
 /// The scenario's table, with the client's own name for the column of the labels.
@@ -140,6 +171,39 @@ mod tests {
         let renamed = text.replace('y', "kind");
         let samples = read_with(&table(), Some("kind"), Normalisation::None, &renamed).unwrap();
         assert_eq!(samples.labels, [1, 0]);
+    }
+
+    #[test]
+    fn samples_on_another_scale_than_the_others_are_told_of() {
+        let told = |set: &dyn DataSet, how, text: &str| {
+            let samples = read_with(set, None, how, text).unwrap();
+            let own = OwnFile {
+                path: "own.csv".into(),
+                label: None,
+            };
+            unlike_others(&samples, &own, set, how).unwrap_or_default()
+        };
+        let digits = super::super::Digits::default();
+        let bytes = "a,label,b\n255,2,1\n0,0,3\n";
+        let said = told(&digits, Normalisation::Unit, bytes);
+        assert!(
+            said.contains("own.csv: ")
+                && said.contains("0 to 255")
+                && said.contains("divided by 255"),
+            "{said}"
+        );
+        assert_eq!(told(&digits, Normalisation::None, bytes), "");
+        assert_eq!(
+            told(&digits, Normalisation::Unit, "a,label,b\n1,2,0.5\n0,0,0\n"),
+            ""
+        );
+        let table_text = "a,y,b\n900,cat,1\n100,dog,1\n";
+        let said = told(&table(), Normalisation::Unit, table_text);
+        assert!(
+            said.contains("`a` goes from 100 to 900") && said.contains("standard"),
+            "{said}"
+        );
+        assert_eq!(told(&table(), Normalisation::Standard, table_text), "");
     }
 
     #[test]

@@ -62,6 +62,13 @@ impl Csv {
         let Some(classes) = &self.classes else {
             return Ok(Labels::open());
         };
+        if classes.is_empty() {
+            let problem = "names no class: leave it out, or name every label".to_owned();
+            return Err(DataError::Key {
+                key: "classes",
+                problem,
+            });
+        }
         Labels::given(classes).map_err(|name| DataError::Key {
             key: "classes",
             problem: format!("names one class twice ({name}): expected each label once"),

@@ -1,16 +1,12 @@
-//! What a scenario's samples are like, in lines for people, and what about them deserves a warning.
+//! What a scenario's samples are like, in lines for people.
 
 use super::{Kind, Loaded, Pool};
 use crate::{
-    data::{Normalisation, listed},
+    data::{ranges, short, span},
     scenario::Scenario,
 };
-use lyceum_core::{ClientId, Features, Federation, Probe, Samples};
+use lyceum_core::{ClientId, Federation, Probe, Samples, TaskStream};
 
-/// Values beyond this are far from what rates and initial weights are made for.
-const LARGE: f32 = 30.0;
-/// Ranges of features that differ by more are on different scales.
-const UNEQUAL: f32 = 100.0;
 /// Features, and classes, that are listed one by one.
 const ONE_BY_ONE: usize = 12;
 /// Clients whose samples are counted.
@@ -46,7 +42,7 @@ impl Loaded {
         lines
     }
 
-    fn test(&self) -> Option<&Samples> {
+    pub(super) fn test(&self) -> Option<&Samples> {
         match &self.kind {
             Kind::Pool(pool) => Some(&pool.test),
             Kind::OnDemand(federation) => federation.probe(Probe::Test).map(|test| &**test),
@@ -104,161 +100,36 @@ impl Loaded {
         format!("{}: {}", self.classes, each.collect::<Vec<_>>().join(", "))
     }
 
+    /// Classes with training samples that no task shows, in a line. Many a stream leaves some out on purpose.
+    pub fn outside_tasks(&self, stream: &TaskStream) -> Option<String> {
+        let Kind::Pool(pool) = &self.kind else {
+            return None;
+        };
+        let mut left = vec![0_usize; self.classes];
+        for &place in pool.kept.iter() {
+            let mut tasks = stream.tasks().iter();
+            if !tasks.any(|task| task.train.contain(&pool.train, place)) {
+                left[pool.train.labels[place as usize] as usize] += 1;
+            }
+        }
+        let kept = kept_sizes(pool);
+        let outside =
+            || (0..self.classes).filter(|&class| kept[class] > 0 && left[class] == kept[class]);
+        outside().next()?;
+        let names: Vec<String> = outside().map(|class| self.class_name(class)).collect();
+        Some(format!(
+            "outside   in no task of the stream: {}",
+            names.join(", ")
+        ))
+    }
+
     /// What a class is called in messages.
-    fn class_name(&self, class: usize) -> String {
+    pub(super) fn class_name(&self, class: usize) -> String {
         let name = self
             .names
             .as_ref()
             .and_then(|names| names.classes.get(class));
         name.map_or_else(|| class.to_string(), |name| format!("`{name}`"))
-    }
-
-    /// What is probably not meant, in sentences.
-    pub fn warnings(&self, scenario: &Scenario) -> Vec<String> {
-        let mut warnings = self.warnings.clone();
-        let shown = match &self.kind {
-            Kind::Pool(pool) => {
-                warnings.extend(self.one_class(pool));
-                warnings.extend(self.owners_left(scenario, pool));
-                Some(&*pool.train)
-            }
-            Kind::OnDemand(_) => {
-                warnings.extend(scenario.idle_on_demand());
-                self.test()
-            }
-        };
-        if let (Some(stream), Some(samples)) = (&scenario.stream, shown) {
-            warnings.extend(stream.thin_buffers(self.classes, samples.sample_bytes()));
-        }
-        warnings.extend(shown.and_then(|samples| self.constant(samples)));
-        let how = scenario.data.normalise;
-        warnings.extend(shown.and_then(|samples| self.unscaled(samples, how)));
-        warnings
-    }
-
-    fn one_class(&self, pool: &Pool) -> Option<String> {
-        let sizes = kept_sizes(pool);
-        let mut there = (0..self.classes).filter(|&class| sizes[class] > 0);
-        let (only, None) = (there.next()?, there.next()) else {
-            return None;
-        };
-        Some(format!(
-            "all training samples are of one class, {}: there is nothing to tell apart",
-            self.class_name(only)
-        ))
-    }
-
-    fn unscaled(&self, samples: &Samples, how: Normalisation) -> Option<String> {
-        let raw = match (&samples.features, how) {
-            (_, Normalisation::Standard) | (Features::U8(_), Normalisation::Unit) => return None,
-            (Features::U8(_), Normalisation::None) => {
-                "\"unit\"` in [data] takes bytes to 0 to 1, `\"standard\""
-            }
-            (Features::F32(_), _) => "\"standard\"",
-        };
-        let ranges = ranges(samples);
-        let (low, high) = span(ranges.iter().copied());
-        let flat = samples.shape.len() == 1;
-        let finest = match flat {
-            true => unequal(&ranges),
-            false => None,
-        };
-        if high.max(-low) <= LARGE && finest.is_none() {
-            return None;
-        }
-        let widest = |column: &usize| ranges[*column].1.abs().max(ranges[*column].0.abs());
-        let largest = (0..ranges.len()).max_by(|a, b| widest(a).total_cmp(&widest(b)));
-        let shown = |column: usize| {
-            let (low, high) = ranges[column];
-            let name = self.feature_name(column);
-            format!("{name} goes from {} to {}", short(low), short(high))
-        };
-        let what = match (flat, largest, finest) {
-            (true, Some(largest), Some(finest)) if largest != finest => {
-                format!("{}, {}", shown(largest), shown(finest))
-            }
-            (true, Some(largest), _) => shown(largest),
-            _ => format!("values go from {} to {}", short(low), short(high)),
-        };
-        Some(format!(
-            "the features are not scaled: {what}; `normalise = {raw}` brings each to mean 0 and deviation 1"
-        ))
-    }
-
-    /// Columns of a table that say nothing.
-    fn constant(&self, samples: &Samples) -> Option<String> {
-        if samples.shape.len() != 1 || samples.len() < 2 {
-            return None;
-        }
-        let named = self
-            .names
-            .as_ref()
-            .and_then(|names| names.features.as_ref());
-        // Columns without names are places in a grid as often as not, and the margins of pictures are constant.
-        let named = named?;
-        let ranges = ranges(samples);
-        let same = (0..ranges.len()).filter(|&column| ranges[column].0 == ranges[column].1);
-        let same: Vec<String> = same
-            .filter_map(|column| named.get(column).cloned())
-            .collect();
-        (!same.is_empty()).then(|| {
-            format!(
-                "features with one value for all training samples say nothing: {}",
-                listed(same.iter())
-            )
-        })
-    }
-
-    fn feature_name(&self, column: usize) -> String {
-        let names = self
-            .names
-            .as_ref()
-            .and_then(|names| names.features.as_ref());
-        let name = names.and_then(|names| names.get(column));
-        name.map_or_else(|| format!("feature {column}"), |name| format!("`{name}`"))
-    }
-
-    /// Owners of samples that are no client of the run, or a client without a training sample.
-    fn owners_left(&self, scenario: &Scenario, pool: &Pool) -> Vec<String> {
-        let by_owner = scenario
-            .partition
-            .as_ref()
-            .is_some_and(|p| p.plugin.keeps_owners());
-        let (true, Some(natural)) = (by_owner, &pool.natural) else {
-            return Vec::new();
-        };
-        let owners = natural.iter().max().map_or(0, |&last| last as usize + 1);
-        let mut held = vec![0_usize; owners];
-        pool.kept
-            .iter()
-            .for_each(|&place| held[natural[place as usize] as usize] += 1);
-        let known = self.names.as_ref().map(|names| &names.owners);
-        let name = |owner: usize| {
-            let name = known.and_then(|names| names.get(owner));
-            name.cloned().unwrap_or_else(|| owner.to_string())
-        };
-        let clients = scenario.data.clients.get();
-        let mut warnings = Vec::new();
-        if owners > clients {
-            let left: Vec<String> = (clients..owners).map(name).collect();
-            let samples: usize = held[clients..].iter().sum();
-            warnings.push(format!(
-                "{} of {owners} owners are left out, as `clients` in [data] is {clients}: nobody trains on the {samples} samples of {}",
-                left.len(),
-                listed(left.iter())
-            ));
-        }
-        let empty = (0..owners.min(clients)).filter(|&owner| held[owner] == 0);
-        let mut empty: Vec<String> = empty.map(name).collect();
-        let without = self.names.iter().flat_map(|names| &names.without);
-        empty.extend(without.cloned());
-        if !empty.is_empty() {
-            warnings.push(format!(
-                "owners without a training sample, as all of theirs went to test or validation: {}",
-                listed(empty.iter())
-            ));
-        }
-        warnings
     }
 }
 
@@ -286,59 +157,12 @@ pub fn shares(scenario: &Scenario, federation: &dyn Federation) -> String {
     )
 }
 
-/// Least and largest value of each feature; of a picture's samples, one pair for all.
-fn ranges(samples: &Samples) -> Vec<(f32, f32)> {
-    let width = match samples.shape.len() {
-        1 => samples.width(),
-        _ => 1,
-    };
-    let mut ranges = vec![(f32::INFINITY, f32::NEG_INFINITY); width];
-    for index in 0..samples.len() {
-        for (at, value) in samples.values(index).into_iter().enumerate() {
-            let (low, high) = &mut ranges[at % width];
-            (*low, *high) = (low.min(value), high.max(value));
-        }
-    }
-    ranges
-}
-
-fn span(ranges: impl Iterator<Item = (f32, f32)>) -> (f32, f32) {
-    ranges.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), (l, h)| {
-        (low.min(l), high.max(h))
-    })
-}
-
-/// A feature of the lowest tenth by range, if the widest one is on another scale. Features that never vary do not count.
-fn unequal(ranges: &[(f32, f32)]) -> Option<usize> {
-    let range = |column: usize| ranges[column].1 - ranges[column].0;
-    let mut varying: Vec<usize> = (0..ranges.len()).filter(|&c| range(c) > 0.0).collect();
-    varying.sort_by(|&a, &b| range(a).total_cmp(&range(b)));
-    let low = *varying.get(varying.len() / 10)?;
-    let widest = *varying.last()?;
-    (range(widest) > UNEQUAL * range(low)).then_some(low)
-}
-
-fn sizes(samples: &Samples, places: impl Iterator<Item = usize>) -> Vec<usize> {
+pub(super) fn sizes(samples: &Samples, places: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut sizes = vec![0; samples.classes];
     places.for_each(|place| sizes[samples.labels[place] as usize] += 1);
     sizes
 }
 
-fn kept_sizes(pool: &Pool) -> Vec<usize> {
+pub(super) fn kept_sizes(pool: &Pool) -> Vec<usize> {
     sizes(&pool.train, pool.kept.iter().map(|&place| place as usize))
-}
-
-/// A value in a few digits.
-fn short(value: f32) -> String {
-    let size = value.abs();
-    if size >= 1e6 || (size > 0.0 && size < 1e-3) {
-        return format!("{value:.2e}");
-    }
-    let text = format!("{value:.3}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" {
-        "0".into()
-    } else {
-        text.into()
-    }
 }

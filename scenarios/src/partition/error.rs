@@ -1,5 +1,14 @@
 use thiserror::Error;
 
+/// What would be right where there are samples for so many parts.
+fn enough(parts: usize) -> String {
+    match parts {
+        0 => "more samples".into(),
+        1 => "one part, or more samples".into(),
+        parts => format!("at most {parts} parts, or more samples"),
+    }
+}
+
 /// Why samples could not be divided. Every sentence says what would be right.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
@@ -25,8 +34,8 @@ pub enum PartitionError {
     },
     /// Not enough samples, however they are divided.
     #[error(
-        "{samples} samples cannot make {parts} parts of at least {each}: use at most {} parts, or more samples",
-        samples / (*each).max(1)
+        "{samples} samples cannot make {parts} parts of at least {each}: use {}",
+        enough(*samples / (*each).max(1))
     )]
     TooFewSamples {
         /// Number of samples.

@@ -216,6 +216,10 @@ fn named(point: Spanned<DeValue<'_>>) -> Result<Draft<'_>, Fault> {
     let at = label.span();
     let label = match label.into_inner() {
         DeValue::String(label) if is_label(&label) => label.into_owned(),
+        DeValue::Integer(_) | DeValue::Float(_) => {
+            let message = "a number cannot label a point";
+            return Err(Fault::new(message, "a text, in quotes", Some(at)));
+        }
         other => {
             let message = format!("`{}` cannot label a point", short(&other));
             return Err(Fault::new(message, LABEL, Some(at)));

@@ -221,6 +221,7 @@ impl Processes {
             cache_bytes: 1 << 20,
             jitter: Seed(self.seed ^ label),
             attempts: None,
+            joined: Box::new(|| ()),
         })
     }
 

@@ -72,6 +72,79 @@ fn a_message_of_another_session_or_connection_is_not_heard() {
     assert_eq!(said(&mut dispatch), ["a unheard"]);
 }
 
+/// Two processes take each other's place twice; then the one that comes back hears why it may not.
+#[test]
+fn of_two_processes_with_one_certificate_one_is_turned_away() {
+    let mut dispatch = dispatch(1);
+    let hello = |session, attempt| Hello {
+        session,
+        attempt,
+        ..hello(1)
+    };
+    let mut come = |peer, session, attempt| {
+        let message = ToCoordinator::Hello(hello(session, attempt));
+        dispatch.hear(NOW, &speaker(peer, "a"), message);
+        let said = said(&mut dispatch);
+        let session = dispatch.nodes["a"].session;
+        dispatch.hear(
+            NOW,
+            &speaker(peer, "a"),
+            ToCoordinator::Ready(ready(session)),
+        );
+        self::said(&mut dispatch);
+        (said, session)
+    };
+    let (_, first) = come(1, SessionId(0), 1);
+    // A second process; then words of the first one from before, which take a place once and are no sign of two.
+    let (said, second) = come(2, SessionId(0), 1);
+    assert_eq!(said, ["1 close", "2 welcome"]);
+    let (said, first) = come(3, first, 2);
+    assert_eq!(said, ["2 close", "3 welcome"]);
+    let (said, _) = come(4, second, 2);
+    assert_eq!(said, ["3 close", "4 welcome"]);
+    let (said, _) = come(5, first, 3);
+    assert_eq!(said, ["a refused", "5 refuse", "5 close"]);
+}
+
+/// However often a node comes back, and whatever it said before arrives late, it is no other process.
+#[test]
+fn a_node_that_comes_back_or_is_started_again_is_not_taken_for_another() {
+    let mut dispatch = dispatch(1);
+    let mut session = SessionId(0);
+    for attempt in 1..9 {
+        for (peer, heard, attempt) in [
+            (attempt, session, attempt),
+            (attempt + 100, SessionId(0), 1),
+        ] {
+            let hello = Hello {
+                session: heard,
+                attempt,
+                ..hello(1)
+            };
+            dispatch.hear(NOW, &speaker(peer, "a"), ToCoordinator::Hello(hello));
+            session = dispatch.nodes["a"].session;
+            dispatch.hear(
+                NOW,
+                &speaker(peer, "a"),
+                ToCoordinator::Ready(ready(session)),
+            );
+            assert!(!said(&mut dispatch).contains(&"a refused".to_owned()));
+        }
+        let late = Hello {
+            session: SessionId(1),
+            attempt: 0,
+            ..hello(1)
+        };
+        dispatch.hear(
+            NOW,
+            &speaker(attempt + 200, "a"),
+            ToCoordinator::Hello(late),
+        );
+        assert!(!said(&mut dispatch).contains(&"a refused".to_owned()));
+        session = dispatch.nodes["a"].session;
+    }
+}
+
 #[test]
 fn a_coordinator_that_lost_count_goes_beyond_what_a_node_has_heard() {
     let mut dispatch = dispatch(1);

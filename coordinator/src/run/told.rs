@@ -1,0 +1,61 @@
+//! What another run was told, for this one.
+
+use super::{Prepared, RunError};
+use lyceum_core::{Event, Round};
+use lyceum_metrics::EventReader;
+use lyceum_scenarios::Scenario;
+use std::path::Path;
+
+impl Prepared {
+    /// Tells the run what another one, whose log this is, was told by somebody outside.
+    pub fn told(mut self, scenario: &Scenario, log: Option<&Path>) -> Result<Self, RunError> {
+        let Some(path) = log else {
+            return Ok(self);
+        };
+        let mut begun = false;
+        let mut events = EventReader::open(path).map_err(RunError::misused_log)?;
+        for event in &mut events {
+            match event.map_err(RunError::misused_log)? {
+                Event::RunStarted { .. } => begun = true,
+                Event::Answered(answer) => {
+                    let round = Round(answer.round.0 + 1);
+                    self.given.extend(answer.task.map(|task| (round, task)));
+                }
+                _ => {}
+            }
+        }
+        if !begun {
+            let reason = "it is not the log of a run, whose first line is its start; name the events.jsonl of a run's folder";
+            return Err(RunError::misused(path, reason));
+        }
+        if self.stream.is_none() && !self.given.is_empty() {
+            let reason = "it tells of tasks that joined, and this scenario has no stream of tasks";
+            return Err(RunError::misused(path, reason));
+        }
+        if events.is_cut_off() {
+            let path = path.display();
+            self.warnings.push(format!(
+                "{path}: its last line is cut off and left out; whatever that run was told from there on is not known here"
+            ));
+        }
+        self.warnings
+            .extend(self.told_too_late(scenario.rounds(), path));
+        Ok(self)
+    }
+
+    /// Tasks that would join when this run is over.
+    fn told_too_late(&self, rounds: u64, path: &Path) -> Option<String> {
+        let late = self.given.iter().filter(|(round, _)| round.0 >= rounds);
+        let late: Vec<String> = late
+            .map(|(round, task)| format!("`{}` in round {round}", task.name))
+            .collect();
+        (!late.is_empty()).then(|| {
+            format!(
+                "{}: tasks that join after the end of this run, whose last round is {}: {}",
+                path.display(),
+                rounds - 1,
+                late.join(", ")
+            )
+        })
+    }
+}
