@@ -3,6 +3,7 @@
 use super::{base::Base, judge::Judge, preferences};
 use crate::{failure::Failure, grid::Grid, output::line};
 use lyceum_core::{Seed, TaskId};
+use lyceum_metrics::ranks::spearman;
 use lyceum_strategies::knowledge::{Region, RegionKind};
 use serde::Serialize;
 
@@ -34,6 +35,9 @@ pub(crate) struct Moment {
     bytes: usize,
     /// Accuracy on each task over the preferences, by how much they weigh it; by kind.
     accuracy: Vec<Kinds>,
+    /// Spearman's correlation, over the preferences, of a task's weight with the point model's accuracy on it; by task, and `None` where
+    /// one of them never varies.
+    pub(crate) rank_correlation: Vec<Option<f64>>,
     /// Mean of these over the tasks.
     pub(crate) average: Kinds,
     /// Largest of these.
@@ -54,8 +58,8 @@ pub(super) fn moments(
     let mut moments: Vec<Moment> = Vec::new();
     for over in 1..=tasks.len() {
         let base = read(over)?;
-        let accuracy = by_task(&base, judge, &tasks[..over], how)?;
-        moments.push(moment(&base, accuracy, &moments));
+        let found = by_task(&base, judge, &tasks[..over], how)?;
+        moments.push(moment(&base, found, &moments));
     }
     Ok(moments)
 }
@@ -99,13 +103,13 @@ pub(crate) fn kinds() -> Vec<String> {
         .collect()
 }
 
-/// Accuracy on each task: the mean over preferences by how much each weighs the task; one by kind of model.
+/// Accuracy on each task: the mean over preferences by how much each weighs the task, one by kind of model; and the rank correlation.
 fn by_task(
     base: &Base,
     judge: &Judge,
     tasks: &[TaskId],
     how: Draws,
-) -> Result<Vec<Kinds>, Failure> {
+) -> Result<Vec<(Kinds, Option<f64>)>, Failure> {
     let learned = base.knowledge.learned();
     let all: Vec<Vec<f64>> = (0..PREFERENCES as u64)
         .map(|number| preferences::random(learned.len(), how.seed, number))
@@ -132,7 +136,9 @@ fn by_task(
             let sites = sums.iter_mut().zip(found);
             sites.for_each(|(sum, value)| *sum += weights[place] / weight * value);
         }
-        sums
+        let weights: Vec<f64> = all.iter().map(|weights| weights[place]).collect();
+        let points = accuracies.chunks(each).map(|models| models[0][place]);
+        (sums, spearman(&weights, &points.collect::<Vec<f64>>()))
     };
     Ok(tasks.iter().map(of_task).collect())
 }
@@ -148,7 +154,8 @@ fn kinds_of(models: &[Vec<f64>], place: usize, draws: usize) -> Kinds {
     all
 }
 
-fn moment(base: &Base, accuracy: Vec<Kinds>, before: &[Moment]) -> Moment {
+fn moment(base: &Base, found: Vec<(Kinds, Option<f64>)>, before: &[Moment]) -> Moment {
+    let (accuracy, rank_correlation): (Vec<Kinds>, Vec<Option<f64>>) = found.into_iter().unzip();
     let (tasks, kept) = (accuracy.len(), base.knowledge.kept().len());
     let over_kinds = |value: &dyn Fn(usize) -> f64| (0..accuracy[0].len()).map(value).collect();
     let average = over_kinds(&|kind| accuracy.iter().map(|a| a[kind]).sum::<f64>() / tasks as f64);
@@ -175,6 +182,7 @@ fn moment(base: &Base, accuracy: Vec<Kinds>, before: &[Moment]) -> Moment {
         tasks,
         kept,
         bytes: kept * 8 * base.halves.len,
+        rank_correlation,
         average,
         peak,
         backward_transfer: (tasks > 1).then(|| over_kinds(&transfer)),

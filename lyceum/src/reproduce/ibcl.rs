@@ -62,6 +62,8 @@ struct Values {
     peak: Vec<f64>,
     transfer: Vec<f64>,
     as_published: Vec<f64>,
+    /// Of weights and accuracies, by task.
+    correlations: Vec<Vec<f64>>,
 }
 
 /// Runs what is compared, and prints the claims with verdicts.
@@ -170,6 +172,9 @@ impl Bench<'_> {
             let published = last.backward_transfer_published.as_ref();
             values.as_published.extend(published.map(|all| all[kind]));
         }
+        let found = last.rank_correlation.iter();
+        let found = found.map(|rho| rho.unwrap_or(0.0)).collect();
+        by_kind[0].correlations.push(found);
         Ok(last.kept)
     }
 
@@ -362,6 +367,22 @@ fn claims(ours: &[Values], baselines: &[(&str, Values)], kept: &[usize]) -> Vec<
             verdict(&point.as_published, -0.01),
         ]);
         lines.extend([real, published]);
+        for task in 0..TASKS as usize {
+            let all: Vec<f64> = point
+                .correlations
+                .iter()
+                .map(|by_task| by_task[task])
+                .collect();
+            let claim = format!("rank correlation of weight and accuracy, task {task}, above 0.8");
+            let shown = interval(&all).map_or_else(
+                || "-".into(),
+                |found| match found.half_width {
+                    Some(half) => format!("{:.2} ± {half:.2}", found.mean),
+                    None => format!("{:.2}", found.mean),
+                },
+            );
+            lines.push(row([&claim, "-", &shown, verdict(&all, 0.8)]));
+        }
     }
     lines
 }
