@@ -334,3 +334,29 @@ fn a_model_of_one_run_gives_features_to_another() {
     assert_eq!(none.status.code(), Some(2));
     assert!(self::text(&none.stderr).contains("network.json"));
 }
+
+/// Of five tasks of two digits, those that weigh nothing are never answered.
+#[test]
+fn joint_training_follows_a_preference() {
+    let folder = tempfile::tempdir().unwrap();
+    let method = "scenario.class_incremental.method={ joint = { weights = [1, 0, 2, 0, 0] } }";
+    let out = run(folder.path(), "split-digits-er", &["--set", method]);
+    let log = fs::read_to_string(out.join("events.jsonl")).unwrap();
+    let events = log
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut last = [f64::NAN; 5];
+    for event in events.filter(|event| event["event"] == "evaluated") {
+        if let (Some(task), Some(found)) =
+            (event["probe"]["task"].as_u64(), event["accuracy"].as_f64())
+        {
+            last[task as usize] = found;
+        }
+    }
+    assert!(last[0] > 0.9 && last[2] > 0.9, "{last:?}");
+    assert!([1, 3, 4].iter().all(|task| last[*task] < 0.05), "{last:?}");
+    let file = catalogue::folder().join("split-digits-er.toml");
+    let nothing = "scenario.class_incremental.method={ joint = { weights = [0, 0] } }";
+    let (code, told) = refused(&["check", &file.to_string_lossy(), "--set", nothing]);
+    assert!(code == Some(2) && told.contains("no task counts"), "{told}");
+}

@@ -8,7 +8,7 @@ use lyceum_strategies::knowledge::{Region, RegionKind};
 use serde::Serialize;
 
 /// Preferences where none are given, as in the paper.
-const PREFERENCES: usize = 10;
+pub(crate) const PREFERENCES: usize = 10;
 
 /// Accuracies by kind of model: the point model, and for each region the mean and the best of its draws.
 type Kinds = Vec<f64>;

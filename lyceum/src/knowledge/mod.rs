@@ -17,7 +17,8 @@ use lyceum_core::{Params, Seed, TaskId};
 use lyceum_scenarios::{Registry, Scenario};
 use lyceum_strategies::knowledge::{CombineOn, Combined, Region, RegionKind};
 use many::Many;
-pub(crate) use measures::{Draws, Moment, kinds};
+pub(crate) use measures::{Draws, Moment, PREFERENCES, kinds};
+pub(crate) use preferences::random as random_preference;
 use serde::Serialize;
 use std::{
     fs,

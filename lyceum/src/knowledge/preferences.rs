@@ -38,7 +38,7 @@ pub(super) fn many(text: &str, tasks: usize, seed: u64) -> Result<Vec<Vec<f64>>,
 }
 
 /// Uniform numbers divided by their sum, as the published code draws them.
-pub(super) fn random(tasks: usize, seed: u64, number: u64) -> Vec<f64> {
+pub(crate) fn random(tasks: usize, seed: u64, number: u64) -> Vec<f64> {
     let mut rng = Seed(seed).stream(Purpose::PREFERENCES, Ticket(number), None);
     let draws: Vec<f64> = (0..tasks).map(|_| 1.0 - rng.random::<f64>()).collect();
     let sum: f64 = draws.iter().sum();

@@ -4,7 +4,7 @@ use crate::{
     arguments::Reproduce,
     failure::Failure,
     grid::Grid,
-    knowledge::{Draws, kinds, measured},
+    knowledge::{Draws, PREFERENCES, kinds, measured, random_preference},
     output::{complain, line},
     run::parse_seeds,
     settings::ProcessSettings,
@@ -24,6 +24,8 @@ const TEXT: &str = include_str!("../../../scenarios/catalogue/ibcl-fashion.toml"
 const TASKS: u32 = 5;
 /// Rounds of each task: as many as IBCL has priors, so that everybody takes the same number of steps.
 const ROUNDS: u64 = 3;
+/// The last of them.
+const LAST: u64 = TASKS as u64 * ROUNDS - 1;
 const DRAWS: Draws = Draws {
     alpha: 0.1,
     draws: 10,
@@ -44,6 +46,9 @@ const BASELINES: [(&str, &str, bool); 7] = [
     ("A-GEM, 200 samples", "a_gem = { memory = 200 }", false),
     ("all tasks at once", "joint = {}", false),
 ];
+
+/// The true trade-off: a model for each preference, which goes through all tasks at once.
+const BY_PREFERENCE: &str = "all at once, a model a preference";
 
 /// IBCL, and what parts of the published code make of it.
 const VARIANTS: [(&str, &[&str]); 3] = [
@@ -97,6 +102,11 @@ pub(super) fn reproduce(registry: &Registry, arguments: &Reproduce) -> Result<()
         }
         baselines.push((name, values));
     }
+    let mut weighted = Values::default();
+    for &seed in &seeds {
+        bench.by_preference(seed, &mut weighted)?;
+    }
+    baselines.push((BY_PREFERENCE, weighted));
     let growth = bench.growth(seeds.first().copied().unwrap_or(0))?;
     print(&variants, &baselines, &kept, &growth, arguments.markdown);
     Ok(())
@@ -178,12 +188,12 @@ impl Bench<'_> {
         Ok(last.kept)
     }
 
-    fn baseline(
+    /// Runs a baseline: accuracies by task and round.
+    fn rounds(
         &self,
         (name, method, variational): (&str, &str, bool),
         seed: u64,
-        values: &mut Values,
-    ) -> Result<(), Failure> {
+    ) -> Result<BTreeMap<(u32, u64), f64>, Failure> {
         let mut text = TEXT.replace("[scenario.ibcl]\ntasks = 5\n", "");
         if !variational {
             text = text.replace("[variational]\nstart = 0.1\n", "");
@@ -194,10 +204,18 @@ impl Bench<'_> {
         let mut keys = vec![stream];
         keys.extend(variational.then(|| "variational.prior=0.25".to_owned()));
         let folder = self.run(name, &text, &keys, seed)?;
-        let all = accuracies(&folder.join(EVENTS))?;
+        accuracies(&folder.join(EVENTS))
+    }
+
+    fn baseline(
+        &self,
+        learner: (&str, &str, bool),
+        seed: u64,
+        values: &mut Values,
+    ) -> Result<(), Failure> {
+        let all = self.rounds(learner, seed)?;
         let at = |task: u32, round: u64| all.get(&(task, round)).copied().unwrap_or(0.0);
-        let last = u64::from(TASKS) * ROUNDS - 1;
-        let end: Vec<f64> = (0..TASKS).map(|task| at(task, last)).collect();
+        let end: Vec<f64> = (0..TASKS).map(|task| at(task, LAST)).collect();
         values
             .average
             .push(end.iter().sum::<f64>() / end.len() as f64);
@@ -207,6 +225,29 @@ impl Bench<'_> {
         values
             .transfer
             .push(gained.sum::<f64>() / f64::from(TASKS - 1));
+        Ok(())
+    }
+
+    /// A model for each of the preferences that IBCL is asked for: accuracy on a task by how much they weigh it.
+    fn by_preference(&self, seed: u64, values: &mut Values) -> Result<(), Failure> {
+        let (mut sums, mut weights) = (vec![0.0; TASKS as usize], vec![0.0; TASKS as usize]);
+        for number in 0..PREFERENCES as u64 {
+            let preference = random_preference(TASKS as usize, DRAWS.seed, number);
+            let words: Vec<String> = preference.iter().map(|w| format!("{w:.6}")).collect();
+            let method = format!("joint = {{ weights = [{}] }}", words.join(", "));
+            let name = format!("{BY_PREFERENCE} {number}");
+            let all = self.rounds((&name, &method, false), seed)?;
+            for (task, weight) in (0..TASKS).zip(&preference) {
+                let found = all.get(&(task, LAST)).copied().unwrap_or(0.0);
+                sums[task as usize] += weight * found;
+                weights[task as usize] += weight;
+            }
+        }
+        let found: Vec<f64> = sums.iter().zip(&weights).map(|(s, w)| s / w).collect();
+        values
+            .average
+            .push(found.iter().sum::<f64>() / found.len() as f64);
+        values.peak.push(found.iter().copied().fold(0.0, f64::max));
         Ok(())
     }
 
@@ -404,7 +445,11 @@ fn figures(variants: &[(&str, ByKind)], baselines: &[(&str, Values)]) -> Vec<Vec
         }
     }
     for (name, values) in baselines {
-        lines.push(cells(name, "one for all preferences", values));
+        let models = match *name {
+            BY_PREFERENCE => "one for each preference",
+            _ => "one for all preferences",
+        };
+        lines.push(cells(name, models, values));
     }
     lines
 }
