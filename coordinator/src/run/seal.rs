@@ -174,8 +174,8 @@ mod tests {
     fn another_version_is_named() {
         let text = String::from_utf8(to_bytes(&content())).unwrap();
         let other = text
-            .replace("\"format\": 4", "\"format\": 3")
+            .replace("\"format\": 5", "\"format\": 4")
             .replace("content", "other");
-        assert_eq!(from_bytes::<Content>(other.as_bytes()), Err(3));
+        assert_eq!(from_bytes::<Content>(other.as_bytes()), Err(4));
     }
 }
