@@ -261,6 +261,9 @@ impl Loaded {
                 expected,
             }) => Err(scenario.fault(&format!("scenario.{key}"), message, expected)),
             None => {
+                if let Some((key, message, expected)) = scenario.wrong_in_draws(&network) {
+                    return Err(scenario.fault(&key, message, expected));
+                }
                 let network = scenario.distributed(network);
                 scenario.with_local(with_room(network, scenario.needs()))
             }

@@ -25,6 +25,11 @@ pub struct VariationalWeights {
     /// Draws of all weights that a step takes the mean gradient of; 1 by default.
     #[serde(default = "once")]
     pub draws: Count,
+    /// Whether dense layers draw what they give, one number for each row and unit, in the place of their weights: the same
+    /// distribution, gradients that are less noisy, and faster (local reparameterisation; Kingma, Salimans and Welling 2015). For
+    /// models of dense layers, activations and dropout, on engine "fused"; false by default.
+    #[serde(default)]
+    pub local: bool,
 }
 
 fn one() -> Positive {
@@ -42,6 +47,7 @@ impl Default for VariationalWeights {
             start: one(),
             kl: Charge::default(),
             draws: once(),
+            local: false,
         }
     }
 }
@@ -52,6 +58,7 @@ impl VariationalWeights {
         Variational {
             start: self.start.get() as f32,
             draws: u32::try_from(self.draws.get()).unwrap_or(u32::MAX),
+            local: self.local,
         }
     }
 }
@@ -90,6 +97,17 @@ impl Scenario {
     pub fn prior(&self, network: &Network) -> Option<Params> {
         let weights = self.distributions().filter(|_| !self.gives_priors())?;
         Some(normal_prior(network, weights.prior.get()))
+    }
+
+    /// Why dense layers of this model cannot draw what they give, where they are to.
+    pub(crate) fn wrong_in_draws(&self, network: &Network) -> Option<Wrong> {
+        let (at, layer) = network.unlike_local()?;
+        self.distributions().filter(|weights| weights.local)?;
+        Some((
+            "variational.local".into(),
+            format!("layer {at} of this model is `{layer}`, which only draws weights"),
+            "a model of dense layers, activations and dropout, or leave it out".into(),
+        ))
     }
 
     /// What does not go together where weights are distributions, or should be.
