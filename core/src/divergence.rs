@@ -53,6 +53,8 @@ pub struct ResolvedDivergence<'a> {
     prior: &'a [f32],
     /// Of the prior, 1 over the variance; one a mean.
     precision: Vec<f32>,
+    /// Mean and precision, where they are the same for all.
+    uniform: Option<(f32, f32)>,
     halves: Halves,
     charge: Charge,
     share: f32,
@@ -63,9 +65,14 @@ impl<'a> ResolvedDivergence<'a> {
     pub(crate) fn new(divergence: &Divergence, prior: &'a [f32]) -> Option<Self> {
         let halves = divergence.halves;
         let rhos = prior.get(halves.rhos())?;
+        let precision: Vec<f32> = rhos.iter().map(|rho| exp(-2.0 * rho)).collect();
+        let means = &prior[halves.means()];
+        let is_uniform = |all: &[f32]| all.iter().all(|value| *value == all[0]);
+        let are_uniform = !means.is_empty() && is_uniform(means) && is_uniform(&precision);
         Some(Self {
             prior,
-            precision: rhos.iter().map(|rho| exp(-2.0 * rho)).collect(),
+            uniform: are_uniform.then(|| (means[0], precision[0])),
+            precision,
             halves,
             charge: divergence.charge,
             share: 1.0,
@@ -91,9 +98,60 @@ impl<'a> ResolvedDivergence<'a> {
         self.share = 1.0 / among.max(1) as f32;
     }
 
-    /// Adds the gradient at parameters that stand from `start` on.
+    /// Changes parameters by a step of plain descent by the gradient of the data loss and this one. With variances, as
+    /// [`apply_part`](crate::Update::apply_part) has them, which are of logarithms alone.
+    ///
+    /// One pass, with the bits of adding one gradient to the other before.
     #[inline(always)]
-    pub(crate) fn add_block(&self, start: usize, w: &[f32], grad: &mut [f32]) {
+    pub(crate) fn descend(
+        &self,
+        (start, variances): (usize, Option<&[f32]>),
+        rate: f32,
+        w: &mut [f32],
+        grad: &mut [f32],
+    ) {
+        let (len, end, share) = (self.halves.len, start + w.len(), self.share);
+        let mean = |w: &mut f32, g: f32, mp: f32, precision: f32| {
+            *w -= rate * (g + share * (*w - mp) * precision);
+        };
+        let rho = |w: &mut f32, g: f32, variance: f32, precision: f32| {
+            *w -= rate * (2.0 * variance * g + share * (variance * precision - 1.0));
+        };
+        match (variances, self.uniform) {
+            (None, Some((mp, precision))) if end <= len => {
+                let sites = w.iter_mut().zip(&*grad);
+                sites.for_each(|(w, g)| mean(w, *g, mp, precision));
+            }
+            (None, None) if end <= len => {
+                let prior = self.prior[start..end].iter().zip(&self.precision[start..]);
+                let sites = w.iter_mut().zip(&*grad).zip(prior);
+                sites.for_each(|((w, g), (mp, precision))| mean(w, *g, *mp, *precision));
+            }
+            (Some(variances), Some((_, precision))) => {
+                let sites = w.iter_mut().zip(&*grad).zip(variances);
+                sites.for_each(|((w, g), variance)| rho(w, *g, *variance, precision));
+            }
+            (Some(variances), None) => {
+                let sites = w.iter_mut().zip(&*grad).zip(variances);
+                let sites = sites.zip(&self.precision[start - len..]);
+                sites.for_each(|(((w, g), variance), p)| rho(w, *g, *variance, *p));
+            }
+            _ => {
+                self.add_block((start, variances), w, grad);
+                w.iter_mut().zip(&*grad).for_each(|(w, g)| *w -= rate * g);
+            }
+        }
+    }
+
+    /// Adds the gradient at parameters that stand from `start` on; their variances may be at hand, where they are logarithms of
+    /// deviations.
+    #[inline(always)]
+    pub(crate) fn add_block(
+        &self,
+        (start, variances): (usize, Option<&[f32]>),
+        w: &[f32],
+        grad: &mut [f32],
+    ) {
         let (len, end, share) = (self.halves.len, start + w.len(), self.share);
         let means = start.min(len)..end.min(len);
         let here = 0..means.len();
@@ -107,9 +165,19 @@ impl<'a> ResolvedDivergence<'a> {
             return;
         }
         let here = rhos.start - start..rhos.end - start;
-        let sites = grad[here.clone()].iter_mut().zip(&w[here]);
-        for ((g, rho), precision) in sites.zip(&self.precision[rhos.start - len..]) {
-            *g += share * (exp(2.0 * rho) * precision - 1.0);
+        let precision = &self.precision[rhos.start - len..];
+        let sites = grad[here.clone()].iter_mut().zip(precision);
+        match variances {
+            Some(variances) => {
+                for ((g, precision), variance) in sites.zip(&variances[here]) {
+                    *g += share * (variance * precision - 1.0);
+                }
+            }
+            None => {
+                for ((g, precision), rho) in sites.zip(&w[here]) {
+                    *g += share * (exp(2.0 * rho) * precision - 1.0);
+                }
+            }
         }
     }
 }

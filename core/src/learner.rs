@@ -1,6 +1,8 @@
 //! The one door to training: a model on an engine, seen as flat vectors.
 
-use crate::{Batch, Layout, Mode, Network, Params, Resolved, Role, Samples, wide};
+use crate::{
+    Batch, Layout, Mode, Network, Params, Resolved, ResolvedDivergence, Role, Samples, wide,
+};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -283,31 +285,69 @@ impl Update<'_> {
 
     /// Changes a range of `w` by the gradient there. One pass over memory, whatever the objective adds.
     pub fn apply_range(&mut self, range: Range<usize>, w: &mut [f32]) {
+        let mut grad = std::mem::take(&mut self.memory.grad);
+        self.apply_part(range.clone(), w, &mut grad[range], None);
+        self.memory.grad = grad;
+    }
+
+    /// As [`apply_range`](Self::apply_range), by a gradient in a buffer of the caller's, as long as the range and used up.
+    ///
+    /// Where the parameters are logarithms of deviations, `variances` may hold `e^(2 w)`; then the gradient is that at the
+    /// variances, `2 e^(2 w)` times which is the one at the logarithms.
+    pub fn apply_part(
+        &mut self,
+        range: Range<usize>,
+        w: &mut [f32],
+        grad: &mut [f32],
+        variances: Option<&[f32]>,
+    ) {
         for index in 0..self.memory.segments.0.len() {
             let (segment, conduct) = &self.memory.segments.0[index];
             let at = segment.start.max(range.start)..segment.end.min(range.end);
             if at.is_empty() {
                 continue;
             }
+            let here = at.start - range.start..at.end - range.start;
+            let grad = &mut grad[here.clone()];
             match conduct {
                 Conduct::Still => {}
                 Conduct::Statistic => {
-                    let steps = &self.memory.grad[at.clone()];
-                    w[at].iter_mut().zip(steps).for_each(|(w, step)| *w -= step);
+                    let sites = w[at].iter_mut().zip(&*grad);
+                    sites.for_each(|(w, step)| *w -= step);
                 }
-                Conduct::Follow => wide(
-                    #[inline(always)]
-                    || self.follow(at.clone(), w),
-                ),
+                Conduct::Follow => {
+                    let variances = variances.map(|all| &all[here]);
+                    wide(
+                        #[inline(always)]
+                        || self.follow(at.clone(), w, grad, variances),
+                    );
+                }
             }
         }
     }
 
     #[inline(always)]
-    fn follow(&mut self, range: Range<usize>, w: &mut [f32]) {
+    fn follow(
+        &mut self,
+        range: Range<usize>,
+        w: &mut [f32],
+        grad: &mut [f32],
+        variances: Option<&[f32]>,
+    ) {
+        let first = range.start;
         for at in blocks(range) {
-            let (w, grad) = (&mut w[at.clone()], &mut self.memory.grad[at.clone()]);
-            add_extra(self.weight_decay, self.objective, at.start, w, grad);
+            let here = at.start - first..at.end - first;
+            let (w, grad) = (&mut w[at.clone()], &mut grad[here.clone()]);
+            let variances = variances.map(|all| &all[here]);
+            if let Some(divergence) = self.lone_divergence() {
+                divergence.descend((at.start, variances), self.rate, w, grad);
+                continue;
+            }
+            for (g, variance) in grad.iter_mut().zip(variances.into_iter().flatten()) {
+                *g *= 2.0 * variance;
+            }
+            let here = (at.start, variances);
+            add_extra(self.weight_decay, self.objective, here, w, grad);
             let (rate, steps) = (self.rate, self.memory.steps);
             match self.optimizer {
                 Optimizer::Sgd { momentum: 0.0 } => {
@@ -348,6 +388,23 @@ impl Update<'_> {
             && self.objective.is_empty()
     }
 
+    /// The divergence, where plain descent by it and by the data loss is all there is.
+    #[inline(always)]
+    fn lone_divergence(&self) -> Option<&ResolvedDivergence<'_>> {
+        let Resolved {
+            pulls,
+            shifts,
+            divergences,
+        } = self.objective;
+        let is_alone = pulls.is_empty() && shifts.is_empty() && self.weight_decay == 0.0;
+        match &divergences[..] {
+            [divergence] if is_alone && self.optimizer == (Optimizer::Sgd { momentum: 0.0 }) => {
+                Some(divergence)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether [`direct`](Self::direct) may change this range: the rule is linear in the gradient, nothing is
     /// clipped, and all of the range follows the rule.
     pub fn is_direct(&self, range: &Range<usize>) -> bool {
@@ -380,7 +437,7 @@ impl Update<'_> {
                         for at in blocks(range.clone()) {
                             let (w, velocity) =
                                 (&mut w[at.clone()], &mut self.memory.first[at.clone()]);
-                            add_extra(decay, objective, at.start, w, velocity);
+                            add_extra(decay, objective, (at.start, None), w, velocity);
                             w.iter_mut()
                                 .zip(&*velocity)
                                 .for_each(|(w, v)| *w -= rate * v);
@@ -397,7 +454,7 @@ impl Update<'_> {
                             let w = &mut w[at.clone()];
                             let mut extra = [0.0; BLOCK];
                             let extra = &mut extra[..at.len()];
-                            add_extra(decay, objective, at.start, w, extra);
+                            add_extra(decay, objective, (at.start, None), w, extra);
                             w.iter_mut().zip(&*extra).for_each(|(w, e)| *w -= rate * e);
                         }
                     },
@@ -415,13 +472,20 @@ fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
         .map(move |start| start..end.min(start + BLOCK))
 }
 
-/// Adds decay, pulls and shifts at a block of parameters that begins at `start`.
+/// Adds decay, pulls, shifts and divergences at a block of parameters, of which the place and, where they are at hand, the
+/// variances are given.
 #[inline(always)]
-fn add_extra(decay: f32, objective: &Resolved<'_>, start: usize, w: &[f32], grad: &mut [f32]) {
+fn add_extra(
+    decay: f32,
+    objective: &Resolved<'_>,
+    at: (usize, Option<&[f32]>),
+    w: &[f32],
+    grad: &mut [f32],
+) {
     if decay != 0.0 {
         grad.iter_mut().zip(w).for_each(|(g, w)| *g += decay * w);
     }
-    objective.add_block(start, w, grad);
+    objective.add_block_with(at, w, grad);
 }
 
 impl Moments {

@@ -49,7 +49,8 @@ impl<'a> Mode<'a> {
     }
 }
 
-/// The key of the random numbers of one pass: dropout masks, and draws of weights that are distributions.
+/// The key of the random numbers of one pass: dropout masks, and draws of weights that are distributions, or of what they
+/// give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noise(u64);
 
@@ -78,6 +79,12 @@ impl Noise {
     /// Standard normal numbers for a draw of all weights, the same on every engine.
     pub fn normal(self, out: &mut [f32]) {
         let mut rng = self.weights(0, WEIGHTS);
+        out.fill_with(|| StandardNormal.sample(&mut rng));
+    }
+
+    /// Standard normal numbers for what dense layer `layer` gives, unit by unit and in each of them row by row.
+    pub fn local(self, layer: usize, out: &mut [f32]) {
+        let mut rng = Seed(self.0).stream(Purpose::LOCAL, Ticket(layer as u64), None);
         out.fill_with(|| StandardNormal.sample(&mut rng));
     }
 

@@ -142,6 +142,17 @@ impl<'a> Resolved<'a> {
     /// As [`add_to`](Self::add_to), for the parameters from `start` on.
     #[inline(always)]
     pub fn add_block(&self, start: usize, w: &[f32], grad: &mut [f32]) {
+        self.add_block_with((start, None), w, grad);
+    }
+
+    /// As [`add_block`](Self::add_block), with `e^(2 w)` where that is at hand.
+    #[inline(always)]
+    pub(crate) fn add_block_with(
+        &self,
+        (start, variances): (usize, Option<&[f32]>),
+        w: &[f32],
+        grad: &mut [f32],
+    ) {
         let at = start..start + w.len();
         for (strength, anchor) in &self.pulls {
             let sites = grad.iter_mut().zip(w).zip(&anchor[at.clone()]);
@@ -158,7 +169,7 @@ impl<'a> Resolved<'a> {
                 .for_each(|(g, s)| *g += s);
         }
         for divergence in &self.divergences {
-            divergence.add_block(start, w, grad);
+            divergence.add_block((start, variances), w, grad);
         }
     }
 }

@@ -56,6 +56,8 @@ impl Purpose {
     pub const PREFERENCES: Self = Self(18);
     /// Weights of fixed random features.
     pub const FEATURES: Self = Self(19);
+    /// What layers draw that draw what they give, and not their weights.
+    pub const LOCAL: Self = Self(20);
 
     /// What a training pass of this name draws, besides the one that clients always take.
     pub fn of_pass(name: &str, draws: &str) -> Self {

@@ -13,6 +13,7 @@ mod fused;
 mod idle;
 mod image;
 mod learner;
+mod local;
 mod norm;
 mod pass;
 mod variational;
@@ -24,9 +25,10 @@ pub use burn::tensor::Device;
 pub use fused::FusedLearner;
 pub use idle::IdleLearner;
 pub use learner::BurnLearner;
+pub use local::LocalLearner;
 pub use variational::VariationalLearner;
 
-use lyceum_core::{Engine, Learner, Network};
+use lyceum_core::{Engine, Learner, Network, Variational};
 
 /// All engines, whether or not this build contains them.
 pub fn engines() -> Vec<Engine> {
@@ -61,12 +63,19 @@ pub fn engines() -> Vec<Engine> {
 
 /// A learner for the network; where its weights are distributions, one of the plain network that is shown draws of them.
 fn on<L: Learner + 'static>(
+    engine: &str,
     network: &Network,
     learner: impl FnOnce(&Network) -> L,
-) -> Box<dyn Learner> {
+) -> Result<Box<dyn Learner>, String> {
     match network.posterior() {
-        None => Box::new(learner(network)),
-        Some(_) => Box::new(VariationalLearner::new(network, learner(&network.plain()))),
+        None => Ok(Box::new(learner(network))),
+        Some(Variational { local: true, .. }) => Err(format!(
+            "engine \"{engine}\" has no local reparameterisation: use \"fused\", or leave out variational.local"
+        )),
+        Some(_) => Ok(Box::new(VariationalLearner::new(
+            network,
+            learner(&network.plain()),
+        ))),
     }
 }
 
@@ -75,14 +84,20 @@ fn idle(network: &Network) -> Result<Box<dyn Learner>, String> {
 }
 
 fn fused(network: &Network) -> Result<Box<dyn Learner>, String> {
-    Ok(on(network, FusedLearner::new))
+    match (network.posterior(), network.unlike_local()) {
+        (Some(Variational { local: true, .. }), None) => Ok(Box::new(LocalLearner::new(network))),
+        (Some(Variational { local: true, .. }), Some((at, layer))) => Err(format!(
+            "engine \"fused\" has no local reparameterisation for layer {at}, `{layer}`: leave out variational.local"
+        )),
+        _ => on("fused", network, FusedLearner::new),
+    }
 }
 
 #[cfg(feature = "flex")]
 fn flex(network: &Network) -> Result<Box<dyn Learner>, String> {
-    Ok(on(network, |network| {
+    on("flex", network, |network| {
         BurnLearner::new(network, Device::flex())
-    }))
+    })
 }
 
 #[cfg(not(feature = "flex"))]
@@ -96,9 +111,9 @@ fn flex(_: &Network) -> Result<Box<dyn Learner>, String> {
     reason = "Burn will drop ndarray; until then it is our second opinion"
 )]
 fn ndarray(network: &Network) -> Result<Box<dyn Learner>, String> {
-    Ok(on(network, |network| {
+    on("ndarray", network, |network| {
         BurnLearner::new(network, Device::ndarray())
-    }))
+    })
 }
 
 #[cfg(not(feature = "ndarray"))]
@@ -109,7 +124,7 @@ fn ndarray(_: &Network) -> Result<Box<dyn Learner>, String> {
 #[cfg(feature = "wgpu")]
 fn wgpu(network: &Network) -> Result<Box<dyn Learner>, String> {
     let device = wgpu::device()?;
-    Ok(on(network, |network| BurnLearner::new(network, device)))
+    on("wgpu", network, |network| BurnLearner::new(network, device))
 }
 
 #[cfg(not(feature = "wgpu"))]

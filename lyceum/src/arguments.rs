@@ -422,14 +422,14 @@ pub(crate) struct Knowledge {
     )]
     pub(crate) preference: Option<String>,
     /// Many preferences: a file with one a line, or a number of random ones; a table of accuracies as CSV comes of them
-    #[arg(long, value_name = "FILE or N")]
+    #[arg(long, value_name = "FILE or N", allow_hyphen_values = true)]
     pub(crate) preferences: Option<String>,
     /// Every client as a preference: the shares of its training samples that belong to the tasks. A table as CSV comes of it
     #[arg(long, conflicts_with_all = ["preference", "preferences"])]
     pub(crate) clients: bool,
     /// What the knowledge base was worth each time a task was over, for ten random preferences: average and peak accuracy, backward
     /// transfer, size
-    #[arg(long, conflicts_with_all = ["preference", "preferences", "clients", "after"])]
+    #[arg(long, conflicts_with_all = ["preference", "preferences", "clients", "after", "out"])]
     pub(crate) measures: bool,
     /// With --preference: where the model goes, as safetensors. With --preferences and --clients: where the table goes
     /// [default: standard output]
@@ -453,8 +453,8 @@ pub(crate) struct Knowledge {
     /// Where data sets are looked for; may be repeated [default: data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Vec<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
+    /// Print JSON; with --preferences and --clients the table is CSV
+    #[arg(long, conflicts_with_all = ["preferences", "clients"])]
     pub(crate) json: bool,
 }
 

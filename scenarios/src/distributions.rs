@@ -2,6 +2,10 @@
 
 use crate::{Scenario, VariationalWeights, scenario::Wrong};
 use lyceum_core::{Divergence, Network, Params, VectorRef};
+use std::ops::RangeInclusive;
+
+/// Deviations of weights that can be computed with in 32 bits.
+const DEVIATIONS: RangeInclusive<f64> = 1e-6..=1e6;
 
 /// A normal prior of every weight around 0, as a model.
 pub fn normal_prior(network: &Network, deviation: f64) -> Params {
@@ -39,13 +43,40 @@ impl Scenario {
         Some(normal_prior(network, weights.prior.get()))
     }
 
+    /// Why dense layers of this model cannot draw what they give, where they are to.
+    pub(crate) fn wrong_in_draws(&self, network: &Network) -> Option<Wrong> {
+        let (at, layer) = network.unlike_local()?;
+        self.distributions().filter(|weights| weights.local)?;
+        Some((
+            "variational.local".into(),
+            format!("layer {at} of this model is `{layer}`, which only draws weights"),
+            "a model of dense layers, activations and dropout, or leave it out".into(),
+        ))
+    }
+
     /// What does not go together where weights are distributions, or should be.
     pub(crate) fn wrong_in_distributions(&self) -> Option<Wrong> {
+        let own = self.variational.as_ref();
+        let far = own.and_then(|v| {
+            let both = [("prior", v.prior.get()), ("start", v.start.get())];
+            both.into_iter()
+                .find(|(_, deviation)| !DEVIATIONS.contains(deviation))
+        });
+        if let Some((key, deviation)) = far {
+            return Some((
+                format!("variational.{key}"),
+                format!("a deviation of {deviation} cannot be learned with"),
+                format!("{:e} to {:e}", DEVIATIONS.start(), DEVIATIONS.end()),
+            ));
+        }
         let merges = self.strategy.plugin.merges_distributions();
         (merges && self.distributions().is_none()).then(|| {
             (
                 format!("strategy.{}", self.strategy.name),
-                "it merges distributions, and the model's weights are numbers".into(),
+                format!(
+                    "`{}` merges distributions, and the model's weights are numbers",
+                    self.strategy.name
+                ),
                 "`[variational]` or `[scenario.ibcl]` with it".into(),
             )
         })

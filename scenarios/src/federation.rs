@@ -271,7 +271,12 @@ impl Loaded {
                 message,
                 expected,
             }) => Err(scenario.fault(&format!("scenario.{key}"), message, expected)),
-            None => scenario.with_local(with_room(network, scenario.needs())),
+            None => {
+                if let Some((key, message, expected)) = scenario.wrong_in_draws(&network) {
+                    return Err(scenario.fault(&key, message, expected));
+                }
+                scenario.with_local(with_room(network, scenario.needs()))
+            }
         }
     }
 

@@ -19,6 +19,9 @@ const WRITTEN_OUT: [&str; 7] = [
     "evaluation.every",
 ];
 
+/// Draws of all weights in a step that are hardly meant.
+const MANY_DRAWS: usize = 1000;
+
 /// A key that says nothing, and why.
 pub(crate) fn idle(key: &str, why: impl std::fmt::Display) -> String {
     format!("`{key}` does nothing here: {why}")
@@ -47,6 +50,7 @@ impl Scenario {
         all.extend(self.idle_in_stream());
         all.extend(self.short_budget());
         all.extend(self.idle_rules());
+        all.extend(self.idle_in_distributions());
         all
     }
 
@@ -86,6 +90,24 @@ impl Scenario {
                 "no score, partition or order of tasks asks for an expert",
             ),
         ]));
+        all
+    }
+
+    /// What does nothing, or is far from any use, where weights are distributions.
+    fn idle_in_distributions(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        if self.gives_priors() && self.wrote("variational.prior") {
+            all.push(idle(
+                "variational.prior",
+                "a knowledge base has priors of its own",
+            ));
+        }
+        let draws = self.variational.as_ref().map_or(1, |v| v.draws.get());
+        if draws > MANY_DRAWS {
+            all.push(format!(
+                "`variational.draws` = {draws} makes each step take as many gradients: 1 to 10 are usual"
+            ));
+        }
         all
     }
 

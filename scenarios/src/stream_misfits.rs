@@ -26,6 +26,12 @@ impl StreamChoice {
             "this stream steers the run itself",
             "leave out `[steering]`",
         ));
+        misfits.extend(self.refuse(
+            ".method",
+            self.steers(scenario) && self.methods.iter().any(|method| method.name == "vcl"),
+            "`vcl` and the knowledge base each give a task its prior",
+            "leave out `vcl`, or take `[scenario.domain_incremental]`",
+        ));
         misfits.extend(self.misfit_of_answers());
         misfits.extend(self.own_misfits());
         misfits.extend(self.misfits_of_passes(scenario));

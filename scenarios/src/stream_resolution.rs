@@ -83,11 +83,36 @@ impl StreamChoice {
         }
         let turn = |stream: TaskStream, turn: &Turn| stream.retimed(|visits| turn.applied(visits));
         let stream = turns.iter().fold(stream, turn);
+        self.lasts(scenario, &stream)?;
         // Where all tasks are there from the start, none comes late.
         match late_task(&stream, rounds).filter(|_| !rules.at_once) {
             Some((place, begins)) => Err(self.never_comes(scenario, &turns, place, begins)),
             None => Ok(stream),
         }
+    }
+
+    /// Refuses a task that is over too soon for what is to be learned of it.
+    fn lasts(&self, scenario: &Scenario, stream: &TaskStream) -> Result<(), Diagnostic> {
+        let least = self.kind.plugin.least_rounds();
+        let Calendar::Same(visits) = stream.calendar() else {
+            return Ok(());
+        };
+        let last = scenario.rounds();
+        let rounds = |visit: &Visit| visit.ends.min(last).saturating_sub(visit.begins);
+        let short = visits.iter().find(|visit| rounds(visit) < least);
+        let Some(short) = short.filter(|_| least > 1) else {
+            return Ok(());
+        };
+        let key = match self.arrival.rounds_per_task {
+            Some(_) => format!("scenario.{}.arrival.rounds_per_task", self.kind.name),
+            None => "run.rounds".into(),
+        };
+        let (place, has) = (short.place, rounds(short));
+        let message = format!(
+            "task {place} lasts {has} rounds, and each of its {least} posteriors needs one"
+        );
+        let label = format!("at least {least} rounds for each of {} tasks", visits.len());
+        Err(scenario.fault(&key, message, label))
     }
 
     /// The label that stands for each class of the data.

@@ -35,6 +35,8 @@ fn variational_weights_have_the_same_bits_on_threads_and_nodes_and_when_resumed(
     let one = everywhere("quickstart", &short, 2);
     let several = [&short[..], &["variational.draws=3"]].concat();
     assert_ne!(everywhere("quickstart", &several, 2), one);
+    let local = [&short[..], &["variational.local=true"]].concat();
+    assert_ne!(everywhere("quickstart", &local, 2), one);
 }
 
 fn lyceum(words: &[&str]) -> Output {
@@ -146,6 +148,7 @@ fn preferences_and_folders_that_are_none_say_why() {
     let file = folder.path().join("wrong.csv");
     fs::write(&file, "0.2,0.2,0.2,0.2,0.2\n0.2,0.2,x,0.2,0.2\n").unwrap();
     let file = file.to_string_lossy().into_owned();
+    let summary = out.join("summary.json").to_string_lossy().into_owned();
     for (words, why) in [
         (&["--preference", "0.5,0.5"][..], "expected 5, found 2"),
         (
@@ -170,6 +173,17 @@ fn preferences_and_folders_that_are_none_say_why() {
             "--preferences nowhere.csv:",
         ),
         (&["--after", "6"], "expected 1 to 5"),
+        (&["--preferences", "0"], "a whole number from 1 to"),
+        (&["--preferences", "-3"], "a whole number from 1 to"),
+        (&["--out", "m.safetensors"], "it goes with --preference"),
+        (
+            &["--preferences", "2", "--out", "/nowhere/t.csv"],
+            "its folder does not exist",
+        ),
+        (
+            &["--preferences", "2", "--out", &summary],
+            "belongs to the run",
+        ),
         (
             &["--alpha", "1"],
             "--alpha 1: expected a number above 0 and below 1",
@@ -359,4 +373,42 @@ fn joint_training_follows_a_preference() {
     let nothing = "scenario.class_incremental.method={ joint = { weights = [0, 0] } }";
     let (code, told) = refused(&["check", &file.to_string_lossy(), "--set", nothing]);
     assert!(code == Some(2) && told.contains("no task counts"), "{told}");
+}
+
+#[test]
+fn scenarios_with_a_knowledge_base_that_are_hardly_meant_say_so() {
+    let file = catalogue::folder().join("ibcl-digits.toml");
+    let check = |set: &str| lyceum(&["check", &file.to_string_lossy(), "--set", set]);
+    for (set, why) in [
+        ("run.rounds=9", "each of its 3 posteriors needs one"),
+        ("variational.start=1e20", "cannot be learned with"),
+        (
+            "scenario.ibcl.priors=[1e-30, 0.2]",
+            "cannot be learned with",
+        ),
+        ("scenario.ibcl.priors=[]", "there is no prior"),
+        ("scenario.ibcl.method=\"vcl\"", "each give a task its prior"),
+        (
+            "steering.average.from=1",
+            "this stream steers the run itself",
+        ),
+        ("data.features.random_relu.size=100000000", "at most"),
+    ] {
+        let out = check(set);
+        let told = self::text(&out.stderr);
+        assert!(
+            out.status.code() == Some(2) && told.contains(why),
+            "{set}: {told}"
+        );
+    }
+    for (set, why) in [
+        (
+            "variational.prior=0.5",
+            "`variational.prior` does nothing here",
+        ),
+        ("variational.draws=5000", "`variational.draws` = 5000"),
+    ] {
+        let told = self::text(&check(set).stderr);
+        assert!(told.contains(why), "{set}: {told}");
+    }
 }

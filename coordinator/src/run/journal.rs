@@ -455,7 +455,10 @@ mod tests {
             let error = Journal::open(&mut storage, &begin(b"run", 0)).unwrap_err();
             let error = error.to_string();
             assert!(error.contains(version), "{error}");
-            assert!(error.contains(&format!("reads version {FORMAT}")), "{error}");
+            assert!(
+                error.contains(&format!("reads version {FORMAT}")),
+                "{error}"
+            );
             assert_eq!(storage.read(JOURNAL).unwrap().unwrap(), bytes);
         }
     }

@@ -6,7 +6,7 @@
 //! their softplus, as Pyro's positive parameters have it); tests take the means.
 
 use super::Network;
-use crate::{Layout, Role};
+use crate::{Layer, Layout, Role};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -20,6 +20,9 @@ pub struct Variational {
     pub start: f32,
     /// Draws of all weights whose gradients a step takes the mean of; at least 1.
     pub draws: u32,
+    /// Whether dense layers draw what they give instead of their weights: of independent normal weights, it is normal too
+    /// (Kingma, Salimans and Welling 2015, equation 6).
+    pub local: bool,
 }
 
 /// Where the halves of a posterior stand in a model.
@@ -81,6 +84,24 @@ impl Network {
         plain
     }
 
+    /// The first layer that cannot draw what it gives instead of its weights, by name and position.
+    pub fn unlike_local(&self) -> Option<(usize, &'static str)> {
+        let can = |layer: &Layer| {
+            matches!(
+                layer,
+                Layer::Dense { .. }
+                    | Layer::Relu {}
+                    | Layer::Tanh {}
+                    | Layer::Dropout { .. }
+                    | Layer::Flatten {}
+                    | Layer::Binary {}
+            )
+        };
+        let mut layers = self.layers.iter().enumerate();
+        let (at, layer) = layers.find(|(_, layer)| !can(layer))?;
+        Some((at, layer.name()))
+    }
+
     /// Where values that are distributions stand among the means.
     pub fn drawn(&self) -> Vec<Range<usize>> {
         let Some(halves) = self.halves() else {
@@ -119,7 +140,7 @@ fn follows(role: Role) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Init, Layer, Seed};
+    use crate::{Init, Seed};
 
     fn network() -> Network {
         let norm = Layer::BatchNorm {
@@ -136,6 +157,7 @@ mod tests {
         let how = Variational {
             start: 0.5,
             draws: 1,
+            local: false,
         };
         let mut posterior = network().variational(how);
         posterior.append("kept", vec![3], Role::Statistic);

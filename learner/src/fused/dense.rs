@@ -92,7 +92,7 @@ impl Dense {
     }
 
     /// Whether stepping over the zeros of the input is worth it.
-    fn sees_zeros(&self, input: &[f32], seen: &mut Marks) -> bool {
+    pub(super) fn sees_zeros(&self, input: &[f32], seen: &mut Marks) -> bool {
         if self.units < WORTH_MARKING {
             return false;
         }
@@ -146,19 +146,36 @@ impl Dense {
         let view = View::new(slope, self.units, rows);
         let weights = &mut target[self.weights.clone()];
         let onto_weights = onto.part(&self.weights);
-        let may_be_zero = self.activation == Some(Activation::Relu) && rows <= FEW_ROWS;
-        if may_be_zero {
-            own.felt.mark(slope, rows);
-        }
-        if may_be_zero && own.felt.are_within(FELT) {
-            marked_product((view, &own.felt), by_row, weights, onto_weights);
-        } else {
-            product(view, by_row, weights, onto_weights);
-        }
+        let may_be_zero = self.activation == Some(Activation::Relu);
+        let marks = may_be_zero.then_some(&mut own.felt);
+        let marks = marks.and_then(|marks| marked(slope, rows, marks));
+        outer((view, marks), by_row, weights, onto_weights);
         let (bias, onto) = (&mut target[self.bias.clone()], onto.part(&self.bias));
         wide(
             #[inline(always)]
             || onto.write(bias, slope.chunks_exact(rows).map(sum)),
         );
+    }
+}
+
+/// Marks what is not zero in a slope behind which values may be zero, if it is worth stepping over them.
+pub(super) fn marked<'a>(slope: &[f32], rows: usize, marks: &'a mut Marks) -> Option<&'a Marks> {
+    if rows > FEW_ROWS {
+        return None;
+    }
+    marks.mark(slope, rows);
+    marks.are_within(FELT).then_some(marks)
+}
+
+/// Writes the gradient of weights: slopes, units x rows, times what came in, row by row.
+pub(super) fn outer(
+    (slope, marks): (View<'_>, Option<&Marks>),
+    by_row: View<'_>,
+    out: &mut [f32],
+    onto: Onto<'_>,
+) {
+    match marks {
+        Some(marks) => marked_product((slope, marks), by_row, out, onto),
+        None => product(slope, by_row, out, onto),
     }
 }

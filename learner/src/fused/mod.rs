@@ -12,6 +12,7 @@ mod conv;
 mod dense;
 mod flatten;
 mod kernel;
+mod local;
 mod loss;
 mod norm;
 mod plan;
@@ -64,6 +65,7 @@ struct Room {
     /// Whether the mask acted on the way forward.
     masked: bool,
     dense: dense::Scratch,
+    local: local::Scratch,
     conv: conv::Scratch,
     norm: norm::Scratch,
 }
@@ -244,7 +246,7 @@ impl FusedLearner {
             std::mem::swap(&mut arena.slope, &mut arena.next);
         }
         // Every operation has written its own; the tensors of none come last.
-        let used = ops.iter().map(|op| op.params.end).max().unwrap_or(0);
+        let used = ops.iter().map(Op::end).max().unwrap_or(0);
         match (sink, loaded.take()) {
             (Sink::Update(_), Some(loaded)) => params[used..].copy_from_slice(&loaded[used..]),
             (Sink::Update(_), None) => {}
@@ -289,6 +291,10 @@ impl Op {
             Kind::Arrange(image) => image.spread_rows(input, out),
             Kind::Transpose { width } => transpose(input, *width, out),
             Kind::Dense(dense) => dense.forward(params, input, rows, out, &mut own.dense),
+            Kind::Local(local) => {
+                let own = (&mut own.dense, &mut own.local);
+                local.forward(params, input, rows, (mode, out), own);
+            }
             Kind::Conv(conv) => {
                 let found = room(
                     &mut own.found,
@@ -365,6 +371,19 @@ impl Op {
                     update.direct(self.params.clone(), params, write);
                 }
             }
+            (Kind::Local(local), Sink::Update(update)) => {
+                let Back { input, slope, .. } = back;
+                let rows = back.rows;
+                let (now, values) = (loaded.unwrap_or(params), (input, &own.output[..]));
+                let next = (rows, back.wanted);
+                local.slopes(now, values, slope, next, &mut own.local);
+                if let Some(loaded) = loaded {
+                    for half in [local.params(), local.spread_params()] {
+                        params[half.clone()].copy_from_slice(&loaded[half]);
+                    }
+                }
+                local.update(params, (input, slope), rows, update, &mut own.local);
+            }
             (_, Sink::Gradient(grad, scale)) => {
                 self.backward(loaded.unwrap_or(params), back, (grad, *scale), own);
             }
@@ -397,6 +416,12 @@ impl Op {
                 let target = (&mut *grad, Onto::scaled(scale));
                 dense.gradients(input, slope, rows, target, &mut own.dense);
             }
+            Kind::Local(local) => {
+                let values = (input, &own.output[..]);
+                local.slopes(params, values, slope, (rows, wanted), &mut own.local);
+                let own = (&mut own.dense, &mut own.local);
+                local.gradients((input, slope), rows, (grad, scale), own);
+            }
             Kind::Conv(conv) => {
                 let values = (input, &own.output[..slope.len()], slope);
                 conv.backward(params, values, &own.found, grad, wanted, &mut own.conv);
@@ -411,6 +436,14 @@ impl Op {
                     kind.walk_back(slope, rows, own, next);
                 }
             }
+        }
+    }
+
+    /// Behind the last of its parameters.
+    fn end(&self) -> usize {
+        match &self.kind {
+            Kind::Local(local) => local.spread_params().end,
+            _ => self.params.end,
         }
     }
 
@@ -464,6 +497,7 @@ impl Kind {
             Self::Arrange(_)
             | Self::Transpose { .. }
             | Self::Dense(_)
+            | Self::Local(_)
             | Self::Conv(_)
             | Self::Norm(_) => {
                 unreachable!(

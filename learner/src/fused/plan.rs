@@ -6,11 +6,12 @@ use super::{
     dense::Dense,
     flatten::Image,
     kernel::channels_padded,
+    local::Local,
     norm::{Cells, Norm},
     pointwise::Activation,
     pool::Pool,
 };
-use lyceum_core::{Entry, Layer, Network};
+use lyceum_core::{Entry, Layer, Network, Variational};
 use std::ops::Range;
 
 /// One operation, and the number of values behind it.
@@ -32,6 +33,7 @@ pub(super) enum Kind {
         width: usize,
     },
     Dense(Dense),
+    Local(Box<Local>),
     Conv(Box<Conv>),
     MaxPool(Pool),
     AvgPool(Pool),
@@ -92,7 +94,7 @@ pub(super) fn ops(network: &Network) -> Vec<Op> {
 impl Planner<'_> {
     fn layer(&mut self, index: usize, layer: &Layer, from: &[usize], to: &[usize]) {
         match *layer {
-            Layer::Dense { units } => self.dense(from[0], units),
+            Layer::Dense { units } => self.dense(index, from[0], units),
             Layer::Conv {
                 kernel,
                 stride,
@@ -141,7 +143,7 @@ impl Planner<'_> {
         }
     }
 
-    fn dense(&mut self, inputs: usize, units: usize) {
+    fn dense(&mut self, index: usize, inputs: usize, units: usize) {
         let [weights, bias] = self.take();
         let dense = Dense {
             inputs,
@@ -152,7 +154,13 @@ impl Planner<'_> {
             bias: bias.range(),
         };
         self.form = Form::Columns;
-        self.push(Kind::Dense(dense), units, 2);
+        let kind = match (self.network.halves(), self.network.posterior()) {
+            (Some(halves), Some(Variational { local: true, .. })) => {
+                Kind::Local(Box::new(Local::new(dense, index, halves.len)))
+            }
+            _ => Kind::Dense(dense),
+        };
+        self.push(kind, units, 2);
     }
 
     fn conv(&mut self, from: &[usize], to: &[usize], [kernel, stride, padding]: [usize; 3]) {
@@ -215,6 +223,9 @@ impl Planner<'_> {
         match self.ops.last_mut().map(|op| &mut op.kind) {
             Some(Kind::Dense(dense)) if dense.activation.is_none() => {
                 dense.activation = Some(activation);
+            }
+            Some(Kind::Local(local)) if local.activation.is_none() => {
+                local.activation = Some(activation);
             }
             Some(Kind::Conv(conv))
                 if activation == Activation::Relu && !conv.rectify && conv.pool.is_none() =>

@@ -3,7 +3,7 @@
 
 use super::{
     batch, built, cnn, every_second_norm, mlp, normalised_cnn, params, train,
-    variational::variational,
+    variational::{local, variational},
 };
 use lyceum_core::{Batch, Mode, Moments, Network, Optimizer, Resolved, ResolvedStrength, Update};
 use std::{
@@ -94,7 +94,9 @@ fn a_steady_step_allocates_nothing() {
         epsilon: 1e-8,
     };
     let momentum = |momentum| Optimizer::Sgd { momentum };
-    for network in [mlp(), cnn(), normalised_cnn(), variational(mlp(), 2)] {
+    let posteriors = [variational(mlp(), 2), local(mlp(), 1), local(mlp(), 2)];
+    let plain = [mlp(), cnn(), normalised_cnn()];
+    for network in plain.into_iter().chain(posteriors) {
         for optimizer in [momentum(0.0), momentum(0.9), adam] {
             steps(&network, optimizer, None);
             steps(&network, optimizer, Some(0.5));

@@ -1,6 +1,8 @@
 //! The layers once more, in `f64`, as plainly as they can be written.
 
-use lyceum_core::{Batch, Layer, Loss, Mode, Network, Role};
+mod local;
+
+use lyceum_core::{Batch, Layer, Loss, Mode, Network, Role, Variational};
 
 /// Central differences of the loss, one parameter after another; for running statistics, their steps.
 pub(crate) fn gradient(
@@ -61,6 +63,9 @@ fn draws<'a>(network: &Network, params: &[f64], mode: Mode<'a>) -> Vec<(Vec<f64>
     let Mode::Train { noise, fixed } = mode else {
         return Vec::new();
     };
+    if how.local {
+        return Vec::new();
+    }
     let draw = |number| {
         let noise = noise.of_draw(number);
         let mut normal = vec![0.0; halves.len];
@@ -84,7 +89,23 @@ pub(crate) fn loss(network: &Network, params: &[f64], batch: &Batch, mode: Mode<
             .map(|(weights, mode)| loss(&plain, weights, batch, *mode));
         return losses.sum::<f64>() / draws.len() as f64;
     }
-    let logits = logits(network, params, batch, mode);
+    if let (
+        Some(Variational {
+            local: true, draws, ..
+        }),
+        Some(noise),
+    ) = (network.posterior(), mode.noise())
+    {
+        let losses = (0..draws).map(|draw| {
+            let logits = local::logits(network, params, batch, noise.of_draw(draw));
+            loss_of_logits(network, batch, &logits)
+        });
+        return losses.sum::<f64>() / f64::from(draws);
+    }
+    loss_of_logits(network, batch, &logits(network, params, batch, mode))
+}
+
+fn loss_of_logits(network: &Network, batch: &Batch, logits: &[f64]) -> f64 {
     let rows = logits.chunks_exact(network.classes()).enumerate();
     let sum: f64 = rows
         .map(|(row, logits)| {

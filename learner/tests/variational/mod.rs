@@ -1,5 +1,9 @@
 //! Networks whose weights are normal distributions.
 
+mod local;
+
+pub(crate) use local::local;
+
 use super::{
     batch, check_against_the_reference, cnn, dense, learners, mlp, normalised_mlp, params, train,
 };
@@ -11,7 +15,11 @@ use lyceum_learner::VariationalLearner;
 
 /// A network with distributions of deviation 0.3 for weights.
 pub(crate) fn variational(network: Network, draws: u32) -> Network {
-    network.variational(Variational { start: 0.3, draws })
+    network.variational(Variational {
+        start: 0.3,
+        draws,
+        local: false,
+    })
 }
 
 #[test]
@@ -119,6 +127,7 @@ fn a_linear_model_with_orthogonal_features_finds_the_exact_posterior() {
     let network = plain.variational(Variational {
         start: 1.0,
         draws: 16,
+        local: false,
     });
     let halves = network.halves().unwrap();
     let inner = Squares {

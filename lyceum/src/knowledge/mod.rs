@@ -34,6 +34,9 @@ pub(crate) fn knowledge(registry: &Registry, arguments: &Arguments) -> Result<()
             "--alpha {alpha}: expected a number above 0 and below 1"
         )));
     }
+    if let Some(out) = &arguments.out {
+        out_is_free(out, arguments)?;
+    }
     let scenario = scenario(registry, &arguments.run)?;
     let mut base = Base::read(&arguments.run, combines_on(&scenario))?;
     if let Some(tasks) = arguments.after {
@@ -68,6 +71,31 @@ pub(crate) fn knowledge(registry: &Registry, arguments: &Arguments) -> Result<()
             measures::print(&found, arguments.json)
         }
         (None, None) => list(&base, arguments),
+    }
+}
+
+/// Refuses to write where nothing is asked for that is written, and over what belongs to a run.
+fn out_is_free(out: &Path, arguments: &Arguments) -> Result<(), Failure> {
+    let shown = out.display();
+    let writes = arguments.preference.is_some() || arguments.preferences.is_some();
+    if !writes && !arguments.clients {
+        return Err(Failure::input(format!(
+            "--out {shown}: it goes with --preference, --preferences or --clients"
+        )));
+    }
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return Err(Failure::input(format!(
+            "--out {shown}: its folder does not exist"
+        )));
+    }
+    let real = |path: &Path| path.canonicalize().ok();
+    let inside = real(out).zip(real(&arguments.run));
+    match inside.is_some_and(|(out, run)| out.starts_with(run)) {
+        true => Err(Failure::input(format!(
+            "--out {shown}: this file is there and belongs to the run; another name is right"
+        ))),
+        false => Ok(()),
     }
 }
 

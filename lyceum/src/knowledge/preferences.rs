@@ -6,6 +6,9 @@ use lyceum_strategies::knowledge::check_preference;
 use rand::RngExt;
 use std::{fs, path::Path};
 
+/// Random preferences at a time.
+const MOST: u64 = 10_000_000;
+
 /// A preference from words such as `0.2,0.5,0.3`.
 pub(super) fn parse(text: &str, tasks: usize) -> Result<Vec<f64>, String> {
     let numbers = text.split(',').map(|word| word.trim().parse::<f64>());
@@ -20,7 +23,14 @@ pub(super) fn parse(text: &str, tasks: usize) -> Result<Vec<f64>, String> {
 /// Many preferences: a number of random ones, or those of a file, one a line; lines that begin with `#` and empty ones are left
 /// out.
 pub(super) fn many(text: &str, tasks: usize, seed: u64) -> Result<Vec<Vec<f64>>, Failure> {
-    if let Ok(count) = text.parse::<u64>() {
+    if text.parse::<f64>().is_ok() {
+        let whole = text.parse::<u64>().ok();
+        let whole = whole.filter(|count| (1..=MOST).contains(count));
+        let count = whole.ok_or_else(|| {
+            Failure::input(format!(
+                "--preferences {text}: expected a file, or a whole number from 1 to {MOST}"
+            ))
+        })?;
         return Ok((0..count)
             .map(|number| random(tasks, seed, number))
             .collect());

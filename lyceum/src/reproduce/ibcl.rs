@@ -352,78 +352,75 @@ fn verdict(values: &[f64], bound: f64) -> &'static str {
     }
 }
 
+fn row(cells: [&str; 4]) -> Vec<String> {
+    cells.map(String::from).to_vec()
+}
+
 fn claims(ours: &[Values], baselines: &[(&str, Values)], kept: &[usize]) -> Vec<Vec<String>> {
-    let row = |cells: [&str; 4]| cells.map(String::from).to_vec();
     let mut lines = vec![row(["claim", "published", "ours, points", "verdict"])];
     let most = kept.iter().max().copied().unwrap_or(0);
-    let allowed = ROUNDS as usize * TASKS as usize;
-    let (counted, holds) = (
-        format!("{most} kept of {TASKS} tasks, for any number of preferences"),
-        if most <= allowed {
-            "holds"
-        } else {
-            "does not hold"
-        },
-    );
+    let counted = format!("{most} kept of {TASKS} tasks, for any number of preferences");
+    let holds = match most <= ROUNDS as usize * TASKS as usize {
+        true => "holds",
+        false => "does not hold",
+    };
     lines.push(row(["at most 3 models a task", "3", &counted, holds]));
+    let average = ours.iter().map(|values| &values.average[..]).collect();
+    let peak = ours.iter().map(|values| &values.peak[..]).collect();
+    let above = |values: &Values| (values.average.clone(), values.peak.clone());
+    let others: Vec<_> = baselines
+        .iter()
+        .map(|(name, v)| (*name, above(v)))
+        .collect();
+    let averages: Vec<_> = others.iter().map(|(name, v)| (*name, &v.0[..])).collect();
+    let peaks: Vec<_> = others.iter().map(|(name, v)| (*name, &v.1[..])).collect();
+    lines.extend(comparisons(("average", "up to +23"), average, &averages));
+    lines.extend(comparisons(("peak", "up to +15"), peak, &peaks));
+    lines.extend(ours.first().into_iter().flat_map(point_claims));
+    lines
+}
+
+/// The point model and the best of the box beside each baseline, paired by seed.
+fn comparisons(
+    (what, published): (&str, &str),
+    ours: Vec<&[f64]>,
+    baselines: &[(&str, &[f64])],
+) -> Vec<Vec<String>> {
     let names = kinds();
-    for (what, published, of) in [
-        (
-            "average",
-            "up to +23",
-            (|v: &Values| v.average.clone()) as fn(&Values) -> Vec<f64>,
-        ),
-        ("peak", "up to +15", |v: &Values| v.peak.clone()),
-    ] {
-        for (name, values) in baselines {
-            for (kind, own) in ours
-                .iter()
-                .enumerate()
-                .filter(|(kind, _)| [0, 2].contains(kind))
-            {
-                let pairs = of(own).into_iter().zip(of(values));
-                let apart: Vec<f64> = pairs.map(|(a, b)| a - b).collect();
-                let claim = format!("{what} above {name} ({})", names[kind]);
-                lines.push(row([
-                    &claim,
-                    published,
-                    &shown(&apart),
-                    verdict(&apart, 0.0),
-                ]));
-            }
+    let mut lines = Vec::new();
+    for (name, values) in baselines {
+        for kind in [0, 2] {
+            let pairs = ours[kind].iter().zip(*values);
+            let apart: Vec<f64> = pairs.map(|(a, b)| a - b).collect();
+            let claim = format!("{what} above {name} ({})", names[kind]);
+            let verdict = verdict(&apart, 0.0);
+            lines.push(row([&claim, published, &shown(&apart), verdict]));
         }
     }
-    if let Some(point) = ours.first() {
-        let near = "near 0 or above";
-        let real = row([
-            "backward transfer, R[last][l] - R[l][l]",
-            near,
-            &shown(&point.transfer),
-            verdict(&point.transfer, -0.01),
-        ]);
-        let published = row([
-            "as the published code computes it",
-            near,
-            &shown(&point.as_published),
-            verdict(&point.as_published, -0.01),
-        ]);
-        lines.extend([real, published]);
-        for task in 0..TASKS as usize {
-            let all: Vec<f64> = point
-                .correlations
-                .iter()
-                .map(|by_task| by_task[task])
-                .collect();
-            let claim = format!("rank correlation of weight and accuracy, task {task}, above 0.8");
-            let shown = interval(&all).map_or_else(
-                || "-".into(),
-                |found| match found.half_width {
-                    Some(half) => format!("{:.2} ± {half:.2}", found.mean),
-                    None => format!("{:.2}", found.mean),
-                },
-            );
-            lines.push(row([&claim, "-", &shown, verdict(&all, 0.8)]));
-        }
+    lines
+}
+
+/// What is claimed of the point model alone.
+fn point_claims(point: &Values) -> Vec<Vec<String>> {
+    let near = "near 0 or above";
+    let transfer =
+        |claim: &str, values: &[f64]| row([claim, near, &shown(values), verdict(values, -0.01)]);
+    let mut lines = vec![
+        transfer("backward transfer, R[last][l] - R[l][l]", &point.transfer),
+        transfer("as the published code computes it", &point.as_published),
+    ];
+    for task in 0..TASKS as usize {
+        let by_seed = point.correlations.iter();
+        let all: Vec<f64> = by_seed.map(|by_task| by_task[task]).collect();
+        let claim = format!("rank correlation of weight and accuracy, task {task}, above 0.8");
+        let found = interval(&all).map_or_else(
+            || "-".into(),
+            |found| match found.half_width {
+                Some(half) => format!("{:.2} ± {half:.2}", found.mean),
+                None => format!("{:.2}", found.mean),
+            },
+        );
+        lines.push(row([&claim, "-", &found, verdict(&all, 0.8)]));
     }
     lines
 }

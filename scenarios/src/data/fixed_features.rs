@@ -10,6 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// Values of all features, and weights, at most: 4 GiB.
+const LARGEST: usize = 1 << 30;
 /// Samples that go through the weights together.
 const TOGETHER: usize = 8;
 
@@ -39,6 +41,8 @@ impl FixedFeatures {
     ) -> Result<(), DataError> {
         match self {
             Self::RandomRelu { size } => {
+                let rows = train.len() + test.len();
+                small_enough(size.get(), train.width(), rows)?;
                 let map = RandomRelu::new(train.width(), size.get(), origin.seed);
                 [train, test]
                     .into_iter()
@@ -53,6 +57,20 @@ impl FixedFeatures {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses a number of features whose weights or values no memory holds.
+fn small_enough(size: usize, inputs: usize, samples: usize) -> Result<(), DataError> {
+    let values = size.saturating_mul(inputs.max(samples));
+    match values <= LARGEST {
+        true => Ok(()),
+        false => Err(DataError::Features {
+            message: format!(
+                "{size} features of {inputs} inputs and {samples} samples are {values} values: at most {} features here",
+                LARGEST / inputs.max(samples)
+            ),
+        }),
     }
 }
 

@@ -73,11 +73,23 @@ impl ScenarioPlugin for Ibcl {
 
     fn misfit(&self) -> Option<Misfit> {
         let (key, expected) = ("priors".into(), "such as [0.2, 0.25, 0.3]".into());
-        self.priors.is_empty().then(|| Misfit {
+        let refuse = |message: String| Misfit {
             key,
-            message: "there is no prior".into(),
+            message,
             expected,
-        })
+        };
+        let mut all = self.priors.iter().map(|prior| prior.get());
+        match all.find(|prior| !(1e-6..=1e6).contains(prior)) {
+            _ if self.priors.is_empty() => Some(refuse("there is no prior".into())),
+            Some(far) => Some(refuse(format!(
+                "a deviation of {far} cannot be learned with"
+            ))),
+            None => None,
+        }
+    }
+
+    fn least_rounds(&self) -> u64 {
+        self.priors.len() as u64
     }
 
     fn steering(&self, strategy: &dyn AnyStrategy) -> Option<Arc<dyn AnySteering>> {

@@ -70,6 +70,11 @@ pub trait ScenarioPlugin: Send + Sync + 'static {
         None
     }
 
+    /// Rounds that each task must last where it comes to all at once.
+    fn least_rounds(&self) -> u64 {
+        1
+    }
+
     /// The rule that steers the run, where the stream brings one.
     fn steering(&self, strategy: &dyn AnyStrategy) -> Option<Arc<dyn AnySteering>> {
         let _ = strategy;
