@@ -4,8 +4,8 @@
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use lyceum_core::{
-    Batch, ExactSum, Init, Lane, Layer, Learner, Mode, Moments, Network, Noise, Optimizer, Params,
-    Resolved, Seed, Update,
+    Batch, Charge, Divergence, ExactSum, Init, Lane, Layer, Learner, Mode, Moments, Network, Noise,
+    Objective, Optimizer, Params, Resolved, Seed, Update, Variational, VectorRef, Vectors,
 };
 
 #[global_allocator]
@@ -119,6 +119,87 @@ mod models {
             dense(10),
         ];
         step(bencher, engine, &[1, 28, 28], layers);
+    }
+}
+
+/// The model of W1 with weights that are distributions, beside the plain one: rows and units.
+mod posteriors {
+    use super::*;
+
+    const SIZES: [(usize, usize); 3] = [(10, 200), (64, 200), (10, 400)];
+
+    fn mlp(units: usize) -> Network {
+        let layers = vec![
+            dense(units),
+            Layer::Relu {},
+            dense(units),
+            Layer::Relu {},
+            dense(10),
+        ];
+        Network::new(&[784], 10, layers, Init::FanIn).expect("the layers fit together")
+    }
+
+    /// One step of plain SGD on the evidence lower bound, each with noise of its own.
+    fn elbo_step(bencher: Bencher<'_, '_>, (rows, units): (usize, usize), how: Option<bool>) {
+        let network = match how {
+            None => mlp(units),
+            Some(local) => mlp(units).variational(Variational {
+                start: 0.05,
+                draws: 1,
+                local,
+            }),
+        };
+        let (mut learner, batch) = (learner("fused", &network), batch(&network, rows));
+        let mut prior = vec![0.0; network.layout().len()];
+        let divergence = network.halves().map(|halves| {
+            prior[halves.rhos()].fill(-0.1);
+            Divergence {
+                prior: VectorRef::Inline(prior.clone().into()),
+                halves,
+                charge: Charge::Elbo,
+            }
+        });
+        let objective = Objective {
+            divergences: divergence.into_iter().collect(),
+            ..Objective::default()
+        };
+        let vectors = Vectors {
+            global: &prior,
+            round: &[],
+        };
+        let mut objective = objective.resolve(vectors).expect("the prior is inline");
+        objective.charge(60_000, rows);
+        let mut memory = Moments::new(network.layout());
+        let mut key = 0;
+        bencher.counter(ItemsCount::new(rows)).bench_local(|| {
+            let mut update = Update {
+                optimizer: Optimizer::Sgd { momentum: 0.0 },
+                rate: 0.01,
+                weight_decay: 0.0,
+                clip: None,
+                objective: &objective,
+                memory: &mut memory,
+            };
+            key += 1;
+            let noise = Noise::of_key(key);
+            let mode = Mode::Train { noise, fixed: &[] };
+            black_box(learner.step(&batch, mode, &mut update))
+        });
+    }
+
+    #[divan::bench(args = SIZES)]
+    fn plain(bencher: Bencher<'_, '_>, size: (usize, usize)) {
+        elbo_step(bencher, size, None);
+    }
+
+    #[divan::bench(args = SIZES)]
+    fn local(bencher: Bencher<'_, '_>, size: (usize, usize)) {
+        elbo_step(bencher, size, Some(true));
+    }
+
+    #[divan::bench(args = SIZES)]
+    fn weights(bencher: Bencher<'_, '_>, size: (usize, usize)) {
+        elbo_step(bencher, size, Some(false));
     }
 }
 
