@@ -74,7 +74,7 @@ def check_points(checks, name, told, models, distance, threshold):
 def check_preferences(checks, lyceum, out, name, told, models, variances):
     tasks = sorted({event["task"] for event in told})
     for weights in ([0.2] * 5, [0, 0, 1, 0, 0], [0.5, 0.1, 0.25, 0.15, 0]):
-        file = out / "model.safetensors"
+        file = out.parent / "model.safetensors"
         text = ",".join(str(weight) for weight in weights)
         call(lyceum, "knowledge", str(out), "--preference", text, "--draws", "0", "--out", str(file))
         means, spread = 0.0, 0.0

@@ -3,7 +3,7 @@
 use super::{base::Base, judge::Judge, preferences};
 use crate::{
     failure::Failure,
-    output::{complain, line},
+    output::{complain, counted, line},
 };
 use lyceum_core::TaskId;
 use std::{fmt::Write, fs, path::Path, time::Instant};
@@ -60,9 +60,9 @@ impl Many {
             None => line(format_args!("{}", csv.trim_end())),
         }
         complain(&format!(
-            "{} models made in {made:.3} s, judged on {} tasks after {judged:.3} s; nothing was trained\n",
-            self.all.len(),
-            tasks.len()
+            "{} made in {made:.3} s, judged on {} after {judged:.3} s; nothing was trained\n",
+            counted(self.all.len() as u64, "model"),
+            counted(tasks.len() as u64, "task")
         ));
         Ok(())
     }

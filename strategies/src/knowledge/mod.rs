@@ -53,10 +53,15 @@ impl fmt::Display for PreferenceFault {
                 f,
                 "weight {place} of the preference is {value}: expected a number from 0 to 1"
             ),
-            Self::Sum(sum) => write!(
-                f,
-                "the weights of the preference sum to {sum}: expected 1, such as 0.2,0.5,0.3"
-            ),
+            Self::Sum(sum) => {
+                // Without the rounding of the additions.
+                let sum = format!("{sum:.6}");
+                let sum = sum.trim_end_matches('0').trim_end_matches('.');
+                write!(
+                    f,
+                    "the weights of the preference sum to {sum}: expected 1, such as 0.2,0.5,0.3"
+                )
+            }
         }
     }
 }
