@@ -63,7 +63,10 @@ pub struct ResolvedDivergence<'a> {
 impl<'a> ResolvedDivergence<'a> {
     /// `None` where the prior is too short for what it is to hold.
     pub(crate) fn new(divergence: &Divergence, prior: &'a [f32]) -> Option<Self> {
-        let halves = divergence.halves;
+        Self::of(prior, divergence.halves, divergence.charge)
+    }
+
+    fn of(prior: &'a [f32], halves: Halves, charge: Charge) -> Option<Self> {
         let rhos = prior.get(halves.rhos())?;
         let precision: Vec<f32> = rhos.iter().map(|rho| exp(-2.0 * rho)).collect();
         let means = &prior[halves.means()];
@@ -74,19 +77,17 @@ impl<'a> ResolvedDivergence<'a> {
             uniform: are_uniform.then(|| (means[0], precision[0])),
             precision,
             halves,
-            charge: divergence.charge,
+            charge,
             share: 1.0,
         })
     }
 
     pub(crate) fn set_prior(&mut self, prior: &'a [f32]) -> bool {
-        let Some(rhos) = prior.get(self.halves.rhos()) else {
+        let Some(other) = Self::of(prior, self.halves, self.charge) else {
             return false;
         };
-        self.prior = prior;
-        self.precision.clear();
-        self.precision
-            .extend(rhos.iter().map(|rho| exp(-2.0 * rho)));
+        let share = self.share;
+        *self = Self { share, ..other };
         true
     }
 
@@ -219,6 +220,40 @@ mod tests {
         resolved.add_block(0, &MODEL[..cut], &mut grad[..cut]);
         resolved.add_block(cut, &MODEL[cut..], &mut grad[cut..]);
         grad
+    }
+
+    /// A prior that is not the same for all weights, in the place of one that is: the step of plain descent goes by the new one.
+    #[test]
+    fn another_prior_counts_in_every_way_to_step() {
+        let objective = |prior: [f32; 6]| Objective {
+            divergences: vec![Divergence {
+                prior: VectorRef::Inline(prior.to_vec().into()),
+                halves: Halves { len: 3 },
+                charge: Charge::Elbo,
+            }],
+            ..Objective::default()
+        };
+        let vectors = Vectors {
+            global: &MODEL,
+            round: &[],
+        };
+        let (first, own) = (
+            objective([0.0, 0.0, 0.0, -0.1, -0.1, -0.1]),
+            objective(PRIOR),
+        );
+        let mut changed = first.resolve(vectors).unwrap();
+        changed.charge(40, 8);
+        assert!(changed.set_prior(&PRIOR) && !changed.set_prior(&PRIOR[..5]));
+        let mut want = own.resolve(vectors).unwrap();
+        want.charge(40, 8);
+        let step = |resolved: &crate::Resolved<'_>, at: std::ops::Range<usize>| {
+            let (mut w, mut grad) = (MODEL[at.clone()].to_vec(), vec![0.5; at.len()]);
+            resolved.divergences[0].descend((at.start, None), 0.1, &mut w, &mut grad);
+            w
+        };
+        for at in [0..3, 0..6, 3..6] {
+            assert_eq!(step(&changed, at.clone()), step(&want, at));
+        }
     }
 
     /// The integral of `q ln(q / p)`, weight by weight, by the trapezoid rule.
