@@ -55,7 +55,6 @@ impl Ibcl {
             priors: self.priors.iter().map(|s| s.get()).collect(),
             threshold: self.threshold.get(),
             distance: self.distance,
-            combine: self.combine,
             start: self.start,
             afresh,
         }

@@ -1,4 +1,4 @@
-use super::{CombineOn, Distance, check_preference};
+use super::{Distance, check_preference};
 use lyceum_core::{
     Calendar, ClientId, Directive, GLOBAL, Halves, ModelTraining, Params, Posterior, RoundOutcome,
     RoundPlan, RunView, Steering, TaskId, TrainedModel,
@@ -23,8 +23,6 @@ pub struct Ibcl {
     pub threshold: f64,
     /// What is measured between posteriors.
     pub distance: Distance,
-    /// How posteriors are added up.
-    pub combine: CombineOn,
     /// What a posterior begins as.
     pub start: Beginning,
     /// Whether each round of a posterior begins anew, because what comes of it is made of its clients' own posteriors.

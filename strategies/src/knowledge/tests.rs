@@ -220,7 +220,6 @@ fn rule(priors: usize, threshold: f64) -> Ibcl {
         priors: vec![0.5; priors],
         threshold,
         distance: Distance::Wasserstein,
-        combine: CombineOn::Deviations,
         start: Beginning::First,
         afresh: false,
     }
