@@ -90,8 +90,8 @@ impl Worker {
             shard.pack(chunk, &mut self.batch);
             self.learner.logits(&self.batch, &mut self.logits);
             judge.close(&mut self.logits);
-            let Batch { loss, labels, .. } = &self.batch;
-            loss.of_rows(&self.logits, labels, &mut self.losses);
+            let Batch { loss, .. } = self.batch;
+            loss.of_rows(&self.logits, self.batch.answers(), &mut self.losses);
             let mut rows = Rows {
                 learner: &mut *self.learner,
                 batch: &self.batch,
@@ -99,7 +99,7 @@ impl Worker {
             judge.predictor.score(&mut self.logits, &mut rows);
             judge.close(&mut self.logits);
             let rows = self.logits.chunks_exact(self.node.network.classes());
-            for ((row, &label), &loss) in rows.zip(&self.batch.labels).zip(&self.losses) {
+            for ((row, &label), &loss) in rows.zip(self.batch.answers()).zip(&self.losses) {
                 tally.add(label, argmax(row) == label as usize, loss);
             }
         }

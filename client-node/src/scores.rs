@@ -92,13 +92,20 @@ impl Worker {
             self.learner.logits(&self.batch, &mut self.logits);
             if error {
                 let classes = self.node.network.classes();
-                let rows = self.logits.chunks_exact(classes).zip(&self.batch.labels);
-                all.extend(rows.map(|(row, &label)| f32::from(argmax(row) != label as usize)));
+                let rows = self.logits.chunks_exact(classes).zip(self.batch.answers());
+                let misses = rows.map(|(row, &label)| f32::from(argmax(row) != label as usize));
+                self.losses.clear();
+                self.losses.extend(misses);
             } else {
-                let Batch { loss, labels, .. } = &self.batch;
-                loss.of_rows(&self.logits, labels, &mut self.losses);
-                all.extend_from_slice(&self.losses);
+                let Batch { loss, .. } = self.batch;
+                loss.of_rows(&self.logits, self.batch.answers(), &mut self.losses);
             }
+            let answers = self.losses.len() / chunk.len();
+            let samples = self.losses.chunks_exact(answers.max(1));
+            all.extend(samples.map(|losses| match losses {
+                [loss] => *loss,
+                losses => mean(losses) as f32,
+            }));
         }
         all
     }

@@ -216,6 +216,7 @@ mod tests {
             classes: 3,
             features: Features::F32(vec![0.0; 6]),
             labels: vec![0, 1, 2, 0, 1, 2],
+            targets: Vec::new(),
             affine: Affine::identity(),
         });
         let task = |class: u32| Task {

@@ -71,7 +71,10 @@ pub use learner::{
 pub use lens::{Lens, Pixels};
 pub use loss::Loss;
 pub use mode::{Mode, Noise};
-pub use network::{Halves, Init, Layer, Network, NetworkError, NetworkParts, Variational};
+pub use network::{
+    Backward, Forward, Halves, Init, Initial, Layer, LayerEntry, LayerKind, LayerKinds, Network,
+    NetworkError, NetworkParts, OpenLayer, Operation, ReadLayer, Tensor, Variational,
+};
 pub use objective::{Objective, Pull, Resolved, ResolvedStrength, Strength, VectorRef, Vectors};
 pub use params::{Entry, Layout, Params, Role};
 pub use pass::{Length, Moves, Pass, PassDice, PassResult, Passes, Start};
@@ -80,7 +83,7 @@ pub use predict::{LargestLogit, Predict, Predictor, Rows};
 pub use request::{Answer, Request, Want, Worth};
 pub use roster::Roster;
 pub use samples::{
-    Affine, Batch, Features, Federation, Item, Probe, Samples, Shard, Showing, View,
+    Affine, Batch, Features, Federation, Item, Probe, Samples, Shard, Showing, Sparse, View,
 };
 pub use seed::{Purpose, Seed, Stream, dirichlet, sample_distinct, shuffle};
 pub use selection::{AnySelector, ClientSelector, SelectorRun};

@@ -3,18 +3,25 @@
 //! Engines interpret it, the coordinator needs no more than its layout.
 
 mod initial;
+mod kind;
 mod layer;
+mod reading;
+mod stack;
 #[cfg(test)]
 mod tests;
 mod variational;
 
-pub use initial::Init;
+pub use initial::{Init, Initial, Tensor};
+pub use kind::{
+    Backward, Forward, LayerEntry, LayerKind, LayerKinds, OpenLayer, Operation, ReadLayer,
+};
 pub use layer::Layer;
 pub use variational::{Halves, Variational};
 
 use crate::{Entry, Layout, Purpose, Role, Seed};
 use layer::LARGEST;
 use serde::{Deserialize, Serialize};
+use stack::Stack;
 
 /// Why a stack of layers cannot work.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -23,7 +30,7 @@ pub struct NetworkError {
     /// Position in the stack, from 0.
     pub index: usize,
     /// The layer's kind.
-    pub layer: &'static str,
+    pub layer: String,
     /// What is wrong, and what would be right.
     pub reason: String,
 }
@@ -79,7 +86,7 @@ impl Network {
             );
             return Err(NetworkError {
                 index: 0,
-                layer: "input",
+                layer: "input".into(),
                 reason,
             });
         }
@@ -90,20 +97,19 @@ impl Network {
             init,
             variational: None,
         };
+        let mut stack = Stack::default();
         for (index, layer) in layers.into_iter().enumerate() {
-            if matches!(layer, Layer::Dense { .. }) && network.output().len() != 1 {
-                network.push(index, Layer::Flatten {})?;
-            }
-            network.push(index, layer)?;
+            network.add(index, layer, &mut stack)?;
         }
-        if network.output() != [classes] {
+        stack.finish(network.layers.len().saturating_sub(1))?;
+        if network.output().last() != Some(&classes) {
             let reason = format!(
                 "gives {:?} values, but there are {classes} classes",
                 network.output()
             );
             return Err(NetworkError {
                 index: network.layers.len().saturating_sub(1),
-                layer: "output",
+                layer: "output".into(),
                 reason,
             });
         }
@@ -131,9 +137,25 @@ impl Network {
         self.shapes[0].iter().product()
     }
 
-    /// Number of logits.
+    /// Number of logits of an answer.
     pub fn classes(&self) -> usize {
-        self.output().iter().product()
+        self.output().last().copied().unwrap_or(0)
+    }
+
+    /// Answers for one sample: 1, or one for each place of a sequence.
+    pub fn answers(&self) -> usize {
+        let (_, places) = self.output().split_last().unwrap_or((&0, &[]));
+        places.iter().product()
+    }
+
+    /// If samples must be whole numbers from 0, such as tokens: how many there are, and the layer that asks for it.
+    pub fn vocabulary(&self) -> Option<(usize, &str)> {
+        let first = self.layers.iter().find_map(|layer| match layer {
+            Layer::Open(open) => Some(open.kind().vocabulary().map(|n| (n, open.name()))),
+            Layer::Fork {} | Layer::Swap {} => None,
+            _ => Some(None),
+        });
+        first.flatten()
     }
 
     /// Number of values in front of the last dense layer; `None` for a network that does not end in one.
@@ -195,10 +217,11 @@ impl Network {
     /// Whether a tensor belongs to a normalisation.
     pub fn is_norm(&self, entry: &Entry) -> bool {
         let layer = self.layer_of(entry).and_then(|at| self.layers.get(at));
-        matches!(
-            layer,
-            Some(Layer::BatchNorm { .. } | Layer::GroupNorm { .. })
-        )
+        match layer {
+            Some(Layer::BatchNorm { .. } | Layer::GroupNorm { .. }) => true,
+            Some(Layer::Open(open)) => open.kind().is_norm(),
+            _ => false,
+        }
     }
 
     /// Whether a tensor belongs to the last layer that has any.
@@ -226,9 +249,23 @@ impl Network {
 
     /// Whether training needs random masks.
     pub fn has_dropout(&self) -> bool {
-        self.layers
-            .iter()
-            .any(|l| matches!(l, Layer::Dropout { .. }))
+        self.layers.iter().any(|layer| match layer {
+            Layer::Dropout { .. } => true,
+            Layer::Open(open) => open.kind().is_noisy(),
+            _ => false,
+        })
+    }
+
+    /// The first layer of a kind that other crates bring, or a residual block, by position and name.
+    pub fn beyond_known(&self) -> Option<(usize, &str)> {
+        let is_beyond = |layer: &Layer| {
+            matches!(
+                layer,
+                Layer::Open(_) | Layer::Fork {} | Layer::Swap {} | Layer::Join {}
+            )
+        };
+        let at = self.layers.iter().position(is_beyond)?;
+        Some((at, self.layers[at].name()))
     }
 
     /// Initial parameters, drawn from our own stream so that every engine starts with the same bits.
@@ -271,16 +308,50 @@ impl Network {
         self.shapes.last().map_or(&[], Vec::as_slice)
     }
 
-    fn push(&mut self, index: usize, layer: Layer) -> Result<(), NetworkError> {
-        let name = layer.name();
+    /// Appends a layer of the author's list, in its parts.
+    fn add(&mut self, index: usize, layer: Layer, stack: &mut Stack) -> Result<(), NetworkError> {
+        if let Layer::Residual { layers, projection } = layer {
+            let way = |layers: Vec<Layer>| layers.into_iter();
+            let parts = std::iter::once(Layer::Fork {}).chain(way(layers));
+            let other = match projection.is_empty() {
+                true => Vec::new(),
+                false => std::iter::once(Layer::Swap {}).chain(projection).collect(),
+            };
+            return parts
+                .chain(way(other))
+                .chain([Layer::Join {}])
+                .try_for_each(|part| self.add(index, part, stack));
+        }
+        if matches!(layer, Layer::Dense { .. }) && self.output().len() != 1 {
+            self.push(index, Layer::Flatten {}, None)?;
+        }
+        let kept = stack.after(&layer, self.output());
+        let shape = kept.map_err(|reason| NetworkError {
+            index,
+            layer: layer.name().into(),
+            reason,
+        })?;
+        self.push(index, layer, shape)
+    }
+
+    /// Appends one layer, which gives this shape where the shape does not follow from its input.
+    fn push(
+        &mut self,
+        index: usize,
+        layer: Layer,
+        shape: Option<Vec<usize>>,
+    ) -> Result<(), NetworkError> {
         let refuse = |reason: String| NetworkError {
             index,
-            layer: name,
+            layer: layer.name().into(),
             reason,
         };
         let input = self.output().to_vec();
         let at = self.layers.len();
-        let output = layer.output(&input).map_err(refuse)?;
+        let output = match shape {
+            Some(shape) => shape,
+            None => layer.output(&input).map_err(refuse)?,
+        };
         for tensor in layer.tensors(&input) {
             let name = format!("{at}.{}", tensor.name);
             self.layout.push(name, tensor.shape, tensor.role);

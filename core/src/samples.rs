@@ -11,6 +11,86 @@ pub enum Features {
     U8(Vec<u8>),
     /// Numbers that need no conversion.
     F32(Vec<f32>),
+    /// Small whole numbers, such as tokens.
+    U16(Vec<u16>),
+    /// Samples that are nearly all zero.
+    Sparse(Sparse),
+}
+
+impl Features {
+    /// The values of some samples, each of `width` values, in this order.
+    pub fn select(&self, indices: &[u32], width: usize) -> Self {
+        fn rows<T: Copy>(values: &[T], indices: &[u32], width: usize) -> Vec<T> {
+            let row = |&i: &u32| &values[i as usize * width..(i as usize + 1) * width];
+            indices
+                .iter()
+                .flat_map(|i| row(i).iter().copied())
+                .collect()
+        }
+        match self {
+            Self::U8(values) => Self::U8(rows(values, indices, width)),
+            Self::F32(values) => Self::F32(rows(values, indices, width)),
+            Self::U16(values) => Self::U16(rows(values, indices, width)),
+            Self::Sparse(sparse) => {
+                let mut chosen = Sparse::default();
+                for &index in indices {
+                    let (places, values) = sparse.row(index as usize);
+                    chosen.push(places.iter().copied().zip(values.iter().copied()));
+                }
+                Self::Sparse(chosen)
+            }
+        }
+    }
+}
+
+/// Rows of which only the values that are not zero are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sparse {
+    /// Where each row begins in the others, and where the last ends.
+    starts: Vec<usize>,
+    places: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl Default for Sparse {
+    fn default() -> Self {
+        Self {
+            starts: vec![0],
+            places: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+}
+
+impl Sparse {
+    /// Appends a row: places, ascending, with their values.
+    pub fn push(&mut self, row: impl Iterator<Item = (u32, f32)>) {
+        let (places, values): (Vec<u32>, Vec<f32>) = row.unzip();
+        self.places.extend(places);
+        self.values.extend(values);
+        self.starts.push(self.places.len());
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Places and values of a row.
+    pub fn row(&self, index: usize) -> (&[u32], &[f32]) {
+        let range = self.starts[index]..self.starts[index + 1];
+        (&self.places[range.clone()], &self.values[range])
+    }
+
+    /// Values that are kept, of all rows.
+    pub fn kept(&self) -> &[f32] {
+        &self.values
+    }
 }
 
 /// `(value - shift) * scale` per channel; what a packed value becomes.
@@ -38,7 +118,7 @@ impl Affine {
 
 /// Labelled samples of one shape. Shared read-only between clients and threads.
 ///
-/// **Invariant:** features hold `labels.len()` samples of `shape`, every label is below `classes`.
+/// **Invariant:** features hold `labels.len()` samples of `shape`, every label and target is below `classes`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Samples {
     /// `[features]` or `[channels, height, width]`.
@@ -49,11 +129,30 @@ pub struct Samples {
     pub features: Features,
     /// Class of each sample.
     pub labels: Vec<u32>,
+    /// Where a sample is answered place by place, as a sequence is: the classes of sample 0, then those of sample 1. Else empty.
+    pub targets: Vec<u32>,
     /// Applied while packing.
     pub affine: Affine,
 }
 
 impl Samples {
+    /// Answers to one sample: 1, or one for each place of a sequence.
+    pub fn answers(&self) -> usize {
+        match self.targets.is_empty() {
+            true => 1,
+            false => self.targets.len() / self.labels.len().max(1),
+        }
+    }
+
+    /// Classes of the places of one sample; empty where it has a label alone.
+    fn targets_of(&self, index: usize) -> &[u32] {
+        let answers = match self.targets.is_empty() {
+            true => 0,
+            false => self.answers(),
+        };
+        &self.targets[index * answers..(index + 1) * answers]
+    }
+
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -64,13 +163,27 @@ impl Samples {
         self.labels.is_empty()
     }
 
-    /// Bytes of a sample as it is stored, without its label.
+    /// Bytes of a sample as it is stored, without its label; of sparse ones, the mean.
     pub fn sample_bytes(&self) -> usize {
-        let value = match self.features {
-            Features::U8(_) => 1,
-            Features::F32(_) => 4,
-        };
-        self.width() * value
+        match &self.features {
+            Features::U8(_) => self.width(),
+            Features::U16(_) => 2 * self.width(),
+            Features::F32(_) => 4 * self.width(),
+            Features::Sparse(sparse) => 8 * sparse.kept().len().div_ceil(self.len().max(1)),
+        }
+    }
+
+    /// Some of the samples, in this order, with everything that belongs to them.
+    pub fn select(&self, indices: &[u32]) -> Self {
+        let targets = indices.iter().flat_map(|&i| self.targets_of(i as usize));
+        Self {
+            shape: self.shape.clone(),
+            classes: self.classes,
+            features: self.features.select(indices, self.width()),
+            labels: indices.iter().map(|&i| self.labels[i as usize]).collect(),
+            targets: targets.copied().collect(),
+            affine: self.affine.clone(),
+        }
     }
 
     /// Values per sample.
@@ -96,6 +209,13 @@ impl Samples {
                 out.copy_from_slice(&values[range])
             }
             Features::F32(values) => self.convert(&values[range], out),
+            Features::U16(values) => self.convert(&values[range], out),
+            Features::Sparse(sparse) => {
+                out.fill(0.0);
+                let (places, values) = sparse.row(index);
+                let kept = places.iter().zip(values);
+                kept.for_each(|(&place, &value)| out[place as usize] = value);
+            }
         }
     }
 
@@ -241,13 +361,18 @@ impl Shard {
         let Batch {
             inputs,
             labels,
+            targets,
             weights,
             ..
         } = batch;
         weights.clear();
         labels.clear();
+        targets.clear();
         let places = positions.iter().map(|&p| self.indices[p as usize] as usize);
         labels.extend(places.clone().map(|index| self.pool.labels[index]));
+        if !self.pool.targets.is_empty() {
+            targets.extend(places.clone().flat_map(|index| self.pool.targets_of(index)));
+        }
         let width = self.pool.width();
         inputs.resize(positions.len() * width, 0.0);
         wide(
@@ -269,13 +394,19 @@ impl Shard {
         let Batch {
             inputs,
             labels,
+            targets,
             weights,
             spare,
             ..
         } = batch;
         weights.clear();
         labels.clear();
+        targets.clear();
         labels.extend(items.clone().map(|item| self.label_of(item)));
+        if !self.pool.targets.is_empty() {
+            let places = items.clone().map(|item| item.index as usize);
+            targets.extend(places.flat_map(|index| self.pool.targets_of(index)));
+        }
         let width = self.pool.width();
         inputs.resize(items.len() * width, 0.0);
         wide(
@@ -338,6 +469,8 @@ pub struct Batch {
     pub inputs: Vec<f32>,
     /// Class of each row.
     pub labels: Vec<u32>,
+    /// Where rows are answered place by place: the classes of row 0, then those of row 1. Else empty.
+    pub targets: Vec<u32>,
     /// Weight of each row's loss; empty means 1 for all. The loss stays divided by the rows.
     pub weights: Vec<f32>,
     /// What the rows are to lose by; set once, kept from batch to batch.
@@ -357,10 +490,19 @@ impl Batch {
         self.labels.len()
     }
 
+    /// The class of each answer: of each row, or of each place of each row.
+    pub fn answers(&self) -> &[u32] {
+        match self.targets.is_empty() {
+            true => &self.labels,
+            false => &self.targets,
+        }
+    }
+
     /// Forgets the samples, keeps the loss and the memory.
     pub fn clear(&mut self) {
         self.inputs.clear();
         self.labels.clear();
+        self.targets.clear();
         self.weights.clear();
         self.aims.clear();
     }
@@ -368,8 +510,9 @@ impl Batch {
     /// Whether the batch fits a network.
     pub fn fits(&self, network: &Network) -> bool {
         self.inputs.len() == self.rows() * network.inputs()
+            && self.answers().len() == self.rows() * network.answers()
             && self
-                .labels
+                .answers()
                 .iter()
                 .all(|&l| (l as usize) < network.classes())
             && (self.weights.is_empty() || self.weights.len() == self.rows())

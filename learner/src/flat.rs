@@ -85,8 +85,17 @@ impl FlatLayers {
                     let normal = Normal::along(&[1], grouped, *epsilon);
                     walk.norm(pass, normal, next(entries), next(entries));
                 }
-                Layer::Conv { .. } | Layer::MaxPool { .. } | Layer::AvgPool { .. } => {
-                    unreachable!("the network refused image layers on flat values")
+                Layer::Conv { .. }
+                | Layer::MaxPool { .. }
+                | Layer::AvgPool { .. }
+                | Layer::Residual { .. }
+                | Layer::Fork {}
+                | Layer::Swap {}
+                | Layer::Join {}
+                | Layer::Open(_) => {
+                    unreachable!(
+                        "networks refuse image layers on flat values, and the engine those it does not know"
+                    )
                 }
             }
         }

@@ -14,7 +14,7 @@ impl IdleLearner {
     pub fn new(network: &Network) -> Self {
         Self {
             params: vec![0.0; network.layout().len()],
-            classes: network.classes(),
+            classes: network.classes() * network.answers(),
         }
     }
 }

@@ -101,8 +101,15 @@ impl ImageLayers {
                 let normal = Normal::along(&[3, 2], grouped, epsilon);
                 normal.values.reshape(shape) * weight + bias
             }
-            Layer::Dense { .. } | Layer::Flatten {} | Layer::Binary {} => {
-                unreachable!("the output of this layer is no image")
+            Layer::Dense { .. }
+            | Layer::Flatten {}
+            | Layer::Binary {}
+            | Layer::Residual { .. }
+            | Layer::Fork {}
+            | Layer::Swap {}
+            | Layer::Join {}
+            | Layer::Open(_) => {
+                unreachable!("the output of this layer is no image, or the engine does not take it")
             }
         }
     }

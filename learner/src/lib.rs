@@ -67,6 +67,11 @@ fn on<L: Learner + 'static>(
     network: &Network,
     learner: impl FnOnce(&Network) -> L,
 ) -> Result<Box<dyn Learner>, String> {
+    if let (Some((at, layer)), true) = (network.beyond_known(), engine != "fused") {
+        return Err(format!(
+            "engine \"{engine}\" does not take layer {at}, `{layer}`: use \"fused\""
+        ));
+    }
     match network.posterior() {
         None => Ok(Box::new(learner(network))),
         Some(Variational { local: true, .. }) => Err(format!(

@@ -26,7 +26,10 @@ pub(crate) fn list(registry: &Registry) -> Result<(), Failure> {
     plugins("partitions", "[data.partition.NAME]", &registry.partitions);
     plugins("data sets", "data.set", &registry.data_sets);
     plugins("models", "[model.NAME]", &registry.models);
-    section("layers", "model.cnn.layers", variants::<Layer>());
+    let open = registry.layers.entries().iter();
+    let open = open.map(|e| (e.name.to_string(), e.summary.to_string()));
+    let layers = variants::<Layer>().into_iter().chain(open).collect();
+    section("layers", "model.cnn.layers", layers);
     section("losses", "training.loss", variants::<Loss>());
     plugins("streams", "[scenario.NAME]", &registry.streams);
     section(

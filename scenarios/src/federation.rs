@@ -138,7 +138,7 @@ impl Loaded {
         let share = Fraction::new(scenario.data.validation.get()).expect("a decay is a fraction");
         let (kept, held) = split_validation(&all, share, scenario.seed());
         holds_some(scenario, &kept, &held)?;
-        let validation = (!held.is_empty()).then(|| Arc::new(subset(&train, &held)));
+        let validation = (!held.is_empty()).then(|| Arc::new(train.select(&held)));
         let (shape, classes) = (train.shape.clone(), train.classes);
         let pool = Pool {
             train: Arc::new(train),
@@ -309,7 +309,24 @@ impl Loaded {
             match &samples.features {
                 Features::U8(bytes) => chain.add(bytes),
                 Features::F32(values) => chain.floats(values),
+                Features::U16(values) => {
+                    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                    chain.add(&bytes)
+                }
+                Features::Sparse(sparse) => {
+                    for (places, values) in (0..sparse.len()).map(|row| sparse.row(row)) {
+                        chain.number(places.len() as u64);
+                        places.iter().for_each(|&place| {
+                            chain.number(place.into());
+                        });
+                        chain.floats(values);
+                    }
+                    &mut chain
+                }
             };
+            samples.targets.iter().for_each(|&target| {
+                chain.number(target.into());
+            });
             samples.labels.iter().for_each(|&label| {
                 chain.number(label.into());
             });
@@ -543,31 +560,4 @@ fn with_room(mut network: Network, needs: Needs) -> Network {
         network.append(IMPORTANCES, vec![parameters], Role::Statistic);
     }
     network
-}
-
-fn subset(samples: &Samples, indices: &[u32]) -> Samples {
-    let width = samples.width();
-    let rows = || {
-        indices
-            .iter()
-            .map(|&i| i as usize * width..(i as usize + 1) * width)
-    };
-    let features = match &samples.features {
-        Features::U8(bytes) => {
-            Features::U8(rows().flat_map(|r| bytes[r].iter().copied()).collect())
-        }
-        Features::F32(values) => {
-            Features::F32(rows().flat_map(|r| values[r].iter().copied()).collect())
-        }
-    };
-    Samples {
-        shape: samples.shape.clone(),
-        classes: samples.classes,
-        features,
-        labels: indices
-            .iter()
-            .map(|&i| samples.labels[i as usize])
-            .collect(),
-        affine: samples.affine.clone(),
-    }
 }

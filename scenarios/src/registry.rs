@@ -12,12 +12,17 @@ use crate::{
 };
 use lyceum_core::{
     AnyMethod, AnySelector, AnySteering, AnyStrategy, AnyTransform, ClientSelector,
-    ContinualMethod, Engine, Steering, Strategy, Transform,
+    ContinualMethod, Engine, LayerKind, LayerKinds, Steering, Strategy, Transform,
 };
+use lyceum_layers as layers;
 use lyceum_strategies::{aggregation, continual, robust, selection, steering, transforms};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 /// What every configuration type of a plugin must be able to do.
 pub trait Config: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {}
@@ -183,6 +188,21 @@ pub(crate) fn resolved(config: &impl Serialize) -> Result<toml::Value, toml::de:
     toml::Value::try_from(config).map_err(serde::de::Error::custom)
 }
 
+/// A layer's settings, or what is wrong with them in an author's words.
+fn read_layer<C: Config>(name: &str, settings: &serde_json::Value) -> Result<C, String> {
+    let text = toml::to_string(settings).map_err(|fault| fault.to_string())?;
+    let table = DeTable::parse(&text).map_err(|fault| fault.message().to_string())?;
+    let span = table.span();
+    let table = Spanned::new(span, DeValue::Table(table.into_inner()));
+    Reader::new(name, table).read().map_err(|fault: Fault| {
+        let Fault { message, label, .. } = fault;
+        match label.is_empty() {
+            true => message,
+            false => format!("{message}, {label}"),
+        }
+    })
+}
+
 /// Everything that can be named in a scenario file.
 pub struct Registry {
     /// Aggregation strategies.
@@ -195,6 +215,8 @@ pub struct Registry {
     pub partitions: Plugins<dyn Partition>,
     /// Models.
     pub models: Plugins<dyn Model>,
+    /// Kinds of layers, besides those that the core knows.
+    pub layers: Arc<LayerKinds>,
     /// Streams of tasks.
     pub streams: Plugins<dyn ScenarioPlugin>,
     /// Continual-learning methods.
@@ -216,6 +238,7 @@ impl Default for Registry {
             data_sets: Plugins::new("data set"),
             partitions: Plugins::new("partition"),
             models: Plugins::new("model"),
+            layers: Arc::default(),
             streams: Plugins::new("stream"),
             methods: Plugins::new("method"),
             transforms: Plugins::new("transform"),
@@ -227,11 +250,21 @@ impl Default for Registry {
         r.add_data();
         r.add_partitions();
         r.add_models();
+        layers::give(&mut r);
         r.add_streams();
         r.add_methods();
         r.add_transforms();
         r.add_steering();
         r
+    }
+}
+
+impl layers::Takes for Registry {
+    fn take<K>(&mut self, name: &'static str, summary: &'static str)
+    where
+        K: LayerKind + DeserializeOwned + Serialize + JsonSchema,
+    {
+        self.layer::<K>(name, summary);
     }
 }
 
@@ -291,6 +324,12 @@ impl Registry {
     /// Adds a model.
     pub fn model<C: Model + Config>(&mut self, name: &'static str, summary: &'static str) {
         self.models.add::<C>(name, summary, |c| c);
+    }
+
+    /// Adds a kind of layer.
+    pub fn layer<C: LayerKind + Config>(&mut self, name: &'static str, summary: &'static str) {
+        let kinds = Arc::make_mut(&mut self.layers);
+        kinds.add_with::<C>(name, summary, move |settings| read_layer(name, settings));
     }
 
     fn add_strategies(&mut self) {

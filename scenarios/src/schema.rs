@@ -48,7 +48,7 @@ pub fn schema(registry: &Registry) -> Value {
             "run": run,
             "sweep": sweep::schema(),
             "data": data,
-            "model": registry.models.schema(g),
+            "model": registry.layers.within(|| registry.models.schema(g)),
             "variational": plain::<VariationalWeights>(g),
             "personal": plain::<Personal>(g),
             "training": training,

@@ -6,12 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const FLOORS: [(&str, u32); 11] = [
+const FLOORS: [(&str, u32); 12] = [
     ("core", 0),
     ("strategies", 1),
     ("metrics", 1),
     ("network-model", 1),
-    ("learner", 1),
+    ("layers", 1),
+    ("learner", 2),
     ("protocol", 1),
     ("scenarios", 2),
     ("client-node", 3),

@@ -23,19 +23,58 @@ pub enum Init {
 }
 
 /// A tensor of a layer.
-pub(super) struct Tensor {
-    pub(super) name: &'static str,
-    pub(super) shape: Vec<usize>,
-    pub(super) role: Role,
-    pub(super) start: Start,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Its name within the layer, such as `weight`.
+    pub name: &'static str,
+    /// Sizes, outermost first; values are row-major.
+    pub shape: Vec<usize>,
+    /// What may be done to it.
+    pub role: Role,
+    /// How its values start.
+    pub start: Initial,
+}
+
+impl Tensor {
+    /// One that follows its gradient.
+    pub fn trainable(name: &'static str, shape: Vec<usize>, start: Initial) -> Self {
+        let role = Role::Trainable;
+        Self {
+            name,
+            shape,
+            role,
+            start,
+        }
+    }
 }
 
 /// How the values of a tensor start. Fans are counted in `f64`: sizes are checked later.
-#[derive(Clone, Copy)]
-pub(super) enum Start {
-    Weight { fan_in: f64, fan_out: f64 },
-    Bias { fan_in: f64 },
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Initial {
+    /// As the network draws its weights ([`Init`]).
+    Weight {
+        /// Values that one result is a sum of.
+        fan_in: f64,
+        /// Results that one value goes into.
+        fan_out: f64,
+    },
+    /// As the network starts its biases ([`Init`]).
+    Bias {
+        /// That of the weights beside it.
+        fan_in: f64,
+    },
+    /// Always the same.
     Constant(f32),
+    /// Normal, whatever the network draws, but zero where that is zero.
+    Normal {
+        /// Standard deviation.
+        deviation: f64,
+    },
+    /// Uniform in +-`bound`, whatever the network draws, but zero where that is zero.
+    Uniform {
+        /// Largest value.
+        bound: f64,
+    },
 }
 
 /// Weights (outputs x inputs x field) and a bias per output.
@@ -48,9 +87,9 @@ pub(super) fn drawn(shape: Vec<usize>) -> [Tensor; 2] {
         role: Role::Trainable,
         start,
     };
-    let bias = tensor("bias", vec![shape[0]], Start::Bias { fan_in });
+    let bias = tensor("bias", vec![shape[0]], Initial::Bias { fan_in });
     [
-        tensor("weight", shape, Start::Weight { fan_in, fan_out }),
+        tensor("weight", shape, Initial::Weight { fan_in, fan_out }),
         bias,
     ]
 }
@@ -63,17 +102,20 @@ pub(super) enum Drawn {
     Uniform { bound: f64 },
 }
 
-impl Start {
+impl Initial {
     pub(super) fn with(self, init: Init) -> Drawn {
         let normal = |variance: f64| Drawn::Normal {
             deviation: variance.sqrt(),
         };
         match (init, self) {
             (_, Self::Constant(value)) => Drawn::Always(value),
+            (Init::Zero, _) => Drawn::Always(0.0),
+            (_, Self::Normal { deviation }) => Drawn::Normal { deviation },
+            (_, Self::Uniform { bound }) => Drawn::Uniform { bound },
             (Init::FanIn, Self::Weight { fan_in, .. } | Self::Bias { fan_in }) => Drawn::Uniform {
                 bound: 1.0 / fan_in.sqrt(),
             },
-            (_, Self::Bias { .. }) | (Init::Zero, _) => Drawn::Always(0.0),
+            (_, Self::Bias { .. }) => Drawn::Always(0.0),
             (Init::He, Self::Weight { fan_in, .. }) => normal(2.0 / fan_in),
             (Init::Glorot, Self::Weight { fan_in, fan_out }) => normal(2.0 / (fan_in + fan_out)),
         }

@@ -1,13 +1,18 @@
 //! The kinds of layers, and what each makes of a shape.
 
-use super::initial::{Start, Tensor, drawn};
+use super::{
+    initial::{Initial, Tensor, drawn},
+    kind::OpenLayer,
+    reading::with_open_kinds,
+};
 use crate::Role;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 /// One layer. Images are channels x height x width, kernels and windows are square.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields, remote = "Self")]
+#[schemars(rename = "Layer", inline, transform = with_open_kinds)]
 pub enum Layer {
     /// `units` outputs from a flat input: `y = W x + b`, `W` is units x inputs.
     Dense {
@@ -83,6 +88,32 @@ pub enum Layer {
         #[serde(default = "hundred_thousandth")]
         epsilon: f64,
     },
+    /// What goes in is added to what a list of layers makes of it (He et al. 2016): `y = x + layers(x)`, or
+    /// `projection(x) + layers(x)`. Both sides end in the same shape.
+    Residual {
+        /// The layers that something is added to.
+        #[schemars(schema_with = "list_of_layers")]
+        layers: Vec<Layer>,
+        /// Layers on the other way, where the shape changes; none by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[schemars(schema_with = "list_of_layers")]
+        projection: Vec<Layer>,
+    },
+    /// Keeps a copy of the value for a `join`: the parts of a residual block, one by one.
+    Fork {},
+    /// Goes on from the kept copy, and keeps the value in its place.
+    Swap {},
+    /// Adds the kept value, which is used up.
+    Join {},
+    /// A kind that other crates bring.
+    #[serde(skip)]
+    #[schemars(skip)]
+    Open(OpenLayer),
+}
+
+/// A list of layers inside of a layer: a schema that held itself would have no end.
+fn list_of_layers(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({ "type": "array", "items": { "type": ["object", "string"] } })
 }
 
 fn one() -> usize {
@@ -99,6 +130,30 @@ fn hundred_thousandth() -> f64 {
 pub(super) const LARGEST: usize = 1 << 30;
 
 impl Layer {
+    /// Names of the layers that this crate knows.
+    pub(super) const NAMES: [&'static str; 15] = [
+        "dense",
+        "conv",
+        "max_pool",
+        "avg_pool",
+        "relu",
+        "tanh",
+        "dropout",
+        "binary",
+        "flatten",
+        "batch_norm",
+        "group_norm",
+        "residual",
+        "fork",
+        "swap",
+        "join",
+    ];
+
+    /// A layer of a kind of its own.
+    pub fn open<K: super::LayerKind + Serialize>(name: &str, kind: K) -> Self {
+        Self::Open(OpenLayer::new(name, kind))
+    }
+
     /// The shape that comes out for a shape that goes in, or why the layer cannot take it.
     pub(super) fn output(&self, input: &[usize]) -> Result<Vec<usize>, String> {
         self.check_sizes()?;
@@ -123,6 +178,7 @@ impl Layer {
                 Ok(vec![c, out(h)?, out(w)?])
             }
             Self::Flatten {} => Ok(vec![input.iter().product()]),
+            Self::Open(ref open) => open.kind().output(input),
             Self::Binary {} => match input {
                 [1] => Ok(vec![2]),
                 _ => Err(format!(
@@ -133,7 +189,11 @@ impl Layer {
             | Self::Tanh {}
             | Self::Dropout { .. }
             | Self::BatchNorm { .. }
-            | Self::GroupNorm { .. } => {
+            | Self::GroupNorm { .. }
+            | Self::Residual { .. }
+            | Self::Fork {}
+            | Self::Swap {}
+            | Self::Join {} => {
                 self.check_settings(input)?;
                 Ok(input.to_vec())
             }
@@ -145,6 +205,9 @@ impl Layer {
         match *self {
             Self::Dropout { share } if !(0.0..1.0).contains(&share) => Err(format!(
                 "share {share} is out of range: from 0 up to but not including 1"
+            )),
+            Self::BatchNorm { .. } | Self::GroupNorm { .. } if input.len() == 2 => Err(format!(
+                "needs flat values or an image, but its input is {input:?}: use layer_norm for sequences"
             )),
             Self::BatchNorm { momentum, epsilon } => {
                 normalises(epsilon)?;
@@ -180,7 +243,12 @@ impl Layer {
             | Self::Dropout { .. }
             | Self::Flatten {}
             | Self::Binary {}
-            | Self::BatchNorm { .. } => [0; 4],
+            | Self::BatchNorm { .. }
+            | Self::Residual { .. }
+            | Self::Fork {}
+            | Self::Swap {}
+            | Self::Join {}
+            | Self::Open(_) => [0; 4],
         };
         match sizes.into_iter().find(|&size| size > LARGEST) {
             Some(size) => Err(format!("{size} is too large: at most {LARGEST}")),
@@ -192,6 +260,7 @@ impl Layer {
     pub(super) fn multiplications(&self, from: &[usize], to: &[usize]) -> u64 {
         let results: usize = to.iter().product();
         let inner = match *self {
+            Self::Open(ref open) => return open.kind().multiplications(from, to),
             Self::Dense { .. } => from[0],
             Self::Conv { kernel, .. } => from[0] * kernel * kernel,
             _ => 0,
@@ -199,8 +268,14 @@ impl Layer {
         (results * inner) as u64
     }
 
-    pub(super) fn name(&self) -> &'static str {
+    /// Its name in scenario files.
+    pub fn name(&self) -> &str {
         match self {
+            Self::Open(open) => open.name(),
+            Self::Residual { .. } => "residual",
+            Self::Fork {} => "fork",
+            Self::Swap {} => "swap",
+            Self::Join {} => "join",
             Self::Dense { .. } => "dense",
             Self::Conv { .. } => "conv",
             Self::MaxPool { .. } => "max_pool",
@@ -221,7 +296,7 @@ impl Layer {
             name,
             shape: vec![input[0]],
             role,
-            start: Start::Constant(value),
+            start: Initial::Constant(value),
         };
         let affine = || {
             [
@@ -242,13 +317,18 @@ impl Layer {
                 affine().into_iter().chain(running).collect()
             }
             Self::GroupNorm { .. } => affine().into(),
+            Self::Open(ref open) => open.kind().tensors(input),
             Self::MaxPool { .. }
             | Self::AvgPool { .. }
             | Self::Relu {}
             | Self::Tanh {}
             | Self::Dropout { .. }
             | Self::Binary {}
-            | Self::Flatten {} => Vec::new(),
+            | Self::Flatten {}
+            | Self::Residual { .. }
+            | Self::Fork {}
+            | Self::Swap {}
+            | Self::Join {} => Vec::new(),
         }
     }
 }

@@ -85,7 +85,7 @@ impl Network {
     }
 
     /// The first layer that cannot draw what it gives instead of its weights, by name and position.
-    pub fn unlike_local(&self) -> Option<(usize, &'static str)> {
+    pub fn unlike_local(&self) -> Option<(usize, &str)> {
         let can = |layer: &Layer| {
             matches!(
                 layer,

@@ -33,6 +33,7 @@ impl Spirals {
             classes,
             features: Features::F32(values),
             labels,
+            targets: Vec::new(),
             affine: Affine::identity(),
         }
     }

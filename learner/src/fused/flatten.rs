@@ -29,6 +29,22 @@ impl Image {
         }
     }
 
+    /// The way back of [`spread_rows`](Self::spread_rows).
+    pub(super) fn gather_rows(&self, images: &[f32], out: &mut [f32]) {
+        let rows = images
+            .chunks_exact(self.values())
+            .zip(out.chunks_exact_mut(self.channels * self.plane));
+        for (image, row) in rows {
+            for (channel, plane) in row.chunks_exact_mut(self.plane).enumerate() {
+                let places = image[channel..].iter().step_by(self.stored);
+                plane
+                    .iter_mut()
+                    .zip(places)
+                    .for_each(|(to, from)| *to = *from);
+            }
+        }
+    }
+
     /// To (channels x plane) x rows, as flat layers want them.
     pub(super) fn as_columns(&self, images: &[f32], rows: usize, out: &mut [f32]) {
         for (row, image) in images.chunks_exact(self.values()).enumerate() {

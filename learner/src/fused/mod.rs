@@ -11,7 +11,6 @@
 mod conv;
 mod dense;
 mod flatten;
-mod kernel;
 mod local;
 mod loss;
 mod norm;
@@ -21,10 +20,11 @@ mod pool;
 
 use kernel::{Onto, all_near, transpose};
 use lyceum_core::{
-    Batch, Features, Learner, Loss, Mode, Network, Noise, Params, Samples, Update,
-    step_by_gradient, wide,
+    Backward, Batch, Features, Forward, Learner, Loss, Mode, Network, Noise, Operation, Params,
+    Samples, Update, step_by_gradient, wide,
 };
-use plan::{Dropout, Kind, Op};
+use lyceum_layers::kernel;
+use plan::{Dropout, DropoutForm, Kind, Op};
 
 /// A learner for any network, on one thread.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct FusedLearner {
     loaded: Option<Params>,
     ops: Vec<Op>,
     arena: Arena,
-    /// Rows of the last step, for its logits.
+    /// Answers of the last step, for its logits.
     seen: usize,
     /// Sum of the squared losses of its rows, where it was one of training.
     squares: f64,
@@ -51,6 +51,8 @@ struct Arena {
     /// One row of logits, and of slopes.
     row: Vec<f32>,
     line: Vec<f32>,
+    /// Weight of each answer, where a row has several.
+    weights: Vec<f32>,
 }
 
 /// Buffers of one operation.
@@ -68,6 +70,29 @@ struct Room {
     local: local::Scratch,
     conv: conv::Scratch,
     norm: norm::Scratch,
+    /// What a layer of a kind of its own does.
+    open: Option<Box<dyn Operation>>,
+    /// Its slope, where several operations go on from its result, and whether any has brought its part.
+    gathered: Vec<f32>,
+    is_fed: bool,
+}
+
+impl Room {
+    fn of(op: &Op) -> Self {
+        Self {
+            open: op.kind.operation(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes up a part of the slope.
+    fn feed(&mut self, part: &[f32]) {
+        let gathered = room(&mut self.gathered, part.len());
+        match std::mem::replace(&mut self.is_fed, true) {
+            false => gathered.copy_from_slice(part),
+            true => gathered.iter_mut().zip(part).for_each(|(g, p)| *g += p),
+        }
+    }
 }
 
 /// The first `len` values of a buffer that only ever grows, so that no step fills it anew.
@@ -82,7 +107,7 @@ impl FusedLearner {
     /// A learner with all parameters zero.
     pub fn new(network: &Network) -> Self {
         let ops = plan::ops(network);
-        let rooms = ops.iter().map(|_| Room::default()).collect();
+        let rooms = ops.iter().map(Room::of).collect();
         Self {
             network: network.clone(),
             params: vec![0.0; network.layout().len()],
@@ -98,7 +123,7 @@ impl FusedLearner {
     }
 
     fn forward(&mut self, batch: &Batch, mode: Mode<'_>) {
-        self.seen = batch.rows();
+        self.seen = self.answers(batch);
         let Self {
             params,
             loaded,
@@ -107,21 +132,31 @@ impl FusedLearner {
             ..
         } = self;
         let params = loaded.as_deref().unwrap_or(params);
-        let rows = batch.rows();
         for (index, op) in ops.iter().enumerate() {
             let (before, after) = arena.rooms.split_at_mut(index);
-            let input = match (before.last(), index.checked_sub(1)) {
-                (Some(room), Some(previous)) => &room.output[..rows * ops[previous].width],
-                _ => &batch.inputs,
-            };
-            op.forward(params, input, batch, mode, &mut after[0]);
+            let input = op.input(op.source, ops, before, batch);
+            if let Kind::Add { other } = op.kind {
+                let other = op.input(other, ops, before, batch);
+                let out = room(&mut after[0].output, input.len());
+                let values = input.iter().zip(other);
+                out.iter_mut()
+                    .zip(values)
+                    .for_each(|(o, (a, b))| *o = a + b);
+            } else {
+                op.forward(params, input, batch, mode, &mut after[0]);
+            }
         }
+    }
+
+    /// Answers to a batch: one a row, or one for each place of its sequence.
+    fn answers(&self, batch: &Batch) -> usize {
+        batch.rows() * self.network.answers()
     }
 
     /// Logits of the last forward walk, classes x rows.
     fn logits_now<'a>(&'a self, batch: &'a Batch) -> &'a [f32] {
         match self.arena.rooms.last() {
-            Some(room) => &room.output[..batch.rows() * self.network.classes()],
+            Some(room) => &room.output[..self.answers(batch) * self.network.classes()],
             None => &batch.inputs,
         }
     }
@@ -131,19 +166,31 @@ impl FusedLearner {
         if !batch.aims.is_empty() {
             return self.aimed_loss(batch);
         }
-        let (rows, classes) = (batch.rows(), self.network.classes());
+        let (rows, classes) = (self.answers(batch), self.network.classes());
+        let each = self.network.answers();
         let Arena {
             rooms,
             slope,
             row: line,
             line: other,
+            weights,
             ..
         } = &mut self.arena;
         let logits = rooms.last().map_or(&batch.inputs[..], |room| &room.output);
         let slope = room(slope, rows * classes);
         let share = 1.0 / rows as f32;
         if batch.loss == Loss::CrossEntropy {
-            let labels = (&batch.labels[..], &batch.weights[..]);
+            weights.clear();
+            if each > 1 {
+                let of_row = |w: &f32| std::iter::repeat_n(*w, each);
+                weights.extend(batch.weights.iter().flat_map(of_row));
+            }
+            let weights = if each > 1 {
+                &weights[..]
+            } else {
+                &batch.weights
+            };
+            let labels = (batch.answers(), weights);
             let logits = &logits[..rows * classes];
             let (total, squares) =
                 loss::softmax_slopes(logits, labels, share, slope, (line, other));
@@ -152,8 +199,8 @@ impl FusedLearner {
         }
         line.resize(classes, 0.0);
         let (mut total, mut squares) = (0.0, 0.0);
-        for (row, &label) in batch.labels.iter().enumerate() {
-            let weight = batch.weights.get(row).copied().unwrap_or(1.0);
+        for (row, &label) in batch.answers().iter().enumerate() {
+            let weight = batch.weights.get(row / each).copied().unwrap_or(1.0);
             for (to, from) in line.iter_mut().zip(logits[row..].iter().step_by(rows)) {
                 *to = *from;
             }
@@ -170,7 +217,8 @@ impl FusedLearner {
 
     /// As `loss`, for rows that are masked or matched.
     fn aimed_loss(&mut self, batch: &Batch) -> f32 {
-        let (rows, classes) = (batch.rows(), self.network.classes());
+        let (rows, classes) = (self.answers(batch), self.network.classes());
+        let each = self.network.answers();
         let Arena {
             rooms,
             slope,
@@ -183,8 +231,8 @@ impl FusedLearner {
         own.resize(classes, 0.0);
         line.resize(classes, 0.0);
         let (mut total, mut squares) = (0.0, 0.0);
-        for (row, &label) in batch.labels.iter().enumerate() {
-            let weight = batch.weights.get(row).copied().unwrap_or(1.0);
+        for (row, &label) in batch.answers().iter().enumerate() {
+            let weight = batch.weights.get(row / each).copied().unwrap_or(1.0);
             for (to, from) in own.iter_mut().zip(logits[row..].iter().step_by(rows)) {
                 *to = *from;
             }
@@ -192,7 +240,7 @@ impl FusedLearner {
             let share = 1.0 / rows as f32;
             let loss = batch
                 .aims
-                .slope(batch.loss, row, own, of_label, share, line);
+                .slope(batch.loss, row / each, own, of_label, share, line);
             total += loss;
             squares += loss::square(loss);
             for (to, from) in slope[row..].iter_mut().step_by(rows).zip(&*line) {
@@ -229,21 +277,44 @@ impl FusedLearner {
         let Some(first) = ops.iter().position(Op::has_params) else {
             return;
         };
+        arena.rooms.iter_mut().for_each(|room| room.is_fed = false);
         for index in (first..ops.len()).rev() {
+            let op = &ops[index];
             let (before, after) = arena.rooms.split_at_mut(index);
-            let input = match (before.last(), index.checked_sub(1)) {
-                (Some(room), Some(previous)) => &room.output[..rows * ops[previous].width],
-                _ => &batch.inputs,
-            };
+            let own = &mut after[0];
+            if op.gathered {
+                std::mem::swap(&mut arena.slope, &mut own.gathered);
+            }
+            let slope = &mut arena.slope[..rows * op.width];
+            let is_asked = |source: &usize| *source >= first;
+            if let Kind::Add { other } = op.kind {
+                if let Some(other) = other.filter(is_asked) {
+                    before[other].feed(slope);
+                }
+                if let Some(source) = op.source.filter(is_asked) {
+                    match ops[source].gathered {
+                        true => before[source].feed(slope),
+                        // Goes on as it is.
+                        false => continue,
+                    }
+                }
+                continue;
+            }
+            let asked = op.source.filter(is_asked);
+            let input = op.input(op.source, ops, before, batch);
             let back = Back {
                 input,
-                slope: &mut arena.slope[..rows * ops[index].width],
+                slope,
                 rows,
-                wanted: (index > first).then(|| room(&mut arena.next, input.len())),
+                wanted: asked.map(|_| room(&mut arena.next, input.len())),
             };
+            let len = input.len();
             let params = (&mut params[..], loaded.as_deref());
-            ops[index].walk_back(params, back, &mut after[0], &mut sink);
-            std::mem::swap(&mut arena.slope, &mut arena.next);
+            op.walk_back(params, back, own, &mut sink);
+            match asked {
+                Some(source) if ops[source].gathered => before[source].feed(&arena.next[..len]),
+                _ => std::mem::swap(&mut arena.slope, &mut arena.next),
+            }
         }
         // Every operation has written its own; the tensors of none come last.
         let used = ops.iter().map(Op::end).max().unwrap_or(0);
@@ -277,6 +348,20 @@ struct Back<'a> {
 }
 
 impl Op {
+    /// What an operation before this one gave for a batch, or the batch.
+    fn input<'a>(
+        &self,
+        source: Option<usize>,
+        ops: &[Self],
+        before: &'a [Room],
+        batch: &'a Batch,
+    ) -> &'a [f32] {
+        match source {
+            Some(source) => &before[source].output[..batch.rows() * ops[source].width],
+            None => &batch.inputs,
+        }
+    }
+
     fn forward(
         &self,
         params: &[f32],
@@ -334,6 +419,20 @@ impl Op {
             Kind::Norm(norm) => norm.forward(params, input, rows, mode, out, &mut own.norm),
             Kind::Flatten(image) => image.as_columns(input, rows, out),
             Kind::Binary => behind_zeros(input, out),
+            Kind::Rows { .. } => transpose(input, rows, out),
+            Kind::Gather(image) => image.gather_rows(input, out),
+            Kind::Add { .. } => unreachable!("takes two values, and is added up where both are"),
+            Kind::Open(_) => {
+                let pass = Forward {
+                    params: &params[self.params.clone()],
+                    input,
+                    rows,
+                    mode,
+                    output: out,
+                };
+                let open = own.open.as_mut().expect("an open layer has an operation");
+                open.forward(pass);
+            }
         }
     }
 
@@ -431,6 +530,20 @@ impl Op {
                 norm.backward(params, input, slope, rows, grad, wanted, &mut own.norm);
                 self.scale(grad, scale);
             }
+            Kind::Open(_) => {
+                let pass = Backward {
+                    params: &params[self.params.clone()],
+                    input,
+                    output: &own.output[..slope.len()],
+                    slope,
+                    rows,
+                    gradient: &mut grad[self.params.clone()],
+                    wanted,
+                };
+                let open = own.open.as_mut().expect("an open layer has an operation");
+                open.backward(pass);
+                self.scale(grad, scale);
+            }
             kind => {
                 if let Some(next) = wanted {
                     kind.walk_back(slope, rows, own, next);
@@ -494,15 +607,20 @@ impl Kind {
             }
             Self::Flatten(image) => image.spread_columns(slope, rows, next),
             Self::Binary => next.copy_from_slice(&slope[rows..]),
-            Self::Arrange(_)
-            | Self::Transpose { .. }
-            | Self::Dense(_)
+            Self::Arrange(image) => image.gather_rows(slope, next),
+            Self::Transpose { width } => transpose(slope, slope.len() / width, next),
+            Self::Rows { width } => transpose(slope, *width, next),
+            Self::Gather(image) => {
+                next.fill(0.0);
+                image.spread_rows(slope, next);
+            }
+            Self::Dense(_)
+            | Self::Add { .. }
+            | Self::Open(_)
             | Self::Local(_)
             | Self::Conv(_)
             | Self::Norm(_) => {
-                unreachable!(
-                    "nothing before the first tensor is walked back, and layers with tensors by themselves"
-                )
+                unreachable!("sums and layers with tensors are walked back by themselves")
             }
         }
     }
@@ -513,9 +631,14 @@ impl Dropout {
     fn draw(&self, noise: Noise, rows: usize, own: &mut Room) {
         let drawn = room(&mut own.drawn, rows * self.width);
         noise.mask(self.layer, self.share, drawn);
-        match self.image {
-            Some(image) => image.spread_rows(drawn, room(&mut own.mask, rows * image.values())),
-            None => transpose(drawn, self.width, room(&mut own.mask, drawn.len())),
+        match self.form {
+            DropoutForm::Images(image) => {
+                image.spread_rows(drawn, room(&mut own.mask, rows * image.values()));
+            }
+            DropoutForm::Columns => {
+                transpose(drawn, self.width, room(&mut own.mask, drawn.len()));
+            }
+            DropoutForm::Rows => room(&mut own.mask, drawn.len()).copy_from_slice(drawn),
         }
     }
 }
@@ -542,6 +665,8 @@ impl Learner for FusedLearner {
         match &pool.features {
             Features::U8(all) => places.take(most(1)).for_each(|p| all_near(&all[values(p)])),
             Features::F32(all) => places.take(most(4)).for_each(|p| all_near(&all[values(p)])),
+            Features::U16(all) => places.take(most(2)).for_each(|p| all_near(&all[values(p)])),
+            Features::Sparse(_) => {}
         }
     }
 
@@ -591,8 +716,8 @@ impl Learner for FusedLearner {
             return;
         }
         self.forward(batch, Mode::Evaluate);
-        out.resize(batch.rows() * self.network.classes(), 0.0);
-        transpose(self.logits_now(batch), batch.rows(), out);
+        out.resize(self.answers(batch) * self.network.classes(), 0.0);
+        transpose(self.logits_now(batch), self.answers(batch), out);
     }
 
     fn features(&mut self, batch: &Batch, out: &mut Vec<f32>) {
@@ -602,7 +727,7 @@ impl Learner for FusedLearner {
         };
         self.forward(batch, Mode::Evaluate);
         // A last dense layer is an operation of its own, and takes columns, or the rows of the batch.
-        let before = self.arena.rooms.len().checked_sub(2);
+        let before = self.ops.last().and_then(|op| op.source);
         match before.map(|index| &self.arena.rooms[index].output) {
             Some(columns) => {
                 out.resize(batch.rows() * width, 0.0);

@@ -11,13 +11,17 @@ use super::{
     pointwise::Activation,
     pool::Pool,
 };
-use lyceum_core::{Entry, Layer, Network, Variational};
+use lyceum_core::{Entry, Layer, Network, OpenLayer, Operation, Variational};
 use std::ops::Range;
 
 /// One operation, and the number of values behind it.
 #[derive(Clone, Debug)]
 pub(super) struct Op {
     pub(super) kind: Kind,
+    /// The operation whose result goes in; `None` for the batch.
+    pub(super) source: Option<usize>,
+    /// Whether its slope is gathered, since more than the next operation goes on from its result.
+    pub(super) gathered: bool,
     /// Stored values per sample behind the operation.
     pub(super) width: usize,
     /// Where the operation's tensors stand in the parameters.
@@ -44,6 +48,36 @@ pub(super) enum Kind {
     Flatten(Image),
     /// From a column to it and one of zeros before it.
     Binary,
+    /// From columns to rows.
+    Rows {
+        width: usize,
+    },
+    /// From images to rows.
+    Gather(Image),
+    /// Adds the result of another operation; of the batch if there is none.
+    Add {
+        other: Option<usize>,
+    },
+    /// A layer of a kind of its own, from rows to rows.
+    Open(Open),
+}
+
+/// A layer of a kind of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    layer: OpenLayer,
+    place: usize,
+    input: Vec<usize>,
+}
+
+impl Kind {
+    /// What an open layer does, with its buffers.
+    pub(super) fn operation(&self) -> Option<Box<dyn Operation>> {
+        match self {
+            Self::Open(open) => Some(open.layer.kind().operation(open.place, &open.input)),
+            _ => None,
+        }
+    }
 }
 
 /// A dropout layer and how its values are laid out.
@@ -53,12 +87,19 @@ pub(super) struct Dropout {
     pub(super) share: f64,
     /// Used values of a sample.
     pub(super) width: usize,
-    /// `None` for columns.
-    pub(super) image: Option<Image>,
+    pub(super) form: DropoutForm,
+}
+
+/// How the values of a dropout layer are laid out.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum DropoutForm {
+    Rows,
+    Columns,
+    Images(Image),
 }
 
 /// How values are laid out between two operations.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// As the batch brings them.
     Rows,
@@ -72,6 +113,12 @@ struct Planner<'a> {
     network: &'a Network,
     ops: Vec<Op>,
     form: Form,
+    /// The operation that gave the value; `None` for the batch.
+    current: Option<usize>,
+    /// Values that residual blocks keep, the last on top.
+    kept: Vec<(Option<usize>, Form)>,
+    /// Operations up to here stay as they are, since their results are kept.
+    sealed: usize,
     next_entry: usize,
 }
 
@@ -81,6 +128,9 @@ pub(super) fn ops(network: &Network) -> Vec<Op> {
         network,
         ops: Vec::new(),
         form: Form::Rows,
+        current: None,
+        kept: Vec::new(),
+        sealed: 0,
         next_entry: 0,
     };
     let shapes = network.shapes().windows(2);
@@ -88,12 +138,35 @@ pub(super) fn ops(network: &Network) -> Vec<Op> {
         planner.layer(index, layer, &shapes[0], &shapes[1]);
     }
     planner.finish();
-    planner.ops
+    let mut ops = planner.ops;
+    mark_gathered(&mut ops);
+    ops
+}
+
+/// An operation's slope is gathered unless the next operation, and it alone, goes on from its result.
+fn mark_gathered(ops: &mut [Op]) {
+    let mut users = vec![Vec::new(); ops.len()];
+    for (at, op) in ops.iter().enumerate() {
+        let other = match op.kind {
+            Kind::Add { other } => other,
+            _ => None,
+        };
+        let sources = op.source.into_iter().chain(other);
+        sources.for_each(|source| users[source].push(at));
+    }
+    for (at, (op, users)) in ops.iter_mut().zip(users).enumerate() {
+        op.gathered = !matches!(users[..], [] | [_]) || users.first().is_some_and(|u| *u != at + 1);
+    }
 }
 
 impl Planner<'_> {
     fn layer(&mut self, index: usize, layer: &Layer, from: &[usize], to: &[usize]) {
         match *layer {
+            Layer::Open(ref layer) => self.open(index, layer, from, to),
+            Layer::Fork {} => self.fork(from),
+            Layer::Swap {} => self.swap(),
+            Layer::Join {} => self.join(from),
+            Layer::Residual { .. } => unreachable!("a network holds a block in its parts"),
             Layer::Dense { units } => self.dense(index, from[0], units),
             Layer::Conv {
                 kernel,
@@ -112,13 +185,17 @@ impl Planner<'_> {
             Layer::Relu {} => self.activation(Activation::Relu, from),
             Layer::Tanh {} => self.activation(Activation::Tanh, from),
             Layer::Dropout { share } => {
-                self.arrange(from);
-                let image = self.image(from);
+                self.arrange_unless_rows(from);
+                let form = match (self.form, self.image(from)) {
+                    (_, Some(image)) => DropoutForm::Images(image),
+                    (Form::Rows, None) => DropoutForm::Rows,
+                    _ => DropoutForm::Columns,
+                };
                 let dropout = Dropout {
                     layer: index,
                     share,
                     width: from.iter().product(),
-                    image,
+                    form,
                 };
                 self.push(Kind::Dropout(dropout), self.stored(from), 0);
             }
@@ -144,6 +221,9 @@ impl Planner<'_> {
     }
 
     fn dense(&mut self, index: usize, inputs: usize, units: usize) {
+        if self.current.is_some() {
+            self.arrange(&[inputs]);
+        }
         let [weights, bias] = self.take();
         let dense = Dense {
             inputs,
@@ -164,6 +244,9 @@ impl Planner<'_> {
     }
 
     fn conv(&mut self, from: &[usize], to: &[usize], [kernel, stride, padding]: [usize; 3]) {
+        if self.current.is_some() {
+            self.arrange(from);
+        }
         if matches!(self.form, Form::Rows) {
             // A first convolution needs no slope at its input, so channels need not fill vectors.
             self.images_of_rows(from, from[0]);
@@ -208,7 +291,7 @@ impl Planner<'_> {
             kind: Kind::Conv(conv),
             width,
             ..
-        }) = self.ops.last_mut()
+        }) = self.last()
             && conv.pool.is_none()
         {
             conv.pool = Some(pool);
@@ -220,7 +303,7 @@ impl Planner<'_> {
 
     /// Joins the layer before it, where its derivative follows from what that layer gives.
     fn activation(&mut self, activation: Activation, from: &[usize]) {
-        match self.ops.last_mut().map(|op| &mut op.kind) {
+        match self.last().map(|op| &mut op.kind) {
             Some(Kind::Dense(dense)) if dense.activation.is_none() => {
                 dense.activation = Some(activation);
             }
@@ -233,7 +316,7 @@ impl Planner<'_> {
                 conv.rectify = true;
             }
             _ => {
-                self.arrange(from);
+                self.arrange_unless_rows(from);
                 self.push(Kind::Activation(activation), self.stored(from), 0);
             }
         }
@@ -258,6 +341,44 @@ impl Planner<'_> {
         self.push(Kind::Norm(Box::new(norm)), self.stored(from), tensors);
     }
 
+    fn open(&mut self, place: usize, layer: &OpenLayer, from: &[usize], to: &[usize]) {
+        self.to_rows(from);
+        let tensors = layer.kind().tensors(from).len();
+        let open = Open {
+            layer: layer.clone(),
+            place,
+            input: from.to_vec(),
+        };
+        self.push(Kind::Open(open), to.iter().product(), tensors);
+    }
+
+    fn fork(&mut self, from: &[usize]) {
+        self.arrange_unless_rows(from);
+        self.kept.push((self.current, self.form));
+        self.sealed = self.ops.len();
+    }
+
+    fn swap(&mut self) {
+        if let Some(kept) = self.kept.last_mut() {
+            let now = std::mem::replace(kept, (self.current, self.form));
+            (self.current, self.form) = now;
+            self.sealed = self.ops.len();
+        }
+    }
+
+    fn join(&mut self, from: &[usize]) {
+        let Some((other, form)) = self.kept.pop() else {
+            return;
+        };
+        if self.form != form {
+            self.to_rows(from);
+            if form != Form::Rows {
+                self.arrange(from);
+            }
+        }
+        self.push(Kind::Add { other }, self.stored(from), 0);
+    }
+
     fn flatten(&mut self, from: &[usize]) {
         if let Some(image) = self.image(from) {
             self.form = Form::Columns;
@@ -270,10 +391,39 @@ impl Planner<'_> {
         match (self.form, from) {
             (Form::Rows, [channels, _, _]) => self.images_of_rows(from, channels_padded(*channels)),
             (Form::Rows, _) => {
+                let width = from.iter().product();
                 self.form = Form::Columns;
-                self.push(Kind::Transpose { width: from[0] }, from[0], 0);
+                self.push(Kind::Transpose { width }, width, 0);
             }
             _ => {}
+        }
+    }
+
+    /// As [`arrange`](Self::arrange), but leaves sequences as they are, and what comes as rows from an operation: an operation
+    /// on single values takes any layout.
+    fn arrange_unless_rows(&mut self, from: &[usize]) {
+        if self.form != Form::Rows || (self.current.is_none() && from.len() != 2) {
+            self.arrange(from);
+        }
+    }
+
+    /// Takes the values to the layout of batches.
+    fn to_rows(&mut self, from: &[usize]) {
+        let width = from.iter().product();
+        match (self.form, self.image(from)) {
+            (Form::Rows, _) => return,
+            (_, Some(image)) => self.push(Kind::Gather(image), width, 0),
+            _ => self.push(Kind::Rows { width }, width, 0),
+        }
+        self.form = Form::Rows;
+    }
+
+    /// The operation that gave the value, if it may still take up what follows it.
+    fn last(&mut self) -> Option<&mut Op> {
+        let is_last = self.current.is_some_and(|at| at + 1 == self.ops.len());
+        match is_last && self.ops.len() > self.sealed {
+            true => self.ops.last_mut(),
+            false => None,
         }
     }
 
@@ -296,7 +446,15 @@ impl Planner<'_> {
     /// A model without a dense layer gives its logits as columns, too.
     fn finish(&mut self) {
         if let (Form::Rows, Some(shape)) = (self.form, self.network.shapes().last()) {
-            self.arrange(shape);
+            // Of a sequence, each place is a row of its own.
+            self.push(
+                Kind::Transpose {
+                    width: self.network.classes(),
+                },
+                shape.iter().product(),
+                0,
+            );
+            self.form = Form::Columns;
         }
     }
 
@@ -328,8 +486,12 @@ impl Planner<'_> {
         let start = entries.first().map_or(0, |e| e.offset);
         let params = start..entries.last().map_or(0, |e| e.range().end);
         self.next_entry += tensors;
+        let source = self.current;
+        self.current = Some(self.ops.len());
         self.ops.push(Op {
             kind,
+            source,
+            gathered: false,
             width,
             params,
         });

@@ -149,10 +149,21 @@ fn walk(network: &Network, params: &[f64], batch: &Batch, mode: Mode<'_>) -> Wal
         observed: Vec::new(),
     };
     let mut params = params;
+    let mut kept: Vec<Vec<f64>> = Vec::new();
     let layers = network.layers().iter().enumerate();
     for ((index, layer), shapes) in layers.zip(network.shapes().windows(2)) {
         let mut take = |len| params.split_off(..len).expect("parameters for every layer");
         match *layer {
+            Layer::Fork {} => kept.push(walk.values.clone()),
+            Layer::Swap {} => {
+                let top = kept.last_mut().expect("something is kept");
+                std::mem::swap(top, &mut walk.values);
+            }
+            Layer::Join {} => {
+                let other = kept.pop().expect("something is kept");
+                let sites = walk.values.iter_mut().zip(other);
+                sites.for_each(|(v, o)| *v += o);
+            }
             Layer::Dropout { share } if mode.noise().is_some() => {
                 let mut mask = vec![0.0; walk.values.len()];
                 let noise = mode.noise().expect("it was just asked for");
@@ -299,9 +310,7 @@ fn row(
         Layer::Tanh {} => x.iter().map(|v| v.tanh()).collect(),
         Layer::Dropout { .. } | Layer::Flatten {} => x.to_vec(),
         Layer::Binary {} => vec![0.0, x[0]],
-        Layer::BatchNorm { .. } | Layer::GroupNorm { .. } => {
-            unreachable!("not a matter of one row")
-        }
+        _ => unreachable!("not a matter of one row, or tested by itself"),
     }
 }
 

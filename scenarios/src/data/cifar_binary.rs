@@ -128,6 +128,7 @@ impl Records {
                 .map_or(0, |&label| label as usize + 1),
             features: Features::U8(self.pixels),
             labels: self.labels,
+            targets: Vec::new(),
             affine: Affine {
                 shift: vec![0.0],
                 scale: vec![1.0 / 255.0],

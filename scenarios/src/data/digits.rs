@@ -105,6 +105,7 @@ fn samples((pixels, labels): Part) -> Samples {
         classes: 10,
         features: Features::U8(pixels),
         labels,
+        targets: Vec::new(),
         affine: Affine {
             shift: vec![0.0],
             scale: vec![1.0 / 16.0],

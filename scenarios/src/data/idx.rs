@@ -114,7 +114,7 @@ pub(super) fn read_pair(
 fn samples(idx: IdxFile, labels: Vec<u32>, channels: Channels) -> Samples {
     let scale = match idx.values {
         Features::U8(_) => 1.0 / 255.0,
-        Features::F32(_) => 1.0,
+        _ => 1.0,
     };
     let mut features = idx.values;
     let shape = match idx.sizes[1..] {
@@ -131,6 +131,7 @@ fn samples(idx: IdxFile, labels: Vec<u32>, channels: Channels) -> Samples {
         classes: labels.iter().max().map_or(0, |&label| label as usize + 1),
         features,
         labels,
+        targets: Vec::new(),
         affine: Affine {
             shift: vec![0.0],
             scale: vec![scale],
@@ -142,6 +143,8 @@ fn channels_first(features: &mut Features, plane: usize, depth: usize) {
     match features {
         Features::U8(values) => transpose(values, plane, depth),
         Features::F32(values) => transpose(values, plane, depth),
+        Features::U16(values) => transpose(values, plane, depth),
+        Features::Sparse(_) => unreachable!("no file of images is sparse"),
     }
 }
 

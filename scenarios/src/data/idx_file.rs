@@ -72,7 +72,7 @@ pub(super) fn read_labels(file: &mut Contents) -> Result<Vec<u32>, DataError> {
     let idx = read_idx(file)?;
     match (idx.sizes.len(), idx.values) {
         (1, Features::U8(bytes)) => Ok(bytes.into_iter().map(u32::from).collect()),
-        (1, Features::F32(_)) => Err(file.wrong(
+        (1, _) => Err(file.wrong(
             "holds floating-point numbers: expected labels, whole numbers from 0 to 255 in bytes"
                 .into(),
         )),

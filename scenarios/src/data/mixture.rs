@@ -161,6 +161,7 @@ impl Mixture {
             classes,
             features: Features::F32(features),
             labels,
+            targets: Vec::new(),
             affine: Affine::identity(),
         }
     }

@@ -40,6 +40,8 @@ fn standard(train: &Samples) -> Affine {
     let moments = match &train.features {
         Features::U8(bytes) => byte_moments(bytes, channels, plane),
         Features::F32(values) => float_moments(values, channels, plane),
+        // Tokens and counts stay what they are.
+        Features::U16(_) | Features::Sparse(_) => return Affine::identity(),
     };
     // A deviation that is only rounding counts as none.
     let scale = |(mean, sd): (f64, f64)| {
@@ -108,6 +110,7 @@ mod tests {
             classes: 2,
             features,
             labels: vec![0, 1],
+            targets: Vec::new(),
             affine: Affine {
                 shift: vec![0.0],
                 scale: vec![0.5],

@@ -177,6 +177,7 @@ impl Synthetic {
             classes: self.classes.get(),
             features: Features::F32(features),
             labels,
+            targets: Vec::new(),
             affine: Affine::identity(),
         }
     }
@@ -326,7 +327,7 @@ mod tests {
     fn values(samples: &Samples) -> &[f32] {
         match &samples.features {
             Features::F32(values) => values,
-            Features::U8(_) => unreachable!(),
+            _ => unreachable!(),
         }
     }
 

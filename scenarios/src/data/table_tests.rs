@@ -32,7 +32,7 @@ fn with_test(config: &str, train: &str) -> Result<Loaded, String> {
 fn floats(samples: &Samples) -> &[f32] {
     match &samples.features {
         Features::F32(values) => values,
-        Features::U8(_) => unreachable!(),
+        _ => unreachable!(),
     }
 }
 

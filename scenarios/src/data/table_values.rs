@@ -294,6 +294,7 @@ pub(super) fn samples(
             .iter()
             .map(|&label| of[label as usize])
             .collect(),
+        targets: Vec::new(),
         affine: Affine::identity(),
     })
 }

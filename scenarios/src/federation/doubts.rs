@@ -94,6 +94,7 @@ impl Loaded {
     fn unscaled(&self, samples: &Samples, how: Normalisation) -> Option<String> {
         let advice = match (&samples.features, how) {
             (_, Normalisation::Standard) => return None,
+            (Features::U16(_) | Features::Sparse(_), _) => return None,
             (Features::U8(_), Normalisation::Unit) if in_unit(&samples.affine) => return None,
             (Features::U8(_), Normalisation::Unit) => {
                 "without `scale` bytes become 0 to 1".to_owned()

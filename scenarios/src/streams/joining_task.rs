@@ -79,6 +79,7 @@ mod tests {
             classes: 4,
             features: Features::F32(vec![0.0; 6]),
             labels: vec![0, 2, 1, 2, 0, 1],
+            targets: Vec::new(),
             affine: Affine::identity(),
         };
         let maker = ByClasses::new(&test, &[3, 2, 1, 0], Lens::default());

@@ -40,6 +40,7 @@ impl Bed {
             classes,
             features: Features::F32(points.iter().flat_map(|(p, _)| *p).collect()),
             labels: points.iter().map(|(_, l)| *l).collect(),
+            targets: Vec::new(),
             affine: Affine::identity(),
         });
         let layer = DenseLayer {

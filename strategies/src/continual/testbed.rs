@@ -101,6 +101,7 @@ impl Bed {
             classes,
             features: Features::F32(samples.iter().flat_map(|(x, _)| x.to_vec()).collect()),
             labels: samples.iter().map(|(_, label)| *label).collect(),
+            targets: Vec::new(),
             affine: Affine::identity(),
         };
         let shard = Shard {

@@ -99,6 +99,7 @@ mod tests {
             classes: 10,
             features: Features::U8(vec![]),
             labels: vec![],
+            targets: Vec::new(),
             affine: Affine::identity(),
         };
         let budget = Budget {

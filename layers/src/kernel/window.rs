@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// Channels of a stored position: `channels` rounded up to whole vectors, of sixteen values where that wastes
 /// little and the processor has them, of eight otherwise.
-pub(in super::super) fn channels_padded(channels: usize) -> usize {
+pub fn channels_padded(channels: usize) -> usize {
     let (eight, sixteen) = (channels.next_multiple_of(8), channels.next_multiple_of(16));
     if sixteen * 4 <= eight * 5 && sixteen_lanes() {
         sixteen
@@ -29,7 +29,7 @@ fn sixteen_lanes() -> bool {
 }
 
 /// Runs `op` with vectors that divide `channels`; of sixteen values only where those do.
-pub(in super::super) fn dispatch<Op: WithSimd>(channels: usize, op: Op) -> Op::Output {
+pub fn dispatch<Op: WithSimd>(channels: usize, op: Op) -> Op::Output {
     #[cfg(target_arch = "x86_64")]
     if !channels.is_multiple_of(16)
         && let Some(simd) = pulp::x86::V3::try_new()
@@ -44,7 +44,7 @@ pub(in super::super) fn dispatch<Op: WithSimd>(channels: usize, op: Op) -> Op::O
 ///
 /// **Invariant:** `furthest` is the largest offset of each kind.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Lines {
+pub struct Lines {
     /// Pairs of one line of results: where the values of its first result begin in the image, and which line of
     /// weights they meet.
     pairs: Vec<(usize, usize)>,
@@ -55,7 +55,7 @@ pub(in super::super) struct Lines {
 
 impl Lines {
     /// From a list of pairs per line of results.
-    pub(in super::super) fn new(lines: impl Iterator<Item = Vec<(usize, usize)>>) -> Self {
+    pub fn new(lines: impl Iterator<Item = Vec<(usize, usize)>>) -> Self {
         let mut made = Self {
             pairs: Vec::new(),
             starts: vec![0],
@@ -82,17 +82,17 @@ impl Lines {
 
 /// Shape of a window on its way over an image.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Correlation {
+pub struct Correlation {
     /// Which lines meet.
-    pub(in super::super) lines: Lines,
+    pub lines: Lines,
     /// Results of one line.
-    pub(in super::super) results: usize,
+    pub results: usize,
     /// Values from one result's window to that of the next.
-    pub(in super::super) step: usize,
+    pub step: usize,
     /// Values of one line of the window.
-    pub(in super::super) reach: usize,
+    pub reach: usize,
     /// Padded channels of a result.
-    pub(in super::super) channels: usize,
+    pub channels: usize,
 }
 
 impl Correlation {
@@ -117,7 +117,7 @@ impl Correlation {
 /// # Panics
 ///
 /// Where the shapes do not fit their slices.
-pub(in super::super) fn correlate(
+pub fn correlate(
     shape: &Correlation,
     image: &[f32],
     weights: &[f32],
@@ -153,12 +153,7 @@ pub(in super::super) fn correlate(
 /// # Panics
 ///
 /// Where the shapes do not fit their slices.
-pub(in super::super) fn weight_gradients(
-    shape: &Correlation,
-    image: &[f32],
-    slope: &[f32],
-    grad: &mut [f32],
-) {
+pub fn weight_gradients(shape: &Correlation, image: &[f32], slope: &[f32], grad: &mut [f32]) {
     assert!(
         shape.fits(image.len(), grad.len()),
         "the window must stay on its image"

@@ -17,7 +17,7 @@ const LANES: usize = 16;
 /// # Panics
 ///
 /// Where the shapes do not fit each other or their slices.
-pub(in super::super) fn row_product(a: View<'_>, b: View<'_>, out: &mut [f32]) {
+pub fn row_product(a: View<'_>, b: View<'_>, out: &mut [f32]) {
     let ((rows, width), (columns, b_width)) = (a.shape(), b.shape());
     assert!(
         width == b_width && a.fits() && b.fits() && a.is_dense() && b.is_dense(),

@@ -14,7 +14,7 @@ use pulp::{Arch, MemMask, Simd, WithSimd};
 
 /// Which values of a row-major matrix are not zero, 64 of a row to a word.
 #[derive(Clone, Debug, Default)]
-pub(in super::super) struct Marks {
+pub struct Marks {
     words: Vec<u64>,
     rows: usize,
     width: usize,
@@ -25,7 +25,7 @@ const WORD: usize = 64;
 
 impl Marks {
     /// Marks a matrix of rows of `width` values without gaps, in the place of the last one.
-    pub(in super::super) fn mark(&mut self, values: &[f32], width: usize) {
+    pub fn mark(&mut self, values: &[f32], width: usize) {
         let rows = values.len().checked_div(width).unwrap_or(0);
         let words = rows * width.div_ceil(WORD);
         if self.words.len() < words {
@@ -40,7 +40,7 @@ impl Marks {
     }
 
     /// Whether at most this share of the values is not zero.
-    pub(in super::super) fn are_within(&self, share: f64) -> bool {
+    pub fn are_within(&self, share: f64) -> bool {
         let words = &self.words[..self.rows * self.words_of_row()];
         let count: usize = words.iter().map(|w| w.count_ones() as usize).sum();
         count as f64 <= share * (self.rows * self.width) as f64
@@ -117,7 +117,7 @@ fn one_by_one(values: &[f32]) -> u64 {
 /// # Panics
 ///
 /// Where the shapes do not fit each other or their slices.
-pub(in super::super) fn marked_product(
+pub fn marked_product(
     (a, marks): (View<'_>, &Marks),
     b: View<'_>,
     out: &mut [f32],
@@ -298,7 +298,7 @@ unsafe fn add_marked<S: Simd, const V: usize, const RAGGED: bool>(
 
 /// Buffers of [`marked_product_turned`], which only ever grow.
 #[derive(Clone, Debug, Default)]
-pub(in super::super) struct Panel {
+pub struct Panel {
     lines: Vec<f32>,
     sums: Vec<f32>,
 }
@@ -309,7 +309,7 @@ pub(in super::super) struct Panel {
 /// # Panics
 ///
 /// Where the shapes do not fit each other or their slices.
-pub(in super::super) fn marked_product_turned(
+pub fn marked_product_turned(
     w: View<'_>,
     (x, marks): (View<'_>, &Marks),
     out: &mut [f32],
@@ -423,7 +423,7 @@ unsafe fn add_to_row<S: Simd, const V: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fused::kernel::{product, transpose};
+    use crate::kernel::{product, transpose};
 
     /// Values of which about a third is zero, with a lone zero row and a lone row without a zero.
     fn values(rows: usize, width: usize) -> Vec<f32> {

@@ -12,7 +12,7 @@ pub(super) fn near<T>(at: *const T) {
 }
 
 /// Asks for what will be read soon.
-pub(in super::super) fn all_near<T>(values: &[T]) {
+pub fn all_near<T>(values: &[T]) {
     const LINE: usize = 64;
     for line in values.chunks(LINE / size_of::<T>()) {
         #[cfg(target_arch = "x86_64")]

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 /// A matrix inside a slice: `value(row, column) = values[row * down + column * right]`.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct View<'a> {
+pub struct View<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
@@ -20,7 +20,7 @@ pub(in super::super) struct View<'a> {
 
 impl<'a> View<'a> {
     /// A row-major matrix whose rows follow each other without a gap.
-    pub(in super::super) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+    pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
         Self {
             values,
             rows,
@@ -31,7 +31,7 @@ impl<'a> View<'a> {
     }
 
     /// Rows become columns.
-    pub(in super::super) fn transposed(self) -> Self {
+    pub fn transposed(self) -> Self {
         Self {
             rows: self.columns,
             columns: self.rows,
@@ -76,19 +76,21 @@ impl<'a> View<'a> {
 
 /// What a product leaves where it is written: `keep * old + scale * new`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in super::super) struct Onto<'a> {
-    pub(in super::super) keep: f32,
-    pub(in super::super) scale: f32,
+pub struct Onto<'a> {
+    /// Times the old value; 0 does not read it.
+    pub keep: f32,
+    /// Times the new value.
+    pub scale: f32,
     /// The old values, if they are not those that stand there.
-    pub(in super::super) old: Option<&'a [f32]>,
+    pub old: Option<&'a [f32]>,
 }
 
 impl Onto<'_> {
     /// Old values are not even read.
-    pub(in super::super) const REPLACE: Self = Self::scaled(1.0);
+    pub const REPLACE: Self = Self::scaled(1.0);
 
     /// Old values are not even read, and the new ones are multiplied.
-    pub(in super::super) const fn scaled(scale: f32) -> Self {
+    pub const fn scaled(scale: f32) -> Self {
         Self {
             keep: 0.0,
             scale,
@@ -97,7 +99,7 @@ impl Onto<'_> {
     }
 
     /// The same for a part of the old values.
-    pub(in super::super) fn part(self, range: &Range<usize>) -> Self {
+    pub fn part(self, range: &Range<usize>) -> Self {
         let old = self.old.map(|old| &old[range.clone()]);
         Self { old, ..self }
     }
@@ -111,7 +113,7 @@ impl Onto<'_> {
 
     /// `keep * old + scale * new` of plain values.
     #[inline(always)]
-    pub(in super::super) fn write(self, out: &mut [f32], new: impl Iterator<Item = f32>) {
+    pub fn write(self, out: &mut [f32], new: impl Iterator<Item = f32>) {
         match (self.keep == 0.0, self.old) {
             (true, _) => out
                 .iter_mut()
@@ -136,7 +138,7 @@ impl Onto<'_> {
 /// # Panics
 ///
 /// Where the shapes do not fit each other or their slices.
-pub(in super::super) fn product(a: View<'_>, b: View<'_>, out: &mut [f32], onto: Onto<'_>) {
+pub fn product(a: View<'_>, b: View<'_>, out: &mut [f32], onto: Onto<'_>) {
     assert!(
         b.rows == a.columns && a.fits() && b.fits(),
         "factors must fit each other and their slices"

@@ -11,7 +11,7 @@ pub(super) const SIDE: usize = 8;
 /// # Panics
 ///
 /// Where `out` is not as long as `values`.
-pub(in super::super) fn transpose(values: &[f32], width: usize, out: &mut [f32]) {
+pub fn transpose(values: &[f32], width: usize, out: &mut [f32]) {
     assert_eq!(values.len(), out.len(), "nothing is left out");
     let rows = values.len().checked_div(width).unwrap_or(0);
     let from = (values, width);

@@ -1,0 +1,101 @@
+//! Layers in files: those that are known, and those of the kinds that are at hand.
+
+use super::{Layer, LayerKinds, OpenLayer};
+use schemars::{Schema, generate::SchemaSettings};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{
+        self, DeserializeSeed, EnumAccess, VariantAccess, Visitor,
+        value::{EnumAccessDeserializer, StringDeserializer},
+    },
+    ser::SerializeMap,
+};
+use serde_json::Value;
+use std::{fmt, sync::Arc};
+
+impl Serialize for Layer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self::Open(open) = self else {
+            return Layer::serialize(self, serializer);
+        };
+        let mut table = serializer.serialize_map(Some(1))?;
+        table.serialize_entry(open.name(), open.settings())?;
+        table.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Layer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let kinds = LayerKinds::now();
+        let open = kinds.entries().iter().map(|entry| entry.name);
+        let names: Vec<&'static str> = Layer::NAMES.into_iter().chain(open).collect();
+        // The trait asks for a list that lives for ever; it is as long as the number of kinds, and a few layers are read in all.
+        deserializer.deserialize_enum("Layer", names.leak(), Choice(kinds))
+    }
+}
+
+struct Choice(Arc<LayerKinds>);
+
+impl<'de> Visitor<'de> for Choice {
+    type Value = Layer;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a layer")
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Layer, A::Error> {
+        let (name, body): (String, A::Variant) = data.variant()?;
+        let Some(entry) = self.0.entries().iter().find(|entry| entry.name == name) else {
+            return Layer::deserialize(EnumAccessDeserializer::new(Known { name, body }));
+        };
+        let Settings(settings) = body.newtype_variant()?;
+        let open: OpenLayer = entry.read(&settings).map_err(de::Error::custom)?;
+        Ok(Layer::Open(open))
+    }
+}
+
+/// The choice of a layer that this crate knows.
+struct Known<V> {
+    name: String,
+    body: V,
+}
+
+impl<'de, V: VariantAccess<'de>> EnumAccess<'de> for Known<V> {
+    type Error = V::Error;
+    type Variant = V;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, V), V::Error> {
+        let name = StringDeserializer::new(self.name);
+        Ok((seed.deserialize(name)?, self.body))
+    }
+}
+
+/// Settings of any kind, as they stand.
+struct Settings(Value);
+
+impl<'de> Deserialize<'de> for Settings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self)
+    }
+}
+
+/// Adds the kinds that are at hand to the schema of those that are known.
+pub(super) fn with_open_kinds(schema: &mut Schema) {
+    let mut generator = SchemaSettings::draft2020_12()
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator();
+    let kinds = LayerKinds::now();
+    let open = kinds.entries().iter().map(|entry| {
+        let body = entry.schema(&mut generator);
+        serde_json::json!({
+            "type": "object",
+            "description": entry.summary,
+            "properties": { entry.name: body },
+            "required": [entry.name],
+            "additionalProperties": false,
+        })
+    });
+    if let Some(Value::Array(all)) = schema.get_mut("oneOf") {
+        all.extend(open);
+    }
+}
