@@ -122,7 +122,7 @@ impl Worker {
         };
         self.load(call.start);
         let training = self.node.training(round);
-        self.spare.rate = training.rate_at(0, round, self.node.rounds) as f32;
+        self.spare.rate = training.rate_at((0, 1), round, self.node.rounds) as f32;
         self.spare.round = round;
         self.cross_boundary(&mut methods, &mut post, &sight);
         self.open_sets(stream, &post.task);

@@ -132,16 +132,22 @@ impl Worker {
         let (ticket, round) = (call.assignment().ticket, call.round());
         let seed = self.node.seed;
         let mut rng = seed.stream(course.dice, ticket, Some(call.client));
-        let momentum = self.node.training(round).optimizer.momentum();
+        let (momentum, looks_ahead) = self.node.training(round).optimizer.momentum();
         let mut trace = Trace::new(course.epoch);
         let mut coefficient = 0.0;
         course.walk(&mut rng, |step, positions, rng| {
             let node = &self.node;
-            let rate = node.training(round).rate_at(step, round, node.rounds);
+            let rate = node
+                .training(round)
+                .rate_at((step, course.steps), round, node.rounds);
             rule.rate = rate as f32;
             let (loss, trained) = stepper.step(self, &rule, positions, rng);
             coefficient = momentum * coefficient + 1.0;
-            trace.travel += rate * coefficient;
+            let travel = match looks_ahead {
+                true => 1.0 + momentum * coefficient,
+                false => coefficient,
+            };
+            trace.travel += rate * travel;
             trace.trained += trained;
             trace.add(loss, self.batch.rows(), self.learner.seen_squares());
             loss.is_finite()

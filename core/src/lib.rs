@@ -23,6 +23,7 @@ mod loss;
 mod mode;
 mod network;
 mod objective;
+mod optimizer;
 mod params;
 mod pass;
 mod posterior;
@@ -64,10 +65,7 @@ pub use facts::{Fact, FactError, Facts, TaskDefinition, TaskMaker};
 pub use fingerprint::{Chain, Fingerprint};
 pub use gate::{Gate, Opening};
 pub use ids::{ClientId, Round, TaskId, Ticket, UnitId, UnitKey};
-pub use learner::{
-    Engine, Learner, Moments, Optimizer, Segments, Update, argmax, clip_to_norm, normalised,
-    step_by_gradient,
-};
+pub use learner::{Engine, Learner, argmax, clip_to_norm, normalised, step_by_gradient};
 pub use lens::{Lens, Pixels};
 pub use loss::Loss;
 pub use mode::{Mode, Noise};
@@ -76,6 +74,7 @@ pub use network::{
     NetworkError, NetworkParts, OpenLayer, Operation, ReadLayer, Tensor, Variational,
 };
 pub use objective::{Objective, Pull, Resolved, ResolvedStrength, Strength, VectorRef, Vectors};
+pub use optimizer::{Moments, Optimizer, Segments, Update};
 pub use params::{Entry, Layout, Params, Role};
 pub use pass::{Length, Moves, Pass, PassDice, PassResult, Passes, Start};
 pub use posterior::Posterior;

@@ -8,6 +8,7 @@
 //! its own (dropout masks come with the batch); and on the processor it starts no thread, so that
 //! the same inputs give the same bits on every call and every thread.
 
+mod autodiff;
 mod flat;
 mod fused;
 mod idle;
@@ -21,6 +22,8 @@ mod walk;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 
+pub use autodiff::{Differentiable, by_autodiff};
+pub use burn;
 pub use burn::tensor::Device;
 pub use fused::FusedLearner;
 pub use idle::IdleLearner;

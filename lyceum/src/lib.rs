@@ -47,6 +47,8 @@ use lyceum_scenarios::Registry;
 use std::{process::ExitCode, time::Instant};
 
 pub use lyceum_core as core;
+pub use lyceum_layers as layers;
+pub use lyceum_learner as learner;
 pub use lyceum_scenarios as scenarios;
 pub use lyceum_strategies as strategies;
 

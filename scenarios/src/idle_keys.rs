@@ -75,8 +75,13 @@ impl Scenario {
         all.extend(self.idle_schedule());
         let momentum = match &self.training.optimizer {
             OptimizerChoice::Sgd(sgd) => sgd.momentum.get() > 0.0,
-            OptimizerChoice::Adam(_) => true,
+            _ => true,
         };
+        if matches!(&self.training.optimizer, OptimizerChoice::Sgd(sgd) if sgd.nesterov && !momentum)
+        {
+            let why = "there is no momentum to look ahead by";
+            all.push(idle("training.optimizer.sgd.nesterov", why));
+        }
         let expert = self.places.has("expert") && !self.needs_expert();
         all.extend(idle_of([
             (

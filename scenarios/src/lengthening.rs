@@ -80,7 +80,10 @@ impl StreamChoice {
 }
 
 fn is_cosine(training: &Training) -> bool {
-    matches!(training.schedule, Schedule::Cosine(_))
+    matches!(
+        training.schedule,
+        Schedule::Cosine(_) | Schedule::OneCycle(_)
+    )
 }
 
 /// All values of a scenario by their dotted keys.

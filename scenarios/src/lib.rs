@@ -63,8 +63,8 @@ pub use task_stream::StreamChoice;
 pub use timeline::{Moment, Part, Phase, Silence};
 pub use timetable::Timetable;
 pub use training::{
-    Adam, Constant, Cosine, Expert, OptimizerChoice, Schedule, Sgd, StepDecay, StepSchedule,
-    Training,
+    Adagrad, Adam, AdamW, Constant, Cosine, Expert, Lion, OneCycle, OptimizerChoice, RmsProp,
+    Schedule, Sgd, StepDecay, StepRates, StepSchedule, Training, WarmUp,
 };
 pub use transforms::TransformChoice;
 pub use variational::VariationalWeights;

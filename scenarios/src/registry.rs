@@ -566,6 +566,7 @@ impl Registry {
             "cnn",
             "a list of convolution, pooling, normalisation and dense layers",
         );
+        self.model::<models::Stack>("stack", "a list of layers of any kind");
     }
 
     /// The engine of this name.

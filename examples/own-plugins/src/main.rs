@@ -1,4 +1,4 @@
-//! The `lyceum` command with a model, a data set, a strategy, a transform of updates, a stream of tasks and a continual method of our own.
+//! The `lyceum` command with a model, a layer, a data set, a strategy, a transform of updates, a stream of tasks and a continual method of our own.
 //!
 //! `cargo run --release -p own-plugins -- run examples/own-plugins/spirals.toml`
 
@@ -8,6 +8,7 @@ mod clustered;
 mod fresh_first;
 mod keep_largest;
 mod rings;
+mod sine;
 mod slow_copy;
 mod spirals;
 mod two_models;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     registry
         .data_set::<spirals::Spirals>("spirals", "generated: interleaved spirals, one per class");
     registry.model::<bottleneck::Bottleneck>("bottleneck", "dense layers that narrow by half");
+    registry.layer::<sine::Sine>("sine", "the sine, with a frequency for each feature");
     registry.strategy::<capped_step::CappedStep>(
         "capped_step",
         "FedAvg whose step has a largest length",

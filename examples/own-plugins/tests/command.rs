@@ -15,6 +15,7 @@ fn own_plugins_are_listed_and_have_a_schema() {
         "keep_largest",
         "rings",
         "slow_copy",
+        "sine",
     ] {
         assert!(list.contains(name) && schema.contains(name), "{name}");
     }
@@ -34,6 +35,21 @@ fn an_own_transform_runs_and_learns() {
 fn an_own_stream_and_method_run_and_learn() {
     // Three classes, and the last ring to remember the first by.
     assert!(accuracy("spirals-in-rings.toml") > 40.0);
+}
+
+/// One file and one line: Burn differentiates it, in a network of fused layers; on threads and nodes, in one go and in two.
+#[test]
+fn an_own_layer_is_trained_the_same_everywhere() {
+    assert!(accuracy("sines.toml") > 60.0);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = |name: &str, more: &[&str]| {
+        fingerprint("sines.toml", &folder.path().join(name), more).expect("it ends")
+    };
+    let alone = run("1", &["--threads", "1"]);
+    assert_eq!(run("2", &["--threads", "2"]), alone);
+    assert_eq!(run("3", &["--nodes", "2"]), alone);
+    run("4", &["--set", "run.rounds=9"]);
+    assert_eq!(run("4", &["--resume", "--nodes", "2"]), alone);
 }
 
 /// Final accuracy in percent of a scenario in this crate's folder.

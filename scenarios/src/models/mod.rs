@@ -4,11 +4,13 @@ mod cnn;
 mod logistic;
 mod mlp;
 mod softmax;
+mod stack;
 
 pub use cnn::Cnn;
 pub use logistic::Logistic;
 pub use mlp::Mlp;
 pub use softmax::Softmax;
+pub use stack::Stack;
 
 use lyceum_core::{Network, NetworkError};
 
