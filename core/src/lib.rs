@@ -37,6 +37,7 @@ mod steering;
 mod strategy;
 mod stream;
 mod sum;
+mod tally;
 mod task;
 mod time;
 mod transform;
@@ -54,7 +55,7 @@ pub use continual::{
     sets,
 };
 pub use contract::{
-    Addend, Assignment, ClientReport, DataRef, ExpertScores, Job, Outcome, Payload, Tally, Trained,
+    Addend, Assignment, ClientReport, DataRef, ExpertScores, Job, Outcome, Payload, Trained,
     Upload, Work,
 };
 pub use divergence::{Charge, Divergence, ResolvedDivergence};
@@ -94,6 +95,7 @@ pub use steering::{
 pub use strategy::{AnyStrategy, ClientRule, LocalWork, PlainClient, Prior, Strategy, StrategyRun};
 pub use stream::{StreamRules, TaskStream, TaskView, all_have_begun};
 pub use sum::{ExactSum, Grid, Lane, SumBytesError, SumError, Term};
+pub use tally::Tally;
 pub use task::{Bits, Calendar, Head, Members, Reach, Task, Visit};
 pub use time::Time;
 pub use transform::{AnyTransform, Outgoing, Transform, Transforms};
