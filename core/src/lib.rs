@@ -8,6 +8,7 @@
 mod aims;
 mod attendance;
 mod bounds;
+mod calibration;
 mod continual;
 mod contract;
 mod divergence;
@@ -50,6 +51,7 @@ pub mod units;
 pub use aims::{ALL_CLASSES, Aims, Match, MatchKind};
 pub use attendance::{Absence, Attendance, Who};
 pub use bounds::{Bounds, Folded, Harvest};
+pub use calibration::Calibration;
 pub use continual::{
     AnyMethod, ContinualMethod, Draft, IMPORTANCES, Lessons, MEANS, MethodRun, Needs, Site, Step,
     sets,

@@ -2,7 +2,7 @@
 //!
 //! A new reduction of judged samples is a field here that counts, merges, and says what it found under a name.
 
-use crate::Chain;
+use crate::{Calibration, Chain};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ pub struct Tally {
     pub correct: Vec<u64>,
     /// Sum of the cross entropies of each class, in nats.
     pub loss: Vec<f64>,
+    /// Whether it is as often right as it is sure, where the scenario asks for that.
+    pub calibration: Option<Calibration>,
 }
 
 impl Tally {
@@ -24,6 +26,7 @@ impl Tally {
             count: vec![0; classes],
             correct: vec![0; classes],
             loss: vec![0.0; classes],
+            calibration: None,
         }
     }
 
@@ -49,6 +52,9 @@ impl Tally {
             .iter_mut()
             .zip(&other.loss)
             .for_each(|(a, b)| *a += b);
+        if let Some(other) = &other.calibration {
+            self.calibration.get_or_insert_default().merge(other);
+        }
     }
 
     /// Number of samples.
@@ -84,7 +90,8 @@ impl Tally {
         let classes = self.count.len();
         let whole = self.correct.len() == classes && self.loss.len() == classes;
         let hits = self.correct.iter().zip(&self.count).all(|(c, n)| c <= n);
-        whole && hits && counted == Some(samples)
+        let sure = self.calibration.as_ref();
+        whole && hits && counted == Some(samples) && sure.is_none_or(|sure| sure.is_of(samples))
     }
 
     /// Adds what is counted to a link.
@@ -92,12 +99,27 @@ impl Tally {
         self.correct.iter().chain(&self.count).for_each(|&n| {
             chain.number(n);
         });
+        let sure = self.calibration.iter().flat_map(Calibration::numbers);
+        sure.for_each(|n| {
+            chain.number(n);
+        });
     }
 
     /// What it says besides accuracy and loss, by name: an open list, of which summaries and tables show the last on the test
     /// samples. What is no number is left out.
     pub fn further(&self) -> BTreeMap<String, f64> {
-        BTreeMap::new()
+        let sure = self.calibration.as_ref();
+        let all = [
+            ("calibration_error", sure.and_then(Calibration::error)),
+            (
+                "negative_log_likelihood",
+                sure.and_then(Calibration::negative_log_likelihood),
+            ),
+        ];
+        let there = all.into_iter();
+        there
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect()
     }
 }
 
@@ -113,6 +135,7 @@ mod tests {
             count: vec![4, 8, 0],
             correct: vec![2, 2, 0],
             loss: vec![0.0; 3],
+            calibration: None,
         };
         assert_eq!(tally.accuracy_among(&[3, 1, 0]), Some(7.0 / 16.0));
         assert_eq!(tally.accuracy_among(&[3, 1, 9]), Some(7.0 / 16.0));
