@@ -85,6 +85,7 @@ impl Worker {
 
     fn tally(&mut self, shard: &Shard, mut judge: Judge) -> Tally {
         let mut tally = Tally::new(self.node.network.classes());
+        tally.calibration = (self.node.evaluation.calibration).then(Default::default);
         let positions: Vec<u32> = (0..shard.len() as u32).collect();
         for chunk in positions.chunks(CHUNK) {
             shard.pack(chunk, &mut self.batch);
@@ -92,6 +93,9 @@ impl Worker {
             judge.close(&mut self.logits);
             let Batch { loss, .. } = self.batch;
             loss.of_rows(&self.logits, self.batch.answers(), &mut self.losses);
+            if let Some(sure) = &mut tally.calibration {
+                sure.count(&self.logits, self.batch.answers());
+            }
             let mut rows = Rows {
                 learner: &mut *self.learner,
                 batch: &self.batch,

@@ -11,7 +11,7 @@ use lyceum_core::{
     ExpertScores, Federation, Learner, Moments, Needs, Network, Params, Predict, Reduction, Round,
     Seed, Shard, SlotName, SlotSpecs, TaskStream, Term, Transforms, Upload, VectorRef, Work,
 };
-use lyceum_scenarios::{Expert, Phase, Scenario, Training};
+use lyceum_scenarios::{Evaluation, Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
 use std::{borrow::Cow, sync::Arc};
 
@@ -55,10 +55,8 @@ pub struct Node {
     pub(crate) local_len: usize,
     /// Clients' own models stay from round to round.
     pub(crate) keeps_models: bool,
-    /// Clients' own models are judged.
-    pub(crate) judges_local: bool,
-    /// So are they, and the global model that they received, on test samples as clients have them.
-    pub(crate) judges_personal: bool,
+    /// What is judged, and what is counted.
+    pub(crate) evaluation: Evaluation,
     /// It is one real client.
     pub(crate) alone: bool,
 }
@@ -150,8 +148,7 @@ impl Node {
             methods: Method::all(scenario),
             needs: scenario.needs(),
             predict: scenario.predict(),
-            judges_local: scenario.evaluation.local,
-            judges_personal: scenario.evaluation.personal,
+            evaluation: scenario.evaluation.clone(),
             alone: false,
             federation,
             network,

@@ -17,6 +17,7 @@ use lyceum_core::{
     ClientReport, ClientState, Divergence, Length, LocalWork, Outcome, Params, Prior, Probe,
     Resolved, Role, Settled, Shard, SlotName, SumError, TaskId, Term, VectorRef, Vectors,
 };
+use lyceum_scenarios::Evaluation;
 use std::{borrow::Cow, sync::Arc};
 
 /// Samples that are looked at for values of an unusual size, once training has diverged.
@@ -149,7 +150,9 @@ impl Worker {
         seen: &Seen<'_>,
         report: &mut ClientReport,
     ) -> Result<(), NodeError> {
-        let (local, personal) = (self.node.judges_local, self.node.judges_personal);
+        let Evaluation {
+            local, personal, ..
+        } = self.node.evaluation;
         let probe = match (seen.task, call.together.stream) {
             (Some(task), _) => Some(Probe::Task(task)),
             (None, None) => Some(Probe::Test),
@@ -284,7 +287,10 @@ impl Worker {
 
     /// Whether clients' own models are judged where there is no stream.
     fn judges_alone(&self) -> bool {
-        (self.node.judges_local || self.node.judges_personal) && self.stream.is_none()
+        let Evaluation {
+            local, personal, ..
+        } = self.node.evaluation;
+        (local || personal) && self.stream.is_none()
     }
 
     /// Trained minus received parameters.

@@ -1,8 +1,8 @@
 //! The whole contract between coordinator and node: an assignment goes out, an upload comes back.
 
 use crate::{
-    ClientId, ClientState, ClientTerm, ExactSum, Facts, Params, Probe, Round, SumError, TaskId,
-    Ticket, UnitId,
+    ClientId, ClientState, ClientTerm, ExactSum, Facts, Params, Probe, Round, SumError, Tally,
+    TaskId, Ticket, UnitId,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -251,98 +251,5 @@ impl ClientReport {
     /// Whether the work is in the sum.
     pub fn accepted(&self) -> bool {
         self.outcome == Outcome::Accepted
-    }
-}
-
-/// Hits and losses per class; a measure: merging is associative, counts are exact.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Samples of each class.
-    pub count: Vec<u64>,
-    /// Samples of each class whose largest logit was theirs.
-    pub correct: Vec<u64>,
-    /// Sum of the cross entropies of each class, in nats.
-    pub loss: Vec<f64>,
-}
-
-impl Tally {
-    /// Nothing counted yet.
-    pub fn new(classes: usize) -> Self {
-        Self {
-            count: vec![0; classes],
-            correct: vec![0; classes],
-            loss: vec![0.0; classes],
-        }
-    }
-
-    /// Counts one sample.
-    pub fn add(&mut self, label: u32, hit: bool, loss: f32) {
-        let class = label as usize;
-        self.count[class] += 1;
-        self.correct[class] += u64::from(hit);
-        self.loss[class] += f64::from(loss);
-    }
-
-    /// Adds another tally over the same classes.
-    pub fn merge(&mut self, other: &Self) {
-        self.count
-            .iter_mut()
-            .zip(&other.count)
-            .for_each(|(a, b)| *a += b);
-        self.correct
-            .iter_mut()
-            .zip(&other.correct)
-            .for_each(|(a, b)| *a += b);
-        self.loss
-            .iter_mut()
-            .zip(&other.loss)
-            .for_each(|(a, b)| *a += b);
-    }
-
-    /// Number of samples.
-    pub fn samples(&self) -> u64 {
-        self.count.iter().sum()
-    }
-
-    /// Share of hits; 0 without samples.
-    pub fn accuracy(&self) -> f64 {
-        self.correct.iter().sum::<u64>() as f64 / self.samples().max(1) as f64
-    }
-
-    /// Share of hits if classes came as often as these counts say; `None` where no class that does has a sample here.
-    pub fn accuracy_among(&self, counts: &[u64]) -> Option<f64> {
-        let classes = self.correct.iter().zip(&self.count).zip(counts);
-        let met = classes.filter(|((_, samples), count)| **samples > 0 && **count > 0);
-        let sum = |(hits, all): (f64, u64), ((correct, samples), count): ((&u64, &u64), &u64)| {
-            let share = *correct as f64 / *samples as f64;
-            (hits + share * *count as f64, all + count)
-        };
-        let (hits, all) = met.fold((0.0, 0), sum);
-        (all > 0).then(|| hits / all as f64)
-    }
-
-    /// Mean of the scenario's loss in nats; 0 without samples.
-    pub fn mean_loss(&self) -> f64 {
-        self.loss.iter().sum::<f64>() / self.samples().max(1) as f64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Half of class 0 and a quarter of class 1 are hit: for three of class 0 and one of class 1 that is 7/16. Nobody knows of
-    /// class 2.
-    #[test]
-    fn hits_count_as_classes_come() {
-        let tally = Tally {
-            count: vec![4, 8, 0],
-            correct: vec![2, 2, 0],
-            loss: vec![0.0; 3],
-        };
-        assert_eq!(tally.accuracy_among(&[3, 1, 0]), Some(7.0 / 16.0));
-        assert_eq!(tally.accuracy_among(&[3, 1, 9]), Some(7.0 / 16.0));
-        assert_eq!(tally.accuracy_among(&[4, 8, 0]), Some(tally.accuracy()));
-        assert_eq!(tally.accuracy_among(&[0, 0, 9]), None);
     }
 }

@@ -79,6 +79,9 @@ pub enum Event {
         loss: f64,
         /// Samples.
         samples: u64,
+        /// What else was found, by name, where the scenario asks for more.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        further: BTreeMap<String, f64>,
     },
     /// A task's posterior joined the knowledge base, or is like one that is there.
     PosteriorLearned {
@@ -100,6 +103,9 @@ pub enum Event {
         loss: f64,
         /// Samples.
         samples: u64,
+        /// What else was found, by name, where the scenario asks for more.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        further: BTreeMap<String, f64>,
     },
     /// Clients were scored for the selector.
     ClientsScored {
@@ -192,6 +198,9 @@ pub enum Event {
         correct: Vec<u64>,
         /// Samples of each class.
         count: Vec<u64>,
+        /// What else was found, by name, where the scenario asks for more.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        further: BTreeMap<String, f64>,
     },
     /// Accuracy of the global model on a client's own test set: all test samples of its classes.
     ClientAccuracy {

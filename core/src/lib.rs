@@ -8,6 +8,7 @@
 mod aims;
 mod attendance;
 mod bounds;
+mod calibration;
 mod continual;
 mod contract;
 mod divergence;
@@ -38,6 +39,7 @@ mod steering;
 mod strategy;
 mod stream;
 mod sum;
+mod tally;
 mod task;
 mod time;
 mod transform;
@@ -50,12 +52,13 @@ pub mod units;
 pub use aims::{ALL_CLASSES, Aims, Match, MatchKind};
 pub use attendance::{Absence, Attendance, Who};
 pub use bounds::{Bounds, Folded, Harvest};
+pub use calibration::Calibration;
 pub use continual::{
     AnyMethod, ContinualMethod, Draft, IMPORTANCES, Lessons, MEANS, MethodRun, Needs, Site, Step,
     sets,
 };
 pub use contract::{
-    Addend, Assignment, ClientReport, DataRef, ExpertScores, Job, Outcome, Payload, Tally, Trained,
+    Addend, Assignment, ClientReport, DataRef, ExpertScores, Job, Outcome, Payload, Trained,
     Upload, Work,
 };
 pub use divergence::{Charge, Divergence, ResolvedDivergence};
@@ -96,6 +99,7 @@ pub use steering::{
 pub use strategy::{AnyStrategy, ClientRule, LocalWork, PlainClient, Prior, Strategy, StrategyRun};
 pub use stream::{StreamRules, TaskStream, TaskView, all_have_begun};
 pub use sum::{ExactSum, Grid, Lane, SumBytesError, SumError, Term};
+pub use tally::Tally;
 pub use task::{Bits, Calendar, Head, Members, Reach, Task, Visit};
 pub use time::Time;
 pub use transform::{AnyTransform, Outgoing, Transform, Transforms};

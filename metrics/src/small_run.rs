@@ -11,6 +11,7 @@ pub(crate) fn evaluated(round: u64, probe: Probe, accuracy: f64, loss: f64) -> E
         samples: 4,
         correct: vec![1, 2],
         count: vec![2, 2],
+        further: Default::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::personal_record::PersonalRecord;
 use crate::stream_record::StreamRecord;
 use crate::summary::{Status, Summary};
 use lyceum_core::{Event, Fingerprint, Probe, Round, all_have_begun};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 /// Evaluations that [`Summary::mean_last_10_accuracy`] is taken over.
@@ -44,6 +44,8 @@ pub struct SummaryBuilder {
     final_accuracy: Option<f64>,
     best_accuracy: Option<f64>,
     final_loss: Option<f64>,
+    /// Of the last evaluation of the test probe, by name.
+    further: BTreeMap<String, f64>,
     best_validation: Option<(u64, f64)>,
     bytes_up: u64,
     bytes_down: u64,
@@ -92,9 +94,13 @@ impl SummaryBuilder {
                 probe,
                 accuracy,
                 loss,
+                further,
                 ..
             } => match probe {
-                Probe::Test => self.tested(*round, *accuracy, *loss),
+                Probe::Test => {
+                    self.tested(*round, *accuracy, *loss);
+                    self.further.clone_from(further);
+                }
                 Probe::Validation => self.validated(*round, *accuracy),
                 Probe::Task(_) | Probe::Gate(_) => {}
             },
@@ -125,6 +131,8 @@ impl SummaryBuilder {
         let latency = self.latencies.report();
         let mut measures = self.stream.measures();
         measures.extend(self.personal.measures());
+        let further = self.further.iter();
+        measures.extend(further.map(|(name, value)| (name.replace('_', " "), *value)));
         let last = self.last.iter().sum::<f64>() / self.last.len() as f64;
         Summary {
             name: self.name.clone(),

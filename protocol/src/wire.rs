@@ -11,7 +11,7 @@ use lyceum_core::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// First byte of every frame's content.
-pub const VERSION: u8 = 5;
+pub const VERSION: u8 = 6;
 /// Bytes of a frame from a node, at most.
 pub const FROM_NODE: usize = 1 << 20;
 /// Bytes of a frame from the coordinator, at most: a unit of thousands of clients with states.
@@ -171,7 +171,7 @@ mod tests {
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             hex,
-            "490000000502000000\
+            "490000000602000000\
              0201000000000000\
              0300000000000000\
              0200000000000000\

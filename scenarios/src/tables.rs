@@ -133,6 +133,10 @@ pub struct Evaluation {
     /// each class count as often as among its training samples; false by default.
     #[serde(default, skip_serializing_if = "is_no")]
     pub personal: bool,
+    /// Tell of every evaluation whether the model is as often right as it is sure: expected calibration error (15 ranges of
+    /// confidence) and negative log likelihood; false by default.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub calibration: bool,
 }
 
 fn is_no(value: &bool) -> bool {
@@ -160,6 +164,7 @@ impl Default for Evaluation {
             before: false,
             local: false,
             personal: false,
+            calibration: false,
         }
     }
 }

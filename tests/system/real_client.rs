@@ -7,9 +7,9 @@ use crate::{
     nodes::{Federation, kill},
 };
 use lyceum_core::{
-    Addend, ClientId, ClientReport, ClientState, ClientTerm, DataRef, ExactSum, ExpertScores,
-    Fingerprint, Memory, Outcome, Params, Payload, Probe, Round, Slot, SlotKind, SlotName, Tally,
-    TaskId, Ticket, Trained, UnitId, UnitKey, Work,
+    Addend, Calibration, ClientId, ClientReport, ClientState, ClientTerm, DataRef, ExactSum,
+    ExpertScores, Fingerprint, Memory, Outcome, Params, Payload, Probe, Round, Slot, SlotKind,
+    SlotName, Tally, TaskId, Ticket, Trained, UnitId, UnitKey, Work,
 };
 use lyceum_metrics::Status;
 use lyceum_protocol::{
@@ -476,9 +476,10 @@ fn result(payload: &Payload) {
                     count,
                     correct,
                     loss,
+                    calibration,
                 },
         } => {
-            let _: &Vec<f64> = loss;
+            let _: (&Vec<f64>, &Option<Calibration>) = (loss, calibration);
             fine(probe);
             fine(count);
             fine(correct);

@@ -52,14 +52,10 @@ fn evaluated_answers(probe: Probe, tally: &Tally, asked: &Assignment) -> Result<
     else {
         return Err("it is about another probe".into());
     };
-    let samples = (tally.count.iter()).try_fold(0_u64, |sum, n| sum.checked_add(*n));
-    let classes = tally.count.len();
-    let whole = tally.correct.len() == classes && tally.loss.len() == classes;
-    let hits = tally.correct.iter().zip(&tally.count).all(|(c, n)| c <= n);
-    if whole && hits && samples == Some(u64::from(end.saturating_sub(start))) {
-        return Ok(());
+    match tally.is_of(u64::from(end.saturating_sub(start))) {
+        true => Ok(()),
+        false => Err(format!("its tally is not one of samples {start} to {end}")),
     }
-    Err(format!("its tally is not one of samples {start} to {end}"))
 }
 
 fn trained_answers(

@@ -236,6 +236,7 @@ impl RoundMachine {
                 accuracy: tally.accuracy(),
                 loss: tally.mean_loss(),
                 samples: tally.samples(),
+                further: tally.further(),
             }));
             if let Some(steered) = &mut self.steered {
                 steered.tallies.insert((model.clone(), probe), tally);

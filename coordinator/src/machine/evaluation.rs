@@ -156,6 +156,7 @@ impl RoundMachine {
                     accuracy: tally.accuracy(),
                     loss: tally.mean_loss(),
                     samples: tally.samples(),
+                    further: tally.further(),
                 }));
         }
         self.begin_training();
@@ -178,6 +179,7 @@ impl RoundMachine {
             accuracy: tally.accuracy(),
             loss: tally.mean_loss(),
             samples: tally.samples(),
+            further: tally.further(),
             correct: tally.correct,
             count: tally.count,
         }));
@@ -209,9 +211,7 @@ impl RoundMachine {
             self.judged_open(&tallies);
         }
         for (probe, tally) in tallies {
-            tally.correct.iter().chain(&tally.count).for_each(|&n| {
-                chain.number(n);
-            });
+            tally.chained(&mut chain);
             self.tell_worth(probe, tally);
         }
         if let Some(opening) = opening {

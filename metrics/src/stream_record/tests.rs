@@ -10,6 +10,7 @@ fn judged(round: u64, task: u32, accuracy: f64) -> Event {
         samples: 1,
         correct: vec![],
         count: vec![],
+        further: Default::default(),
     }
 }
 

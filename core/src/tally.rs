@@ -1,0 +1,145 @@
+//! What judging counts of a model: everything that crosses from nodes to the coordinator of an evaluation.
+//!
+//! A new reduction of judged samples is a field here that counts, merges, and says what it found under a name.
+
+use crate::{Calibration, Chain};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Hits and losses per class; a measure: merging is associative, counts are exact.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Samples of each class.
+    pub count: Vec<u64>,
+    /// Samples of each class whose largest logit was theirs.
+    pub correct: Vec<u64>,
+    /// Sum of the cross entropies of each class, in nats.
+    pub loss: Vec<f64>,
+    /// Whether it is as often right as it is sure, where the scenario asks for that.
+    pub calibration: Option<Calibration>,
+}
+
+impl Tally {
+    /// Nothing counted yet.
+    pub fn new(classes: usize) -> Self {
+        Self {
+            count: vec![0; classes],
+            correct: vec![0; classes],
+            loss: vec![0.0; classes],
+            calibration: None,
+        }
+    }
+
+    /// Counts one sample.
+    pub fn add(&mut self, label: u32, hit: bool, loss: f32) {
+        let class = label as usize;
+        self.count[class] += 1;
+        self.correct[class] += u64::from(hit);
+        self.loss[class] += f64::from(loss);
+    }
+
+    /// Adds another tally over the same classes.
+    pub fn merge(&mut self, other: &Self) {
+        self.count
+            .iter_mut()
+            .zip(&other.count)
+            .for_each(|(a, b)| *a += b);
+        self.correct
+            .iter_mut()
+            .zip(&other.correct)
+            .for_each(|(a, b)| *a += b);
+        self.loss
+            .iter_mut()
+            .zip(&other.loss)
+            .for_each(|(a, b)| *a += b);
+        if let Some(other) = &other.calibration {
+            self.calibration.get_or_insert_default().merge(other);
+        }
+    }
+
+    /// Number of samples.
+    pub fn samples(&self) -> u64 {
+        self.count.iter().sum()
+    }
+
+    /// Share of hits; 0 without samples.
+    pub fn accuracy(&self) -> f64 {
+        self.correct.iter().sum::<u64>() as f64 / self.samples().max(1) as f64
+    }
+
+    /// Share of hits if classes came as often as these counts say; `None` where no class that does has a sample here.
+    pub fn accuracy_among(&self, counts: &[u64]) -> Option<f64> {
+        let classes = self.correct.iter().zip(&self.count).zip(counts);
+        let met = classes.filter(|((_, samples), count)| **samples > 0 && **count > 0);
+        let sum = |(hits, all): (f64, u64), ((correct, samples), count): ((&u64, &u64), &u64)| {
+            let share = *correct as f64 / *samples as f64;
+            (hits + share * *count as f64, all + count)
+        };
+        let (hits, all) = met.fold((0.0, 0), sum);
+        (all > 0).then(|| hits / all as f64)
+    }
+
+    /// Mean of the scenario's loss in nats; 0 without samples.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss.iter().sum::<f64>() / self.samples().max(1) as f64
+    }
+
+    /// Whether it counts so many samples, each once, and as a hit at most once.
+    pub fn is_of(&self, samples: u64) -> bool {
+        let counted = (self.count.iter()).try_fold(0_u64, |sum, n| sum.checked_add(*n));
+        let classes = self.count.len();
+        let whole = self.correct.len() == classes && self.loss.len() == classes;
+        let hits = self.correct.iter().zip(&self.count).all(|(c, n)| c <= n);
+        let sure = self.calibration.as_ref();
+        whole && hits && counted == Some(samples) && sure.is_none_or(|sure| sure.is_of(samples))
+    }
+
+    /// Adds what is counted to a link.
+    pub fn chained(&self, chain: &mut Chain) {
+        self.correct.iter().chain(&self.count).for_each(|&n| {
+            chain.number(n);
+        });
+        let sure = self.calibration.iter().flat_map(Calibration::numbers);
+        sure.for_each(|n| {
+            chain.number(n);
+        });
+    }
+
+    /// What it says besides accuracy and loss, by name: an open list, of which summaries and tables show the last on the test
+    /// samples. What is no number is left out.
+    pub fn further(&self) -> BTreeMap<String, f64> {
+        let sure = self.calibration.as_ref();
+        let all = [
+            ("calibration_error", sure.and_then(Calibration::error)),
+            (
+                "negative_log_likelihood",
+                sure.and_then(Calibration::negative_log_likelihood),
+            ),
+        ];
+        let there = all.into_iter();
+        there
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half of class 0 and a quarter of class 1 are hit: for three of class 0 and one of class 1 that is 7/16. Nobody knows of
+    /// class 2.
+    #[test]
+    fn hits_count_as_classes_come() {
+        let tally = Tally {
+            count: vec![4, 8, 0],
+            correct: vec![2, 2, 0],
+            loss: vec![0.0; 3],
+            calibration: None,
+        };
+        assert_eq!(tally.accuracy_among(&[3, 1, 0]), Some(7.0 / 16.0));
+        assert_eq!(tally.accuracy_among(&[3, 1, 9]), Some(7.0 / 16.0));
+        assert_eq!(tally.accuracy_among(&[4, 8, 0]), Some(tally.accuracy()));
+        assert_eq!(tally.accuracy_among(&[0, 0, 9]), None);
+    }
+}
