@@ -6,7 +6,8 @@ use crate::{
     scores::{CHUNK, mean},
 };
 use lyceum_core::{
-    Assignment, Batch, DataRef, Payload, Predictor, Probe, Round, Rows, Shard, Tally, argmax,
+    Assignment, Batch, DataRef, F1, LossUnit, Payload, Predictor, Probe, Round, Rows, Shard, Tally,
+    Top, argmax,
 };
 use std::sync::Arc;
 
@@ -85,17 +86,21 @@ impl Worker {
 
     fn tally(&mut self, shard: &Shard, mut judge: Judge) -> Tally {
         let mut tally = Tally::new(self.node.network.classes());
-        tally.calibration = (self.node.evaluation.calibration).then(Default::default);
+        let asked = &self.node.evaluation;
+        let classes = self.node.network.classes();
+        tally.calibration = asked.calibration.then(Default::default);
+        tally.f1 = asked.f1.then(|| F1::new(classes));
+        tally.top = asked.top.map(|k| Top::new(k.get() as u32));
+        tally.roc = (asked.roc && classes == 2).then(Default::default);
+        tally.unit = LossUnit::of(self.batch.loss).filter(|_| asked.unit);
         let positions: Vec<u32> = (0..shard.len() as u32).collect();
         for chunk in positions.chunks(CHUNK) {
             shard.pack(chunk, &mut self.batch);
             self.learner.logits(&self.batch, &mut self.logits);
             judge.close(&mut self.logits);
             let Batch { loss, .. } = self.batch;
-            loss.of_rows(&self.logits, self.batch.answers(), &mut self.losses);
-            if let Some(sure) = &mut tally.calibration {
-                sure.count(&self.logits, self.batch.answers());
-            }
+            loss.of_rows(&self.logits, self.batch.wanted(), &mut self.losses);
+            tally.count_further(&self.logits, self.batch.wanted());
             let mut rows = Rows {
                 learner: &mut *self.learner,
                 batch: &self.batch,

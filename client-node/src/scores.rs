@@ -25,6 +25,17 @@ impl Worker {
         call: &ClientCall<'_>,
         shard: &Shard,
     ) -> Result<Scored, NodeError> {
+        let mut found = self.found(call, shard)?;
+        if let Some(of_class) = &self.node.training(call.round()).class_weights {
+            found.weights.resize(shard.len(), 1.0);
+            for (position, weight) in found.weights.iter_mut().enumerate() {
+                *weight *= of_class[shard.label(position) as usize].get() as f32;
+            }
+        }
+        Ok(found)
+    }
+
+    fn found(&mut self, call: &ClientCall<'_>, shard: &Shard) -> Result<Scored, NodeError> {
         let Some(ordering) = self.node.ordering.clone() else {
             return Ok(Scored::default());
         };
@@ -98,7 +109,7 @@ impl Worker {
                 self.losses.extend(misses);
             } else {
                 let Batch { loss, .. } = self.batch;
-                loss.of_rows(&self.logits, self.batch.answers(), &mut self.losses);
+                loss.of_rows(&self.logits, self.batch.wanted(), &mut self.losses);
             }
             let answers = self.losses.len() / chunk.len();
             let samples = self.losses.chunks_exact(answers.max(1));

@@ -1,6 +1,6 @@
 //! What rows of a batch lose by besides their labels: masked classes, and logits to be matched.
 
-use crate::{Loss, exp};
+use crate::{Loss, Target, exp};
 use std::sync::Arc;
 
 /// Stands for all classes where a set of classes is named.
@@ -73,7 +73,7 @@ impl Aims {
         loss: Loss,
         row: usize,
         z: &[f32],
-        (label, weight): (u32, f32),
+        (target, weight): (Target<'_>, f32),
         share: f32,
         out: &mut [f32],
     ) -> f32 {
@@ -83,9 +83,14 @@ impl Aims {
         if weight != 0.0 {
             let scale = weight * share;
             total += weight
-                * match loss {
-                    Loss::CrossEntropy => label_softmax(z, label as usize, open, scale, out),
-                    Loss::Sigmoid => label_sigmoid(z, label as usize, open, scale, out),
+                * match (loss, target) {
+                    (Loss::CrossEntropy, Target::Class(label)) => {
+                        label_softmax(z, label as usize, open, scale, out)
+                    }
+                    (Loss::Sigmoid, Target::Class(label)) => {
+                        label_sigmoid(z, label as usize, open, scale, out)
+                    }
+                    _ => loss.slope(z, target, open, scale, out),
                 };
         }
         if let Some(aim) = self.matches.get(row).filter(|m| m.weight != 0.0) {
@@ -236,10 +241,11 @@ mod tests {
             for loss in [Loss::CrossEntropy, Loss::Sigmoid] {
                 for (open, match_open) in [(ALL_CLASSES, 0), (0, ALL_CLASSES)] {
                     let aims = aims(kind, open, match_open);
-                    let value =
-                        |z: &[f32]| aims.slope(loss, 0, z, (2, 1.3), 0.25, &mut [0.0; 4]) * 0.25;
+                    let value = |z: &[f32]| {
+                        aims.slope(loss, 0, z, (Target::Class(2), 1.3), 0.25, &mut [0.0; 4]) * 0.25
+                    };
                     let mut slope = [0.0; 4];
-                    aims.slope(loss, 0, &z, (2, 1.3), 0.25, &mut slope);
+                    aims.slope(loss, 0, &z, (Target::Class(2), 1.3), 0.25, &mut slope);
                     for c in 0..4 {
                         let (mut up, mut down) = (z, z);
                         up[c] += 1e-2;
@@ -268,7 +274,7 @@ mod tests {
                 Loss::CrossEntropy,
                 0,
                 &[1.0, z1, 0.0, 0.0],
-                (0, 1.0),
+                (Target::Class(0), 1.0),
                 1.0,
                 slope,
             )
@@ -287,7 +293,14 @@ mod tests {
             let aims = aims(kind, ALL_CLASSES, ALL_CLASSES);
             let mut slope = [0.0; 4];
             let z = aims.values.clone();
-            aims.slope(Loss::CrossEntropy, 0, &z, (0, 0.0), 1.0, &mut slope);
+            aims.slope(
+                Loss::CrossEntropy,
+                0,
+                &z,
+                (Target::Class(0), 0.0),
+                1.0,
+                &mut slope,
+            );
             assert!(slope.iter().all(|s| s.abs() < 1e-6), "{kind:?}: {slope:?}");
         }
     }

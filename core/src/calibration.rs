@@ -1,6 +1,6 @@
 //! Whether a model is as often right as it is sure.
 
-use crate::{Loss, argmax, exp};
+use crate::{Loss, Targets, argmax, exp};
 use serde::{Deserialize, Serialize};
 
 /// Confidences from 0 to 1 in ranges of equal width, as in Guo et al. 2017 (arXiv 1706.04599): the k-th of them ends with k / 15.
@@ -35,7 +35,7 @@ impl Calibration {
     /// Counts rows of logits (rows x classes). Closed classes stand at minus infinity.
     pub fn count(&mut self, logits: &[f32], labels: &[u32]) {
         let mut losses = Vec::new();
-        Loss::CrossEntropy.of_rows(logits, labels, &mut losses);
+        Loss::CrossEntropy.of_rows(logits, Targets::Classes(labels), &mut losses);
         let rows = logits.chunks_exact((logits.len() / labels.len().max(1)).max(1));
         for ((row, &label), &loss) in rows.zip(labels).zip(&losses) {
             let best = argmax(row);
@@ -156,7 +156,8 @@ mod tests {
     #[test]
     fn confidences_at_the_ends_of_bins() {
         let mut all = Calibration::default();
-        [8.0 / 15.0, 1.0, 1e-9].map(|sure| all.add(sure, true, 0.0));
+        let sure = [8.0 / 15.0, 1.0, 1e-9].into_iter();
+        sure.for_each(|sure| all.add(sure, true, 0.0));
         let filled: Vec<usize> = (0..BINS).filter(|b| all.bins[*b].count > 0).collect();
         assert_eq!(filled, [0, 7, 14]);
     }

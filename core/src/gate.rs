@@ -217,6 +217,7 @@ mod tests {
             features: Features::F32(vec![0.0; 6]),
             labels: vec![0, 1, 2, 0, 1, 2],
             targets: Vec::new(),
+            goals: Vec::new(),
             affine: Affine::identity(),
         });
         let task = |class: u32| Task {

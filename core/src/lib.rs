@@ -14,6 +14,7 @@ mod contract;
 mod divergence;
 mod event;
 mod exp;
+mod f1;
 mod facts;
 mod fingerprint;
 mod gate;
@@ -29,6 +30,7 @@ mod params;
 mod pass;
 mod posterior;
 mod predict;
+mod ranking;
 mod request;
 mod roster;
 mod samples;
@@ -64,13 +66,14 @@ pub use contract::{
 pub use divergence::{Charge, Divergence, ResolvedDivergence};
 pub use event::{Event, TaskInfo, Turnout};
 pub use exp::{exp, exp_all};
+pub use f1::F1;
 pub use facts::{Fact, FactError, Facts, TaskDefinition, TaskMaker};
 pub use fingerprint::{Chain, Fingerprint};
 pub use gate::{Gate, Opening};
 pub use ids::{ClientId, Round, TaskId, Ticket, UnitId, UnitKey};
 pub use learner::{Engine, Learner, argmax, clip_to_norm, normalised, step_by_gradient};
 pub use lens::{Lens, Pixels};
-pub use loss::Loss;
+pub use loss::{Huber, Loss, Smoothed, Target, Targets};
 pub use mode::{Mode, Noise};
 pub use network::{
     Backward, Forward, Halves, Init, Initial, Layer, LayerEntry, LayerKind, LayerKinds, Network,
@@ -82,6 +85,7 @@ pub use params::{Entry, Layout, Params, Role};
 pub use pass::{Length, Moves, Pass, PassDice, PassResult, Passes, Start};
 pub use posterior::Posterior;
 pub use predict::{LargestLogit, Predict, Predictor, Rows};
+pub use ranking::{Roc, Top};
 pub use request::{Answer, Request, Want, Worth};
 pub use roster::Roster;
 pub use samples::{
@@ -99,7 +103,7 @@ pub use steering::{
 pub use strategy::{AnyStrategy, ClientRule, LocalWork, PlainClient, Prior, Strategy, StrategyRun};
 pub use stream::{StreamRules, TaskStream, TaskView, all_have_begun};
 pub use sum::{ExactSum, Grid, Lane, SumBytesError, SumError, Term};
-pub use tally::Tally;
+pub use tally::{LossUnit, Tally};
 pub use task::{Bits, Calendar, Head, Members, Reach, Task, Visit};
 pub use time::Time;
 pub use transform::{AnyTransform, Outgoing, Transform, Transforms};

@@ -1,6 +1,6 @@
 //! Samples, the shards that clients own, and the batches that engines see.
 
-use crate::{Aims, ClientId, Lens, Loss, Network, Roster, TaskId, wide};
+use crate::{Aims, ClientId, Lens, Loss, Network, Roster, Targets, TaskId, wide};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, sync::Arc};
 
@@ -131,6 +131,8 @@ pub struct Samples {
     pub labels: Vec<u32>,
     /// Where a sample is answered place by place, as a sequence is: the classes of sample 0, then those of sample 1. Else empty.
     pub targets: Vec<u32>,
+    /// Where samples have values to be met instead of a class, or several labels each: samples x `classes`, row-major. Else empty.
+    pub goals: Vec<f32>,
     /// Applied while packing.
     pub affine: Affine,
 }
@@ -141,6 +143,14 @@ impl Samples {
         match self.targets.is_empty() {
             true => 1,
             false => self.targets.len() / self.labels.len().max(1),
+        }
+    }
+
+    /// What the outputs of one sample should be; empty where it has a class.
+    fn goals_of(&self, index: usize) -> &[f32] {
+        match self.goals.is_empty() {
+            true => &[],
+            false => &self.goals[index * self.classes..(index + 1) * self.classes],
         }
     }
 
@@ -182,6 +192,10 @@ impl Samples {
             features: self.features.select(indices, self.width()),
             labels: indices.iter().map(|&i| self.labels[i as usize]).collect(),
             targets: targets.copied().collect(),
+            goals: indices
+                .iter()
+                .flat_map(|&i| self.goals_of(i as usize).iter().copied())
+                .collect(),
             affine: self.affine.clone(),
         }
     }
@@ -362,16 +376,21 @@ impl Shard {
             inputs,
             labels,
             targets,
+            goals,
             weights,
             ..
         } = batch;
         weights.clear();
         labels.clear();
         targets.clear();
+        goals.clear();
         let places = positions.iter().map(|&p| self.indices[p as usize] as usize);
         labels.extend(places.clone().map(|index| self.pool.labels[index]));
         if !self.pool.targets.is_empty() {
             targets.extend(places.clone().flat_map(|index| self.pool.targets_of(index)));
+        }
+        if !self.pool.goals.is_empty() {
+            goals.extend(places.clone().flat_map(|index| self.pool.goals_of(index)));
         }
         let width = self.pool.width();
         inputs.resize(positions.len() * width, 0.0);
@@ -395,6 +414,7 @@ impl Shard {
             inputs,
             labels,
             targets,
+            goals,
             weights,
             spare,
             ..
@@ -402,10 +422,15 @@ impl Shard {
         weights.clear();
         labels.clear();
         targets.clear();
+        goals.clear();
         labels.extend(items.clone().map(|item| self.label_of(item)));
         if !self.pool.targets.is_empty() {
             let places = items.clone().map(|item| item.index as usize);
             targets.extend(places.flat_map(|index| self.pool.targets_of(index)));
+        }
+        if !self.pool.goals.is_empty() {
+            let places = items.clone().map(|item| item.index as usize);
+            goals.extend(places.flat_map(|index| self.pool.goals_of(index)));
         }
         let width = self.pool.width();
         inputs.resize(items.len() * width, 0.0);
@@ -471,6 +496,8 @@ pub struct Batch {
     pub labels: Vec<u32>,
     /// Where rows are answered place by place: the classes of row 0, then those of row 1. Else empty.
     pub targets: Vec<u32>,
+    /// Where rows have values to be met instead of a class: rows x outputs. Else empty.
+    pub goals: Vec<f32>,
     /// Weight of each row's loss; empty means 1 for all. The loss stays divided by the rows.
     pub weights: Vec<f32>,
     /// What the rows are to lose by; set once, kept from batch to batch.
@@ -498,11 +525,23 @@ impl Batch {
         }
     }
 
+    /// What the outputs should be: of each row, or of each place of each row.
+    pub fn wanted(&self) -> Targets<'_> {
+        match self.goals.is_empty() {
+            true => Targets::Classes(self.answers()),
+            false => Targets::Values {
+                values: &self.goals,
+                outputs: self.goals.len() / self.rows().max(1),
+            },
+        }
+    }
+
     /// Forgets the samples, keeps the loss and the memory.
     pub fn clear(&mut self) {
         self.inputs.clear();
         self.labels.clear();
         self.targets.clear();
+        self.goals.clear();
         self.weights.clear();
         self.aims.clear();
     }

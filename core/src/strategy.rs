@@ -215,6 +215,7 @@ impl<S: Strategy> AnyStrategy for S {
             reduction: self.reduction(),
             layout: layout.clone(),
             slots,
+            answers: 1,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A new reduction of judged samples is a field here that counts, merges, and says what it found under a name.
 
-use crate::{Calibration, Chain};
+use crate::{Calibration, Chain, F1, Loss, Roc, Targets, Top};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -17,6 +17,48 @@ pub struct Tally {
     pub loss: Vec<f64>,
     /// Whether it is as often right as it is sure, where the scenario asks for that.
     pub calibration: Option<Calibration>,
+    /// Precision and recall by class, where the scenario asks for that.
+    pub f1: Option<F1>,
+    /// Whether what is right stands among the first, where the scenario asks for that.
+    pub top: Option<Top>,
+    /// How the probabilities of two classes stand, where the scenario asks for that.
+    pub roc: Option<Roc>,
+    /// What the mean loss says in another unit, where the scenario asks for that.
+    pub unit: Option<LossUnit>,
+}
+
+/// A mean loss in another unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LossUnit {
+    /// `e^loss`: the perplexity of a cross entropy.
+    Perplexity,
+    /// The root of a mean squared error.
+    RootMeanSquare,
+}
+
+impl LossUnit {
+    /// What goes with a loss, if anything does.
+    pub fn of(loss: Loss) -> Option<Self> {
+        match loss {
+            Loss::CrossEntropy => Some(Self::Perplexity),
+            Loss::MeanSquared => Some(Self::RootMeanSquare),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Perplexity => "perplexity",
+            Self::RootMeanSquare => "root_mean_square_error",
+        }
+    }
+
+    fn value(self, loss: f64) -> f64 {
+        match self {
+            Self::Perplexity => loss.exp(),
+            Self::RootMeanSquare => loss.sqrt(),
+        }
+    }
 }
 
 impl Tally {
@@ -26,7 +68,26 @@ impl Tally {
             count: vec![0; classes],
             correct: vec![0; classes],
             loss: vec![0.0; classes],
-            calibration: None,
+            ..Self::default()
+        }
+    }
+
+    /// Counts rows of outputs (rows x classes) in all that is asked for besides hits and losses.
+    pub fn count_further(&mut self, outputs: &[f32], wanted: Targets<'_>) {
+        if let Some(f1) = &mut self.f1 {
+            f1.count(outputs, wanted);
+        }
+        let Targets::Classes(labels) = wanted else {
+            return;
+        };
+        if let Some(sure) = &mut self.calibration {
+            sure.count(outputs, labels);
+        }
+        if let Some(top) = &mut self.top {
+            top.count(outputs, labels);
+        }
+        if let Some(roc) = &mut self.roc {
+            roc.count(outputs, labels);
         }
     }
 
@@ -55,6 +116,16 @@ impl Tally {
         if let Some(other) = &other.calibration {
             self.calibration.get_or_insert_default().merge(other);
         }
+        if let Some(other) = &other.f1 {
+            self.f1.get_or_insert_default().merge(other);
+        }
+        if let Some(other) = &other.top {
+            self.top.get_or_insert_default().merge(other);
+        }
+        if let Some(other) = &other.roc {
+            self.roc.get_or_insert_default().merge(other);
+        }
+        self.unit = self.unit.or(other.unit);
     }
 
     /// Number of samples.
@@ -91,7 +162,14 @@ impl Tally {
         let whole = self.correct.len() == classes && self.loss.len() == classes;
         let hits = self.correct.iter().zip(&self.count).all(|(c, n)| c <= n);
         let sure = self.calibration.as_ref();
-        whole && hits && counted == Some(samples) && sure.is_none_or(|sure| sure.is_of(samples))
+        let f1 = self.f1.as_ref();
+        whole
+            && hits
+            && counted == Some(samples)
+            && sure.is_none_or(|sure| sure.is_of(samples))
+            && f1.is_none_or(|f1| f1.is_of(samples, classes))
+            && self.top.is_none_or(|top| top.is_of(samples))
+            && self.roc.as_ref().is_none_or(|roc| roc.is_of(samples))
     }
 
     /// Adds what is counted to a link.
@@ -100,7 +178,10 @@ impl Tally {
             chain.number(n);
         });
         let sure = self.calibration.iter().flat_map(Calibration::numbers);
-        sure.for_each(|n| {
+        let f1 = self.f1.iter().flat_map(F1::numbers);
+        let top = self.top.iter().flat_map(Top::numbers);
+        let roc = self.roc.iter().flat_map(Roc::numbers);
+        sure.chain(f1).chain(top).chain(roc).for_each(|n| {
             chain.number(n);
         });
     }
@@ -115,10 +196,22 @@ impl Tally {
                 "negative_log_likelihood",
                 sure.and_then(Calibration::negative_log_likelihood),
             ),
+            ("f1_macro", self.f1.as_ref().and_then(F1::macro_)),
+            ("f1_micro", self.f1.as_ref().and_then(F1::micro)),
+            ("f1_of_second", self.f1.as_ref().and_then(F1::of_second)),
+            ("roc_auc", self.roc.as_ref().and_then(Roc::area)),
         ];
-        let there = all.into_iter();
+        let samples = self.samples();
+        let top = self
+            .top
+            .map(|top| (format!("top_{}", top.k), top.share(samples)));
+        let unit = self.unit.filter(|_| samples > 0);
+        let unit = unit.map(|unit| (unit.name().to_owned(), Some(unit.value(self.mean_loss()))));
+        let named = all.map(|(name, value)| (name.to_owned(), value));
+        let there = named.into_iter().chain(top).chain(unit);
         there
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .filter_map(|(name, value)| Some((name, value?)))
+            .filter(|(_, value)| value.is_finite())
             .collect()
     }
 }
@@ -135,7 +228,7 @@ mod tests {
             count: vec![4, 8, 0],
             correct: vec![2, 2, 0],
             loss: vec![0.0; 3],
-            calibration: None,
+            ..Tally::default()
         };
         assert_eq!(tally.accuracy_among(&[3, 1, 0]), Some(7.0 / 16.0));
         assert_eq!(tally.accuracy_among(&[3, 1, 9]), Some(7.0 / 16.0));

@@ -40,6 +40,8 @@ pub struct Contribution {
     pub layout: Layout,
     /// What clients may keep from one of their rounds to the next.
     pub slots: SlotSpecs,
+    /// Answers to one judged sample; 0 counts as 1.
+    pub answers: u64,
 }
 
 /// What one client adds to a round.

@@ -33,6 +33,7 @@ impl Pass<'_> {
         weights.iter_mut().for_each(|w| *w /= rows as f32);
         let shares = self.tensor(weights.clone(), [1, rows]);
         match self.batch.loss {
+            _ if !self.batch.goals.is_empty() => self.aimed_loss(logits),
             Loss::CrossEntropy => {
                 let targets = self.by_class(0.0, |row| weights[row]);
                 let logs = activation::log_softmax(logits, 0);
@@ -51,6 +52,7 @@ impl Pass<'_> {
                 let losses = Losses::new(mean, terms.sum_dim(0));
                 (losses, activation::sigmoid(signed) * signs * shares)
             }
+            _ => self.aimed_loss(logits),
         }
     }
 
@@ -62,9 +64,10 @@ impl Pass<'_> {
         let mut each = Vec::with_capacity(rows);
         let lines = values(&data).chunks_exact(classes);
         let places = lines.zip(slopes.chunks_exact_mut(classes));
+        let wanted = self.batch.wanted();
         for (row, (z, out)) in places.enumerate() {
             let weight = self.batch.weights.get(row).copied().unwrap_or(1.0);
-            let of_label = (self.batch.labels[row], weight);
+            let of_label = (wanted.of(row), weight);
             let share = 1.0 / rows as f32;
             each.push((self.batch.aims).slope(self.batch.loss, row, z, of_label, share, out));
             total += each[row];

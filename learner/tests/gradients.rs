@@ -806,7 +806,7 @@ fn training_with_batch_norm_separates_two_half_planes() {
         assert!(losses[199] < 0.2 * losses[0], "{name}: {losses:?}");
         let (mut logits, mut judged) = (Vec::new(), Vec::new());
         learner.logits(&batch, &mut logits);
-        batch.loss.of_rows(&logits, &batch.labels, &mut judged);
+        batch.loss.of_rows(&logits, batch.wanted(), &mut judged);
         let mean = judged.iter().sum::<f32>() / 40.0;
         assert!(
             (mean - losses[199]).abs() < 0.1 * losses[0],

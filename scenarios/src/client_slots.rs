@@ -14,6 +14,7 @@ impl Scenario {
     pub fn contribution(&self, network: &Network, pool: Option<&Shard>) -> Contribution {
         let layout = network.layout();
         let mut contribution = self.strategy.plugin.contribution(layout);
+        contribution.answers = network.answers() as u64;
         let slots = &mut contribution.slots;
         if self.keeps_models() {
             slots.push(SlotSpec::vector(SlotName::MODEL, layout.len()));

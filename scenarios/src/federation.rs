@@ -1,6 +1,7 @@
 //! From a data set on disk to clients with shards.
 
 mod doubts;
+mod fit;
 mod overview;
 
 pub use overview::shares;
@@ -263,6 +264,9 @@ impl Loaded {
                     label,
                 )
             })?;
+        if let Some((key, message, expected)) = self.unfit(scenario, &network) {
+            return Err(scenario.fault(&key, message, expected));
+        }
         let network = scenario.distributed(network);
         let stream = scenario.stream.as_ref();
         match stream.and_then(|s| s.unfit(&network, self.sample_bytes())) {
@@ -324,6 +328,9 @@ impl Loaded {
                     &mut chain
                 }
             };
+            if !samples.goals.is_empty() {
+                chain.floats(&samples.goals);
+            }
             samples.targets.iter().for_each(|&target| {
                 chain.number(target.into());
             });

@@ -405,6 +405,10 @@ impl Registry {
             "mixture",
             "generated: Gaussian mixture with label noise, easy and hard samples",
         );
+        self.data_set::<NParity>(
+            "n_parity",
+            "generated: questions about the last N bits of sequences, for each N of a range",
+        );
         self.data_set::<Synthetic>(
             "synthetic",
             "generated on demand: Synthetic(alpha, beta) of the FedProx paper",

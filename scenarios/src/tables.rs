@@ -137,6 +137,20 @@ pub struct Evaluation {
     /// confidence) and negative log likelihood; false by default.
     #[serde(default, skip_serializing_if = "is_no")]
     pub calibration: bool,
+    /// Tell of every evaluation the F1 over all classes, its mean over the classes and, of two classes, that of the second; false by
+    /// default.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub f1: bool,
+    /// Tell of every evaluation how often the class is among so many largest outputs; never by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top: Option<Count>,
+    /// Tell of every evaluation of two classes the area under the ROC curve; false by default.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub roc: bool,
+    /// Tell of every evaluation the loss in its usual unit: the perplexity of a cross entropy, the root of a mean squared error;
+    /// false by default.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub unit: bool,
 }
 
 fn is_no(value: &bool) -> bool {
@@ -165,6 +179,10 @@ impl Default for Evaluation {
             local: false,
             personal: false,
             calibration: false,
+            f1: false,
+            top: None,
+            roc: false,
+            unit: false,
         }
     }
 }

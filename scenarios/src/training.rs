@@ -26,6 +26,10 @@ pub struct Training {
     /// "cross-entropy" by default.
     #[serde(default)]
     pub loss: Loss,
+    /// Weight of the loss of each class's samples, in the order of the classes; the loss stays divided by the number of samples. 1
+    /// for all by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<Vec<NonNegative>>,
     /// The update rule; plain SGD by default.
     #[serde(default)]
     pub optimizer: OptimizerChoice,

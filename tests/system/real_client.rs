@@ -8,8 +8,8 @@ use crate::{
 };
 use lyceum_core::{
     Addend, Calibration, ClientId, ClientReport, ClientState, ClientTerm, DataRef, ExactSum,
-    ExpertScores, Fingerprint, Memory, Outcome, Params, Payload, Probe, Round, Slot, SlotKind,
-    SlotName, Tally, TaskId, Ticket, Trained, UnitId, UnitKey, Work,
+    ExpertScores, F1, Fingerprint, LossUnit, Memory, Outcome, Params, Payload, Probe, Roc, Round,
+    Slot, SlotKind, SlotName, Tally, TaskId, Ticket, Top, Trained, UnitId, UnitKey, Work,
 };
 use lyceum_metrics::Status;
 use lyceum_protocol::{
@@ -477,9 +477,15 @@ fn result(payload: &Payload) {
                     correct,
                     loss,
                     calibration,
+                    f1,
+                    top,
+                    roc,
+                    unit,
                 },
         } => {
             let _: (&Vec<f64>, &Option<Calibration>) = (loss, calibration);
+            let _: (&Option<F1>, &Option<Top>, &Option<Roc>) = (f1, top, roc);
+            let _: &Option<LossUnit> = unit;
             fine(probe);
             fine(count);
             fine(correct);

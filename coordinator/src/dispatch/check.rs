@@ -32,7 +32,7 @@ pub(super) fn answers(
             return same_clients(clients, assignments);
         }
         (Payload::Evaluated { probe, tally }, Work::Evaluate) => {
-            return evaluated_answers(*probe, tally, first);
+            return evaluated_answers((*probe, tally), first, contribution.answers.max(1));
         }
         (Payload::Expert { .. }, Work::Expert) => true,
         _ => false,
@@ -45,14 +45,18 @@ pub(super) fn answers(
 }
 
 /// Each sample that was asked about is counted once, and is a hit at most once.
-fn evaluated_answers(probe: Probe, tally: &Tally, asked: &Assignment) -> Result<(), String> {
+fn evaluated_answers(
+    (probe, tally): (Probe, &Tally),
+    asked: &Assignment,
+    answers: u64,
+) -> Result<(), String> {
     let data = asked.jobs.first().map(|job| job.data);
     let Some(DataRef::Probe { start, end, .. }) =
         data.filter(|d| matches!(d, DataRef::Probe { probe: asked, .. } if *asked == probe))
     else {
         return Err("it is about another probe".into());
     };
-    match tally.is_of(u64::from(end.saturating_sub(start))) {
+    match tally.is_of(answers.saturating_mul(end.saturating_sub(start).into())) {
         true => Ok(()),
         false => Err(format!("its tally is not one of samples {start} to {end}")),
     }

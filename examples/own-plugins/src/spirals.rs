@@ -34,6 +34,7 @@ impl Spirals {
             features: Features::F32(values),
             labels,
             targets: Vec::new(),
+            goals: Vec::new(),
             affine: Affine::identity(),
         }
     }

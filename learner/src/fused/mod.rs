@@ -21,7 +21,7 @@ mod pool;
 use kernel::{Onto, all_near, transpose};
 use lyceum_core::{
     Backward, Batch, Features, Forward, Learner, Loss, Mode, Network, Noise, Operation, Params,
-    Samples, Update, step_by_gradient, wide,
+    Samples, Target, Update, step_by_gradient, wide,
 };
 use lyceum_layers::kernel;
 use plan::{Dropout, DropoutForm, Kind, Op};
@@ -179,7 +179,7 @@ impl FusedLearner {
         let logits = rooms.last().map_or(&batch.inputs[..], |room| &room.output);
         let slope = room(slope, rows * classes);
         let share = 1.0 / rows as f32;
-        if batch.loss == Loss::CrossEntropy {
+        if batch.loss == Loss::CrossEntropy && batch.goals.is_empty() {
             weights.clear();
             if each > 1 {
                 let of_row = |w: &f32| std::iter::repeat_n(*w, each);
@@ -198,16 +198,30 @@ impl FusedLearner {
             return share * total;
         }
         line.resize(classes, 0.0);
+        other.resize(classes, 0.0);
         let (mut total, mut squares) = (0.0, 0.0);
-        for (row, &label) in batch.answers().iter().enumerate() {
+        let wanted = batch.wanted();
+        for row in 0..rows {
             let weight = batch.weights.get(row / each).copied().unwrap_or(1.0);
             for (to, from) in line.iter_mut().zip(logits[row..].iter().step_by(rows)) {
                 *to = *from;
             }
-            let loss = loss::sigmoid_slope(line, label as usize, weight * share);
+            let (loss, found) = match (batch.loss, wanted.of(row)) {
+                (Loss::Sigmoid, Target::Class(label)) => {
+                    let factor = weight * share;
+                    (loss::sigmoid_slope(line, label as usize, factor), &*line)
+                }
+                (kind, target) => {
+                    other.fill(0.0);
+                    (
+                        kind.slope(line, target, None, weight * share, other),
+                        &*other,
+                    )
+                }
+            };
             total += weight * loss;
             squares += loss::square(loss);
-            for (to, from) in slope[row..].iter_mut().step_by(rows).zip(&*line) {
+            for (to, from) in slope[row..].iter_mut().step_by(rows).zip(found) {
                 *to = *from;
             }
         }
@@ -231,12 +245,13 @@ impl FusedLearner {
         own.resize(classes, 0.0);
         line.resize(classes, 0.0);
         let (mut total, mut squares) = (0.0, 0.0);
-        for (row, &label) in batch.answers().iter().enumerate() {
+        let wanted = batch.wanted();
+        for row in 0..rows {
             let weight = batch.weights.get(row / each).copied().unwrap_or(1.0);
             for (to, from) in own.iter_mut().zip(logits[row..].iter().step_by(rows)) {
                 *to = *from;
             }
-            let of_label = (label, weight);
+            let of_label = (wanted.of(row), weight);
             let share = 1.0 / rows as f32;
             let loss = batch
                 .aims

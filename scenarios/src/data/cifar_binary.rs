@@ -129,6 +129,7 @@ impl Records {
             features: Features::U8(self.pixels),
             labels: self.labels,
             targets: Vec::new(),
+            goals: Vec::new(),
             affine: Affine {
                 shift: vec![0.0],
                 scale: vec![1.0 / 255.0],

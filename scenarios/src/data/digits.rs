@@ -106,6 +106,7 @@ fn samples((pixels, labels): Part) -> Samples {
         features: Features::U8(pixels),
         labels,
         targets: Vec::new(),
+        goals: Vec::new(),
         affine: Affine {
             shift: vec![0.0],
             scale: vec![1.0 / 16.0],

@@ -150,6 +150,7 @@ mod tests {
             features: Features::U8((0..3 * count as u8).collect()),
             labels: vec![0; count],
             targets: Vec::new(),
+            goals: Vec::new(),
             affine: Affine::identity(),
         };
         let (mut train, mut test) = (samples(13), samples(2));

@@ -132,6 +132,7 @@ fn samples(idx: IdxFile, labels: Vec<u32>, channels: Channels) -> Samples {
         features,
         labels,
         targets: Vec::new(),
+        goals: Vec::new(),
         affine: Affine {
             shift: vec![0.0],
             scale: vec![scale],

@@ -162,6 +162,7 @@ impl Mixture {
             features: Features::F32(features),
             labels,
             targets: Vec::new(),
+            goals: Vec::new(),
             affine: Affine::identity(),
         }
     }

@@ -111,6 +111,7 @@ mod tests {
             features,
             labels: vec![0, 1],
             targets: Vec::new(),
+            goals: Vec::new(),
             affine: Affine {
                 shift: vec![0.0],
                 scale: vec![0.5],

@@ -178,6 +178,7 @@ impl Synthetic {
             features: Features::F32(features),
             labels,
             targets: Vec::new(),
+            goals: Vec::new(),
             affine: Affine::identity(),
         }
     }

@@ -295,6 +295,7 @@ pub(super) fn samples(
             .map(|&label| of[label as usize])
             .collect(),
         targets: Vec::new(),
+        goals: Vec::new(),
         affine: Affine::identity(),
     })
 }

@@ -80,6 +80,7 @@ mod tests {
             features: Features::F32(vec![0.0; 6]),
             labels: vec![0, 2, 1, 2, 0, 1],
             targets: Vec::new(),
+            goals: Vec::new(),
             affine: Affine::identity(),
         };
         let maker = ByClasses::new(&test, &[3, 2, 1, 0], Lens::default());

@@ -41,6 +41,7 @@ impl Bed {
             features: Features::F32(points.iter().flat_map(|(p, _)| *p).collect()),
             labels: points.iter().map(|(_, l)| *l).collect(),
             targets: Vec::new(),
+            goals: Vec::new(),
             affine: Affine::identity(),
         });
         let layer = DenseLayer {
@@ -177,7 +178,7 @@ impl Learner for DenseLayer {
         grad.fill(0.0);
         for (row, z) in logits.chunks_exact(classes).enumerate() {
             let weight = batch.weights.get(row).copied().unwrap_or(1.0);
-            let label = (batch.labels[row], weight);
+            let label = (lyceum_core::Target::Class(batch.labels[row]), weight);
             loss += share
                 * batch
                     .aims

@@ -46,7 +46,7 @@ impl Learner for Linear {
         for (row, x) in batch.inputs.chunks_exact(inputs).enumerate() {
             let weight = batch.weights.get(row).copied().unwrap_or(1.0);
             let mut slope = vec![0.0; classes];
-            let of_label = (batch.labels[row], weight);
+            let of_label = (lyceum_core::Target::Class(batch.labels[row]), weight);
             let z = self.row(x);
             let aims = &batch.aims;
             loss += share * aims.slope(batch.loss, row, &z, of_label, share, &mut slope);
@@ -102,6 +102,7 @@ impl Bed {
             features: Features::F32(samples.iter().flat_map(|(x, _)| x.to_vec()).collect()),
             labels: samples.iter().map(|(_, label)| *label).collect(),
             targets: Vec::new(),
+            goals: Vec::new(),
             affine: Affine::identity(),
         };
         let shard = Shard {

@@ -48,6 +48,7 @@ fn dispatch_of(incarnation: u32, reduction: Reduction) -> Dispatch {
         reduction,
         layout: Layout::weights(2),
         slots: slots(),
+        answers: 1,
     };
     let mut dispatch = Dispatch::new(pace, admission(), contribution, incarnation);
     dispatch.keep(&[T]);

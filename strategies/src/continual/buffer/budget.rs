@@ -100,6 +100,7 @@ mod tests {
             features: Features::U8(vec![]),
             labels: vec![],
             targets: Vec::new(),
+            goals: Vec::new(),
             affine: Affine::identity(),
         };
         let budget = Budget {

@@ -1,0 +1,109 @@
+//! Whether samples, model and loss go together.
+
+use super::{Kind, Loaded};
+use crate::scenario::Scenario;
+use lyceum_core::{Network, Probe, Samples};
+
+/// A key, what is wrong with it, and what would be right.
+pub(super) type Unfit = (String, String, String);
+
+impl Loaded {
+    /// What of the model or the loss does not go with the samples.
+    pub(super) fn unfit(&self, scenario: &Scenario, network: &Network) -> Option<Unfit> {
+        let parts = self.parts();
+        let first = *parts.first()?;
+        weights(scenario, network)
+            .or_else(|| answers(scenario, network, first))
+            .or_else(|| loss(scenario, first))
+            .or_else(|| tokens(scenario, network, &parts))
+    }
+
+    /// Training and test samples that are at hand.
+    fn parts(&self) -> Vec<&Samples> {
+        match &self.kind {
+            Kind::Pool(pool) => vec![&*pool.train, &*pool.test],
+            Kind::OnDemand(federation) => {
+                let test = federation.probe(Probe::Test);
+                test.map(|samples| &**samples).into_iter().collect()
+            }
+        }
+    }
+}
+
+fn of_model(scenario: &Scenario) -> String {
+    format!("model.{}", scenario.model.name)
+}
+
+fn weights(scenario: &Scenario, network: &Network) -> Option<Unfit> {
+    let (given, classes) = (
+        scenario.training.class_weights.as_ref()?.len(),
+        network.classes(),
+    );
+    (given != classes).then(|| {
+        (
+            "training.class_weights".to_owned(),
+            format!("{given} weights are given for {classes} classes"),
+            "expected one weight a class, in the order of the classes".to_owned(),
+        )
+    })
+}
+
+fn answers(scenario: &Scenario, network: &Network, samples: &Samples) -> Option<Unfit> {
+    let (given, wanted) = (network.answers(), samples.answers());
+    if given != wanted {
+        let each = |answers: usize| match answers {
+            1 => "one answer a sample".to_owned(),
+            _ => format!("{answers} answers a sample, one a place"),
+        };
+        let message = format!("the model gives {}", each(given));
+        let expected = format!(
+            "the samples ask for {}: pool the places, or answer at each of them",
+            each(wanted)
+        );
+        return Some((of_model(scenario), message, expected));
+    }
+    (given > 1 && scenario.stream.is_some()).then(|| {
+        let stream = scenario.stream.as_ref().map_or("", |s| s.kind.name);
+        (
+            format!("scenario.{stream}"),
+            "streams of tasks have one answer a sample".to_owned(),
+            format!("these samples have {given}: leave the stream out, or answer with a label"),
+        )
+    })
+}
+
+fn loss(scenario: &Scenario, samples: &Samples) -> Option<Unfit> {
+    let of_classes = scenario.training.loss.needs_classes();
+    (of_classes && !samples.goals.is_empty()).then(|| {
+        (
+            "training.loss".to_owned(),
+            "this loss is one of classes, and the samples have values to be met".to_owned(),
+            "expected mean-squared, huber, cosine or multi-label".to_owned(),
+        )
+    })
+}
+
+/// Looks at every value where the first layer takes whole numbers alone.
+fn tokens(scenario: &Scenario, network: &Network, parts: &[&Samples]) -> Option<Unfit> {
+    let (size, layer) = network.vocabulary()?;
+    let wrong = |value: &f32| !(*value >= 0.0 && *value < size as f32 && value.fract() == 0.0);
+    for (part, samples) in ["training", "test"].into_iter().zip(parts) {
+        for index in 0..samples.len() {
+            let values = samples.values(index);
+            if let Some(place) = values.iter().position(wrong) {
+                return Some((
+                    of_model(scenario),
+                    format!(
+                        "{part} sample {index} holds {} at place {place}",
+                        values[place]
+                    ),
+                    format!(
+                        "the layer `{layer}` knows the whole numbers 0 to {}",
+                        size.saturating_sub(1)
+                    ),
+                ));
+            }
+        }
+    }
+    None
+}
