@@ -2,7 +2,7 @@
 
 use crate::pass::values;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use lyceum_core::{Backward, Forward, LayerKind, Operation};
+use lyceum_core::{Backward, Forward, LayerKind, Mode, Operation};
 use std::{fmt, ops::Range};
 
 /// What a layer does, written in Burn. The gradient is Burn's.
@@ -21,13 +21,38 @@ pub trait Differentiable: fmt::Debug + Send + 'static {
 pub fn by_autodiff<L: Differentiable + LayerKind>(layer: L, input: &[usize]) -> Box<dyn Operation> {
     let sizes = layer.tensors(input).into_iter();
     let sizes = sizes.map(|tensor| tensor.shape.iter().product()).collect();
-    Box::new(ByAutodiff {
-        layer,
-        shape: input.to_vec(),
-        sizes,
-        device: device(),
-        walk: None,
-    })
+    Box::new(ByAutodiff::new(Plain(layer), input, sizes, device()))
+}
+
+/// What a layer does, written in Burn, where training and tests may differ.
+pub(crate) trait Written: fmt::Debug + Send {
+    /// As [`Differentiable::forward`].
+    fn apply(
+        &mut self,
+        tensors: &[Tensor<1>],
+        input: Tensor<2>,
+        shape: &[usize],
+        mode: Mode<'_>,
+    ) -> Tensor<2>;
+
+    /// Writes what no gradient says, such as the steps of running statistics.
+    fn complete(&self, _gradient: &mut [f32]) {}
+}
+
+/// A layer that is the same in training and in tests.
+#[derive(Debug)]
+struct Plain<L>(L);
+
+impl<L: Differentiable> Written for Plain<L> {
+    fn apply(
+        &mut self,
+        tensors: &[Tensor<1>],
+        input: Tensor<2>,
+        shape: &[usize],
+        _: Mode<'_>,
+    ) -> Tensor<2> {
+        self.0.forward(tensors, input, shape)
+    }
 }
 
 #[cfg(feature = "flex")]
@@ -40,7 +65,8 @@ fn device() -> Device {
     panic!("a layer written in Burn needs a build with `--features flex`")
 }
 
-struct ByAutodiff<L> {
+/// An operation on a device of Burn, by way of the processor's memory.
+pub(crate) struct ByAutodiff<L> {
     layer: L,
     shape: Vec<usize>,
     /// Values of each tensor.
@@ -63,6 +89,17 @@ impl<L: fmt::Debug> fmt::Debug for ByAutodiff<L> {
 }
 
 impl<L> ByAutodiff<L> {
+    /// Of a layer whose tensors have so many values.
+    pub(crate) fn new(layer: L, input: &[usize], sizes: Vec<usize>, device: Device) -> Self {
+        Self {
+            layer,
+            shape: input.to_vec(),
+            sizes,
+            device,
+            walk: None,
+        }
+    }
+
     fn tensor<const D: usize>(&self, values: &[f32], shape: [usize; D]) -> Tensor<D> {
         let data = TensorData::new(values.to_vec(), shape);
         Tensor::from_data(data, (&self.device, DType::F32))
@@ -78,7 +115,7 @@ impl<L> ByAutodiff<L> {
     }
 }
 
-impl<L: Differentiable> Operation for ByAutodiff<L> {
+impl<L: Written> Operation for ByAutodiff<L> {
     fn forward(&mut self, pass: Forward<'_>) {
         let width = self.shape.iter().product();
         let tensors = self.ranges().map(|range| {
@@ -89,7 +126,7 @@ impl<L: Differentiable> Operation for ByAutodiff<L> {
         let tensors: Vec<_> = tensors.collect();
         let input = self.tensor(pass.input, [pass.rows, width]);
         let input = input.autodiff().require_grad();
-        let output = self.layer.forward(&tensors, input.clone(), &self.shape);
+        let output = (self.layer).apply(&tensors, input.clone(), &self.shape, pass.mode);
         let data = output.clone().without_autodiff().into_data();
         pass.output.copy_from_slice(values(&data));
         self.walk = Some(Walk {
@@ -110,6 +147,7 @@ impl<L: Differentiable> Operation for ByAutodiff<L> {
                 None => gradient.fill(0.0),
             }
         }
+        self.layer.complete(pass.gradient);
         if let Some(next) = pass.wanted {
             match walk.input.grad_remove(&mut found) {
                 Some(grad) => next.copy_from_slice(values(&grad.into_data())),

@@ -21,6 +21,7 @@ mod variational;
 mod walk;
 #[cfg(feature = "wgpu")]
 mod wgpu;
+mod written;
 
 pub use autodiff::{Differentiable, by_autodiff};
 pub use burn;
@@ -31,7 +32,7 @@ pub use learner::BurnLearner;
 pub use local::LocalLearner;
 pub use variational::VariationalLearner;
 
-use lyceum_core::{Engine, Learner, Network, Variational};
+use lyceum_core::{Engine, Layer, Learner, Network, Variational};
 
 /// All engines, whether or not this build contains them.
 pub fn engines() -> Vec<Engine> {
@@ -70,11 +71,6 @@ fn on<L: Learner + 'static>(
     network: &Network,
     learner: impl FnOnce(&Network) -> L,
 ) -> Result<Box<dyn Learner>, String> {
-    if let (Some((at, layer)), true) = (network.beyond_known(), engine != "fused") {
-        return Err(format!(
-            "engine \"{engine}\" does not take layer {at}, `{layer}`: use \"fused\""
-        ));
-    }
     match network.posterior() {
         None => Ok(Box::new(learner(network))),
         Some(Variational { local: true, .. }) => Err(format!(
@@ -101,11 +97,23 @@ fn fused(network: &Network) -> Result<Box<dyn Learner>, String> {
     }
 }
 
+/// A learner of Burn. Networks with layers of other kinds go layer by layer, by way of the processor's memory: a layer that the core
+/// knows is Burn's, another one its own.
+fn burn_on(engine: &str, network: &Network, device: Device) -> Result<Box<dyn Learner>, String> {
+    match network.beyond_known() {
+        None => on(engine, network, |network| BurnLearner::new(network, device)),
+        Some(_) => on(engine, network, |network| {
+            let make = |layer: &Layer, place: usize, input: &[usize]| {
+                written::operation(layer, place, input, &device)
+            };
+            FusedLearner::apart(network, &make)
+        }),
+    }
+}
+
 #[cfg(feature = "flex")]
 fn flex(network: &Network) -> Result<Box<dyn Learner>, String> {
-    on("flex", network, |network| {
-        BurnLearner::new(network, Device::flex())
-    })
+    burn_on("flex", network, Device::flex())
 }
 
 #[cfg(not(feature = "flex"))]
@@ -119,9 +127,7 @@ fn flex(_: &Network) -> Result<Box<dyn Learner>, String> {
     reason = "Burn will drop ndarray; until then it is our second opinion"
 )]
 fn ndarray(network: &Network) -> Result<Box<dyn Learner>, String> {
-    on("ndarray", network, |network| {
-        BurnLearner::new(network, Device::ndarray())
-    })
+    burn_on("ndarray", network, Device::ndarray())
 }
 
 #[cfg(not(feature = "ndarray"))]
@@ -132,7 +138,7 @@ fn ndarray(_: &Network) -> Result<Box<dyn Learner>, String> {
 #[cfg(feature = "wgpu")]
 fn wgpu(network: &Network) -> Result<Box<dyn Learner>, String> {
     let device = wgpu::device()?;
-    on("wgpu", network, |network| BurnLearner::new(network, device))
+    burn_on("wgpu", network, device)
 }
 
 #[cfg(not(feature = "wgpu"))]

@@ -268,6 +268,22 @@ impl Layer {
         (results * inner) as u64
     }
 
+    /// Whether it computes anything, and is no mark in the list.
+    pub fn is_computed(&self) -> bool {
+        !matches!(
+            self,
+            Self::Fork {} | Self::Swap {} | Self::Join {} | Self::Residual { .. }
+        )
+    }
+
+    /// Values of each of its tensors, for an input that fits.
+    pub fn tensor_sizes(&self, input: &[usize]) -> Vec<usize> {
+        let tensors = self.tensors(input).into_iter();
+        tensors
+            .map(|tensor| tensor.shape.iter().product())
+            .collect()
+    }
+
     /// Its name in scenario files.
     pub fn name(&self) -> &str {
         match self {

@@ -24,7 +24,7 @@ use lyceum_core::{
     Samples, Target, Update, step_by_gradient, wide,
 };
 use lyceum_layers::kernel;
-use plan::{Dropout, DropoutForm, Kind, Op};
+use plan::{Dropout, DropoutForm, Kind, Make, Op};
 
 /// A learner for any network, on one thread.
 #[derive(Debug)]
@@ -78,9 +78,9 @@ struct Room {
 }
 
 impl Room {
-    fn of(op: &Op) -> Self {
+    fn of(op: &Op, make: Option<&Make<'_>>) -> Self {
         Self {
-            open: op.kind.operation(),
+            open: op.kind.operation(make),
             ..Self::default()
         }
     }
@@ -106,8 +106,17 @@ fn room<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
 impl FusedLearner {
     /// A learner with all parameters zero.
     pub fn new(network: &Network) -> Self {
-        let ops = plan::ops(network);
-        let rooms = ops.iter().map(Room::of).collect();
+        Self::made(network, None)
+    }
+
+    /// A learner whose layers somebody else makes, all but those that it leaves.
+    pub(crate) fn apart(network: &Network, make: &Make<'_>) -> Self {
+        Self::made(network, Some(make))
+    }
+
+    fn made(network: &Network, make: Option<&Make<'_>>) -> Self {
+        let ops = plan::ops(network, make.is_some());
+        let rooms = ops.iter().map(|op| Room::of(op, make)).collect();
         Self {
             network: network.clone(),
             params: vec![0.0; network.layout().len()],
@@ -741,12 +750,18 @@ impl Learner for FusedLearner {
             return;
         };
         self.forward(batch, Mode::Evaluate);
-        // A last dense layer is an operation of its own, and takes columns, or the rows of the batch.
-        let before = self.ops.last().and_then(|op| op.source);
-        match before.map(|index| &self.arena.rooms[index].output) {
+        // A last dense layer is an operation of its own, and takes columns, or the rows of the batch; where every layer is one, rows.
+        let (head, by_row) = match &self.ops[..] {
+            [.., head, last] if matches!(last.kind, Kind::Transpose { .. }) => (Some(head), true),
+            [.., last] => (Some(last), false),
+            [] => (None, false),
+        };
+        let before = head.and_then(|op| op.source);
+        match before.map(|index| &self.arena.rooms[index].output[..batch.rows() * width]) {
+            Some(rows) if by_row => out.extend_from_slice(rows),
             Some(columns) => {
-                out.resize(batch.rows() * width, 0.0);
-                transpose(&columns[..batch.rows() * width], batch.rows(), out);
+                out.resize(columns.len(), 0.0);
+                transpose(columns, batch.rows(), out);
             }
             None => out.extend_from_slice(&batch.inputs),
         }

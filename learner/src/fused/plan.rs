@@ -11,7 +11,7 @@ use super::{
     pointwise::Activation,
     pool::Pool,
 };
-use lyceum_core::{Entry, Layer, Network, OpenLayer, Operation, Variational};
+use lyceum_core::{Entry, Layer, Network, Operation, Variational};
 use std::ops::Range;
 
 /// One operation, and the number of values behind it.
@@ -62,21 +62,33 @@ pub(super) enum Kind {
     Open(Open),
 }
 
-/// A layer of a kind of its own.
+/// A layer that is an operation of its own.
 #[derive(Clone, Debug)]
 pub(super) struct Open {
-    layer: OpenLayer,
+    layer: Layer,
     place: usize,
     input: Vec<usize>,
 }
 
+/// Makes operations of layers; `None` for those that it leaves to others.
+pub(crate) type Make<'a> = dyn Fn(&Layer, usize, &[usize]) -> Option<Box<dyn Operation>> + 'a;
+
 impl Kind {
     /// What an open layer does, with its buffers.
-    pub(super) fn operation(&self) -> Option<Box<dyn Operation>> {
-        match self {
-            Self::Open(open) => Some(open.layer.kind().operation(open.place, &open.input)),
+    pub(super) fn operation(&self, make: Option<&Make<'_>>) -> Option<Box<dyn Operation>> {
+        let Self::Open(Open {
+            layer,
+            place,
+            input,
+        }) = self
+        else {
+            return None;
+        };
+        let made = make.and_then(|make| make(layer, *place, input));
+        made.or_else(|| match layer {
+            Layer::Open(open) => Some(open.kind().operation(*place, input)),
             _ => None,
-        }
+        })
     }
 }
 
@@ -111,6 +123,7 @@ enum Form {
 
 struct Planner<'a> {
     network: &'a Network,
+    apart: bool,
     ops: Vec<Op>,
     form: Form,
     /// The operation that gave the value; `None` for the batch.
@@ -122,10 +135,11 @@ struct Planner<'a> {
     next_entry: usize,
 }
 
-/// The operations of a network.
-pub(super) fn ops(network: &Network) -> Vec<Op> {
+/// The operations of a network; with `apart`, every layer is one of its own, as somebody else makes it.
+pub(super) fn ops(network: &Network, apart: bool) -> Vec<Op> {
     let mut planner = Planner {
         network,
+        apart,
         ops: Vec::new(),
         form: Form::Rows,
         current: None,
@@ -162,7 +176,8 @@ fn mark_gathered(ops: &mut [Op]) {
 impl Planner<'_> {
     fn layer(&mut self, index: usize, layer: &Layer, from: &[usize], to: &[usize]) {
         match *layer {
-            Layer::Open(ref layer) => self.open(index, layer, from, to),
+            Layer::Open(_) => self.open(index, layer, from, to),
+            ref known if self.apart && known.is_computed() => self.open(index, known, from, to),
             Layer::Fork {} => self.fork(from),
             Layer::Swap {} => self.swap(),
             Layer::Join {} => self.join(from),
@@ -341,9 +356,9 @@ impl Planner<'_> {
         self.push(Kind::Norm(Box::new(norm)), self.stored(from), tensors);
     }
 
-    fn open(&mut self, place: usize, layer: &OpenLayer, from: &[usize], to: &[usize]) {
+    fn open(&mut self, place: usize, layer: &Layer, from: &[usize], to: &[usize]) {
         self.to_rows(from);
-        let tensors = layer.kind().tensors(from).len();
+        let tensors = layer.tensor_sizes(from).len();
         let open = Open {
             layer: layer.clone(),
             place,
