@@ -7,9 +7,10 @@ use crate::{
     plan::Plan,
 };
 use lyceum_core::{
-    Assignment, Batch, Bounds, ClientId, ClientRule, ClientState, Divergence, Engine, ExactSum,
-    ExpertScores, Federation, Learner, Moments, Needs, Network, Params, Predict, Reduction, Round,
-    Seed, Shard, SlotName, SlotSpecs, TaskStream, Term, Transforms, Upload, VectorRef, Work,
+    Assignment, Augmentation, Batch, Bounds, ClientId, ClientRule, ClientState, Divergence, Engine,
+    ExactSum, ExpertScores, Federation, Learner, Moments, Needs, Network, Params, Predict,
+    Reduction, Round, Seed, Shard, SlotName, SlotSpecs, Stream, TaskStream, Term, Transforms,
+    Upload, VectorRef, Work,
 };
 use lyceum_scenarios::{Evaluation, Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
@@ -218,6 +219,8 @@ pub struct Worker {
     pub(crate) vectors: Vec<Vec<f32>>,
     /// The node's stream in the stage of the unit at work.
     pub(crate) stream: Option<Arc<TaskStream>>,
+    /// How the pass at work changes the samples of its steps.
+    pub(crate) augmenting: Option<(Vec<Augmentation>, Stream)>,
 }
 
 impl Worker {
@@ -236,6 +239,7 @@ impl Worker {
             spare: Spare::default(),
             vectors: Vec::new(),
             stream: None,
+            augmenting: None,
             node,
         })
     }

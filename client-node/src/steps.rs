@@ -1,7 +1,7 @@
 //! The steps of a local training call: one loop, and the ways in which a step is taken.
 
 use crate::{Worker, call::ClientCall, course::Course, trace::Trace};
-use lyceum_core::{Mode, Moments, Optimizer, Params, Resolved, Shard, Stream, Update};
+use lyceum_core::{Mode, Moments, Optimizer, Params, Purpose, Resolved, Shard, Stream, Update};
 use lyceum_scenarios::Training;
 
 /// How a step is taken. Chosen once for all steps of a call.
@@ -74,6 +74,7 @@ impl Lesson<'_> {
             let own = positions.iter().map(|&p| weights[p as usize]);
             worker.batch.weights.extend(own);
         }
+        worker.augment(&shard.pool.shape);
     }
 }
 
@@ -121,6 +122,31 @@ impl Stepper for Single<'_> {
 }
 
 impl Worker {
+    /// Changes the samples of a step, where the scenario says so.
+    pub(crate) fn augment(&mut self, shape: &[usize]) {
+        let Some((changes, rng)) = &mut self.augmenting else {
+            return;
+        };
+        let classes = self.node.network.classes();
+        for change in changes.iter() {
+            change.apply(&mut self.batch, shape, classes, rng);
+        }
+    }
+
+    /// The changes of samples in a call's pass, with dice of its own.
+    fn begin_augmenting(&mut self, call: &ClientCall<'_>, course: &Course) {
+        let changes = &self.node.training(call.round()).augment;
+        self.augmenting = (!changes.is_empty()).then(|| {
+            let purpose = match course.dice {
+                Purpose::BATCHES => Purpose::AUGMENT,
+                Purpose(of_pass) => Purpose::named(&format!("augment {of_pass}")),
+            };
+            let ticket = call.assignment().ticket;
+            let rng = self.node.seed.stream(purpose, ticket, Some(call.client));
+            (changes.clone(), rng)
+        });
+    }
+
     /// Takes the steps of a course, each by its own rate.
     pub(crate) fn walk(
         &mut self,
@@ -131,6 +157,7 @@ impl Worker {
     ) -> Trace {
         let (ticket, round) = (call.assignment().ticket, call.round());
         let seed = self.node.seed;
+        self.begin_augmenting(call, course);
         let mut rng = seed.stream(course.dice, ticket, Some(call.client));
         let (momentum, looks_ahead) = self.node.training(round).optimizer.momentum();
         let mut trace = Trace::new(course.epoch);

@@ -7,6 +7,7 @@
 
 mod aims;
 mod attendance;
+mod augment;
 mod bounds;
 mod calibration;
 mod continual;
@@ -53,6 +54,7 @@ pub mod units;
 
 pub use aims::{ALL_CLASSES, Aims, Match, MatchKind};
 pub use attendance::{Absence, Attendance, Who};
+pub use augment::{Augmentation, Crop, Cutout, DropTokens, Flip, Mixup};
 pub use bounds::{Bounds, Folded, Harvest};
 pub use calibration::Calibration;
 pub use continual::{

@@ -58,6 +58,8 @@ impl Purpose {
     pub const FEATURES: Self = Self(19);
     /// What layers draw that draw what they give, and not their weights.
     pub const LOCAL: Self = Self(20);
+    /// Changes of samples that are trained on.
+    pub const AUGMENT: Self = Self(21);
 
     /// What a training pass of this name draws, besides the one that clients always take.
     pub fn of_pass(name: &str, draws: &str) -> Self {

@@ -2,6 +2,7 @@
 
 mod aims;
 mod allocation;
+mod blocks;
 mod loading;
 mod reference;
 mod variational;

@@ -105,6 +105,10 @@ pub(crate) enum Workload {
     W6,
     /// 1,000 of 10,000 clients that do nothing
     W7,
+    /// CIFAR-10 of pfl-research: 200 clients x 50 images, 50 per round, a CNN of 1.63 million parameters
+    W8,
+    /// LR_MNIST of FLUTE: 1,000 clients of unequal sizes, 10 per round, softmax over sigmoids
+    W9,
 }
 
 #[derive(Args)]

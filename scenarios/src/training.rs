@@ -1,7 +1,7 @@
 //! `[training]` and `[expert]`: how parameters follow their gradients.
 
 use lyceum_core::{
-    Loss, Optimizer, Round,
+    Augmentation, Loss, Optimizer, Round,
     units::{Count, Decay, NonNegative, Positive, PositiveFraction},
 };
 use schemars::JsonSchema;
@@ -26,6 +26,9 @@ pub struct Training {
     /// "cross-entropy" by default.
     #[serde(default)]
     pub loss: Loss,
+    /// What happens to the samples of each step, one after another; nothing by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub augment: Vec<Augmentation>,
     /// Weight of the loss of each class's samples, in the order of the classes; the loss stays divided by the number of samples. 1
     /// for all by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -50,6 +50,7 @@ impl Guided<'_, '_> {
         }
         shard.pack_items(&draft.items, &mut worker.batch);
         draft.finish(&mut worker.batch);
+        worker.augment(&shard.pool.shape);
         worker.spare.draft = draft;
     }
 

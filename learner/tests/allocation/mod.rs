@@ -2,7 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::{
-    batch, built, cnn, every_second_norm, mlp, normalised_cnn, params, train,
+    batch,
+    blocks::{residual_images, small_transformer},
+    built, cnn, every_second_norm, mlp, normalised_cnn, params, train,
     variational::{local, variational},
 };
 use lyceum_core::{Batch, Mode, Moments, Network, Optimizer, Resolved, ResolvedStrength, Update};
@@ -95,7 +97,13 @@ fn a_steady_step_allocates_nothing() {
     };
     let momentum = |momentum| Optimizer::Sgd { momentum };
     let posteriors = [variational(mlp(), 2), local(mlp(), 1), local(mlp(), 2)];
-    let plain = [mlp(), cnn(), normalised_cnn()];
+    let plain = [
+        mlp(),
+        cnn(),
+        normalised_cnn(),
+        residual_images(),
+        small_transformer(),
+    ];
     for network in plain.into_iter().chain(posteriors) {
         for optimizer in [momentum(0.0), momentum(0.9), adam] {
             steps(&network, optimizer, None);

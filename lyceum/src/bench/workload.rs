@@ -32,6 +32,8 @@ const W2: &str = include_str!("../../../scenarios/catalogue/w2.toml");
 const W3: &str = include_str!("../../../scenarios/catalogue/w3.toml");
 const W4: &str = include_str!("../../../scenarios/catalogue/w4.toml");
 const W5: &str = include_str!("../../../scenarios/catalogue/w5.toml");
+const W8: &str = include_str!("../../../scenarios/catalogue/w8.toml");
+const W9: &str = include_str!("../../../scenarios/catalogue/w9.toml");
 const MILLION: &str = include_str!("../../../scenarios/catalogue/million.toml");
 
 fn variant(label: &'static str, text: &'static str) -> Variant {
@@ -98,6 +100,11 @@ pub(super) fn variants(workload: Workload) -> Vec<Variant> {
             ],
             ..variant("W7", W4)
         }],
+        Workload::W8 => vec![Variant {
+            input: &[3, 32, 32],
+            ..variant("W8", W8)
+        }],
+        Workload::W9 => vec![variant("W9", W9)],
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Kind, Loaded};
 use crate::scenario::Scenario;
-use lyceum_core::{Network, Probe, Samples};
+use lyceum_core::{Augmentation, Loss, Network, Probe, Samples};
 
 /// A key, what is wrong with it, and what would be right.
 pub(super) type Unfit = (String, String, String);
@@ -16,6 +16,7 @@ impl Loaded {
             .or_else(|| answers(scenario, network, first))
             .or_else(|| loss(scenario, first))
             .or_else(|| tokens(scenario, network, &parts))
+            .or_else(|| augmentation(scenario, first))
     }
 
     /// Training and test samples that are at hand.
@@ -106,4 +107,20 @@ fn tokens(scenario: &Scenario, network: &Network, parts: &[&Samples]) -> Option<
         }
     }
     None
+}
+
+fn augmentation(scenario: &Scenario, samples: &Samples) -> Option<Unfit> {
+    let key = || "training.augment".to_owned();
+    let changes = &scenario.training.augment;
+    let mixes = |change: &Augmentation| matches!(change, Augmentation::Mixup(_));
+    if changes.iter().any(mixes)
+        && (scenario.training.loss != Loss::CrossEntropy || samples.answers() > 1)
+    {
+        let message = "`mixup` mixes labels, which is for the cross entropy of one label a sample";
+        let expected = "leave it out, or take loss = \"cross-entropy\"";
+        return Some((key(), message.to_owned(), expected.to_owned()));
+    }
+    let unfit = |change: &Augmentation| change.unfit(&samples.shape);
+    let (message, expected) = changes.iter().find_map(unfit)?;
+    Some((key(), message, expected))
 }
