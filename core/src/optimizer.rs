@@ -87,6 +87,14 @@ impl Optimizer {
         grad: &[f32],
         (first, second): (&mut [f32], &mut [f32]),
     ) {
+        if let Self::RmsProp {
+            decay,
+            momentum,
+            epsilon,
+        } = self
+        {
+            return rms_prop((rate, decay, momentum, epsilon), (w, grad), (first, second));
+        }
         let sites = w.iter_mut().zip(grad);
         match self {
             Self::Sgd { momentum: 0.0 } => sites.for_each(|(w, g)| *w -= rate * g),
@@ -120,27 +128,7 @@ impl Optimizer {
                     *w -= rate * (*m / c1) / ((*v / c2).sqrt() + epsilon);
                 }
             }
-            Self::RmsProp {
-                decay,
-                momentum: 0.0,
-                epsilon,
-            } => {
-                for ((w, g), s) in sites.zip(second) {
-                    *s = decay * *s + (1.0 - decay) * g * g;
-                    *w -= rate * g / (s.sqrt() + epsilon);
-                }
-            }
-            Self::RmsProp {
-                decay,
-                momentum,
-                epsilon,
-            } => {
-                for (((w, g), v), s) in sites.zip(first).zip(second) {
-                    *s = decay * *s + (1.0 - decay) * g * g;
-                    *v = momentum * *v + g / (s.sqrt() + epsilon);
-                    *w -= rate * *v;
-                }
-            }
+            Self::RmsProp { .. } => {}
             Self::Adagrad { epsilon } => {
                 for ((w, g), s) in sites.zip(second) {
                     *s += g * g;
@@ -153,6 +141,28 @@ impl Optimizer {
                     *w -= rate * sign(way);
                     *m = beta2 * *m + (1.0 - beta2) * g;
                 }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn rms_prop(
+    (rate, decay, momentum, epsilon): (f32, f32, f32, f32),
+    (w, grad): (&mut [f32], &[f32]),
+    (first, second): (&mut [f32], &mut [f32]),
+) {
+    let sites = w.iter_mut().zip(grad).zip(second);
+    let square = |s: &mut f32, g: f32| {
+        *s = decay * *s + (1.0 - decay) * g * g;
+        g / (s.sqrt() + epsilon)
+    };
+    match momentum == 0.0 {
+        true => sites.for_each(|((w, g), s)| *w -= rate * square(s, *g)),
+        false => {
+            for (((w, g), s), v) in sites.zip(first) {
+                *v = momentum * *v + square(s, *g);
+                *w -= rate * *v;
             }
         }
     }

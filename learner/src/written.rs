@@ -71,27 +71,18 @@ impl Written for Known {
                 flat(conv2d(image(x, shape), weight, Some(tensor(1)), options))
             }
             Layer::MaxPool { size, stride } => {
-                let step = stride.unwrap_or(size);
-                let options = MaxPoolOptions::new([size; 2]).with_stride([step; 2]);
+                let options = MaxPoolOptions::new([size; 2]);
+                let options = options.with_stride([stride.unwrap_or(size); 2]);
                 flat(max_pool2d(image(x, shape), options))
             }
             Layer::AvgPool { size, stride } => {
-                let step = stride.unwrap_or(size);
-                let options = AvgPoolOptions::new([size; 2]).with_stride([step; 2]);
+                let options = AvgPoolOptions::new([size; 2]);
+                let options = options.with_stride([stride.unwrap_or(size); 2]);
                 flat(avg_pool2d(image(x, shape), options))
             }
             Layer::Relu {} => activation::relu(x),
             Layer::Tanh {} => activation::tanh(x),
-            Layer::Dropout { share } => match mode.noise() {
-                Some(noise) => {
-                    let sizes = x.dims();
-                    let mut mask = vec![0.0; sizes[0] * sizes[1]];
-                    noise.mask(self.place, share, &mut mask);
-                    let mask = TensorData::new(mask, sizes);
-                    x * Tensor::from_data(mask, (&self.device, DType::F32))
-                }
-                None => x,
-            },
+            Layer::Dropout { share } => self.dropout(x, share, mode),
             Layer::Binary {} => Tensor::cat(vec![x.zeros_like(), x], 1),
             Layer::BatchNorm { momentum, epsilon } => {
                 self.batch_norm(tensors, x, shape, (momentum, epsilon), mode)
@@ -125,6 +116,17 @@ impl Written for Known {
 }
 
 impl Known {
+    fn dropout(&self, x: Tensor<2>, share: f64, mode: Mode<'_>) -> Tensor<2> {
+        let Some(noise) = mode.noise() else {
+            return x;
+        };
+        let sizes = x.dims();
+        let mut mask = vec![0.0; sizes[0] * sizes[1]];
+        noise.mask(self.place, share, &mut mask);
+        let mask = TensorData::new(mask, sizes);
+        x * Tensor::from_data(mask, (&self.device, DType::F32))
+    }
+
     fn batch_norm(
         &mut self,
         tensors: &[Tensor<1>],

@@ -19,10 +19,7 @@ use lyceum_strategies::{aggregation, continual, robust, selection, steering, tra
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
+use toml::de::DeTable;
 
 /// What every configuration type of a plugin must be able to do.
 pub trait Config: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {}
@@ -190,11 +187,14 @@ pub(crate) fn resolved(config: &impl Serialize) -> Result<toml::Value, toml::de:
 
 /// A layer's settings, or what is wrong with them in an author's words.
 fn read_layer<C: Config>(name: &str, settings: &serde_json::Value) -> Result<C, String> {
-    let text = toml::to_string(settings).map_err(|fault| fault.to_string())?;
+    let wrapped = serde_json::Map::from_iter([(name.to_owned(), settings.clone())]);
+    let text = toml::to_string(&wrapped).map_err(|fault| fault.to_string())?;
     let table = DeTable::parse(&text).map_err(|fault| fault.message().to_string())?;
-    let span = table.span();
-    let table = Spanned::new(span, DeValue::Table(table.into_inner()));
-    Reader::new(name, table).read().map_err(|fault: Fault| {
+    let entries = table.into_inner().into_iter();
+    let Some((_, value)) = entries.into_iter().next() else {
+        return Err("has no settings".to_owned());
+    };
+    Reader::new(name, value).read().map_err(|fault: Fault| {
         let Fault { message, label, .. } = fault;
         match label.is_empty() {
             true => message,

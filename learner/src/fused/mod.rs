@@ -206,6 +206,23 @@ impl FusedLearner {
             self.squares = squares;
             return share * total;
         }
+        self.loss_by_row(batch)
+    }
+
+    /// As `loss`, row by row, whatever the loss and what is wanted.
+    fn loss_by_row(&mut self, batch: &Batch) -> f32 {
+        let (rows, classes) = (self.answers(batch), self.network.classes());
+        let each = self.network.answers();
+        let Arena {
+            rooms,
+            slope,
+            row: line,
+            line: other,
+            ..
+        } = &mut self.arena;
+        let logits = rooms.last().map_or(&batch.inputs[..], |room| &room.output);
+        let slope = room(slope, rows * classes);
+        let share = 1.0 / rows as f32;
         line.resize(classes, 0.0);
         other.resize(classes, 0.0);
         let (mut total, mut squares) = (0.0, 0.0);
@@ -312,16 +329,12 @@ impl FusedLearner {
             let slope = &mut arena.slope[..rows * op.width];
             let is_asked = |source: &usize| *source >= first;
             if let Kind::Add { other } = op.kind {
-                if let Some(other) = other.filter(is_asked) {
-                    before[other].feed(slope);
-                }
-                if let Some(source) = op.source.filter(is_asked) {
-                    match ops[source].gathered {
-                        true => before[source].feed(slope),
-                        // Goes on as it is.
-                        false => continue,
-                    }
-                }
+                // Where a side alone goes on from it, the slope goes on as it is.
+                let gathers = |side: &usize| is_asked(side) && ops[*side].gathered;
+                let sides = [other, op.source].into_iter().flatten();
+                sides
+                    .filter(gathers)
+                    .for_each(|side| before[side].feed(slope));
                 continue;
             }
             let asked = op.source.filter(is_asked);
@@ -397,6 +410,7 @@ impl Op {
         let rows = batch.rows();
         let out = room(&mut own.output, rows * self.width);
         match &self.kind {
+            Kind::Open(_) => self.forward_open(params, input, (rows, mode), own),
             Kind::Arrange(image) => image.spread_rows(input, out),
             Kind::Transpose { width } => transpose(input, *width, out),
             Kind::Dense(dense) => dense.forward(params, input, rows, out, &mut own.dense),
@@ -428,36 +442,31 @@ impl Op {
                     || activation.apply(out.iter_mut(), |v| v),
                 );
             }
-            Kind::Dropout(dropout) => {
-                own.masked = mode.noise().is_some();
-                let Some(noise) = mode.noise() else {
-                    return out.copy_from_slice(input);
-                };
-                dropout.draw(noise, rows, own);
-                let kept = input.iter().zip(&own.mask);
-                own.output
-                    .iter_mut()
-                    .zip(kept)
-                    .for_each(|(o, (x, m))| *o = x * m);
-            }
+            Kind::Dropout(dropout) => dropout.forward(input, rows, mode, own),
             Kind::Norm(norm) => norm.forward(params, input, rows, mode, out, &mut own.norm),
             Kind::Flatten(image) => image.as_columns(input, rows, out),
             Kind::Binary => behind_zeros(input, out),
             Kind::Rows { .. } => transpose(input, rows, out),
             Kind::Gather(image) => image.gather_rows(input, out),
             Kind::Add { .. } => unreachable!("takes two values, and is added up where both are"),
-            Kind::Open(_) => {
-                let pass = Forward {
-                    params: &params[self.params.clone()],
-                    input,
-                    rows,
-                    mode,
-                    output: out,
-                };
-                let open = own.open.as_mut().expect("an open layer has an operation");
-                open.forward(pass);
-            }
         }
+    }
+
+    fn forward_open(
+        &self,
+        params: &[f32],
+        input: &[f32],
+        (rows, mode): (usize, Mode<'_>),
+        own: &mut Room,
+    ) {
+        let open = own.open.as_mut().expect("an open layer has an operation");
+        open.forward(Forward {
+            params: &params[self.params.clone()],
+            input,
+            rows,
+            mode,
+            output: &mut own.output[..rows * self.width],
+        });
     }
 
     fn walk_back(
@@ -651,6 +660,17 @@ impl Kind {
 }
 
 impl Dropout {
+    fn forward(&self, input: &[f32], rows: usize, mode: Mode<'_>, own: &mut Room) {
+        own.masked = mode.noise().is_some();
+        let Some(noise) = mode.noise() else {
+            return own.output[..input.len()].copy_from_slice(input);
+        };
+        self.draw(noise, rows, own);
+        let kept = input.iter().zip(&own.mask);
+        let out = own.output.iter_mut().zip(kept);
+        out.for_each(|(o, (x, m))| *o = x * m);
+    }
+
     /// Draws the mask of this step and lays it out as the values are.
     fn draw(&self, noise: Noise, rows: usize, own: &mut Room) {
         let drawn = room(&mut own.drawn, rows * self.width);

@@ -160,16 +160,18 @@ pub(super) fn ops(network: &Network, apart: bool) -> Vec<Op> {
 /// An operation's slope is gathered unless the next operation, and it alone, goes on from its result.
 fn mark_gathered(ops: &mut [Op]) {
     let mut users = vec![Vec::new(); ops.len()];
+    let mut added = vec![false; ops.len()];
     for (at, op) in ops.iter().enumerate() {
-        let other = match op.kind {
-            Kind::Add { other } => other,
-            _ => None,
-        };
-        let sources = op.source.into_iter().chain(other);
-        sources.for_each(|source| users[source].push(at));
+        if let Some(source) = op.source {
+            users[source].push(at);
+        }
+        if let Kind::Add { other: Some(other) } = op.kind {
+            added[other] = true;
+        }
     }
-    for (at, (op, users)) in ops.iter_mut().zip(users).enumerate() {
-        op.gathered = !matches!(users[..], [] | [_]) || users.first().is_some_and(|u| *u != at + 1);
+    for (at, op) in ops.iter_mut().enumerate() {
+        let next_alone = users[at].is_empty() || users[at] == [at + 1];
+        op.gathered = added[at] || !next_alone;
     }
 }
 
