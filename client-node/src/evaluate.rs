@@ -87,6 +87,9 @@ impl Worker {
         let mut tally = Tally::new(self.node.network.classes());
         let positions: Vec<u32> = (0..shard.len() as u32).collect();
         for chunk in positions.chunks(CHUNK) {
+            if self.halted() {
+                break;
+            }
             shard.pack(chunk, &mut self.batch);
             self.learner.logits(&self.batch, &mut self.logits);
             judge.close(&mut self.logits);
