@@ -98,8 +98,8 @@ impl Network {
         }
         if network.output() != [classes] {
             let reason = format!(
-                "gives {:?} values, but there are {classes} classes",
-                network.output()
+                "gives {} values, but there are {classes} classes",
+                network.output().iter().product::<usize>()
             );
             return Err(NetworkError {
                 index: network.layers.len().saturating_sub(1),
