@@ -28,6 +28,9 @@ pub enum NodeError {
     /// A model cannot answer.
     #[error("a model cannot be judged: {0}")]
     Answer(String),
+    /// Nobody wants the work any more.
+    #[error("the work was given up")]
+    Halted,
     /// The assignment's model is not the scenario's.
     #[error("the assignment's model has {got} parameters, the scenario's has {want}")]
     Model {

@@ -95,6 +95,9 @@ impl Worker {
         tally.unit = LossUnit::of(self.batch.loss).filter(|_| asked.unit);
         let positions: Vec<u32> = (0..shard.len() as u32).collect();
         for chunk in positions.chunks(CHUNK) {
+            if self.halted() {
+                break;
+            }
             shard.pack(chunk, &mut self.batch);
             self.learner.logits(&self.batch, &mut self.logits);
             judge.close(&mut self.logits);

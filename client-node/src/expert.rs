@@ -2,6 +2,7 @@
 
 use crate::{Worker, course::Course, error::NodeError};
 use lyceum_core::{ExpertScores, Mode, Optimizer, Params, Payload, Purpose, Resolved, Update};
+use std::sync::atomic::Ordering;
 
 impl Worker {
     pub(crate) fn train_expert(&mut self, start: &Params) -> Result<Payload, NodeError> {
@@ -22,6 +23,7 @@ impl Worker {
             learner,
             moments,
             batch,
+            halt,
             ..
         } = self;
         course.walk(&mut rng, |_, (positions, _), _| {
@@ -37,8 +39,10 @@ impl Worker {
                 objective: &objective,
                 memory: moments,
             };
-            learner.step(batch, mode, &mut update).is_finite()
+            let loss = learner.step(batch, mode, &mut update);
+            loss.is_finite() && !halt.load(Ordering::Relaxed)
         });
+        self.go_on()?;
         let scores = ExpertScores {
             losses: self.sample_losses(&pool, false),
             errors: self.sample_losses(&pool, true),

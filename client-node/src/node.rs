@@ -13,8 +13,14 @@ use lyceum_core::{
     Upload, VectorRef, Work,
 };
 use lyceum_scenarios::{Evaluation, Expert, Phase, Scenario, Training};
-use lyceum_strategies::ordering::Ordering;
-use std::{borrow::Cow, sync::Arc};
+use lyceum_strategies::ordering;
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// Everything that the workers of one node share, read-only.
 pub struct Node {
@@ -23,7 +29,7 @@ pub struct Node {
     pub(crate) seed: Seed,
     pub(crate) rounds: u64,
     training: Training,
-    pub(crate) ordering: Option<Ordering>,
+    pub(crate) ordering: Option<ordering::Ordering>,
     pub(crate) expert: Expert,
     pub(crate) rule: Arc<dyn ClientRule>,
     /// What of the model is the rule's.
@@ -221,6 +227,8 @@ pub struct Worker {
     pub(crate) stream: Option<Arc<TaskStream>>,
     /// How the pass at work changes the samples of its steps.
     pub(crate) augmenting: Option<(Vec<Augmentation>, Stream)>,
+    /// Becomes true when nobody wants the work in hand any more.
+    pub(crate) halt: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -240,8 +248,27 @@ impl Worker {
             vectors: Vec::new(),
             stream: None,
             augmenting: None,
+            halt: Arc::default(),
             node,
         })
+    }
+
+    /// A worker that gives its unit up, within a step, once this is true.
+    pub(crate) fn until(self, halt: Arc<AtomicBool>) -> Self {
+        Self { halt, ..self }
+    }
+
+    /// Whether the work in hand is to be given up. What was begun is not complete then, and must not be handed in.
+    pub(crate) fn halted(&self) -> bool {
+        self.halt.load(Ordering::Relaxed)
+    }
+
+    /// An error where the work in hand is to be given up.
+    pub(crate) fn go_on(&self) -> Result<(), NodeError> {
+        match self.halted() {
+            true => Err(NodeError::Halted),
+            false => Ok(()),
+        }
     }
 
     /// Works on one unit.
@@ -270,12 +297,14 @@ impl Worker {
             payload,
             micros: Vec::new(),
         };
-        match first.work {
+        let done = match first.work {
             Work::Train => self.train_units(first, more),
             Work::Score => self.score_unit(first).map(&mut upload),
             Work::Evaluate => self.evaluate_unit(first).map(&mut upload),
             Work::Expert => self.train_expert(&first.global).map(&mut upload),
-        }
+        }?;
+        // Work that was given up midway looks like any other.
+        self.go_on().map(|()| done)
     }
 
     /// What a client sees of its samples in a round; `None` before its first task has come.

@@ -99,6 +99,9 @@ impl Worker {
         let mut all = Vec::with_capacity(shard.len());
         let positions: Vec<u32> = (0..shard.len() as u32).collect();
         for chunk in positions.chunks(CHUNK) {
+            if self.halted() {
+                break;
+            }
             shard.pack(chunk, &mut self.batch);
             self.learner.logits(&self.batch, &mut self.logits);
             if error {

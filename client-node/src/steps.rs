@@ -177,7 +177,7 @@ impl Worker {
             trace.travel += rate * travel;
             trace.trained += trained;
             trace.add(loss, self.batch.rows(), self.learner.seen_squares());
-            loss.is_finite()
+            loss.is_finite() && !self.halted()
         });
         trace
     }

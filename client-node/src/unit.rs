@@ -91,6 +91,7 @@ impl Worker {
             let start = self.node.start_of(&unit.global, client, &job.state)?;
             let call = ClientCall::new(together, client, job, (&start, &whole));
             let (report, update) = self.train_client(&call)?;
+            self.go_on()?;
             gathered.add(client, report, update);
             if gathered.terms.len() == ExactSum::FOLD {
                 gathered.fold()?;

@@ -6,7 +6,7 @@
 //! again what lies behind its last checkpoint.
 
 use crate::{
-    Input, Output, RoundMachine,
+    Input, Output, RoundMachine, Snapshot,
     run::{
         Archive, RunError, RunFiles,
         journal::{JOURNAL, Journal, Record},
@@ -30,6 +30,9 @@ pub enum Ending {
         passing: bool,
     },
 }
+
+/// Microseconds of a round after which its successor is not waited for when a run is to stop.
+const LONG_ROUND: u64 = 200_000;
 
 /// When checkpoints are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +86,27 @@ pub struct Rounds<A> {
     stopping: bool,
     /// A state was saved since the last round began.
     saved: bool,
+    /// What the rounds that are over led to.
+    past: Past,
+    /// Rounds that are over, with their evaluations.
+    over: u64,
+}
+
+/// What becomes of the rounds that are over where the one in flight is given up.
+enum Past {
+    /// Nothing is lost: it is saved, or there is none.
+    Safe,
+    /// It can be saved: a round that took long led to this state.
+    Held(Box<Snapshot>),
+    /// It is saved behind the round in flight alone, which will not take long.
+    Brief,
 }
 
 impl<A: Archive> Rounds<A> {
     /// So many rounds, without a journal. The machine is as new, or restored from the last checkpoint.
     pub fn new(now: Time, machine: RoundMachine, archive: A, rounds: u64, saving: Saving) -> Self {
         Self {
+            over: machine.rounds_done(),
             machine,
             archive,
             journal: None,
@@ -101,6 +119,7 @@ impl<A: Archive> Rounds<A> {
             replaying: false,
             stopping: false,
             saved: false,
+            past: Past::Safe,
         }
     }
 
@@ -126,6 +145,23 @@ impl<A: Archive> Rounds<A> {
     /// Stops at the end of the round in flight.
     pub fn stop(&mut self) {
         self.stopping = true;
+    }
+
+    /// Gives the round in flight up, and pauses with the state before it. Nothing happens, and the answer is no, where that
+    /// would lose a round that is over: then the round in flight goes on to its end, where a run that was told to
+    /// [`stop`](Self::stop) pauses.
+    pub fn give_up_round(&mut self) -> Result<bool, RunError> {
+        match std::mem::replace(&mut self.past, Past::Safe) {
+            Past::Brief => {
+                self.past = Past::Brief;
+                return Ok(false);
+            }
+            Past::Held(state) => self.archive.save_held(&state)?,
+            Past::Safe => {}
+        }
+        let rounds = self.over;
+        self.archive.event(Event::Paused { rounds })?;
+        Ok(true)
     }
 
     /// Whether there is a journal.
@@ -211,6 +247,7 @@ impl<A: Archive> Rounds<A> {
     }
 
     fn end_round(&mut self, now: Time, round: Round) -> Result<Turn, RunError> {
+        self.over = self.machine.rounds_done();
         let since = |time: Time| now.0.saturating_sub(time.0);
         let total = since(self.began);
         let evaluation = self.closed.take().map_or(0, since);
@@ -228,11 +265,28 @@ impl<A: Archive> Rounds<A> {
         if saved {
             saved = self.save()?;
         }
+        if self.journal.is_none() {
+            self.past = self.past(saved, total)?;
+        }
         let paused = self.stopping && !last;
         if paused {
             self.pause()?;
         }
         Ok(Turn::RoundOver { saved, paused })
+    }
+
+    /// What the round that is over led to. Nothing is kept in memory where rounds are so short that the next one can be
+    /// waited for.
+    fn past(&mut self, saved: bool, micros: u64) -> Result<Past, RunError> {
+        if saved {
+            return Ok(Past::Safe);
+        }
+        let state = (micros >= LONG_ROUND).then(|| self.machine.snapshot());
+        let Some(state) = state.flatten() else {
+            return Ok(Past::Brief);
+        };
+        self.archive.hold()?;
+        Ok(Past::Held(Box::new(state)))
     }
 
     /// Says that the run pauses.

@@ -1,6 +1,7 @@
 //! Lists of outputs, with a model of two numbers and clients that answer by hand.
 
 mod flights;
+mod rounds;
 
 use crate::{Input, InputError, Output, Plan, RoundMachine};
 use lyceum_core::{

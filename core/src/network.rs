@@ -104,8 +104,8 @@ impl Network {
         stack.finish(network.layers.len().saturating_sub(1))?;
         if network.output().last() != Some(&classes) {
             let reason = format!(
-                "gives {:?} values, but there are {classes} classes",
-                network.output()
+                "gives {} values, but there are {classes} classes",
+                network.output().iter().product::<usize>()
             );
             return Err(NetworkError {
                 index: network.layers.len().saturating_sub(1),

@@ -235,6 +235,9 @@ pub(crate) struct Coordinator {
     /// Least seconds between checkpoints; 0 saves after every round [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) checkpoint_every: Option<f64>,
+    /// Tell the run what another one was told while it went on: that run's events.jsonl. Then both have one fingerprint
+    #[arg(long, value_name = "FILE")]
+    pub(crate) facts: Option<PathBuf>,
     /// Print nothing but the result
     #[arg(long)]
     pub(crate) quiet: bool,
@@ -442,12 +445,12 @@ pub(crate) struct Knowledge {
     /// Take the knowledge base as it was after the first tasks that were over [default: all]
     #[arg(long, value_name = "TASKS")]
     pub(crate) after: Option<usize>,
-    /// The mass that regions of high density leave out
-    #[arg(long, default_value_t = 0.1)]
-    pub(crate) alpha: f64,
-    /// Models that are drawn from each region
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=100_000))]
-    pub(crate) draws: u32,
+    /// With --preference and --measures: the mass that regions of high density leave out [default: 0.1]
+    #[arg(long)]
+    pub(crate) alpha: Option<f64>,
+    /// With --preference and --measures: models that are drawn from each region [default: 10]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(crate) draws: Option<u32>,
     /// Seed of random preferences and of draws from regions
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -487,6 +490,40 @@ pub(crate) struct Check {
     /// Where data sets are looked for; may be repeated
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Vec<PathBuf>,
+    /// Check the runs of these seeds, as `run` would make them
+    #[arg(long, value_name = "SEEDS")]
+    pub(crate) seeds: Option<String>,
+    #[command(flatten)]
+    pub(crate) of_run: OfRun,
+}
+
+/// What only `run` needs, and `check` takes, so that one command line can be made of the other.
+#[derive(Args)]
+pub(crate) struct OfRun {
+    /// Taken as by `run`, and of no use here
+    #[arg(long, value_parser = threads, hide = true)]
+    threads: Option<usize>,
+    /// Likewise
+    #[arg(long, value_name = "DIR", hide = true)]
+    out: Option<PathBuf>,
+    /// Likewise
+    #[arg(long, hide = true)]
+    resume: bool,
+    /// Likewise
+    #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    jobs: Option<u16>,
+    /// Likewise
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    checkpoint_every: Option<f64>,
+    /// Likewise
+    #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u16).range(1..=256))]
+    nodes: Option<u16>,
+    /// Likewise
+    #[arg(long, value_name = "FILE", hide = true)]
+    facts: Option<PathBuf>,
+    /// Likewise
+    #[arg(long, hide = true)]
+    quiet: bool,
 }
 
 #[derive(Args)]

@@ -4,6 +4,7 @@ use crate::output::{counted, line, warn};
 use crate::{
     arguments::Check,
     failure::Failure,
+    run::parse_seeds,
     settings::{ProcessSettings, in_utf8, warn_of_missing},
 };
 use lyceum_coordinator::run::initial;
@@ -45,7 +46,9 @@ fn text(path: &Path) -> Result<String, Failure> {
 
 /// Reads a scenario and its data, builds its model, and prints what would run.
 pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failure> {
-    let sweep = read_sweep(registry, &arguments.file, &arguments.set, None)?;
+    let seeds = arguments.seeds.as_deref().map(parse_seeds).transpose()?;
+    let many = seeds.is_some();
+    let sweep = read_sweep(registry, &arguments.file, &arguments.set, seeds)?;
     let folders = folders_of(
         &ProcessSettings::read()?,
         &arguments.data,
@@ -53,7 +56,7 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
         &sweep,
     );
     let found = feasible(registry, &sweep, &folders, true)?;
-    if sweep.has_table {
+    if sweep.has_table || many {
         let (points, seeds) = (sweep.points.len(), sweep.seeds.len());
         let runs = points * seeds;
         line(format_args!(

@@ -15,7 +15,7 @@ use crate::{
 use lyceum_coordinator::{
     dispatch::Pace,
     quic::{Network, Work, conduct},
-    run::{Folder, Groundwork, Resume, Settings},
+    run::{Folder, Groundwork, Resume, Settings, must_be_log},
 };
 use lyceum_core::Event;
 use lyceum_metrics::{EVENTS, Summary};
@@ -64,7 +64,7 @@ pub(crate) fn coordinator(
             ))
         })?,
         updates_bytes: process.updates_bytes(),
-        facts: None,
+        facts: arguments.facts.clone(),
         started,
     };
     let doors = Doors {
@@ -144,6 +144,7 @@ pub(crate) async fn serve<'a>(
         process,
     } = job;
     // Whatever is wrong is said before anybody connects.
+    settings.facts.as_deref().map(must_be_log).transpose()?;
     let groundwork = Groundwork::read(scenario, &settings.folders)?;
     let _held = settings.hold()?;
     let resume = Resume::look(&Folder::new(&settings.out), scenario)?;

@@ -42,32 +42,53 @@ pub(crate) fn paused(summary: &Summary) -> Result<(), Failure> {
 }
 
 pub(crate) fn report(summary: &Summary, out: &Path) {
-    let percent = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{:.2} %", 100.0 * v));
     let shown: PathBuf = out.into();
-    let evaluations = match summary.mean_last_10_evaluations {
-        1 => "the only evaluation".into(),
-        few @ 2..=9 => format!("mean of {few} evaluations"),
-        _ => "mean of last 10 evaluations".to_owned(),
-    };
-    line(format_args!(
-        "accuracy  {} ({evaluations} {}, best {})",
-        percent(summary.final_accuracy),
-        percent(summary.mean_last_10_accuracy),
-        percent(summary.best_accuracy)
-    ));
+    if summary.status == Status::Paused {
+        let (done, planned) = (summary.rounds, summary.rounds_planned);
+        line(format_args!(
+            "paused    {done} of {planned} rounds are done"
+        ));
+    }
+    line(format_args!("accuracy  {}", accuracy(summary)));
     for reason in &summary.unmeasured {
         line(format_args!("missing   {reason}"));
     }
-    line(format_args!(
-        "time      {:.3} s per round (median), {:.2} s to the first, {:.1} s in all",
-        summary.seconds_per_round_median, summary.seconds_to_first_round, summary.seconds_total
-    ));
+    let seconds = summary.seconds_total;
+    match summary.rounds {
+        0 => line(format_args!("time      {seconds:.1} s in all")),
+        _ => line(format_args!(
+            "time      {:.3} s per round (median), {:.2} s to the first, {seconds:.1} s in all",
+            summary.seconds_per_round_median, summary.seconds_to_first_round
+        )),
+    }
     line(format_args!(
         "memory    {:.0} MiB at most",
         summary.peak_rss_mib
     ));
     line(format_args!("folder    {}", shown.display()));
-    line(format_args!("fingerprint {}", summary.fingerprint));
+    if summary.rounds > 0 {
+        line(format_args!("fingerprint {}", summary.fingerprint));
+    }
+}
+
+/// What is known of the model's accuracy; nothing where none was judged.
+fn accuracy(summary: &Summary) -> String {
+    let percent = |v: f64| format!("{:.2} %", 100.0 * v);
+    let judged = summary.final_accuracy.filter(|_| summary.rounds > 0);
+    let Some(last) = judged.map(percent) else {
+        return "none, since no model was judged on test samples".into();
+    };
+    let over = (summary.mean_last_10_accuracy, summary.best_accuracy);
+    let (Some(mean), Some(best)) = over else {
+        return format!("{last} over the tasks that have come; mean and best begin once all have");
+    };
+    let evaluations = match summary.mean_last_10_evaluations {
+        1 => "the only evaluation".into(),
+        few @ 2..=9 => format!("mean of {few} evaluations"),
+        _ => "mean of last 10 evaluations".to_owned(),
+    };
+    let (mean, best) = (percent(mean), percent(best));
+    format!("{last} ({evaluations} {mean}, best {best})")
 }
 
 #[cfg(test)]

@@ -37,6 +37,14 @@ fn all(
     let process = ProcessSettings::read()?;
     let seeds = arguments.seeds.as_deref().map(parse_seeds).transpose()?;
     let sweep = read_sweep(registry, &arguments.file, &arguments.set, seeds)?;
+    if sweep.has_table
+        && let Some(facts) = &arguments.facts
+    {
+        return Err(Failure::input(format!(
+            "--facts {}: this is a sweep; what a run was told goes with one run, without a table [sweep]",
+            facts.display()
+        )));
+    }
     if sweep.has_table || arguments.seeds.is_some() {
         return sweep::run(registry, arguments, &process, &sweep, stop);
     }
@@ -69,7 +77,8 @@ fn one(
         line(format_args!("resume    {command}"));
     };
     let summary = executed.inspect_err(|failure| {
-        if failure.can_go_on() {
+        // Before the first round there may be nothing to go on with.
+        if failure.can_go_on() && folder::has_run(&settings.out) {
             again();
         }
     })?;

@@ -97,9 +97,15 @@ impl EventLog {
 
     /// Makes everything written so far durable and returns its extent, for a checkpoint.
     pub fn sync(&mut self) -> Result<Extent, LogError> {
-        self.flush()?;
+        let extent = self.extent()?;
         let synced = self.file.sync_all();
         synced.map_err(|source| LogError::file(&self.path, source))?;
+        Ok(extent)
+    }
+
+    /// How far the log goes now; durable only after [`EventLog::sync`].
+    pub fn extent(&mut self) -> Result<Extent, LogError> {
+        self.flush()?;
         Ok(Extent {
             bytes: self.offset - self.opening,
             hash: self.chain.link(),

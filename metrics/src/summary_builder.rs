@@ -110,7 +110,11 @@ impl SummaryBuilder {
                 evaluation_seconds,
                 ..
             } => self.timed(*seconds, *evaluation_seconds),
-            Event::Paused { .. } => self.status = Status::Paused,
+            Event::Paused { rounds } => {
+                self.status = Status::Paused;
+                // The round in flight may be closed in the log, and given up all the same.
+                self.rounds = *rounds;
+            }
             Event::Stalled { .. } => self.status = Status::Stalled,
             Event::RunFinished { fingerprint, .. } => {
                 self.status = Status::Finished;

@@ -29,6 +29,11 @@ impl Sources {
         start
     }
 
+    /// Where what was laid over the file begins.
+    pub(crate) fn laid_over(&self) -> usize {
+        self.parts.get(1).map_or(usize::MAX, |part| part.start)
+    }
+
     fn at(&self, offset: usize) -> Option<&Source> {
         self.parts.iter().rev().find(|p| p.start <= offset)
     }

@@ -49,6 +49,17 @@ impl Places {
         self.0.contains_key(path)
     }
 
+    /// The last place, from an offset on, of a key or of one in it.
+    pub(crate) fn last_within(&self, path: &str, offset: usize) -> Option<Range<usize>> {
+        let inside = |key: &str| {
+            key.strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let spans = self.0.iter().filter(|(key, _)| inside(key));
+        let late = spans.map(|(_, span)| span).filter(|s| s.start >= offset);
+        late.max_by_key(|span| (span.start, span.end)).cloned()
+    }
+
     /// The key whose value stands at a place.
     pub(crate) fn key_at(&self, place: &Range<usize>) -> Option<&str> {
         let here = |(_, span): &(&String, &Range<usize>)| {

@@ -8,7 +8,8 @@ pub use overview::shares;
 
 use crate::{
     data::{
-        DataError, LoadContext, Origin, Settled, Source, TableNames, normalise, split_validation,
+        DataError, LoadContext, Origin, Settled, Source, TableNames, in_words, normalise,
+        split_validation,
     },
     diagnostic::Diagnostic,
     partition::{Divide, PartitionError},
@@ -57,11 +58,14 @@ impl Loaded {
             folders: folders.to_vec(),
         };
         let refuse = |e: DataError| {
-            let path = match &e {
-                DataError::Key { key, .. } => format!("data.set.{}.{key}", scenario.data_set.name),
-                _ => "data.set".into(),
-            };
-            scenario.fault(&path, e.to_string(), "this data set cannot be read")
+            let (message, label) = (e.to_string(), "this data set cannot be read");
+            match e.key() {
+                Some(key) => {
+                    let path = format!("data.set.{}.{key}", scenario.data_set.name);
+                    scenario.fault(&path, message, label)
+                }
+                None => scenario.fault_among(&["data.set"], message, label),
+            }
         };
         match scenario.data_set.plugin.load(&context).map_err(refuse)? {
             Source::Pool {
@@ -249,21 +253,20 @@ impl Loaded {
             .stream
             .as_ref()
             .and_then(|s| s.kind.plugin.outputs());
-        let label = format!(
-            "samples are {:?} (channels x height x width) in {} classes",
-            self.shape, self.classes
-        );
-        let network = scenario
-            .model
-            .plugin
-            .network(&self.shape, outputs.unwrap_or(self.classes))
-            .map_err(|e| {
-                scenario.fault(
-                    &format!("model.{}", scenario.model.name),
-                    e.to_string(),
-                    label,
-                )
-            })?;
+        let (model, classes) = (&scenario.model, outputs.unwrap_or(self.classes));
+        let path = format!("model.{}", model.name);
+        let refuse =
+            |message: String, label: String| scenario.fault_among(&[path.as_str()], message, label);
+        if let Some((message, expected)) = model.plugin.unfit(classes) {
+            return Err(refuse(message, expected));
+        }
+        let network = model.plugin.network(&self.shape, classes).map_err(|e| {
+            let (samples, classes) = (in_words(&self.shape), self.classes);
+            refuse(
+                e.to_string(),
+                format!("samples are {samples}, in {classes} classes"),
+            )
+        })?;
         if let Some((key, message, expected)) = self.unfit(scenario, &network) {
             return Err(scenario.fault(&key, message, expected));
         }
@@ -404,7 +407,14 @@ impl Loaded {
                     );
                     scenario.fault("data.validation", message, "a smaller share, or fewer clients")
                 }
-                (e, _) => scenario.fault(&path, e.to_string(), "this partition cannot be made"),
+                (e @ PartitionError::TooFewOwners { owners, .. }, _) => {
+                    let keys = ["data.clients", "data.parts"];
+                    scenario.fault_among(&keys, e.to_string(), format!("at most {owners}"))
+                }
+                (e, _) => {
+                    let keys = [path.as_str(), "data.clients", "data.parts"];
+                    scenario.fault_among(&keys, e.to_string(), "this partition cannot be made")
+                }
             })?;
         let place = |position: u32| pool.kept[position as usize];
         let shards = parts

@@ -18,6 +18,7 @@ impl Scenario {
         let at = |key: &str| format!("scenario.{}.arrival.{key}", stream.kind.name);
         let once = arrival.repeats.is_some_and(|repeats| repeats.get() == 1);
         let mut all = idle_methods(stream);
+        all.extend(idle_knowledge(stream));
         if once && arrival.repeated.is_some() {
             all.push(idle(&at("repeated"), "tasks come once: `repeats` = 1"));
         }
@@ -104,5 +105,43 @@ fn idle_methods(stream: &StreamChoice) -> Vec<String> {
             idle(&key(name), why)
         }));
     }
+    all
+}
+
+/// Distances between posteriors, in units of a weight, that none has from another.
+const FAR: f64 = 10.0;
+
+/// Priors of a knowledge base that are the same, and a threshold beyond which no posterior lies.
+fn idle_knowledge(stream: &StreamChoice) -> Vec<String> {
+    let StreamChoice { kind, .. } = stream;
+    let key = |name: &str| format!("scenario.{}.{name}", kind.name);
+    let number = |value: &toml::Value| {
+        let whole = value.as_integer().map(|whole| whole as f64);
+        value.as_float().or(whole)
+    };
+    let priors = kind.resolved.get("priors").and_then(|list| list.as_array());
+    let Some(priors) = priors else {
+        return Vec::new();
+    };
+    let priors: Vec<f64> = priors.iter().filter_map(number).collect();
+    let mut all = Vec::new();
+    let again = (1..priors.len()).find(|&n| priors[..n].contains(&priors[n]));
+    all.extend(again.map(|n| {
+        format!(
+            "`{}` names {} twice: posteriors that begin alike cost rounds and add nothing; name each deviation once",
+            key("priors"),
+            priors[n]
+        )
+    }));
+    let widest = priors.iter().copied().fold(1.0, f64::max);
+    let threshold = kind.resolved.get("threshold").and_then(number);
+    let far = threshold.filter(|threshold| *threshold > FAR * widest);
+    all.extend(far.map(|far| {
+        format!(
+            "`{}` = {far} is farther than posteriors lie apart, so that one stands for all of them and no preference makes a \
+             difference: 0.001 to 0.1 are usual",
+            key("threshold")
+        )
+    }));
     all
 }

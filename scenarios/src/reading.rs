@@ -13,6 +13,7 @@ use crate::{
 };
 use lyceum_core::AnySteering;
 use serde::de::DeserializeOwned;
+use toml::de::DeValue;
 
 /// Collects faults while a file is read, so that all are reported at once.
 struct Reading<'t, 'r> {
@@ -90,12 +91,23 @@ impl<'t, 'r> Reading<'t, 'r> {
         self.keep(result)
     }
 
-    /// A table that may be left out, and has no defaults of its own then.
-    fn absent_or<T: DeserializeOwned>(&mut self, table: &str) -> Option<Option<T>> {
+    /// A table that may be left out, and has no defaults of its own then. Who only says that it is wanted is shown an example.
+    fn absent_or<T: DeserializeOwned>(&mut self, table: &str, example: &str) -> Option<Option<T>> {
         let Some(node) = self.document.take(table) else {
             return Some(None);
         };
-        self.keep(node.read()).map(Some)
+        let read = match node.value() {
+            DeValue::Boolean(wanted) => {
+                let expected = match wanted {
+                    true => format!("expected a table, {example}"),
+                    false => format!("expected no key; without a table `[{table}]` there is none"),
+                };
+                let message = format!("`{table}` is {wanted}");
+                Err(Fault::new(message, expected, Some(node.span())))
+            }
+            _ => node.read(),
+        };
+        self.keep(read).map(Some)
     }
 }
 
@@ -170,15 +182,24 @@ fn parse(reading: &mut Reading<'_, '_>, places: Places, sources: &Sources) -> Op
     let model = registry
         .layers
         .within(|| reading.chosen(&registry.models, "model", example));
-    let variational = reading.absent_or("variational");
-    let personal = reading.absent_or("personal");
+    let variational = reading.absent_or(
+        "variational",
+        "such as `variational = { prior = 0.1, start = 0.05 }`; `{}` takes every default",
+    );
+    let personal = reading.absent_or("personal", "such as `personal = { local = [\"norms\"] }`");
     let training = reading.typed("training", "it needs `rate`");
-    let ordering = reading.absent_or("ordering");
+    let ordering = reading.absent_or(
+        "ordering",
+        "such as `ordering = { order = \"curriculum\" }`",
+    );
     let expert = reading.optional("expert");
     let example = "such as `[selection.uniform]` with `per_round = 10`";
     let selection = reading.chosen(&registry.selectors, "selection", example);
     let availability = reading.optional("availability");
-    let deadline = reading.absent_or("deadline");
+    let deadline = reading.absent_or(
+        "deadline",
+        "such as `deadline = { close = { after_s = 30 } }`",
+    );
     let example = "such as `[strategy.fed_avg]`";
     let strategy = reading.chosen(&registry.strategies, "strategy", example);
     let transforms = match reading.document.take("transform") {

@@ -140,7 +140,8 @@ impl<T: ?Sized + 'static> Plugins<T> {
     ) -> Result<Chosen<T>, Fault> {
         let names: Vec<_> = self.entries.iter().map(|e| e.name).collect();
         let Some(entry) = self.entries.iter().find(|e| e.name == name) else {
-            let label = format!("expected one of {}", names.join(", "));
+            let meant = self.meant(&name, &body.path);
+            let label = format!("expected one of {}{meant}", names.join(", "));
             return Err(Fault::new(
                 format!("unknown {} `{name}`", self.kind),
                 label,
@@ -156,6 +157,21 @@ impl<T: ?Sized + 'static> Plugins<T> {
             name: entry.name,
             plugin,
             resolved,
+        })
+    }
+
+    /// What was meant where a key of a choice stands in the choice's place.
+    fn meant(&self, key: &str, path: &str) -> String {
+        let has = |entry: &&Plugin<T>| {
+            let schema = (entry.schema)(&mut SchemaGenerator::default());
+            let keys = schema.get("properties").and_then(|keys| keys.as_object());
+            keys.is_some_and(|keys| keys.contains_key(key))
+        };
+        let table = path.rsplit_once('.').map_or("", |(table, _)| table);
+        let first = self.entries.iter().find(has);
+        first.map_or_else(String::new, |entry| {
+            let name = entry.name;
+            format!("; `{key}` is a key within them, such as `{table}.{name}.{key}`")
         })
     }
 

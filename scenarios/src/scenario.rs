@@ -96,6 +96,23 @@ impl Scenario {
         self.faults(vec![(path.into(), message.into(), label.into())])
     }
 
+    /// A fault of several keys together, or of a table as a whole. It stands where an override changed one of them: what was
+    /// said last is what somebody can take back. Else at the first key.
+    pub fn fault_among(
+        &self,
+        paths: &[&str],
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Diagnostic {
+        let from = self.sources.laid_over();
+        let laid = |path: &&str| self.places.last_within(path, from);
+        let over = paths.iter().filter_map(laid);
+        let first = || paths.first().and_then(|path| self.places.find(path));
+        let place = over.max_by_key(|span| span.start).or_else(first);
+        let fault = Fault::new(message, label, place);
+        Diagnostic::beyond_schema(vec![fault], &self.sources)
+    }
+
     /// Root of all randomness.
     pub fn seed(&self) -> Seed {
         Seed(self.run.seed)

@@ -1,16 +1,24 @@
 //! The loop around the rounds of a run in one process: what they want worked on goes to the workers, and what comes of it
 //! goes back.
 
-use crate::{RunError, pool::Pool};
+use crate::{
+    RunError,
+    pool::{Pool, Waited},
+};
 use lyceum_coordinator::{
     rounds::{Ending, Rounds, Turn},
     run::Durable,
 };
-use lyceum_core::Time;
+use lyceum_core::{Time, Upload};
 use std::{
     sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// How often it is seen whether the run is to stop, while workers are busy.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long a run that is to stop waits for the end of the round in flight.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A run in flight and its workers.
 pub(crate) struct Driver<'a, A> {
@@ -18,8 +26,10 @@ pub(crate) struct Driver<'a, A> {
     pub(crate) pool: Pool,
     /// What the run's times are counted from.
     pub(crate) started: Instant,
-    /// Becomes true when the run is to stop behind the round in flight.
+    /// Becomes true when the run is to stop.
     pub(crate) stop: &'a AtomicBool,
+    /// When it was seen that it is to stop.
+    pub(crate) asked: Option<Instant>,
 }
 
 /// Microseconds since then.
@@ -38,20 +48,43 @@ impl<A: Durable> Driver<'_, A> {
             self.pool.begin();
             // Events are written while the workers are busy.
             self.rounds.archive().idle()?;
-            let Some(result) = self.pool.wait() else {
-                let reason = "a round has neither work nor an end";
-                return Err(RunError::Panic(reason.into()));
-            };
-            let upload = result?;
-            self.rounds.take(since(self.started), upload)?;
+            match self.wait()? {
+                Some(upload) => self.rounds.take(since(self.started), upload)?,
+                None => return Ok((Ending::Paused, self.rounds)),
+            }
         }
+    }
+
+    /// The next result; none where the run stops and the round in flight does not end soon: then it is given up, and its
+    /// workers see that within a step.
+    fn wait(&mut self) -> Result<Option<Upload>, RunError> {
+        loop {
+            if self.stops() {
+                let asked = *self.asked.get_or_insert_with(Instant::now);
+                if asked.elapsed() >= PATIENCE && self.rounds.give_up_round()? {
+                    return Ok(None);
+                }
+            }
+            match self.pool.wait(LOOK) {
+                Waited::Done(result) => return result.map(Some),
+                Waited::Nothing => {}
+                Waited::Idle => {
+                    let reason = "a round has neither work nor an end";
+                    return Err(RunError::Panic(reason.into()));
+                }
+            }
+        }
+    }
+
+    fn stops(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Does what follows from what the rounds were told. Their times end now, when all of it is reckoned.
     fn turn(&mut self) -> Result<Option<Ending>, RunError> {
         let mut now = since(self.started);
         loop {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stops() {
                 self.rounds.stop();
             }
             match self.rounds.poll(now)? {

@@ -7,10 +7,23 @@ use lyceum_client_node::{
     crew::{AtStart, CrewEvent, Failure, Handing, Terms, Threads},
 };
 use lyceum_core::{Assignment, Upload};
-use std::sync::{
-    Arc,
-    mpsc::{Receiver, channel},
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    time::Duration,
 };
+
+/// What came of waiting for a result.
+pub(crate) enum Waited {
+    /// One, or why there will be none.
+    Done(Result<Upload, RunError>),
+    /// None has come yet.
+    Nothing,
+    /// No unit is in flight.
+    Idle,
+}
 
 /// The in-process side of a node: one learner per thread.
 pub(crate) struct Pool {
@@ -56,13 +69,13 @@ impl Pool {
         self.crew.work_all(units);
     }
 
-    /// The next result; `None` if no unit is in flight.
-    pub(crate) fn wait(&mut self) -> Option<Result<Upload, RunError>> {
+    /// Waits so long for the next result.
+    pub(crate) fn wait(&mut self, patience: Duration) -> Waited {
         if self.in_flight == 0 {
-            return None;
+            return Waited::Idle;
         }
-        Some(loop {
-            match self.events.recv() {
+        Waited::Done(loop {
+            match self.events.recv_timeout(patience) {
                 Ok(CrewEvent::Summed { .. }) => {}
                 Ok(CrewEvent::Finished { upload, .. }) => {
                     self.in_flight -= upload.units.len();
@@ -72,7 +85,10 @@ impl Pool {
                     break Err(RunError::Worker(reason));
                 }
                 Ok(CrewEvent::Failed(Failure::Panic(words))) => break Err(RunError::Panic(words)),
-                Err(_) => break Err(RunError::Panic("all workers are gone".into())),
+                Err(RecvTimeoutError::Timeout) => return Waited::Nothing,
+                Err(RecvTimeoutError::Disconnected) => {
+                    break Err(RunError::Panic("all workers are gone".into()));
+                }
             }
         })
     }

@@ -20,7 +20,7 @@ use std::{
 };
 
 /// Runs a scenario and leaves its folder complete. `observe` sees every event; when `stop` becomes true
-/// the round in flight is finished, a checkpoint is written, and the summary says "paused".
+/// the round in flight is given up, or finished where it is short, a checkpoint is written, and the summary says "paused".
 pub fn run(
     scenario: &Scenario,
     registry: &Registry,
@@ -44,6 +44,7 @@ pub fn run(
             scenario,
             registry,
             &settings.folders,
+            stop,
             |groundwork| match settings.resume {
                 true => groundwork.saved_expert(scenario, &storage, &mut resume.warnings),
                 false => Ok(None),
@@ -70,6 +71,7 @@ pub fn run(
         pool,
         started: settings.started,
         stop,
+        asked: None,
     };
     let (ending, rounds) = driver.drive()?;
     rounds.conclude(ending)
@@ -80,6 +82,7 @@ pub(crate) fn prepare(
     scenario: &Scenario,
     registry: &Registry,
     folders: &[PathBuf],
+    stop: &AtomicBool,
     saved: impl FnOnce(&Groundwork) -> Result<Option<Expert>, RunError>,
 ) -> Result<(Prepared, Arc<Node>), RunError> {
     let engine = engine(scenario, registry)?;
@@ -87,7 +90,7 @@ pub(crate) fn prepare(
     (engine.build)(&groundwork.network)
         .map_err(|reason| scenario.fault("training.engine", reason, "cannot be used here"))?;
     let expert = match saved(&groundwork)? {
-        None if scenario.needs_expert() => Some(train_expert(scenario, engine, &groundwork)?),
+        None if scenario.needs_expert() => Some(train_expert(scenario, engine, &groundwork, stop)?),
         saved => saved,
     };
     let prepared = groundwork.finish(scenario, expert)?;
@@ -120,6 +123,7 @@ fn train_expert(
     scenario: &Scenario,
     engine: Engine,
     groundwork: &Groundwork,
+    stop: &AtomicBool,
 ) -> Result<Expert, RunError> {
     let machine = groundwork.prelude(scenario)?;
     let undivided = groundwork
@@ -133,15 +137,16 @@ fn train_expert(
         undivided,
         None,
     ));
-    let (started, never) = (Instant::now(), AtomicBool::new(false));
+    let started = Instant::now();
     let archive = Nowhere::default();
     let driver = Driver {
         rounds: Rounds::new(since(started), machine, archive, 0, Saving::default()),
         pool: Pool::start(&node, 1)?,
         started,
-        stop: &never,
+        stop,
+        asked: None,
     };
     let (_, mut rounds) = driver.drive()?;
     let found = rounds.archive().expert.take();
-    groundwork.expert_of(scenario, found.expect("a prelude ends with what was found"))
+    groundwork.expert_of(scenario, found.ok_or(RunError::Stopped)?)
 }

@@ -319,7 +319,7 @@ fn what_is_wrong_in_a_table_is_told_where_it_is() {
             5,
             "0.1,,x",
             "",
-            "t.csv, line 5, column `b`: is empty: expected a number",
+            "t.csv, line 5, column `b`: it is empty: expected a number",
         ),
         (
             5,
@@ -328,6 +328,12 @@ fn what_is_wrong_in_a_table_is_told_where_it_is() {
             "`NA` is not a finite number: expected a number in every cell",
         ),
         (5, "0.1,\"0,5\",x", "", "expected a decimal point"),
+        (
+            5,
+            "0.1,1e39,x",
+            "",
+            "t.csv, line 5, column `b`: 1e39 is too large: a model takes values up to 3.4e38",
+        ),
         (
             1,
             "a;b;y",
@@ -497,6 +503,20 @@ fn commands_say_what_is_wrong_and_what_would_be_right() {
         ),
         (&["bench", "W1"], 2, "--data FOLDER names another place"),
         (
+            &[
+                "run",
+                "good.toml",
+                "--out",
+                "f",
+                "--set",
+                "sweep.over={'training.rate'=[0.1]}",
+                "--facts",
+                "told.jsonl",
+            ],
+            2,
+            "--facts told.jsonl: this is a sweep",
+        ),
+        (
             &["run", "good.toml", "--out", "f", "--facts", "empty"],
             2,
             "it is not the log of a run",
@@ -547,4 +567,179 @@ fn commands_say_what_is_wrong_and_what_would_be_right() {
         assert_eq!(found, Some(code), "{args:?}: {said}");
         assert!(said.contains(told), "{args:?}: {said}");
     }
+}
+
+/// What `--set` said last is what can be taken back, so a fault that it made stands there.
+#[test]
+fn a_fault_that_an_override_made_stands_at_the_override() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::write(root.join("t.csv"), table(0, "")).unwrap();
+    fs::write(root.join("big.csv"), table(5, "1e39,0.2,x")).unwrap();
+    let owned = "a,who,y\n1,p,x\n2,q,z\n3,p,z\n4,q,x\n5,p,x\n6,q,z\n7,p,x\n8,q,z\n";
+    fs::write(root.join("owned.csv"), owned).unwrap();
+    let of = |set: &str| {
+        GOOD.replace("set = \"digits\"\n", "")
+            .replace("[model.mlp]", &format!("{set}\n[model.mlp]"))
+    };
+    let csv = of("[data.set.csv]\ntrain = \"t.csv\"\nlabel = \"y\"");
+    let idx = of(
+        "[data.set.idx]\ntrain_images = \"a\"\ntrain_labels = \"b\"\ntest_images = \"c\"\ntest_labels = \"d\"",
+    );
+    let by_owner = of("[data.set.csv]\ntrain = \"owned.csv\"\nlabel = \"y\"\nclient = \"who\"")
+        .replace("clients = 10", "clients = 2")
+        .replace("partition.iid", "partition.by_client")
+        .replace("per_round = 4", "per_round = 1");
+    for (text, set, told) in [
+        (
+            &csv,
+            "data.set.csv.label=\"kind\"",
+            "there is no column `kind`",
+        ),
+        (
+            &csv,
+            "data.set.csv.client=\"kind\"",
+            "there is no column `kind`",
+        ),
+        (
+            &csv,
+            "data.set.csv.train=\"none.csv\"",
+            "there is no file none.csv",
+        ),
+        (
+            &csv,
+            "data.set.csv.train=\"big.csv\"",
+            "line 5, column `a`: 1e39 is too large",
+        ),
+        (
+            &csv,
+            "data.set.csv.test=\"none.csv\"",
+            "there is no file none.csv",
+        ),
+        (
+            &csv,
+            "data.set.csv.train=\".\"",
+            "it is a folder: expected a file",
+        ),
+        (
+            &idx,
+            "data.set.idx.train_images=\"none\"",
+            "there is no file none",
+        ),
+        (
+            &by_owner,
+            "data.clients=5",
+            "the data set has 2 clients, but 5 are asked for",
+        ),
+        (
+            &GOOD.to_owned(),
+            "data.clients=5000",
+            "samples cannot make 5000 parts",
+        ),
+        (
+            &GOOD.to_owned(),
+            "model.mlp.hidden=[1000000000000]",
+            "layer 0 (dense)",
+        ),
+    ] {
+        fs::write(root.join("bad.toml"), text).unwrap();
+        let (code, said) = said(root, &["check", "bad.toml", "--set", set]);
+        assert_eq!(code, Some(2), "{set}: {said}");
+        assert!(said.contains(told), "{set}: {said}");
+        assert!(
+            said.contains(&format!("--> --set {set}:1:")),
+            "{set}: {said}"
+        );
+    }
+}
+
+#[test]
+fn what_does_not_fit_says_what_would() {
+    for (set, told) in [
+        (
+            "model=\"logistic\"",
+            &["tells two classes apart, and there are 10", "`softmax`"][..],
+        ),
+        (
+            "variational=true",
+            &[
+                "`variational` is true",
+                "such as `variational = { prior = 0.1",
+            ],
+        ),
+        ("personal=true", &["`personal = { local = "]),
+        (
+            "deadline=true",
+            &["`deadline = { close = { after_s = 30 } }`"],
+        ),
+        (
+            "ordering=false",
+            &["without a table `[ordering]` there is none"],
+        ),
+        (
+            "scenario.domain_incremental={tasks=6,shift={groups={}}}",
+            &[
+                "10 classes cannot be dealt to 6 tasks of 2 groups each",
+                "1 or 5 tasks, or list `groups`",
+            ],
+        ),
+        (
+            "scenario.class_incremental={tasks=3}",
+            &[
+                "10 classes cannot be dealt to 3 tasks in equal parts",
+                "1, 2, 5 or 10 tasks, or `classes`",
+            ],
+        ),
+        (
+            "data.partition.by_difficulty={order=\"easy\"}",
+            &["easy-first", "hard-first", "random"],
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("bad.toml"), GOOD).unwrap();
+        let (code, said) = said(folder.path(), &["check", "bad.toml", "--set", set]);
+        assert_eq!(code, Some(2), "{set}: {said}");
+        for told in told {
+            assert!(said.contains(told), "{set}: {said}, not {told}");
+        }
+    }
+}
+
+/// A command line for `run` is one for `check`, and says the same of the file.
+#[test]
+fn check_takes_what_run_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("good.toml"), GOOD).unwrap();
+    let words = [
+        "good.toml",
+        "--set",
+        "run.rounds=2",
+        "--threads",
+        "2",
+        "--out",
+        "r",
+        "--data",
+        ".",
+        "--resume",
+        "--seeds",
+        "0..2",
+        "--jobs",
+        "1",
+        "--checkpoint-every",
+        "5",
+        "--quiet",
+    ];
+    assert_eq!(
+        said(folder.path(), &[&["check"], &words[..]].concat()).0,
+        Some(0)
+    );
+    for more in [&["--nodes", "2"][..], &["--facts", "events.jsonl"]] {
+        assert_eq!(
+            said(folder.path(), &[&["check", "good.toml"], more].concat()).0,
+            Some(0)
+        );
+    }
+    assert!(!folder.path().join("r").exists());
+    let (code, told) = said(folder.path(), &["check", "good.toml", "--threads", "0"]);
+    assert!(code == Some(2) && told.contains("1 to 4096"), "{told}");
 }

@@ -8,7 +8,7 @@ use lyceum_simulation::{Settings, run};
 use std::{
     path::Path,
     process::{Command, Stdio},
-    sync::atomic::AtomicBool,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -60,20 +60,33 @@ pub(crate) fn run_until(
     resume: bool,
     rounds: u64,
 ) -> Summary {
-    let stop = AtomicBool::new(false);
     let settings = settings(folder, threads, resume);
-    run(
-        scenario,
-        &lyceum::registry(),
-        &settings,
-        &stop,
-        &mut |event| {
-            if let Event::RoundClosed { round, .. } = event {
-                stop.store(round.0 + 1 >= rounds, std::sync::atomic::Ordering::Relaxed);
-            }
-        },
-    )
-    .unwrap_or_else(|e| panic!("{e}"))
+    let over =
+        |event: &Event| matches!(event, Event::RoundClosed { round, .. } if round.0 + 1 >= rounds);
+    run_with(&settings, scenario, &over)
+}
+
+/// Runs from the first round until an event, then stops as Ctrl-C would. No checkpoint is due before.
+pub(crate) fn run_until_event(
+    folder: &Path,
+    scenario: &Scenario,
+    last: &dyn Fn(&Event) -> bool,
+) -> Summary {
+    let settings = Settings {
+        checkpoint_every: Duration::from_secs(3600),
+        ..settings(folder, 2, false)
+    };
+    run_with(&settings, scenario, last)
+}
+
+fn run_with(settings: &Settings, scenario: &Scenario, last: &dyn Fn(&Event) -> bool) -> Summary {
+    let stop = AtomicBool::new(false);
+    let observe = &mut |event: &Event| {
+        if last(event) {
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    run(scenario, &lyceum::registry(), settings, &stop, observe).unwrap_or_else(|e| panic!("{e}"))
 }
 
 pub(crate) fn fingerprint(scenario: &Scenario, threads: usize) -> Fingerprint {

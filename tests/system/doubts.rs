@@ -253,3 +253,30 @@ fn settings_out_of_range_are_refused_by_every_command_that_reads_them() {
         }
     }
 }
+
+/// A knowledge base whose posteriors all count as one, or begin alike.
+#[test]
+fn a_knowledge_base_that_cannot_grow_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = |keys: &str| format!("scenario.ibcl={{tasks=5,{keys}}}");
+    let rounds = "run.rounds=15";
+    for (keys, told) in [
+        (
+            "threshold=1e9",
+            &["= 1000000000 is farther than posteriors lie apart"][..],
+        ),
+        ("threshold=11", &["`scenario.ibcl.threshold` = 11"]),
+        ("threshold=1", &[]),
+        ("priors=[20,30],threshold=250", &[]),
+        (
+            "priors=[0.2,0.3,0.2]",
+            &["`scenario.ibcl.priors` names 0.2 twice"],
+        ),
+        (
+            "priors=[0.2,0.2],threshold=20",
+            &["names 0.2 twice", "`scenario.ibcl.threshold` = 20"],
+        ),
+    ] {
+        warned(folder.path(), &[rounds, &base(keys)], told);
+    }
+}

@@ -412,3 +412,20 @@ fn scenarios_with_a_knowledge_base_that_are_hardly_meant_say_so() {
         assert!(told.contains(why), "{set}: {told}");
     }
 }
+
+#[test]
+fn what_says_how_models_are_drawn_is_refused_where_none_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().to_string_lossy().into_owned();
+    for (flag, value) in [("--alpha", "0.3"), ("--draws", "7")] {
+        for beside in [&["--preferences", "5"][..], &["--clients"], &[]] {
+            let out = lyceum(&[&["knowledge", &run, flag, value], beside].concat());
+            let told = text(&out.stderr);
+            let wanted = format!("{flag} {value}: it goes with --preference or --measures");
+            assert!(
+                out.status.code() == Some(2) && told.contains(&wanted),
+                "{told}"
+            );
+        }
+    }
+}

@@ -277,3 +277,47 @@ fn coordinator_and_nodes_may_be_killed_twenty_times_each() {
         (Status::Finished, alone)
     );
 }
+
+/// What one run was told while it went on is told to another one, in one process and on nodes.
+#[test]
+fn a_coordinator_that_is_given_facts_has_the_fingerprint_of_one_process() {
+    let text = "run = { name = 'f', rounds = 5 }\ndata = { set = 'digits', clients = 4, partition = 'iid' }\n\
+        model = 'softmax'\ntraining = { rate = 0.1 }\nselection = 'all'\nstrategy = 'fed_avg'\n\
+        scenario = { class_incremental = { classes = [[0, 1, 2, 3], [4, 5, 6, 7, 8, 9]] } }\n";
+    let mut federation = Federation::new(&[]);
+    federation.scenario = federation.path().join("f.toml");
+    federation.set.clear();
+    std::fs::write(&federation.scenario, text).unwrap();
+    let alone = |out: &str, more: &[&str]| {
+        let mut run = lyceum();
+        run.args(["run", "f.toml", "--quiet", "--out", out])
+            .args(more);
+        let done = run.current_dir(federation.path()).output().unwrap();
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        Summary::read(&federation.path().join(out).join("summary.json"))
+            .unwrap()
+            .fingerprint
+    };
+    let plain = alone("plain", &[]);
+    let log = std::fs::read_to_string(federation.path().join("plain/events.jsonl")).unwrap();
+    let told = r#"{"event":"answered","id":"x","round":1,"task":{"name":"late","classes":[1,5]},"worth":[]}"#;
+    std::fs::write(
+        federation.path().join("told.jsonl"),
+        format!("{log}{told}\n"),
+    )
+    .unwrap();
+    let wanted = alone("alone", &["--facts", "told.jsonl"]);
+    assert_ne!(wanted, plain);
+    federation.identity(&["node", "n1", "--out", "n1"]);
+    let mut coordinator = federation.coordinator();
+    let mut coordinator = coordinator.args(["--facts", "told.jsonl"]).spawn().unwrap();
+    let mut node = federation.node("n1").stderr(Stdio::null()).spawn().unwrap();
+    let rest = Lines::of(&mut coordinator).rest();
+    assert!(coordinator.wait().unwrap().success(), "{rest}");
+    node.wait().unwrap();
+    assert_eq!(federation.summary().fingerprint, wanted);
+}

@@ -254,8 +254,8 @@ fn times_that_differ_by_seconds_are_learned_from_once_they_are_standardised() {
 fn what_a_check_refuses_names_the_file_at_fault() {
     let good = "y,a,b\ncat,0.1,0.2\ndog,0.3,0.1\n";
     for (train, test, wanted) in [
-        ("y,a,b\n", good, "train.csv: has a header and no sample"),
-        (good, "y,a,b\n", "test.csv: has a header and no sample"),
+        ("y,a,b\n", good, "train.csv: it has a header and no sample"),
+        (good, "y,a,b\n", "test.csv: it has a header and no sample"),
         (
             "y,a,b\r\ncat,0.1,0.2\r\ndog,x,0.1\r\n",
             good,
@@ -269,7 +269,7 @@ fn what_a_check_refuses_names_the_file_at_fault() {
         (
             good,
             "y,a,b\n\ncat,0.1,0.2\n,0.3,0.1\n",
-            "test.csv, line 4, column `y`: is empty",
+            "test.csv, line 4, column `y`: it is empty",
         ),
         (
             good,

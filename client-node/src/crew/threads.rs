@@ -9,7 +9,10 @@ use lyceum_core::{Assignment, Upload};
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -44,6 +47,8 @@ impl Terms {
 pub struct Threads {
     shared: Arc<Shared>,
     threads: Vec<thread::JoinHandle<()>>,
+    /// Tells the workers to give up what they have in hand.
+    halt: Arc<AtomicBool>,
 }
 
 struct Shared {
@@ -55,9 +60,10 @@ struct Shared {
 impl Threads {
     /// Starts the threads. Fails where the engine cannot be used.
     pub fn start(node: &Arc<Node>, terms: &Terms, listener: Listener) -> Result<Self, NodeError> {
+        let halt = Arc::<AtomicBool>::default();
         let workers = (0..terms.threads.max(1))
-            .map(|_| Worker::new(node.clone()))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|_| Ok(Worker::new(node.clone())?.until(halt.clone())))
+            .collect::<Result<Vec<_>, NodeError>>()?;
         let crew = CrewMachine::new(workers.len(), node.sums_units(), terms.handing);
         let shared = Arc::new(Shared {
             crew: Mutex::new(crew),
@@ -80,7 +86,11 @@ impl Threads {
             .map(spawn)
             .collect::<Result<_, _>>()
             .map_err(|e| NodeError::Engine(format!("no thread for a worker: {e}")))?;
-        Ok(Self { shared, threads })
+        Ok(Self {
+            shared,
+            threads,
+            halt,
+        })
     }
 
     /// Hands the workers many units at once: one that wakes up for the first may take the core of the thread that has the
@@ -109,7 +119,9 @@ impl Crew for Threads {
 }
 
 impl Drop for Threads {
+    /// Nobody hears what comes of the units in hand, so the threads end within a step.
     fn drop(&mut self) {
+        self.halt.store(true, Ordering::Relaxed);
         self.shared.change(CrewMachine::close);
         for thread in self.threads.drain(..) {
             // A worker's panic was already reported.

@@ -23,6 +23,14 @@ pub trait Archive {
     }
     /// Makes a state, and all events before it, safe.
     fn save(&mut self, snapshot: &Snapshot) -> Result<(), RunError>;
+    /// Keeps in memory what [`save_held`](Self::save_held) needs besides the state of this moment, which is not saved yet.
+    fn hold(&mut self) -> Result<(), RunError> {
+        Ok(())
+    }
+    /// Makes the state of the last [`hold`](Self::hold), and all events before it, safe.
+    fn save_held(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {
+        self.save(snapshot)
+    }
     /// Where the journal is.
     fn storage(&mut self) -> &mut dyn Storage;
 }

@@ -95,6 +95,9 @@ fn folder(rounds: u64) -> String {
     format!("{FOLDER}/{rounds:06}")
 }
 
+/// What is wrong with a checkpoint whose manifest, which is written last, is not there.
+const NO_MANIFEST: &str = "it is missing, so this checkpoint is not complete";
+
 /// The manifests of all checkpoints that are there, by their rounds, the last one first.
 pub fn manifests(storage: &dyn Storage) -> Result<Vec<(u64, Found<Manifest>)>, RunError> {
     let mut all = Vec::new();
@@ -105,7 +108,6 @@ pub fn manifests(storage: &dyn Storage) -> Result<Vec<(u64, Found<Manifest>)>, R
         };
         let file = format!("{}/{MANIFEST}", folder(rounds));
         match seal::read::<Manifest>(storage, &file)? {
-            Found::Nothing => {}
             Found::Good(manifest) if manifest.rounds != rounds => {
                 let reason = format!("it is the manifest after {} rounds", manifest.rounds);
                 all.push((rounds, Found::Damaged(reason)));
@@ -114,7 +116,8 @@ pub fn manifests(storage: &dyn Storage) -> Result<Vec<(u64, Found<Manifest>)>, R
         }
     }
     let first = storage.read(FIRST_VERSION);
-    if all.is_empty() && first.is_ok_and(|bytes| bytes.is_some()) {
+    let none = all.iter().all(|(_, found)| matches!(found, Found::Nothing));
+    if none && first.is_ok_and(|bytes| bytes.is_some()) {
         return Err(RunError::version(storage.path(FIRST_VERSION), 1));
     }
     all.sort_by_key(|(rounds, _)| std::cmp::Reverse(*rounds));
@@ -142,6 +145,8 @@ pub struct Restored {
     pub checkpoint: Option<(Manifest, Snapshot)>,
     /// What is wrong with those after it.
     pub damages: Vec<Damage>,
+    /// Those after it that a process did not write to the end.
+    pub incomplete: Vec<Damage>,
 }
 
 impl<'a> Search<'a> {
@@ -166,11 +171,14 @@ impl<'a> Search<'a> {
 impl Search<'_> {
     /// The last checkpoint that is what was written.
     pub fn last_good(&self) -> Result<Restored, RunError> {
-        let mut damages = Vec::new();
+        let (mut damages, mut incomplete) = (Vec::new(), Vec::new());
         for (rounds, found) in manifests(self.storage)? {
             let file = format!("{}/{MANIFEST}", folder(rounds));
             let loaded = match found {
-                Found::Nothing => continue,
+                Found::Nothing => {
+                    incomplete.push(Damage::new(&file, NO_MANIFEST));
+                    continue;
+                }
                 Found::Damaged(reason) => Err(Damage::new(&file, reason)),
                 Found::Good(manifest) => self.snapshot(&manifest).map(|s| (manifest, s)),
             };
@@ -179,6 +187,7 @@ impl Search<'_> {
                     return Ok(Restored {
                         checkpoint: Some(loaded),
                         damages,
+                        incomplete,
                     });
                 }
                 Err(damage) => damages.push(damage),
@@ -187,6 +196,7 @@ impl Search<'_> {
         Ok(Restored {
             checkpoint: None,
             damages,
+            incomplete,
         })
     }
 

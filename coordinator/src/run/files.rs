@@ -15,8 +15,8 @@ use super::{
 use crate::{RoundMachine, Snapshot};
 use lyceum_core::{ClientId, Event, Params, Probe, Request, Round};
 use lyceum_metrics::{
-    Conditions, EVENTS, EventLog, Status, Summary, SummaryBuilder, cpu_seconds, peak_rss_mib,
-    write_tables,
+    Conditions, EVENTS, EventLog, Extent, Status, Summary, SummaryBuilder, cpu_seconds,
+    peak_rss_mib, write_tables,
 };
 use lyceum_scenarios::Scenario;
 use std::{collections::BTreeSet, error::Error, path::PathBuf, time::Duration};
@@ -46,6 +46,8 @@ pub struct RunFiles<'a> {
     uncounted: Vec<u64>,
     builder: SummaryBuilder,
     best: Option<Params>,
+    /// How far the log went when a state was held, and what was best then.
+    held: Option<(Extent, Option<Params>)>,
     checkpoints: Checkpoints,
     first_round: Option<f64>,
     observe: &'a mut Observer<'a>,
@@ -102,6 +104,7 @@ impl<'a> RunFiles<'a> {
             uncounted: Vec::new(),
             builder,
             best: None,
+            held: None,
             checkpoints,
             first_round: None,
             observe,
@@ -229,10 +232,19 @@ impl<'a> RunFiles<'a> {
         let best = self.best.take();
         self.write_out()?;
         let events = self.log.sync().map_err(metrics)?;
+        self.save_at(snapshot, best.as_ref(), events)?;
+        self.letters.clear(&mut self.storage)
+    }
+
+    fn save_at(
+        &mut self,
+        snapshot: &Snapshot,
+        best: Option<&Params>,
+        events: Extent,
+    ) -> Result<(), RunError> {
         let layout = self.prepared.network.layout();
         let checkpoints = &mut self.checkpoints;
-        checkpoints.save(&mut self.storage, layout, snapshot, best.as_ref(), events)?;
-        self.letters.clear(&mut self.storage)
+        checkpoints.save(&mut self.storage, layout, snapshot, best, events)
     }
 
     /// The last good model is the one before the round that failed; it is kept before anything else.
@@ -327,6 +339,23 @@ impl Archive for RunFiles<'_> {
 
     fn save(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {
         Self::save(self, snapshot)
+    }
+
+    fn hold(&mut self) -> Result<(), RunError> {
+        self.write_out()?;
+        let events = self.log.extent().map_err(metrics)?;
+        self.held = Some((events, self.best.clone()));
+        Ok(())
+    }
+
+    /// Requests stay: some may have been answered after that state, and are taken again when the run goes on.
+    fn save_held(&mut self, snapshot: &Snapshot) -> Result<(), RunError> {
+        let Some((events, best)) = self.held.take() else {
+            return Ok(());
+        };
+        self.write_out()?;
+        self.log.sync().map_err(metrics)?;
+        self.save_at(snapshot, best.as_ref(), events)
     }
 
     fn storage(&mut self) -> &mut dyn Storage {

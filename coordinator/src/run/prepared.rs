@@ -404,7 +404,9 @@ pub fn initial(
     if let Some(why) = no_room(bytes) {
         let message = format!("a run of a model of {values} parameters {why}");
         let key = format!("model.{}", scenario.model.name);
-        return Err(scenario.fault(&key, message, "a smaller model").into());
+        return Err(scenario
+            .fault_among(&[key.as_str()], message, "a smaller model")
+            .into());
     }
     let Some(path) = scenario.start_from(folders) else {
         return Ok((network.initial(scenario.seed()).into(), None));
@@ -439,7 +441,8 @@ pub fn initial(
 /// Whether an earlier process has got as far as the expert.
 fn begun(storage: &dyn Storage) -> Result<bool, RunError> {
     let expert = storage.read(EXPERT).is_ok_and(|bytes| bytes.is_some());
-    Ok(expert || !manifests(storage)?.is_empty())
+    let mut all = manifests(storage)?.into_iter();
+    Ok(expert || all.any(|(_, found)| !matches!(found, Found::Nothing)))
 }
 
 fn with_scores(layout: &Layout, samples: usize) -> Layout {

@@ -7,13 +7,14 @@ use super::{
     Prepared, RunError, Settings, Storage,
     checkpoint::{Damage, FOLDER, Manifest, Restored, Search, manifests},
     finished::{FINISHED, Finished, SUMMARY},
+    journal::JOURNAL,
     seal::{self, Found},
 };
 use crate::Snapshot;
 use lyceum_core::Event;
 use lyceum_metrics::{EVENTS, EventLog, EventReader, Summary};
 use lyceum_scenarios::{Deadline, Scenario};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A run that is to be gone on with.
 #[derive(Debug, Default)]
@@ -63,20 +64,22 @@ impl Resume {
         let Restored {
             checkpoint,
             damages,
+            incomplete,
         } = search.last_good()?;
         if checkpoint.is_none() && !damages.is_empty() {
             refuse_other_data(settings, prepared, storage)?;
             refuse_lost(scenario, storage, &damages)?;
         }
-        let from = match &checkpoint {
-            Some((manifest, _)) => format!("the {} rounds before it", manifest.rounds),
-            None => "round 0, with the same result".into(),
-        };
-        for Damage { file, reason } in damages {
-            let path = storage.path(&file);
-            let warning = format!("{}: {reason}; going on from {from}", path.display());
+        let from = self::from(&checkpoint, scenario);
+        if checkpoint.is_none() && damages.is_empty() && incomplete.is_empty() {
+            self.warnings.extend(without_any(storage, &log)?);
+        }
+        for Damage { file, reason } in incomplete.into_iter().chain(damages) {
+            let named = format!("{}: ", storage.path(&file).display());
+            let warning = format!("{named}{reason}; going on from {from}");
             // Every checkpoint is held against the one log.
-            if !self.warnings.contains(&warning) {
+            let told = file == EVENTS && self.warnings.iter().any(|w| w.starts_with(&*named));
+            if !told {
                 self.warnings.push(warning);
             }
         }
@@ -121,6 +124,39 @@ impl Resume {
                 Ok(None)
             }
         }
+    }
+}
+
+/// A run whose log tells of rounds of which neither checkpoint nor journal has anything.
+fn without_any(storage: &dyn Storage, log: &Path) -> Result<Option<String>, RunError> {
+    let journal = storage.read(JOURNAL);
+    let journal = journal.map_err(RunError::file(storage.path(JOURNAL)))?;
+    let closed = |event| matches!(event, Ok(Event::RoundClosed { .. }));
+    let told = EventReader::open(log).is_ok_and(|mut log| log.any(closed));
+    Ok((told && journal.is_none()).then(|| {
+        let folder = storage.path(FOLDER);
+        format!(
+            "{}: there is no checkpoint; going on from round 0: the rounds that the log tells of are done again, with the same result",
+            folder.display()
+        )
+    }))
+}
+
+/// Where a run goes on whose last checkpoint is not good, and what becomes of what was done since.
+fn from(checkpoint: &Option<(Manifest, Snapshot)>, scenario: &Scenario) -> String {
+    let alike = match scenario.deadline {
+        // Who was late may come in time now.
+        Some(Deadline::Close(_)) => "",
+        _ => ", with the same result",
+    };
+    match checkpoint {
+        Some((manifest, _)) => {
+            let round = manifest.rounds;
+            format!("round {round}: what was done after it is done again{alike}")
+        }
+        None => format!(
+            "round 0{alike}: no checkpoint can be gone on from, and those that are there give way to new ones"
+        ),
     }
 }
 

@@ -1,10 +1,42 @@
 //! What another run was told, for this one.
 
 use super::{Prepared, RunError};
-use lyceum_core::{Event, Round};
+use lyceum_core::{Event, Round, TaskDefinition};
 use lyceum_metrics::EventReader;
 use lyceum_scenarios::Scenario;
 use std::path::Path;
+
+/// What a run's log says that it was told.
+struct Told {
+    given: Vec<(Round, TaskDefinition)>,
+    cut_off: bool,
+}
+
+fn read(path: &Path) -> Result<Told, RunError> {
+    let (mut begun, mut given) = (false, Vec::new());
+    let mut events = EventReader::open(path).map_err(RunError::misused_log)?;
+    for event in &mut events {
+        match event.map_err(RunError::misused_log)? {
+            Event::RunStarted { .. } => begun = true,
+            Event::Answered(answer) => {
+                let round = Round(answer.round.0 + 1);
+                given.extend(answer.task.map(|task| (round, task)));
+            }
+            _ => {}
+        }
+    }
+    if !begun {
+        let reason = "it is not the log of a run, whose first line is its start; name the events.jsonl of a run's folder";
+        return Err(RunError::misused(path, reason));
+    }
+    let cut_off = events.is_cut_off();
+    Ok(Told { given, cut_off })
+}
+
+/// Refuses a file that is no log of a run, before anything else is done.
+pub fn must_be_log(path: &Path) -> Result<(), RunError> {
+    read(path).map(drop)
+}
 
 impl Prepared {
     /// Tells the run what another one, whose log this is, was told by somebody outside.
@@ -12,27 +44,13 @@ impl Prepared {
         let Some(path) = log else {
             return Ok(self);
         };
-        let mut begun = false;
-        let mut events = EventReader::open(path).map_err(RunError::misused_log)?;
-        for event in &mut events {
-            match event.map_err(RunError::misused_log)? {
-                Event::RunStarted { .. } => begun = true,
-                Event::Answered(answer) => {
-                    let round = Round(answer.round.0 + 1);
-                    self.given.extend(answer.task.map(|task| (round, task)));
-                }
-                _ => {}
-            }
-        }
-        if !begun {
-            let reason = "it is not the log of a run, whose first line is its start; name the events.jsonl of a run's folder";
-            return Err(RunError::misused(path, reason));
-        }
+        let Told { given, cut_off } = read(path)?;
+        self.given.extend(given);
         if self.stream.is_none() && !self.given.is_empty() {
             let reason = "it tells of tasks that joined, and this scenario has no stream of tasks";
             return Err(RunError::misused(path, reason));
         }
-        if events.is_cut_off() {
+        if cut_off {
             let path = path.display();
             self.warnings.push(format!(
                 "{path}: its last line is cut off and left out; whatever that run was told from there on is not known here"

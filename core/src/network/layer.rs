@@ -351,7 +351,8 @@ impl Layer {
 
 fn image(shape: &[usize]) -> Result<[usize; 3], String> {
     shape.try_into().map_err(|_| {
-        format!("needs an image (channels x height x width), but its input is {shape:?}")
+        let values: usize = shape.iter().product();
+        format!("needs an image (channels x height x width), but its input is {values} features")
     })
 }
 

@@ -7,7 +7,10 @@ mod measures;
 mod preferences;
 
 use crate::{
-    arguments::Knowledge as Arguments, failure::Failure, grid::Grid, output::line,
+    arguments::Knowledge as Arguments,
+    failure::Failure,
+    grid::Grid,
+    output::{line, warn},
     settings::ProcessSettings,
 };
 use base::Base;
@@ -26,10 +29,42 @@ use std::{
     time::Instant,
 };
 
+/// The mass that regions leave out, and the models that are drawn from each, where nobody says.
+const ALPHA: f64 = 0.1;
+const DRAWS: u32 = 10;
+
+/// Refuses what says how models are drawn from regions where none are.
+fn draws_are_made(arguments: &Arguments) -> Result<(), Failure> {
+    let given = [
+        ("--alpha", arguments.alpha.map(|alpha| alpha.to_string())),
+        ("--draws", arguments.draws.map(|draws| draws.to_string())),
+    ];
+    let given = given
+        .into_iter()
+        .find_map(|(flag, value)| Some((flag, value?)));
+    match given.filter(|_| arguments.preference.is_none() && !arguments.measures) {
+        None => Ok(()),
+        Some((flag, value)) => Err(Failure::input(format!(
+            "{flag} {value}: it goes with --preference or --measures; nothing else draws models from regions"
+        ))),
+    }
+}
+
+/// Tells where one posterior stands for all tasks.
+fn warn_of_one_model(base: &Base) {
+    let tasks = base.knowledge.learned().len();
+    if tasks > 1 && base.knowledge.kept().len() == 1 {
+        warn(&format!(
+            "one posterior stands for all {tasks} tasks, so no preference makes a difference; a run with a lower `threshold` keeps more"
+        ));
+    }
+}
+
 /// Shows a knowledge base, or makes models of it.
 pub(crate) fn knowledge(registry: &Registry, arguments: &Arguments) -> Result<(), Failure> {
-    if !(arguments.alpha > 0.0 && arguments.alpha < 1.0) {
-        let alpha = arguments.alpha;
+    draws_are_made(arguments)?;
+    let alpha = arguments.alpha.unwrap_or(ALPHA);
+    if !(alpha > 0.0 && alpha < 1.0) {
         return Err(Failure::input(format!(
             "--alpha {alpha}: expected a number above 0 and below 1"
         )));
@@ -42,6 +77,7 @@ pub(crate) fn knowledge(registry: &Registry, arguments: &Arguments) -> Result<()
     if let Some(tasks) = arguments.after {
         base.after(tasks)?;
     }
+    warn_of_one_model(&base);
     let process = ProcessSettings::read()?;
     let threads = process.threads(arguments.threads)?;
     let judge = || {
@@ -63,8 +99,8 @@ pub(crate) fn knowledge(registry: &Registry, arguments: &Arguments) -> Result<()
         }
         (None, None) if arguments.measures => {
             let how = Draws {
-                alpha: arguments.alpha,
-                draws: arguments.draws.max(1).into(),
+                alpha,
+                draws: arguments.draws.unwrap_or(DRAWS).max(1).into(),
                 seed: arguments.seed,
             };
             let found = moments_of(&arguments.run, &scenario, &judge()?, how)?;
@@ -268,10 +304,11 @@ fn one(
     for kind in RegionKind::ALL {
         let region = Region {
             kind,
-            alpha: arguments.alpha,
+            alpha: arguments.alpha.unwrap_or(ALPHA),
         };
         let seed = Seed(arguments.seed);
-        let draws = (0..u64::from(arguments.draws)).map(|n| region.draw(seed, (0, n), &combined));
+        let draws = (0..u64::from(arguments.draws.unwrap_or(DRAWS)))
+            .map(|n| region.draw(seed, (0, n), &combined));
         models.extend(draws);
     }
     let accuracies = judge.accuracies(&models, &tasks)?;
@@ -282,7 +319,11 @@ fn one(
             task: format!("{} ({})", task, judge.name(*task)),
             weight: weights[place],
             point: accuracies[0][place],
-            regions: regions(&accuracies[1..], place, arguments.draws as usize),
+            regions: regions(
+                &accuracies[1..],
+                place,
+                arguments.draws.unwrap_or(DRAWS) as usize,
+            ),
         })
         .collect();
     let weighted: f64 = rows.iter().map(|row| row.weight * row.point).sum();

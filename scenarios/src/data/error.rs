@@ -1,6 +1,21 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use thiserror::Error;
+
+/// What begins a sentence about the file or the cell that was named before it.
+const VERBS: [&str; 8] = [
+    "is", "has", "holds", "begins", "ends", "goes", "declares", "names",
+];
+
+/// A problem as a sentence with a subject.
+fn sentence(problem: &str) -> Cow<'_, str> {
+    let first = problem.split(' ').next().unwrap_or_default();
+    match VERBS.contains(&first) {
+        true => format!("it {problem}").into(),
+        false => problem.into(),
+    }
+}
 
 /// Why a data set could not be loaded. Every sentence says where, and what would be right.
 #[derive(Debug, Error)]
@@ -78,7 +93,7 @@ pub enum DataError {
         home_page: &'static str,
     },
     /// A file breaks its format.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {}", path.display(), sentence(problem))]
     Format {
         /// File that was read.
         path: PathBuf,
@@ -86,7 +101,7 @@ pub enum DataError {
         problem: String,
     },
     /// A text file breaks its format at a known place.
-    #[error("{}, {place}: {problem}", path.display())]
+    #[error("{}, {place}: {}", path.display(), sentence(problem))]
     Cell {
         /// File that was read.
         path: PathBuf,
@@ -103,6 +118,14 @@ pub enum DataError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// What a key of the scenario names cannot be used.
+    #[error("{source}")]
+    At {
+        /// Name of the key.
+        key: &'static str,
+        /// What is wrong there.
+        source: Box<DataError>,
+    },
     /// The set as a whole cannot be used.
     #[error("the data set `{set}` {problem}")]
     Set {
@@ -111,6 +134,27 @@ pub enum DataError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+}
+
+impl DataError {
+    /// As an error of what this key names, unless a key is known already.
+    pub(super) fn at(self, key: &'static str) -> Self {
+        match self.key() {
+            Some(_) => self,
+            None => Self::At {
+                key,
+                source: Box::new(self),
+            },
+        }
+    }
+
+    /// The key of the data set at which it stands, where one is known.
+    pub(crate) fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Key { key, .. } | Self::At { key, .. } => Some(key),
+            _ => None,
+        }
+    }
 }
 
 /// A place in a text file.

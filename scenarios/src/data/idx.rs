@@ -1,6 +1,6 @@
 use super::contents::Contents;
 use super::idx_file::{IdxFile, read_idx, read_labels};
-use super::{DataError, DataSet, LoadContext, Source, checked, same_samples};
+use super::{DataError, DataSet, LoadContext, Source, checked, in_words, same_samples};
 use lyceum_core::units::{Count, Positive};
 use lyceum_core::{Affine, Features, Samples};
 use schemars::JsonSchema;
@@ -65,11 +65,16 @@ impl DataSet for Idx {
                 problem,
             });
         }
-        let open = |path: &PathBuf| Contents::open(&context.find(path)?);
-        let mut train = self.pair(open(&self.train_images)?, open(&self.train_labels)?)?;
-        let mut test = self.pair(open(&self.test_images)?, open(&self.test_labels)?)?;
+        let open = |path: &PathBuf, key: &'static str| {
+            let found = context.find(path).and_then(|path| Contents::open(&path));
+            found.map_err(|e| e.at(key))
+        };
+        let images = open(&self.train_images, "train_images")?;
+        let mut train = self.pair(images, open(&self.train_labels, "train_labels")?)?;
+        let images = open(&self.test_images, "test_images")?;
+        let mut test = self.pair(images, open(&self.test_labels, "test_labels")?)?;
         let name = self.train_images.display().to_string();
-        join(&name, &mut train, &mut test, self.classes)?;
+        join(&name, &mut train, &mut test, self.classes).map_err(|e| e.at("test_images"))?;
         Ok(Source::Pool {
             train,
             test,
@@ -181,9 +186,9 @@ pub(super) fn join(
     };
     if train.shape != test.shape {
         return Err(wrong(format!(
-            "has training samples of shape {:?} and test samples of shape {:?}: expected the \
-             same shape",
-            train.shape, test.shape
+            "has training samples that are {} and test samples that are {}: expected the same",
+            in_words(&train.shape),
+            in_words(&test.shape)
         )));
     }
     let seen = train.classes.max(test.classes);
@@ -271,7 +276,7 @@ mod tests {
         assert!(error.contains("holds floating-point numbers"), "{error}");
         std::fs::write(floats.path().join("b"), "").unwrap();
         let error = load(floats.path(), "").unwrap_err();
-        assert!(error.ends_with("b: is empty"), "{error}");
+        assert!(error.ends_with("b: it is empty"), "{error}");
         let error = load(folder(&[0, 1], &[], &[]).path(), "").unwrap_err();
         assert!(error.contains("no training sample"), "{error}");
         let error = load(folder(&[1, 0], &[], &[0]).path(), "").unwrap_err();

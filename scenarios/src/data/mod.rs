@@ -142,6 +142,20 @@ impl LoadContext {
     }
 }
 
+/// What samples of a shape are, such as `128 features`.
+pub(crate) fn in_words(shape: &[usize]) -> String {
+    let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    match shape {
+        [1] => "1 feature".into(),
+        [features] => format!("{features} features"),
+        [_, _, _] => format!(
+            "images of {} (channels x height x width)",
+            sizes.join(" x ")
+        ),
+        _ => format!("of shape {}", sizes.join(" x ")),
+    }
+}
+
 /// What to say where one file is for both.
 fn same_samples() -> String {
     "the test samples are the training samples: accuracies say nothing of others".to_owned()

@@ -2,7 +2,7 @@
 
 use super::labels::is_missing;
 use super::table::{Column, Csv, Header};
-use super::table_lines::{line_of, opens_quote};
+use super::table_lines::{is_packed, line_of, opens_quote};
 use super::{DataError, Place};
 use ::csv::StringRecord;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +66,10 @@ impl<'a> Layout<'a> {
         if set.header == Header::Yes || (set.header == Header::Auto && named) {
             self.names = Some(row.clone());
         }
-        self.label = self.find(&set.label, row)?;
+        self.label = self.find(&set.label, row).map_err(|e| match part {
+            Part::Train => e.at("label"),
+            Part::Other => e,
+        })?;
         self.owner = self.find_owner(set, row, part)?;
         if self.owner == Some(self.label) {
             return Err(DataError::Key {
@@ -109,7 +112,7 @@ impl<'a> Layout<'a> {
         };
         match (self.find(column, row), part, column) {
             (Err(_), Part::Other, Column::Name(_)) => Ok(None),
-            (found, ..) => found.map(Some),
+            (found, ..) => found.map(Some).map_err(|e| e.at("client")),
         }
     }
 
@@ -347,6 +350,9 @@ impl<'a> Layout<'a> {
                 expected_len, len, ..
             } => {
                 format!("has {len} values: expected {expected_len}, as in the first line")
+            }
+            ::csv::ErrorKind::Utf8 { .. } if is_packed(self.path) => {
+                "is packed: unpack the file first".to_owned()
             }
             ::csv::ErrorKind::Utf8 { .. } => "is not UTF-8 text".to_owned(),
             _ => "is not CSV".to_owned(),

@@ -10,6 +10,19 @@ pub(super) fn line_of(path: &Path, byte: u64) -> u64 {
     File::open(path).map_or(1, |file| counted(BufReader::new(file), byte))
 }
 
+/// Whether a file begins as those of gzip, zip, xz or zstd do.
+pub(super) fn is_packed(path: &Path) -> bool {
+    const BEGINNINGS: [&[u8]; 4] = [
+        &[0x1f, 0x8b],
+        b"PK\x03\x04",
+        &[0xfd, b'7', b'z'],
+        &[0x28, 0xb5, 0x2f],
+    ];
+    let mut first = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut first));
+    read.is_ok() && BEGINNINGS.iter().any(|begin| first.starts_with(begin))
+}
+
 /// Whether the record that begins at this byte opens a quote which the file never closes. A quote within quotes is
 /// doubled, so an odd number of them is left open.
 pub(super) fn opens_quote(path: &Path, byte: u64) -> bool {

@@ -15,9 +15,13 @@ impl DataSet for Csv {
 
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {
         let mut labels = self.labels()?;
-        let train_path = context.find(&self.train)?;
-        let train = Rows::read(self, &train_path, Part::Train, self.wanted(), &mut labels)?;
-        holds_rows(&train)?;
+        let train = self.rows(
+            (context, &self.train),
+            Part::Train,
+            self.wanted(),
+            &mut labels,
+        );
+        let train = train.map_err(|e| e.at("train"))?;
         let (train, test) = match &self.test {
             Some(path) => {
                 let wanted = Wanted {
@@ -25,9 +29,8 @@ impl DataSet for Csv {
                     width: train.width,
                     by: "the training file has",
                 };
-                let path = context.find(path)?;
-                let test = Rows::read(self, &path, Part::Other, Some(wanted), &mut labels)?;
-                holds_rows(&test)?;
+                let test = self.rows((context, path), Part::Other, Some(wanted), &mut labels);
+                let test = test.map_err(|e| e.at("test"))?;
                 (train, test)
             }
             None => self.split(train)?,
@@ -57,6 +60,18 @@ impl DataSet for Csv {
 }
 
 impl Csv {
+    fn rows(
+        &self,
+        (context, path): (&LoadContext, &Path),
+        part: Part,
+        wanted: Option<Wanted<'_>>,
+        labels: &mut Labels,
+    ) -> Result<Rows, DataError> {
+        let rows = Rows::read(self, &context.find(path)?, part, wanted, labels)?;
+        holds_rows(&rows)?;
+        Ok(rows)
+    }
+
     /// The labels that the set knows before it is read.
     pub(super) fn labels(&self) -> Result<Labels, DataError> {
         let Some(classes) = &self.classes else {

@@ -1,9 +1,10 @@
 //! The rows of a CSV file, in 64-bit numbers.
 
-use super::DataError;
 use super::labels::Labels;
 use super::table::Csv;
 use super::table_layout::{Layout, Part, Wanted};
+use super::table_lines::line_of;
+use super::{DataError, Place};
 use ::csv::{Reader, ReaderBuilder, StringRecord};
 use lyceum_core::units::Fraction;
 use lyceum_core::{Purpose, Seed, shuffle};
@@ -25,6 +26,8 @@ pub(super) struct Rows {
     pub(super) values: Vec<f64>,
     /// Of each feature, the largest error of `values` against what the file says.
     pub(super) lost: Vec<f64>,
+    /// Of each value that is too large for 32 bits, as its bits, the byte at which its first row begins, by column.
+    huge: BTreeMap<(usize, u64), u64>,
     /// Number of each row's label.
     pub(super) labels: Vec<u32>,
     /// Number of each row's owner; empty without an owner column.
@@ -81,6 +84,10 @@ impl Rows {
             if value.abs() >= EXACT {
                 self.lost.resize(layout.features.len(), 0.0);
                 self.lost[column] = self.lost[column].max(error_of(row[at].trim(), value));
+                if !(value as f32).is_finite() {
+                    let byte = row.position().map_or(0, |place| place.byte());
+                    self.huge.entry((column, value.to_bits())).or_insert(byte);
+                }
             }
             self.values.push(value);
         }
@@ -115,6 +122,29 @@ impl Rows {
         }
     }
 
+    /// A value that is too large for a model as it is `shown` to it.
+    pub(super) fn too_large(&self, column: usize, value: f64, shown: f64) -> DataError {
+        let path = self.path.clone();
+        let most = "a model takes values up to 3.4e38";
+        match self.huge.get(&(column, value.to_bits())) {
+            Some(&byte) => DataError::Cell {
+                place: Place {
+                    line: line_of(&path, byte),
+                    column: Some(self.name(column)),
+                },
+                problem: format!("{value:e} is too large: {most}"),
+                path,
+            },
+            None => DataError::Format {
+                path,
+                problem: format!(
+                    "the column {} comes to {shown:e}: {most}",
+                    self.name(column)
+                ),
+            },
+        }
+    }
+
     /// The values of one feature.
     pub(super) fn column(&self, column: usize) -> impl Iterator<Item = f64> + Clone + '_ {
         self.values
@@ -144,6 +174,7 @@ impl Rows {
             width: self.width,
             values: rows.iter().flat_map(values).copied().collect(),
             lost: self.lost.clone(),
+            huge: self.huge.clone(),
             labels: rows.iter().map(|&row| self.labels[row]).collect(),
             owners: owners.collect(),
             owner_names: self.owner_names.clone(),

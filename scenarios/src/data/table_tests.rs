@@ -179,18 +179,18 @@ fn a_test_file_has_the_columns_of_the_training_file_in_any_order() {
         (
             "1,2\n",
             "1,2,3\n",
-            "test.csv, line 1: has 2 columns of features: expected 1, which the training file has",
+            "test.csv, line 1: it has 2 columns of features: expected 1, which the training file has",
         ),
-        ("1,2\n", "", "test.csv: has no sample"),
+        ("1,2\n", "", "test.csv: it has no sample"),
         (
             "y,a\n",
             "y,a\n1,2\n",
-            "train.csv: has a header and no sample",
+            "train.csv: it has a header and no sample",
         ),
         (
             "y,a\n1,2\n",
             "y,a\n",
-            "test.csv: has a header and no sample",
+            "test.csv: it has a header and no sample",
         ),
     ] {
         let error = load(config, train, test).unwrap_err();
@@ -279,7 +279,10 @@ fn what_64_bits_cannot_tell_is_warned_of_and_what_32_cannot_hold_refused() {
     );
     let text = "t,y\n1e39,0\n2e39,1\n";
     let error = settled(Normalisation::None, config, text, text).unwrap_err();
-    assert!(error.contains("the column `t` comes to 1e39"), "{error}");
+    assert!(
+        error.contains("line 2, column `t`: 1e39 is too large"),
+        "{error}"
+    );
     let found = settled(Normalisation::Standard, config, text, text).unwrap();
     assert_eq!(floats(&found.train), [-1.0, 1.0]);
 }

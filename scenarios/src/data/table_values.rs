@@ -174,9 +174,13 @@ impl Table {
         let given = self.statistics.clone();
         let samples =
             |rows: &Rows| samples(rows, &self.of, self.classes.len(), statistics.as_ref());
+        let other = match self.test.path == self.train.path {
+            true => "train",
+            false => "test",
+        };
         Ok(Settled {
-            train: samples(&self.train)?,
-            test: samples(&self.test)?,
+            train: samples(&self.train).map_err(|e| e.at("train"))?,
+            test: samples(&self.test).map_err(|e| e.at(other))?,
             names: TableNames {
                 without: self.owners_without(),
                 classes: self.classes,
@@ -270,20 +274,14 @@ pub(super) fn samples(
     let mut features = Vec::with_capacity(rows.values.len());
     for (at, &value) in rows.values.iter().enumerate() {
         let column = at % rows.width;
-        let value = match statistics {
+        let shown = match statistics {
             Some(s) => (value - s.mean[column]) / s.deviation[column],
             None => value,
         };
-        if !(value as f32).is_finite() {
-            return Err(DataError::Format {
-                path: rows.path.clone(),
-                problem: format!(
-                    "the column {} comes to {value:e}: a model takes values up to 3.4e38",
-                    rows.name(column)
-                ),
-            });
+        if !(shown as f32).is_finite() {
+            return Err(rows.too_large(column, value, shown));
         }
-        features.push(value as f32);
+        features.push(shown as f32);
     }
     Ok(Samples {
         shape: vec![rows.width],

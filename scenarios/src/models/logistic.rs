@@ -22,4 +22,14 @@ impl Model for Logistic {
         let layers = vec![Layer::Dense { units: 1 }, Layer::Binary {}];
         Network::new(input, classes, layers, self.init)
     }
+
+    fn unfit(&self, classes: usize) -> Option<(String, String)> {
+        (classes != 2).then(|| {
+            let message = format!("`logistic` tells two classes apart, and there are {classes}");
+            (
+                message,
+                "`softmax` is the same for any number of classes".into(),
+            )
+        })
+    }
 }

@@ -18,4 +18,9 @@ use lyceum_core::{Network, NetworkError};
 pub trait Model: Send + Sync {
     /// The network for samples of shape `input` (`[features]` or `[channels, height, width]`).
     fn network(&self, input: &[usize], classes: usize) -> Result<Network, NetworkError>;
+
+    /// Why it cannot tell so many classes apart, and what would be right, where that does not depend on its layers.
+    fn unfit(&self, _classes: usize) -> Option<(String, String)> {
+        None
+    }
 }

@@ -2,7 +2,7 @@ use super::dirichlet::{class_cuts, deal_classes, ten};
 use super::{Divide, Partition, PartitionError};
 use lyceum_core::units::Positive;
 use lyceum_core::{Stream, shuffle};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// Parts of different difficulty: the Dirichlet partition with every class sorted by the loss of a
@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ByDifficulty {
-    /// Which part gets the easiest samples.
+    /// Which part gets the easiest samples: "easy-first" (the first part is the easiest), "hard-first", or "random" (mixed in every
+    /// part: the control, which needs no expert). A run writes the short words.
     pub order: DifficultyOrder,
     /// Concentration of the classes, above 0 (default 100, which is close to even classes).
     #[serde(default = "hundred")]
@@ -25,13 +26,24 @@ pub struct ByDifficulty {
 /// How difficulty goes from the first part to the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = both_words)]
 pub enum DifficultyOrder {
-    /// Rising: the first part is the easiest.
+    /// "inc" or "easy-first": the first part is the easiest.
+    #[serde(alias = "easy-first")]
     Inc,
-    /// Falling: the first part is the hardest.
+    /// "dec" or "hard-first": the first part is the hardest.
+    #[serde(alias = "hard-first")]
     Dec,
-    /// Mixed in every part: the control, which needs no expert.
+    /// "rand" or "random": mixed in every part, the control, which needs no expert.
+    #[serde(alias = "random")]
     Rand,
+}
+
+/// Both words for each, of which a run writes the shorter.
+fn both_words(schema: &mut Schema) {
+    let words = ["easy-first", "inc", "hard-first", "dec", "random", "rand"];
+    let words = words.map(|word| json_schema!({ "type": "string", "const": word }));
+    *schema = json_schema!({ "oneOf": words });
 }
 
 fn hundred() -> Positive {

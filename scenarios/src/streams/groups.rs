@@ -95,7 +95,9 @@ impl Groups<'_> {
         if !classes.is_multiple_of(tasks) {
             let message =
                 format!("{classes} classes cannot be dealt to {tasks} tasks in equal parts");
-            let label = "a divisor of the number of classes, or `classes` of each task";
+            let fitting = (1..=classes).filter(|n| classes.is_multiple_of(*n));
+            let fitting: Vec<String> = fitting.map(|n| n.to_string()).collect();
+            let label = format!("{} tasks, or `classes` of each", either(&fitting));
             return Err(StreamError::new("tasks", message, label));
         }
         let mut all: Vec<u32> = (0..classes as u32).collect();
@@ -103,6 +105,14 @@ impl Groups<'_> {
             shuffle(&mut all, rng);
         }
         Ok(all.chunks(classes / tasks).map(<[u32]>::to_vec).collect())
+    }
+}
+
+/// Numbers of which one is right.
+pub(super) fn either(numbers: &[String]) -> String {
+    match numbers {
+        [before @ .., last] if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        _ => numbers.concat(),
     }
 }
 

@@ -1,6 +1,10 @@
 //! What sets the tasks of a domain-incremental stream apart, with all classes in each.
 
-use super::{Ground, StreamError, groups::ClassRef};
+use super::{
+    Ground, StreamError,
+    groups::{ClassRef, either},
+};
+use crate::data::in_words;
 use lyceum_core::{
     Lens, Pixels, Seed, Stream, Task, shuffle,
     units::{Angle, Count, Fraction, NonNegative, Positive},
@@ -232,7 +236,7 @@ impl Rotated {
         let degrees = self.degrees.iter().map(|d| d.get()).collect();
         let task = |degrees: f64| {
             let turned = Pixels::rotated(&ground.test.shape, degrees).ok_or_else(|| {
-                let message = format!("samples of shape {:?} are no pictures", ground.test.shape);
+                let message = format!("samples are {}, no pictures", in_words(&ground.test.shape));
                 StreamError::new(key, message, "turning needs pictures")
             })?;
             Ok(through(ground, format!("{degrees} degrees"), vec![turned]))
@@ -364,8 +368,15 @@ impl LabelGroups {
     ) -> Result<Vec<Vec<Vec<u32>>>, StreamError> {
         let labels = self.labels();
         if !classes.is_multiple_of(tasks * labels) {
-            let message = format!("{classes} classes cannot be dealt to {tasks} x {labels} groups");
-            let label = "list `groups`, or take divisors of the number of classes";
+            let message = format!(
+                "{classes} classes cannot be dealt to {tasks} tasks of {labels} groups each in equal parts"
+            );
+            let fitting = (1..=classes / labels).filter(|n| classes.is_multiple_of(n * labels));
+            let fitting: Vec<String> = fitting.map(|n| n.to_string()).collect();
+            let label = match fitting.is_empty() {
+                true => format!("list `groups`: no number of tasks fits {labels} groups each"),
+                false => format!("{} tasks, or list `groups`", either(&fitting)),
+            };
             return Err(StreamError::new("tasks", message, label));
         }
         let mut all: Vec<u32> = (0..classes as u32).collect();

@@ -10,7 +10,7 @@ use lyceum_scenarios::{Deadline, Registry, Scenario};
 use std::{
     collections::{BTreeMap, VecDeque},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 /// Results that are remembered at most.
@@ -32,7 +32,8 @@ impl Ground {
         folders: &[PathBuf],
     ) -> Result<Self, RunError> {
         scenario.without_real_clients()?;
-        let (prepared, node) = run::prepare(scenario, registry, folders, |_| Ok(None))?;
+        let never = AtomicBool::new(false);
+        let (prepared, node) = run::prepare(scenario, registry, folders, &never, |_| Ok(None))?;
         Ok(Self {
             scenario: scenario.clone(),
             prepared,
