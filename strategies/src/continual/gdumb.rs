@@ -96,7 +96,8 @@ mod tests {
             rule.begin_call(&mut buffer, &mut bed.site());
             let lessons = rule.begin_call(&mut buffer, &mut bed.site());
             let fresh = lessons.start.as_ref().map(|start| start.to_vec());
-            assert_eq!(fresh, Some(bed.network.initial(bed.site().seed)));
+            let seed = bed.site().seed;
+            assert_eq!(fresh, Some(bed.network.initial(seed)));
             assert!(lessons.only && lessons.epochs == Some(10));
             let distinct: BTreeSet<Item> = lessons.also.iter().copied().collect();
             assert_eq!((lessons.also.len(), distinct.len()), (8, 8));
