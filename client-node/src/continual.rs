@@ -59,7 +59,8 @@ pub(crate) struct Methods {
     pulls: Vec<(Params, Params)>,
     /// The prior that a method gives.
     prior: Option<Params>,
-    afresh: bool,
+    /// Where the steps begin, instead of the global model.
+    start: Option<Params>,
     pub(crate) epochs: Option<usize>,
 }
 
@@ -149,13 +150,13 @@ impl Worker {
             let own = run.begin_call(site);
             lessons.also.extend(own.also);
             lessons.only |= own.only;
-            lessons.afresh |= own.afresh;
+            lessons.start = own.start.or(lessons.start.take());
             lessons.epochs = own.epochs.or(lessons.epochs);
             lessons.frozen.extend(own.frozen);
         });
         methods.pulls = methods.runs.iter().flat_map(|run| run.pulls()).collect();
         methods.prior = methods.runs.iter().rev().find_map(|run| run.prior());
-        methods.afresh = lessons.afresh;
+        methods.start = lessons.start;
         methods.epochs = lessons.epochs;
         post.dice.fixed = self.node.network.fixed(&lessons.frozen);
         match (lessons.only, lessons.also.is_empty()) {
@@ -206,7 +207,7 @@ impl Worker {
         self.each_method(methods, post, sight, |run, site| run.begin_task(site));
     }
 
-    /// Takes the steps of a call with its methods, from the global model or from fresh parameters.
+    /// Takes the steps of a call with its methods, from the global model or from where a method has them begin.
     pub(crate) fn walk_with(
         &mut self,
         call: &ClientCall<'_>,
@@ -215,12 +216,9 @@ impl Worker {
         lesson: Lesson<'_>,
         rule: Rule<'_>,
     ) -> Trace {
-        match methods.afresh {
-            true => {
-                let fresh = self.node.network.initial(self.node.seed);
-                self.load(&fresh.into());
-            }
-            false => self.load(call.start),
+        match methods.start.take() {
+            Some(start) => self.load(&start),
+            None => self.load(call.start),
         }
         if let Some(carried) = post.optimizer.take() {
             self.moments.first = carried.first;

@@ -165,8 +165,8 @@ pub struct Lessons {
     pub also: Vec<Item>,
     /// Go through [`also`](Self::also) alone.
     pub only: bool,
-    /// Start from freshly drawn parameters instead of the global model.
-    pub afresh: bool,
+    /// Start from these parameters instead of the global model; of several methods the last one's count.
+    pub start: Option<Params>,
     /// Passes, instead of the scenario's.
     pub epochs: Option<usize>,
     /// Where the parameters stand that the method keeps as they are. A batch normalisation whose running statistics

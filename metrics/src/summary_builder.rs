@@ -135,8 +135,7 @@ impl SummaryBuilder {
         let latency = self.latencies.report();
         let mut measures = self.stream.measures();
         measures.extend(self.personal.measures());
-        let further = self.further.iter();
-        measures.extend(further.map(|(name, value)| (name.replace('_', " "), *value)));
+        measures.extend(self.further.clone());
         let last = self.last.iter().sum::<f64>() / self.last.len() as f64;
         Summary {
             name: self.name.clone(),

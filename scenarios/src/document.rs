@@ -11,7 +11,8 @@ use toml::{
 };
 
 /// Tables that choose one of several variants: overriding one with another variant replaces it.
-const CHOICES: [&str; 9] = [
+const CHOICES: [&str; 10] = [
+    "data.features",
     "data.set",
     "data.partition",
     "model",

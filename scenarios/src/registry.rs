@@ -528,6 +528,11 @@ impl Registry {
             "vcl",
             "variational continual learning: the posterior is the next prior (Nguyen et al. 2018)",
         );
+        self.method::<VclCoreset>(
+            "vcl_coreset",
+            "variational continual learning with samples held out for a last fit (Nguyen et al. 2018)",
+        );
+        self.method::<L2>("l2", "a pull to the parameters at the end of the last task");
         self.method::<Si>("si", "synaptic intelligence (Zenke et al. 2017)");
         self.method::<Mas>("mas", "memory aware synapses (Aljundi et al. 2018)");
         self.method::<Er>(

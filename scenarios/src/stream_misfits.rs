@@ -8,7 +8,15 @@ use crate::{
 };
 use lyceum_core::{AnyMethod, Head, Loss, Optimizer, Reach, units::Misfit};
 
+/// Methods that give each task a prior.
+const GIVE_PRIORS: [&str; 2] = ["vcl", "vcl_coreset"];
+
 impl StreamChoice {
+    fn gives_priors(&self) -> bool {
+        let mut names = self.methods.iter().map(|method| method.name);
+        names.any(|name| GIVE_PRIORS.contains(&name))
+    }
+
     /// What does not go together; keys are relative to `[scenario]`.
     pub(crate) fn misfits(&self, scenario: &Scenario) -> Vec<Misfit> {
         let methods = self.methods.iter();
@@ -28,9 +36,9 @@ impl StreamChoice {
         ));
         misfits.extend(self.refuse(
             ".method",
-            self.steers(scenario) && self.methods.iter().any(|method| method.name == "vcl"),
-            "`vcl` and the knowledge base each give a task its prior",
-            "leave out `vcl`, or take `[scenario.domain_incremental]`",
+            self.steers(scenario) && self.gives_priors(),
+            "the method and the knowledge base each give a task its prior",
+            "leave out the method, or take `[scenario.domain_incremental]`",
         ));
         misfits.extend(self.misfit_of_answers());
         misfits.extend(self.own_misfits());

@@ -69,6 +69,11 @@ impl Judge {
         })
     }
 
+    /// Threads that judge.
+    pub(super) fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// What tasks are called.
     pub(super) fn name(&self, task: TaskId) -> &str {
         let task = self.stream.tasks().get(task.0 as usize);
@@ -221,8 +226,24 @@ impl Judge {
         Ok(all)
     }
 
+    /// A learner of models given by their means.
+    pub(super) fn plain_learner(&self) -> Result<Box<dyn Learner>, Failure> {
+        (self.engine.build)(&self.node.network().plain()).map_err(Failure::other)
+    }
+
+    /// One flag a class: whether it is no answer to a task.
+    pub(super) fn closed(&self, task: TaskId) -> Vec<bool> {
+        let round = Round(self.snapshot.rounds.saturating_sub(1));
+        let clients = self.node.federation().clients();
+        let classes = self.node.network().classes();
+        match self.stream.answers(task, clients, round) {
+            None => vec![false; classes],
+            Some(open) => (0..classes as u32).map(|c| !open.contains(&c)).collect(),
+        }
+    }
+
     /// The samples of a task's probe, packed.
-    fn batches(&self, task: TaskId) -> Vec<Batch> {
+    pub(super) fn batches(&self, task: TaskId) -> Vec<Batch> {
         let probe = Probe::Task(task);
         let samples = self.stream.tasks().get(task.0 as usize);
         let end = samples.map_or(0, |task| task.probe.len()) as u32;

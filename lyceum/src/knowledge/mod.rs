@@ -1,6 +1,8 @@
 //! `lyceum knowledge`: what a run with a knowledge base has learned, and models for preferences over its tasks.
 
 mod base;
+mod calibrated;
+mod designs;
 mod judge;
 mod many;
 mod measures;
@@ -14,6 +16,7 @@ use crate::{
     settings::ProcessSettings,
 };
 use base::Base;
+pub(crate) use calibrated::Sure;
 use judge::Judge;
 use lyceum_coordinator::run::model_file::to_safetensors;
 use lyceum_core::{Params, Seed, TaskId};
@@ -282,6 +285,8 @@ struct Row {
     point: f64,
     /// By region: mean, best and worst of the drawn models.
     regions: Vec<(&'static str, [f64; 3])>,
+    /// Of the point model, and of the averaged draws of each region.
+    calibration: Vec<Sure>,
 }
 
 fn one(
@@ -312,18 +317,18 @@ fn one(
         models.extend(draws);
     }
     let accuracies = judge.accuracies(&models, &tasks)?;
+    let draws = arguments.draws.unwrap_or(DRAWS) as usize;
+    let sure = calibrated::of_preference(&judge, &models, draws, &tasks)?;
     let rows: Vec<Row> = tasks
         .iter()
         .enumerate()
-        .map(|(place, task)| Row {
+        .zip(sure)
+        .map(|((place, task), calibration)| Row {
             task: format!("{} ({})", task, judge.name(*task)),
             weight: weights[place],
             point: accuracies[0][place],
-            regions: regions(
-                &accuracies[1..],
-                place,
-                arguments.draws.unwrap_or(DRAWS) as usize,
-            ),
+            regions: regions(&accuracies[1..], place, draws),
+            calibration,
         })
         .collect();
     let weighted: f64 = rows.iter().map(|row| row.weight * row.point).sum();
@@ -334,6 +339,11 @@ fn one(
         return Ok(());
     }
     line(format_args!("{}", table(&rows).text()));
+    let sure: Vec<_> = rows
+        .iter()
+        .map(|row| (row.task.clone(), row.calibration.clone()))
+        .collect();
+    line(format_args!("{}", calibrated::table("task", &sure).text()));
     line(format_args!(
         "weighted accuracy of the point model {:.2} %, made in {:.2} ms; nothing was trained",
         100.0 * weighted,

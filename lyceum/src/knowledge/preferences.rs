@@ -9,6 +9,9 @@ use std::{fs, path::Path};
 /// Random preferences at a time.
 const MOST: u64 = 10_000_000;
 
+/// Tells the numbers of draws of one kind from those of the other.
+const EVEN: u64 = 1 << 63;
+
 /// A preference from words such as `0.2,0.5,0.3`.
 pub(super) fn parse(text: &str, tasks: usize) -> Result<Vec<f64>, String> {
     let numbers = text.split(',').map(|word| word.trim().parse::<f64>());
@@ -45,6 +48,15 @@ pub(super) fn many(text: &str, tasks: usize, seed: u64) -> Result<Vec<Vec<f64>>,
             .map_err(|fault| Failure::input(format!("{text}, line {number}: {fault}")))
     });
     preferences.collect()
+}
+
+/// Spread evenly over all preferences there are: exponential numbers divided by their sum.
+pub(super) fn even(tasks: usize, seed: u64, number: u64) -> Vec<f64> {
+    let mut rng = Seed(seed).stream(Purpose::PREFERENCES, Ticket(EVEN | number), None);
+    let draws = (0..tasks).map(|_| -(1.0 - rng.random::<f64>()).ln());
+    let draws: Vec<f64> = draws.collect();
+    let sum: f64 = draws.iter().sum();
+    draws.iter().map(|draw| draw / sum).collect()
 }
 
 /// Uniform numbers divided by their sum, as the published code draws them.

@@ -3,6 +3,7 @@
 use super::{
     DataError,
     encoder::{Encoder, Origin},
+    principal::components,
 };
 use lyceum_core::{Affine, Features, Purpose, Samples, Seed, units::Count, wide};
 use rand_distr::{Distribution, StandardNormal};
@@ -24,6 +25,18 @@ pub enum FixedFeatures {
         /// Number of features.
         size: Count,
     },
+    /// The components in which training samples vary most, around their mean (PCA).
+    Pca {
+        /// Number of components, at most that of the inputs.
+        size: Count,
+        /// They are fitted to the training samples of these classes alone, such as those of the first task or of none: to all by
+        /// default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        classes: Option<Vec<u32>>,
+        /// Divide each by its deviation; false by default.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        whiten: bool,
+    },
     /// The values in front of the last dense layer of a model that another run trained, as its last checkpoint has it.
     Encoder {
         /// Folder of the finished run; a relative path is looked for here and in the data folders.
@@ -43,10 +56,22 @@ impl FixedFeatures {
             Self::RandomRelu { size } => {
                 let rows = train.len() + test.len();
                 small_enough(size.get(), train.width(), rows)?;
-                let map = RandomRelu::new(train.width(), size.get(), origin.seed);
+                let map = Linear::random(train.width(), size.get(), origin.seed);
                 [train, test]
                     .into_iter()
-                    .for_each(|samples| map.apply(samples));
+                    .for_each(|samples| map.apply(samples, true));
+            }
+            Self::Pca {
+                size,
+                classes,
+                whiten,
+            } => {
+                let rows = train.len() + test.len();
+                small_enough(size.get(), train.width(), rows)?;
+                let map = components(train, size.get(), classes.as_deref(), *whiten)?;
+                [train, test]
+                    .into_iter()
+                    .for_each(|samples| map.apply(samples, false));
             }
             Self::Encoder { run } => {
                 let mut encoder = Encoder::read(run, origin)?;
@@ -74,14 +99,15 @@ fn small_enough(size: usize, inputs: usize, samples: usize) -> Result<(), DataEr
     }
 }
 
-struct RandomRelu {
+/// `W x + b`.
+pub(super) struct Linear {
     /// inputs x size.
-    weights: Vec<f32>,
-    biases: Vec<f32>,
+    pub(super) weights: Vec<f32>,
+    pub(super) biases: Vec<f32>,
 }
 
-impl RandomRelu {
-    fn new(inputs: usize, size: usize, seed: Seed) -> Self {
+impl Linear {
+    fn random(inputs: usize, size: usize, seed: Seed) -> Self {
         let mut rng = seed.once(Purpose::FEATURES);
         let scale = 1.0 / (inputs.max(1) as f64).sqrt();
         let mut normal = |scale: f64| -> f32 {
@@ -94,7 +120,8 @@ impl RandomRelu {
         }
     }
 
-    fn apply(&self, samples: &mut Samples) {
+    /// Replaces samples by what comes of them, or by 0 where that is below 0 and `cut` says so.
+    pub(super) fn apply(&self, samples: &mut Samples, cut: bool) {
         let size = self.biases.len();
         let mut values = Vec::with_capacity(samples.len() * size);
         let mut inputs = vec![Vec::new(); TOGETHER];
@@ -110,9 +137,10 @@ impl RandomRelu {
                 .for_each(|_| values.extend_from_slice(&self.biases));
             self.add(&inputs[..places.len()], &mut values[start..]);
         }
-        values
-            .iter_mut()
-            .for_each(|v| *v = if *v > 0.0 { *v } else { 0.0 });
+        if cut {
+            let values = values.iter_mut();
+            values.for_each(|v| *v = if *v > 0.0 { *v } else { 0.0 });
+        }
         samples.features = Features::F32(values);
         samples.shape = vec![size];
         samples.affine = Affine::identity();
@@ -154,7 +182,7 @@ mod tests {
             affine: Affine::identity(),
         };
         let (mut train, mut test) = (samples(13), samples(2));
-        let map = RandomRelu::new(3, 5, Seed(4));
+        let map = Linear::random(3, 5, Seed(4));
         let want = |place: usize, feature: usize| {
             let x = samples(13).values(place);
             let sum: f64 = (0..3)

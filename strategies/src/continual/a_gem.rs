@@ -1,11 +1,12 @@
 use super::{
     buffer::{Budget, Ring},
     gem::fill,
-    projection::{away_from, keep_trainable},
+    projection::{away_from, keep_trainable, weigh},
+    task_weights::TaskWeights,
 };
 use lyceum_core::{
-    ContinualMethod, Item, Needs, Site, Sizes, sample_distinct,
-    units::{Count, Misfit},
+    ContinualMethod, Item, Needs, Site, Sizes, TaskId, sample_distinct,
+    units::{Count, Misfit, NonNegative},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,12 @@ pub struct AGem {
     /// Samples drawn for the reference gradient of a step; as many as a batch has by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Count>,
+    /// How much each task counts, one number a task in the order of their definition: a preference over the tasks. Those of tasks
+    /// beyond the list count nothing; the reference gradient is then that of the losses on the tasks drawn from, by their weights,
+    /// and what loses its part against it is the mean of it and the gradient of the step, by weight. By default all rows drawn count
+    /// equally, and the gradient is that of the step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Vec<NonNegative>>,
 }
 
 /// What a client keeps of earlier tasks.
@@ -67,6 +74,10 @@ impl ContinualMethod for AGem {
     }
 
     fn misfit(&self) -> Option<Misfit> {
+        let wrong = (self.weights.as_ref()).and_then(|weights| TaskWeights(weights).misfit());
+        if wrong.is_some() {
+            return wrong;
+        }
         let keys = ["`memory`", "`memory_bytes`", "`per_task`"];
         self.budget().misfit(&keys)
     }
@@ -90,8 +101,22 @@ impl ContinualMethod for AGem {
         let drawn: Vec<Item> = drawn.into_iter().map(|p| all[p as usize]).collect();
         reference.resize(grad.len(), 0.0);
         let mode = site.training();
-        site.backward(&drawn, mode, reference);
+        site.pack(&drawn);
+        let own = self.weights.as_ref().map(|weights| {
+            let weights = TaskWeights(weights);
+            let tasks: Vec<TaskId> = drawn.iter().map(|item| item.task).collect();
+            let each = weights.of_rows(&tasks).into_iter();
+            let each = each.map(|each| (each * tasks.len() as f64) as f32);
+            site.batch.weights.extend(each);
+            let mut seen: Vec<TaskId> = kept.by_task().map(|(task, _)| task).collect();
+            seen.push(site.task.task);
+            weights.shares(&seen).last().copied().unwrap_or(1.0)
+        });
+        site.learner.backward(site.batch, mode, reference);
         keep_trainable(reference, site.network.layout());
+        if let Some(own) = own {
+            weigh(grad, &[&*reference], &[1.0 - own, own]);
+        }
         away_from(grad, reference);
     }
 
@@ -119,6 +144,7 @@ mod tests {
             memory_bytes: None,
             per_task: None,
             reference: None,
+            weights: None,
         };
         let mut state = Memory::default();
         rule.end_task(&mut state, &mut bed.site());

@@ -1,7 +1,10 @@
-use super::buffer::{Budget, Buffer, Policy, Room};
+use super::{
+    buffer::{Budget, Buffer, Policy, Room},
+    task_weights::TaskWeights,
+};
 use lyceum_core::{
-    ContinualMethod, Draft, Item, Lessons, Needs, Site, Sizes, shuffle,
-    units::{Count, Misfit},
+    ContinualMethod, Draft, Item, Lessons, Needs, Site, Sizes, TaskId, shuffle,
+    units::{Count, Misfit, NonNegative},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +35,11 @@ pub struct Er {
     /// How much replayed rows count beside new ones; "rows" by default.
     #[serde(default)]
     pub balance: Balance,
+    /// How much each task counts, one number a task in the order of their definition: a preference over the tasks. Those of tasks
+    /// beyond the list count nothing; the loss of a step is the mean of the losses of the tasks that it
+    /// has rows of, by their weights, in the place of `balance`. By default rows count as `balance` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Vec<NonNegative>>,
 }
 
 /// When samples are offered to a buffer.
@@ -71,6 +79,14 @@ impl Er {
     }
 
     fn replay(&self, drawn: &[Item], draft: &mut Draft, site: &Site<'_>) {
+        if let Some(weights) = &self.weights {
+            drawn.iter().for_each(|&item| draft.push(item, 1.0));
+            let tasks: Vec<TaskId> = draft.items.iter().map(|item| item.task).collect();
+            let each = TaskWeights(weights).of_rows(&tasks);
+            let divisor = f64::from(draft.divisor);
+            let rows = draft.weights.iter_mut().zip(each);
+            return rows.for_each(|(weight, each)| *weight *= (divisor * each) as f32);
+        }
         let own = draft.own();
         let weight = match self.balance {
             _ if drawn.is_empty() => return,
@@ -112,6 +128,18 @@ impl ContinualMethod for Er {
                 message: "only a class-balanced buffer counts classes".into(),
                 expected: "`policy = \"class-balanced\"` with it".into(),
             });
+        }
+        if let Some(weights) = &self.weights {
+            let both = || Misfit {
+                key: "balance".into(),
+                message: "`weights` says what counts".into(),
+                expected: "one of `balance` and `weights`".into(),
+            };
+            let balances = (self.balance == Balance::Tasks).then(both);
+            let found = TaskWeights(weights).misfit().or(balances);
+            if found.is_some() {
+                return found;
+            }
         }
         let keys = ["`memory`", "`memory_bytes`", "`per_class`"];
         self.budget().misfit(&keys)
@@ -157,7 +185,7 @@ impl ContinualMethod for Er {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::continual::replay_testbed::Bed;
+    use crate::continual::replay_testbed::{Bed, item};
     use lyceum_core::{ALL_CLASSES, Match, MatchKind};
 
     fn bed() -> Bed {
@@ -174,7 +202,31 @@ mod tests {
             fill: Fill::TaskEnd,
             replay: Count::new(4),
             balance: Balance::Tasks,
+            weights: None,
         }
+    }
+
+    /// Three new rows of task 1, of which one replayed row is as well; three of task 0 weigh three times as much together.
+    #[test]
+    fn a_preference_weighs_tasks_and_not_rows() {
+        let weights = [3.0, 1.0].map(|w| NonNegative::new(w).unwrap()).to_vec();
+        let rule = Er {
+            weights: Some(weights),
+            balance: Balance::Rows,
+            ..rule()
+        };
+        let mut bed = bed();
+        bed.come_to(1);
+        let mut draft = bed.draft(&[0, 1, 2]);
+        let drawn = [(0, 0), (1, 0), (2, 0), (25, 1)].map(|(index, task)| item(index, task));
+        rule.replay(&drawn, &mut draft, &bed.site());
+        let each = [0.1875, 0.1875, 0.1875, 0.75, 0.75, 0.75, 0.1875];
+        assert_eq!((&draft.weights[..], draft.divisor), (&each[..], 3.0));
+        let both = Er {
+            balance: Balance::Tasks,
+            ..rule
+        };
+        assert_eq!(both.misfit().unwrap().key, "balance");
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl ContinualMethod for GDumb {
         Lessons {
             also: buffer.items().collect(),
             only: true,
-            afresh: true,
+            start: Some(site.network.initial(site.seed).into()),
             epochs: Some(self.passes.get()),
             ..Lessons::default()
         }
@@ -95,7 +95,10 @@ mod tests {
             // Twice: what a client has already is not offered again.
             rule.begin_call(&mut buffer, &mut bed.site());
             let lessons = rule.begin_call(&mut buffer, &mut bed.site());
-            assert!(lessons.only && lessons.afresh && lessons.epochs == Some(10));
+            let fresh = lessons.start.as_ref().map(|start| start.to_vec());
+            let seed = bed.site().seed;
+            assert_eq!(fresh, Some(bed.network.initial(seed)));
+            assert!(lessons.only && lessons.epochs == Some(10));
             let distinct: BTreeSet<Item> = lessons.also.iter().copied().collect();
             assert_eq!((lessons.also.len(), distinct.len()), (8, 8));
         }

@@ -1,9 +1,10 @@
 use super::{
     buffer::{Budget, Ring, Room},
-    projection::{into_cone, keep_trainable},
+    projection::{into_cone, keep_trainable, weigh},
+    task_weights::TaskWeights,
 };
 use lyceum_core::{
-    ContinualMethod, Item, Needs, Site, Sizes,
+    ContinualMethod, Item, Needs, Site, Sizes, TaskId,
     units::{Count, Misfit, NonNegative},
 };
 use schemars::JsonSchema;
@@ -29,6 +30,12 @@ pub struct Gem {
     /// Least share of each earlier task's gradient where one of them is violated; 0.5 by default.
     #[serde(default = "half")]
     pub margin: NonNegative,
+    /// How much each task counts, one number a task in the order of their definition: a preference over the tasks. Those of tasks
+    /// beyond the list count nothing; the gradient that is turned is then that of the losses on the step and on the memory of
+    /// each earlier task, by their weights; tasks of weight 0 turn nothing, and `margin` counts for a task as its weight does. By default the
+    /// gradient is that of the step, and all count equally.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Vec<NonNegative>>,
 }
 
 fn half() -> NonNegative {
@@ -70,6 +77,10 @@ impl ContinualMethod for Gem {
     }
 
     fn misfit(&self) -> Option<Misfit> {
+        let wrong = (self.weights.as_ref()).and_then(|weights| TaskWeights(weights).misfit());
+        if wrong.is_some() {
+            return wrong;
+        }
         let keys = ["`memory`", "`memory_bytes`", "`per_task`"];
         self.budget().misfit(&keys)
     }
@@ -92,7 +103,21 @@ impl ContinualMethod for Gem {
             site.backward(items, mode, reference);
             keep_trainable(reference, site.network.layout());
         }
-        into_cone(grad, references, self.margin.get());
+        let Some(weights) = &self.weights else {
+            return into_cone(grad, references, &vec![self.margin.get(); references.len()]);
+        };
+        let mut tasks: Vec<TaskId> = kept.by_task().map(|(task, _)| task).collect();
+        tasks.push(site.task.task);
+        let shares = TaskWeights(weights).shares(&tasks);
+        weigh(grad, references, &shares);
+        let count = tasks.len() as f64;
+        let (references, margins): (Vec<&Vec<f32>>, Vec<f64>) = references
+            .iter()
+            .zip(&shares)
+            .filter(|(_, share)| **share > 0.0)
+            .map(|(reference, share)| (reference, self.margin.get() * share * count))
+            .unzip();
+        into_cone(grad, &references, &margins);
     }
 
     fn end_task(&self, state: &mut Memories, site: &mut Site<'_>) {
@@ -131,6 +156,7 @@ mod tests {
             memory_bytes: None,
             per_task: None,
             margin: NonNegative::new(0.0).unwrap(),
+            weights: None,
         };
         bed.site().learner.params_mut().fill(0.0);
         let mut state = Memories::default();
@@ -163,6 +189,7 @@ mod tests {
                 memory_bytes: None,
                 per_task: None,
                 margin: half(),
+                weights: None,
             };
             let mut state = Memories::default();
             for task in 0..2 {
@@ -182,5 +209,41 @@ mod tests {
         assert_eq!(distinct.len(), 6);
         assert_eq!(first, noises(1));
         assert!(first.iter().zip(noises(2)).all(|(a, b)| *a != b));
+    }
+
+    /// The step's gradient and that on the memory count as 1 to 3; what has no weight turns nothing.
+    #[test]
+    fn a_preference_weighs_the_step_and_the_memory() {
+        let points: Vec<_> = (0..20).map(|i| ([i as f32, 1.0], i / 5)).collect();
+        let mut bed = Bed::new(&points, 4);
+        let rule = |weights: [f64; 2]| Gem {
+            memory: Count::new(8),
+            memory_bytes: None,
+            per_task: None,
+            margin: half(),
+            weights: Some(weights.map(|w| NonNegative::new(w).unwrap()).to_vec()),
+        };
+        let mut state = Memories::default();
+        rule([3.0, 1.0]).end_task(&mut state, &mut bed.site());
+        let kept: Vec<Item> = state.kept.items().collect();
+        let len = bed.network.layout().len();
+        let mut old = vec![0.0; len];
+        backward(&mut bed, &kept, &mut old);
+        bed.come_to(1);
+        // Along the memory's gradient nothing is violated.
+        let mut grad = old.clone();
+        rule([3.0, 1.0]).gradient(&mut state, &mut grad, &mut bed.site());
+        let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(same(&grad, &old));
+        let mut grad = vec![0.5; len];
+        let want: Vec<f32> = old.iter().map(|o| 0.25 * 0.5 + 0.75 * o).collect();
+        let along: f32 = want.iter().zip(&old).map(|(a, b)| a * b).sum();
+        assert!(along > 0.0);
+        rule([3.0, 1.0]).gradient(&mut state, &mut grad, &mut bed.site());
+        assert!(same(&grad, &want));
+        let mut against: Vec<f32> = old.iter().map(|o| -o).collect();
+        rule([0.0, 1.0]).gradient(&mut state, &mut against, &mut bed.site());
+        assert!(along > 0.0 && against.iter().zip(&old).all(|(a, o)| *a == -o));
+        assert!(rule([0.0, 0.0]).misfit().is_some());
     }
 }

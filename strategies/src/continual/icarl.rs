@@ -310,7 +310,7 @@ mod tests {
         rule.begin_task(&mut state, &mut bed.site());
         let lessons = rule.begin_call(&mut state, &mut bed.site());
         assert_eq!(lessons.also, [item(1, 0), item(4, 0)]);
-        assert!(!lessons.only && !lessons.afresh);
+        assert!(!lessons.only && lessons.start.is_none());
         // What they are packed as is what they were: neither blank nor of another class.
         let mut site = bed.site();
         let packed = site.pack(&lessons.also).clone();

@@ -1,3 +1,4 @@
+use super::task_weights::TaskWeights;
 use lyceum_core::{
     ContinualMethod, Draft, Needs, Reach, Site, Sizes,
     units::{Misfit, NonNegative},
@@ -31,13 +32,7 @@ impl ContinualMethod for Joint {
     }
 
     fn misfit(&self) -> Option<Misfit> {
-        let weights = self.weights.as_ref()?;
-        let nothing = weights.iter().all(|weight| weight.get() == 0.0);
-        nothing.then(|| Misfit {
-            key: "weights".into(),
-            message: "no task counts".into(),
-            expected: "a number above 0 for at least one task".into(),
-        })
+        TaskWeights(self.weights.as_ref()?).misfit()
     }
 
     /// The mean of the weights of tasks is 1, so that a rate means what it means without them.
@@ -45,11 +40,9 @@ impl ContinualMethod for Joint {
         let Some(weights) = &self.weights else {
             return;
         };
-        let sum: f64 = weights.iter().map(|weight| weight.get()).sum();
-        let scale = weights.len() as f64 / sum;
+        let weights = TaskWeights(weights);
         for (item, weight) in draft.items.iter().zip(&mut draft.weights) {
-            let own = weights.get(item.task.0 as usize);
-            *weight *= own.map_or(0.0, |own| own.get() * scale) as f32;
+            *weight *= weights.relative(item.task) as f32;
         }
     }
 }

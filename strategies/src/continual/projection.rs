@@ -20,15 +20,25 @@ pub(super) fn away_from(grad: &mut [f32], reference: &[f32]) {
 }
 
 /// The nearest vector to `grad` whose product with every reference is at least 0 (Lopez-Paz and Ranzato 2017, equation
-/// 11); a `margin` above 0 leans it further towards them. As it is if none is violated.
-pub(super) fn into_cone(grad: &mut [f32], references: &[Vec<f32>], margin: f64) {
-    let along: Vec<f64> = references.iter().map(|r| dot(grad, r)).collect();
+/// 11); a margin above 0 of one leans it further towards that. As it is if none is violated.
+pub(super) fn into_cone(grad: &mut [f32], references: &[impl AsRef<[f32]>], margins: &[f64]) {
+    let along = references.iter().map(|r| dot(grad, r.as_ref()));
+    let along: Vec<f64> = along.collect();
     if along.iter().all(|&a| a >= 0.0) {
         return;
     }
-    let shares = shares(&gram(references), &along, margin);
+    let shares = shares(&gram(references), &along, margins);
     for (reference, share) in references.iter().zip(shares) {
-        add(grad, share as f32, reference);
+        add(grad, share as f32, reference.as_ref());
+    }
+}
+
+/// Makes `grad` the sum of all gradients times their shares, of which the last is its own.
+pub(super) fn weigh(grad: &mut [f32], others: &[impl AsRef<[f32]>], shares: &[f64]) {
+    let own = shares.last().map_or(1.0, |share| *share as f32);
+    grad.iter_mut().for_each(|g| *g *= own);
+    for (other, share) in others.iter().zip(shares) {
+        add(grad, *share as f32, other.as_ref());
     }
 }
 
@@ -39,11 +49,11 @@ const SWEEPS: usize = 10_000;
 /// Largest move of a sweep that counts as none.
 const STILL: f64 = 1e-12;
 
-fn gram(references: &[Vec<f32>]) -> Vec<Vec<f64>> {
+fn gram(references: &[impl AsRef<[f32]>]) -> Vec<Vec<f64>> {
     let mut gram = vec![vec![0.0; references.len()]; references.len()];
     for (i, a) in references.iter().enumerate() {
         for (j, b) in references.iter().enumerate().take(i + 1) {
-            gram[i][j] = dot(a, b);
+            gram[i][j] = dot(a.as_ref(), b.as_ref());
             gram[j][i] = gram[i][j];
         }
         gram[i][i] += RIDGE;
@@ -51,15 +61,15 @@ fn gram(references: &[Vec<f32>]) -> Vec<Vec<f64>> {
     gram
 }
 
-/// The `v >= margin` with the least `v' G v / 2 + along' v`: one share after another is set to its best value given the
+/// The `v >= margins` with the least `v' G v / 2 + along' v`: one share after another is set to its best value given the
 /// others (Hildreth 1957), until none moves.
-fn shares(gram: &[Vec<f64>], along: &[f64], margin: f64) -> Vec<f64> {
-    let mut shares = vec![margin; along.len()];
+fn shares(gram: &[Vec<f64>], along: &[f64], margins: &[f64]) -> Vec<f64> {
+    let mut shares = margins.to_vec();
     for _ in 0..SWEEPS {
         let mut moved = 0.0_f64;
         for (i, row) in gram.iter().enumerate() {
             let slope = along[i] + row.iter().zip(&shares).map(|(g, v)| g * v).sum::<f64>();
-            let next = (shares[i] - slope / row[i]).max(margin);
+            let next = (shares[i] - slope / row[i]).max(margins[i]);
             moved = moved.max((next - shares[i]).abs() / next.abs().max(1.0));
             shares[i] = next;
         }
@@ -125,11 +135,11 @@ mod tests {
     fn two_violated_tasks_by_hand() {
         let mut grad = [-1.0, -2.0, 5.0];
         let references = [vec![1.0, 0.0, 0.0], vec![0.0, 2.0, 0.0]];
-        into_cone(&mut grad, &references, 0.0);
+        into_cone(&mut grad, &references, &[0.0; 2]);
         assert!(grad[0].abs() < 2e-3 && grad[1].abs() < 2e-3, "{grad:?}");
         assert_eq!(grad[2], 5.0);
         let mut along = [1.0, 1.0, 0.0];
-        into_cone(&mut along, &references, 1.0);
+        into_cone(&mut along, &references, &[1.0; 2]);
         assert_eq!(
             along,
             [1.0, 1.0, 0.0],
@@ -140,7 +150,7 @@ mod tests {
     #[test]
     fn a_margin_leans_towards_every_reference() {
         let mut grad = [-1.0, 3.0];
-        into_cone(&mut grad, &[vec![1.0, 0.0], vec![0.0, 1.0]], 1.0);
+        into_cone(&mut grad, &[vec![1.0, 0.0], vec![0.0, 1.0]], &[1.0; 2]);
         assert!(grad[0].abs() < 1e-2 && grad[1] == 4.0, "{grad:?}");
     }
 
@@ -154,7 +164,7 @@ mod tests {
         ) {
             let gram = gram(&rows);
             let along: Vec<f64> = rows.iter().map(|r| dot(&grad, r)).collect();
-            let shares = shares(&gram, &along, margin);
+            let shares = shares(&gram, &along, &vec![margin; along.len()]);
             for ((row, &share), along) in gram.iter().zip(&shares).zip(along) {
                 let slope = along + row.iter().zip(&shares).map(|(g, v)| g * v).sum::<f64>();
                 prop_assert!(share >= margin);
@@ -169,7 +179,7 @@ mod tests {
             grad in prop::collection::vec(-2.0_f32..2.0, 40),
         ) {
             let mut turned = grad;
-            into_cone(&mut turned, &rows, 0.0);
+            into_cone(&mut turned, &rows, &vec![0.0; rows.len()]);
             for row in &rows {
                 prop_assert!(dot(&turned, row) > -0.05, "{}", dot(&turned, row));
             }
