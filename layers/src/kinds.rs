@@ -24,4 +24,10 @@ pub fn give(to: &mut impl Takes) {
         "rms_norm",
         "divides the values of each place by the root of their mean square",
     );
+    to.take::<GlobalAvgPool>("global_avg_pool", "the mean of every channel of an image");
+    to.take::<Conv2d>(
+        "conv2d",
+        "convolution of images in groups, with dilation and any border",
+    );
+    to.take::<Conv1d>("conv1d", "convolution along the places of a sequence");
 }

@@ -6,17 +6,28 @@
 //! What it never does: it knows no client, round, strategy or message; it draws no random number of its own; it starts no thread.
 //! Unsafe code stands in [`kernel`] alone.
 
+mod conv1d;
+mod conv2d;
+mod convolution;
+mod depthwise;
+mod global_avg_pool;
 pub mod kernel;
 mod kinds;
 mod layer_norm;
 mod linear;
 pub mod matrix;
 mod norm;
+mod padding;
+mod patched;
 mod rms_norm;
 
+pub use conv1d::Conv1d;
+pub use conv2d::{Conv2d, Pad, Pair, Same};
+pub use global_avg_pool::GlobalAvgPool;
 pub use kinds::{Takes, give};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use padding::PaddingMode;
 pub use rms_norm::RmsNorm;
 
 /// The first `len` values of a buffer that only ever grows, so that no step fills it anew.
@@ -43,4 +54,21 @@ fn at_least_one(name: &str, size: usize) -> Result<(), String> {
             "{name} {size} is out of range: from 1 to {LARGEST}"
         )),
     }
+}
+
+/// Channels, height and width of an image.
+fn image(shape: &[usize]) -> Result<[usize; 3], String> {
+    shape.try_into().map_err(|_| {
+        format!("needs an image (channels x height x width), but its input is {shape:?}")
+    })
+}
+
+/// Sum over sixteen lanes, which compilers turn into vector code without changing the order.
+#[inline(always)]
+fn sum(values: impl ExactSizeIterator<Item = f32>) -> f32 {
+    let mut lanes = [0.0_f32; 16];
+    for (at, value) in values.enumerate() {
+        lanes[at % 16] += value;
+    }
+    lanes.iter().sum()
 }

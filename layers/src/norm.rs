@@ -1,6 +1,6 @@
 //! What layer and root-mean-square normalisation share.
 
-use crate::room;
+use crate::{room, sum};
 use lyceum_core::{Backward, Forward, Operation, wide};
 
 pub(crate) fn epsilon() -> f64 {
@@ -45,16 +45,6 @@ impl NormOperation {
             scale: Vec::new(),
         }
     }
-}
-
-/// Sum over sixteen lanes, which compilers turn into vector code without changing the order.
-#[inline(always)]
-fn sum(values: impl ExactSizeIterator<Item = f32>) -> f32 {
-    let mut lanes = [0.0_f32; 16];
-    for (at, value) in values.enumerate() {
-        lanes[at % 16] += value;
-    }
-    lanes.iter().sum()
 }
 
 impl Operation for NormOperation {

@@ -1,0 +1,170 @@
+//! Convolution of images in groups.
+
+use crate::{
+    convolution::{Sizes, Window},
+    padding::PaddingMode,
+};
+use lyceum_core::{LayerKind, Operation, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A window that goes over an image (LeCun et al. 1998), in groups of channels if wanted (Krizhevsky et al. 2012): each result is
+/// the sum of the window's weights times the values below it, of the input channels of its group. As many groups as input
+/// channels make it depthwise (Howard et al. 2017).
+///
+/// In: `[inputs, height, width]`; out: `[channels, height', width']` with
+/// `height' = (height + 2 padding - dilation (kernel - 1) - 1) / stride + 1`, rounded down. Tensors: `weight`, channels x
+/// inputs / groups x kernel height x kernel width, and `bias`, channels. The same as `Conv2d` of PyTorch. For square windows
+/// without groups and dilation, the layer `conv` is faster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Conv2d {
+    /// Number of output channels; a multiple of the groups.
+    pub channels: usize,
+    /// Side of the window, or [height, width].
+    pub kernel: Pair,
+    /// Step of the window, or [down, right]; 1 by default.
+    #[serde(default = "Pair::one")]
+    pub stride: Pair,
+    /// Width of the border on every side, or [above and below, left and right], or "same" for an output of the size of the input;
+    /// 0 by default.
+    #[serde(default)]
+    pub padding: Pad<Pair>,
+    /// What the border holds; zeros by default.
+    #[serde(default)]
+    pub padding_mode: PaddingMode,
+    /// Groups of channels that know nothing of each other; 1 by default.
+    #[serde(default = "one")]
+    pub groups: usize,
+    /// Step between values below the window, or [down, right]; 1 by default.
+    #[serde(default = "Pair::one")]
+    pub dilation: Pair,
+    /// Whether a bias is added; true by default.
+    #[serde(default = "yes")]
+    pub bias: bool,
+}
+
+/// One number for both sides of an image, or one for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a whole number or [height, width]")]
+#[schemars(inline)]
+pub enum Pair {
+    /// The same along both.
+    Both(usize),
+    /// Along the height, and along the width.
+    Each([usize; 2]),
+}
+
+impl Pair {
+    pub(crate) fn one() -> Self {
+        Self::Both(1)
+    }
+
+    /// Along the height, and along the width.
+    pub fn sides(self) -> [usize; 2] {
+        match self {
+            Self::Both(side) => [side; 2],
+            Self::Each(sides) => sides,
+        }
+    }
+}
+
+impl Default for Pair {
+    fn default() -> Self {
+        Self::Both(0)
+    }
+}
+
+/// Width of a border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "expected a whole number, a pair of them for images, or \"same\""
+)]
+#[schemars(inline)]
+pub enum Pad<T> {
+    /// So wide that the size stays.
+    Same(Same),
+    /// So many places.
+    Places(T),
+}
+
+/// The word for a border that keeps the size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Same {
+    /// Keeps the size.
+    Same,
+}
+
+impl<T: Default> Default for Pad<T> {
+    fn default() -> Self {
+        Self::Places(T::default())
+    }
+}
+
+pub(crate) fn one() -> usize {
+    1
+}
+
+pub(crate) fn yes() -> bool {
+    true
+}
+
+impl Conv2d {
+    fn sizes(&self, input: &[usize]) -> Result<Sizes, String> {
+        let [inputs, height, width] = crate::image(input)?;
+        let ([kernel, stride], dilation) = (
+            [self.kernel, self.stride].map(Pair::sides),
+            self.dilation.sides(),
+        );
+        let padding = match self.padding {
+            Pad::Same(_) => [None; 2],
+            Pad::Places(places) => places.sides().map(Some),
+        };
+        let axis = |at: usize, side: usize| {
+            let window = Window {
+                kernel: kernel[at],
+                stride: stride[at],
+                dilation: dilation[at],
+                padding: padding[at],
+            };
+            window.over(side, self.padding_mode)
+        };
+        let axes = [axis(0, height)?, axis(1, width)?];
+        Sizes::new(
+            [inputs, self.channels, self.groups],
+            axes,
+            self.padding_mode,
+        )
+    }
+
+    fn fitting(&self, input: &[usize]) -> Sizes {
+        self.sizes(input).expect("asked for an input that fits")
+    }
+}
+
+impl LayerKind for Conv2d {
+    fn output(&self, input: &[usize]) -> Result<Vec<usize>, String> {
+        let sizes = self.sizes(input)?;
+        Ok(vec![
+            self.channels,
+            sizes.lines.results(),
+            sizes.columns.results(),
+        ])
+    }
+
+    fn tensors(&self, input: &[usize]) -> Vec<Tensor> {
+        let window = self.kernel.sides();
+        self.fitting(input).tensors(&window, self.bias)
+    }
+
+    fn multiplications(&self, input: &[usize], _: &[usize]) -> u64 {
+        self.fitting(input).multiplications()
+    }
+
+    fn operation(&self, _: usize, input: &[usize]) -> Box<dyn Operation> {
+        self.fitting(input).operation()
+    }
+}
