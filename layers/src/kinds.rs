@@ -24,4 +24,8 @@ pub fn give(to: &mut impl Takes) {
         "rms_norm",
         "divides the values of each place by the root of their mean square",
     );
+    to.take::<Gelu>("gelu", "Gaussian error linear unit");
+    to.take::<Silu>("silu", "x times its logistic function, also swish");
+    to.take::<LeakyRelu>("leaky_relu", "ReLU with a slope below zero");
+    to.take::<Sigmoid>("sigmoid", "the logistic function");
 }

@@ -6,6 +6,7 @@
 //! What it never does: it knows no client, round, strategy or message; it draws no random number of its own; it starts no thread.
 //! Unsafe code stands in [`kernel`] alone.
 
+mod activation;
 pub mod kernel;
 mod kinds;
 mod layer_norm;
@@ -13,7 +14,9 @@ mod linear;
 pub mod matrix;
 mod norm;
 mod rms_norm;
+mod squash;
 
+pub use activation::{Approximate, Gelu, LeakyRelu, Sigmoid, Silu};
 pub use kinds::{Takes, give};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;

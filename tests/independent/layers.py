@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -67,6 +68,63 @@ def rms_norm(g):
     x, w = draw(g, 3, 4, 21), draw(g, 21)
     settings = {"epsilon": 1e-6}
     yield case("rms_norm", settings, [w], x, lambda p, x: F.rms_norm(x, (21,), p[0], 1e-6))
+
+
+@layer
+def activations(g):
+    x = torch.cat([draw(g, 3, 2, 9, scale=2.0), torch.tensor([0.25, -0.25, 6.0, -7.5, 30.0, -30.0]).double().reshape(3, 2, 1)], 2)
+    yield case("gelu", {}, [], x, lambda p, x: F.gelu(x))
+    yield case("gelu", {"approximate": "tanh"}, [], x, lambda p, x: F.gelu(x, approximate="tanh"))
+    yield case("silu", {}, [], x, lambda p, x: F.silu(x))
+    yield case("leaky_relu", {}, [], x, lambda p, x: F.leaky_relu(x))
+    slope = float(torch.tensor(0.2))
+    yield case("leaky_relu", {"slope": slope}, [], x, lambda p, x: F.leaky_relu(x, slope))
+    yield case("sigmoid", {}, [], x, lambda p, x: torch.sigmoid(x))
+
+
+def brief(case):
+    """The same with fewer digits: results to seven, and 32-bit numbers as short as they can be told apart."""
+    results = ["output", "gradient", "input_slope"]
+    values = ["params", "input", "slope"]
+    shorter = {key: [float(f"{v:.7g}") for v in case[key]] for key in results}
+    return {**case, **shorter, **{key: [float(str(np.float32(v))) for v in case[key]] for key in values}}
+
+
+def recurrent(name, module, gates, settings, g, rows=2, places=4, features=3, units=17, extra=()):
+    """One of PyTorch's recurrent layers; `settings` may ask for the last state, or the other way round."""
+    shapes = [(gates * units, features), (gates * units, units), (gates * units,), (gates * units,)]
+    params = [draw(g, *shape, scale=0.3) for shape in shapes]
+    x = draw(g, rows, places, features)
+
+    def apply(p, x):
+        model = module(features, units, batch_first=True, **dict(extra)).double()
+        names = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
+        turned = x.flip(1) if settings.get("reverse") else x
+        y, _ = torch.func.functional_call(model, dict(zip(names, p)), (turned,))
+        if settings.get("last"):
+            return y[:, -1]
+        return y.flip(1) if settings.get("reverse") else y
+
+    return brief(case(name, {"units": units, **settings}, params, x, apply))
+
+
+def rotate(x):
+    """Rotary positions of rows x heads x places x size: value i and value i + size/2 are a pair."""
+    places, half = x.shape[-2], x.shape[-1] // 2
+    rates = 10000.0 ** (-torch.arange(half).double() / half)
+    angle = torch.arange(places).double()[:, None] * rates
+    left, right = x[..., :half], x[..., half:]
+    return torch.cat([left * angle.cos() - right * angle.sin(), right * angle.cos() + left * angle.sin()], -1)
+
+
+def attend(p, x, heads, causal, rotary=False):
+    """Attention without a module, for rotary positions."""
+    split = lambda t: t.reshape(*t.shape[:2], heads, -1).transpose(1, 2)
+    q, k, v = map(split, F.linear(x, p[0], p[1]).chunk(3, -1))
+    if rotary:
+        q, k = rotate(q), rotate(k)
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    return F.linear(y.transpose(1, 2).reshape(x.shape), p[2], p[3])
 
 
 def main(folder):
