@@ -28,4 +28,5 @@ pub fn give(to: &mut impl Takes) {
     to.take::<Silu>("silu", "x times its logistic function, also swish");
     to.take::<LeakyRelu>("leaky_relu", "ReLU with a slope below zero");
     to.take::<Sigmoid>("sigmoid", "the logistic function");
+    to.take::<Embedding>("embedding", "a vector for each token of a sequence");
 }

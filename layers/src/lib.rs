@@ -7,6 +7,7 @@
 //! Unsafe code stands in [`kernel`] alone.
 
 mod activation;
+mod embedding;
 pub mod kernel;
 mod kinds;
 mod layer_norm;
@@ -17,6 +18,7 @@ mod rms_norm;
 mod squash;
 
 pub use activation::{Approximate, Gelu, LeakyRelu, Sigmoid, Silu};
+pub use embedding::Embedding;
 pub use kinds::{Takes, give};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;

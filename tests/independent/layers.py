@@ -82,6 +82,13 @@ def activations(g):
     yield case("sigmoid", {}, [], x, lambda p, x: torch.sigmoid(x))
 
 
+@layer
+def embedding(g):
+    w, x = draw(g, 7, 5), torch.randint(0, 6, (3, 9), generator=g)
+    apply = lambda p, x: F.embedding(x, p[0])
+    yield case("embedding", {"size": 7, "width": 5}, [w], x, apply, tokens=True)
+
+
 def brief(case):
     """The same with fewer digits: results to seven, and 32-bit numbers as short as they can be told apart."""
     results = ["output", "gradient", "input_slope"]
