@@ -29,4 +29,5 @@ pub fn give(to: &mut impl Takes) {
     to.take::<LeakyRelu>("leaky_relu", "ReLU with a slope below zero");
     to.take::<Sigmoid>("sigmoid", "the logistic function");
     to.take::<Embedding>("embedding", "a vector for each token of a sequence");
+    to.take::<Positions>("positions", "adds a learned vector to each place");
 }

@@ -14,6 +14,7 @@ mod layer_norm;
 mod linear;
 pub mod matrix;
 mod norm;
+mod positions;
 mod rms_norm;
 mod squash;
 
@@ -22,6 +23,7 @@ pub use embedding::Embedding;
 pub use kinds::{Takes, give};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use positions::Positions;
 pub use rms_norm::RmsNorm;
 
 /// The first `len` values of a buffer that only ever grows, so that no step fills it anew.

@@ -89,6 +89,12 @@ def embedding(g):
     yield case("embedding", {"size": 7, "width": 5}, [w], x, apply, tokens=True)
 
 
+@layer
+def positions(g):
+    w, x = draw(g, 4, 5), draw(g, 3, 4, 5)
+    yield case("positions", {}, [w], x, lambda p, x: x + p[0])
+
+
 def brief(case):
     """The same with fewer digits: results to seven, and 32-bit numbers as short as they can be told apart."""
     results = ["output", "gradient", "input_slope"]
