@@ -30,4 +30,8 @@ pub fn give(to: &mut impl Takes) {
     to.take::<Sigmoid>("sigmoid", "the logistic function");
     to.take::<Embedding>("embedding", "a vector for each token of a sequence");
     to.take::<Positions>("positions", "adds a learned vector to each place");
+    to.take::<Rnn>(
+        "rnn",
+        "recurrent units, which may leak at rates that are learned",
+    );
 }

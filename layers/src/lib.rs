@@ -15,7 +15,9 @@ mod linear;
 pub mod matrix;
 mod norm;
 mod positions;
+mod recurrent;
 mod rms_norm;
+mod rnn;
 mod squash;
 
 pub use activation::{Approximate, Gelu, LeakyRelu, Sigmoid, Silu};
@@ -25,6 +27,7 @@ pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use positions::Positions;
 pub use rms_norm::RmsNorm;
+pub use rnn::{Rnn, RnnActivation};
 
 /// The first `len` values of a buffer that only ever grows, so that no step fills it anew.
 pub fn room<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {

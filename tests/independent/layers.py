@@ -121,6 +121,28 @@ def recurrent(name, module, gates, settings, g, rows=2, places=4, features=3, un
     return brief(case(name, {"units": units, **settings}, params, x, apply))
 
 
+@layer
+def rnn(g):
+    yield recurrent("rnn", torch.nn.RNN, 1, {}, g)
+    yield recurrent("rnn", torch.nn.RNN, 1, {"last": True}, g, rows=1, places=4, units=18)
+    relu = [("nonlinearity", "relu")]
+    yield recurrent("rnn", torch.nn.RNN, 1, {"activation": "relu", "reverse": True}, g, extra=relu)
+    for activation, act in [("tanh", torch.tanh), ("relu", torch.relu)]:
+        f, u = 3, 17
+        params = [draw(g, u, f), draw(g, u, u, scale=0.3), *(draw(g, u) for _ in range(3))]
+
+        def apply(p, x):
+            tau, h, states = 1 + torch.exp(p[4]), torch.zeros(x.shape[0], u).double(), []
+            for place in range(x.shape[1]):
+                new = act(x[:, place] @ p[0].T + p[2] + h @ p[1].T + p[3])
+                h = (1 - 1 / tau) * h + new / tau
+                states.append(h)
+            return torch.stack(states, 1)
+
+        settings = {"units": u, "activation": activation, "time_constant": 2.0}
+        yield brief(case("rnn", settings, params, draw(g, 3, 5, f), apply))
+
+
 def rotate(x):
     """Rotary positions of rows x heads x places x size: value i and value i + size/2 are a pair."""
     places, half = x.shape[-2], x.shape[-1] // 2
