@@ -34,4 +34,5 @@ pub fn give(to: &mut impl Takes) {
         "rnn",
         "recurrent units, which may leak at rates that are learned",
     );
+    to.take::<Gru>("gru", "gated recurrent units");
 }

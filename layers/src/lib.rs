@@ -8,6 +8,7 @@
 
 mod activation;
 mod embedding;
+mod gru;
 pub mod kernel;
 mod kinds;
 mod layer_norm;
@@ -22,6 +23,7 @@ mod squash;
 
 pub use activation::{Approximate, Gelu, LeakyRelu, Sigmoid, Silu};
 pub use embedding::Embedding;
+pub use gru::Gru;
 pub use kinds::{Takes, give};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;

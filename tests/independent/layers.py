@@ -122,6 +122,13 @@ def recurrent(name, module, gates, settings, g, rows=2, places=4, features=3, un
 
 
 @layer
+def gru(g):
+    yield recurrent("gru", torch.nn.GRU, 3, {}, g)
+    yield recurrent("gru", torch.nn.GRU, 3, {"last": True}, g, rows=1, places=4, units=3)
+    yield recurrent("gru", torch.nn.GRU, 3, {"reverse": True}, g, rows=2, units=16, features=1)
+
+
+@layer
 def rnn(g):
     yield recurrent("rnn", torch.nn.RNN, 1, {}, g)
     yield recurrent("rnn", torch.nn.RNN, 1, {"last": True}, g, rows=1, places=4, units=18)
