@@ -35,4 +35,5 @@ pub fn give(to: &mut impl Takes) {
         "recurrent units, which may leak at rates that are learned",
     );
     to.take::<Gru>("gru", "gated recurrent units");
+    to.take::<Lstm>("lstm", "long short-term memory");
 }

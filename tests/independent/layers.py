@@ -122,6 +122,14 @@ def recurrent(name, module, gates, settings, g, rows=2, places=4, features=3, un
 
 
 @layer
+def lstm(g):
+    yield recurrent("lstm", torch.nn.LSTM, 4, {}, g)
+    yield recurrent("lstm", torch.nn.LSTM, 4, {"last": True}, g, rows=1, places=4, units=3)
+    yield recurrent("lstm", torch.nn.LSTM, 4, {"reverse": True}, g, rows=2, units=16, features=1)
+    yield recurrent("lstm", torch.nn.LSTM, 4, {"last": True, "reverse": True}, g, places=1, units=2)
+
+
+@layer
 def gru(g):
     yield recurrent("gru", torch.nn.GRU, 3, {}, g)
     yield recurrent("gru", torch.nn.GRU, 3, {"last": True}, g, rows=1, places=4, units=3)
