@@ -36,4 +36,8 @@ pub fn give(to: &mut impl Takes) {
     );
     to.take::<Gru>("gru", "gated recurrent units");
     to.take::<Lstm>("lstm", "long short-term memory");
+    to.take::<Attention>(
+        "attention",
+        "multi-head attention of the places of a sequence to each other",
+    );
 }

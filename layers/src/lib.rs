@@ -7,6 +7,7 @@
 //! Unsafe code stands in [`kernel`] alone.
 
 mod activation;
+mod attention;
 mod embedding;
 mod gru;
 pub mod kernel;
@@ -20,9 +21,11 @@ mod positions;
 mod recurrent;
 mod rms_norm;
 mod rnn;
+mod rotary;
 mod squash;
 
 pub use activation::{Approximate, Gelu, LeakyRelu, Sigmoid, Silu};
+pub use attention::Attention;
 pub use embedding::Embedding;
 pub use gru::Gru;
 pub use kinds::{Takes, give};

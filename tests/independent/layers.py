@@ -177,6 +177,35 @@ def attend(p, x, heads, causal, rotary=False):
     return F.linear(y.transpose(1, 2).reshape(x.shape), p[2], p[3])
 
 
+@layer
+def attention(g):
+    def make(width, bias=True):
+        shapes = [(3 * width, width), (3 * width,), (width, width), (width,)]
+        return [draw(g, *shape, scale=0.5) for shape in shapes if bias or len(shape) == 2]
+
+    def module(p, x, heads, causal, bias=True):
+        model = torch.nn.MultiheadAttention(x.shape[2], heads, bias=bias, batch_first=True).double()
+        names = ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"]
+        names = names if bias else names[::2]
+        places = x.shape[1]
+        mask = torch.ones(places, places).triu(1).bool() if causal else None
+        call = lambda *a: torch.func.functional_call(model, dict(zip(names, p)), a, {"attn_mask": mask, "need_weights": False})
+        return call(x, x, x)[0]
+
+    x = draw(g, 1, 5, 12)
+    yield brief(case("attention", {"heads": 3}, make(12), x, lambda p, x: module(p, x, 3, True)))
+    x = draw(g, 2, 3, 5)
+    yield brief(case("attention", {"heads": 1, "causal": False}, make(5), x, lambda p, x: module(p, x, 1, False)))
+    x = draw(g, 1, 19, 6)
+    settings = {"heads": 2, "bias": False}
+    yield brief(case("attention", settings, make(6, False), x, lambda p, x: module(p, x, 2, True, False)))
+    settings = {"heads": 2, "rotary": True}
+    x = draw(g, 2, 9, 8)
+    yield brief(case("attention", settings, make(8), x, lambda p, x: attend(p, x, 2, True, True)))
+    settings = {"heads": 3, "rotary": True, "causal": False}
+    yield brief(case("attention", settings, make(6), draw(g, 3, 4, 6), lambda p, x: attend(p, x, 3, False, True)))
+
+
 def main(folder):
     for name, make in ALL.items():
         cases = list(make(torch.Generator().manual_seed(len(name))))
