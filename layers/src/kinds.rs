@@ -40,4 +40,8 @@ pub fn give(to: &mut impl Takes) {
         "attention",
         "multi-head attention of the places of a sequence to each other",
     );
+    to.take::<PoolPlaces>(
+        "pool_places",
+        "mean, largest or last of the places of a sequence",
+    );
 }

@@ -206,6 +206,14 @@ def attention(g):
     yield brief(case("attention", settings, make(6), draw(g, 3, 4, 6), lambda p, x: attend(p, x, 3, False, True)))
 
 
+@layer
+def pool_places(g):
+    x = draw(g, 3, 4, 9)
+    yield case("pool_places", {}, [], x, lambda p, x: x.mean(1))
+    yield case("pool_places", {"kind": "max"}, [], x, lambda p, x: x.max(1).values)
+    yield case("pool_places", {"kind": "last"}, [], x, lambda p, x: x[:, -1])
+
+
 def main(folder):
     for name, make in ALL.items():
         cases = list(make(torch.Generator().manual_seed(len(name))))
