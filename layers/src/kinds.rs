@@ -44,4 +44,8 @@ pub fn give(to: &mut impl Takes) {
         "pool_places",
         "mean, largest or last of the places of a sequence",
     );
+    to.take::<EmbeddingBag>(
+        "embedding_bag",
+        "sum or mean of vectors by counts, of which most are zero",
+    );
 }

@@ -9,6 +9,7 @@
 mod activation;
 mod attention;
 mod embedding;
+mod embedding_bag;
 mod gru;
 pub mod kernel;
 mod kinds;
@@ -28,6 +29,7 @@ mod squash;
 pub use activation::{Approximate, Gelu, LeakyRelu, Sigmoid, Silu};
 pub use attention::Attention;
 pub use embedding::Embedding;
+pub use embedding_bag::{Bag, EmbeddingBag};
 pub use gru::Gru;
 pub use kinds::{Takes, give};
 pub use layer_norm::LayerNorm;

@@ -214,6 +214,27 @@ def pool_places(g):
     yield case("pool_places", {"kind": "last"}, [], x, lambda p, x: x[:, -1])
 
 
+@layer
+def embedding_bag(g):
+    x = draw(g, 3, 37) * (torch.rand(3, 37, generator=g) < 0.2)
+    x[1] = 0
+    w = draw(g, 37, 5)
+
+    def bag(p, x, mode):
+        return torch.stack([each(p, row, mode) for row in x])
+
+    def each(p, row, mode):
+        places = row.nonzero().flatten()
+        total = row.abs().sum() if mode == "mean" and len(places) else 1
+        # Features of count zero are kept as well, so that they have a slope, too.
+        all_places = torch.arange(len(row))[None]
+        return F.embedding_bag(all_places, p[0], mode="sum", per_sample_weights=row[None])[0] / total
+
+    yield case("embedding_bag", {"width": 5}, [w], x, lambda p, x: bag(p, x, "sum"))
+    x[1] = x[0] + x[2]
+    yield case("embedding_bag", {"width": 5, "mode": "mean"}, [w], x, lambda p, x: bag(p, x, "mean"))
+
+
 def main(folder):
     for name, make in ALL.items():
         cases = list(make(torch.Generator().manual_seed(len(name))))
