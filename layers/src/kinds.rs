@@ -30,4 +30,28 @@ pub fn give(to: &mut impl Takes) {
         "convolution of images in groups, with dilation and any border",
     );
     to.take::<Conv1d>("conv1d", "convolution along the places of a sequence");
+    to.take::<Gelu>("gelu", "Gaussian error linear unit");
+    to.take::<Silu>("silu", "x times its logistic function, also swish");
+    to.take::<LeakyRelu>("leaky_relu", "ReLU with a slope below zero");
+    to.take::<Sigmoid>("sigmoid", "the logistic function");
+    to.take::<Embedding>("embedding", "a vector for each token of a sequence");
+    to.take::<Positions>("positions", "adds a learned vector to each place");
+    to.take::<Rnn>(
+        "rnn",
+        "recurrent units, which may leak at rates that are learned",
+    );
+    to.take::<Gru>("gru", "gated recurrent units");
+    to.take::<Lstm>("lstm", "long short-term memory");
+    to.take::<Attention>(
+        "attention",
+        "multi-head attention of the places of a sequence to each other",
+    );
+    to.take::<PoolPlaces>(
+        "pool_places",
+        "mean, largest or last of the places of a sequence",
+    );
+    to.take::<EmbeddingBag>(
+        "embedding_bag",
+        "sum or mean of vectors by counts, of which most are zero",
+    );
 }

@@ -6,29 +6,50 @@
 //! What it never does: it knows no client, round, strategy or message; it draws no random number of its own; it starts no thread.
 //! Unsafe code stands in [`kernel`] alone.
 
+mod activation;
+mod attention;
 mod conv1d;
 mod conv2d;
 mod convolution;
 mod depthwise;
+mod embedding;
+mod embedding_bag;
 mod global_avg_pool;
+mod gru;
 pub mod kernel;
 mod kinds;
 mod layer_norm;
 mod linear;
+mod lstm;
 pub mod matrix;
 mod norm;
 mod padding;
 mod patched;
+mod pool_places;
+mod positions;
+mod recurrent;
 mod rms_norm;
+mod rnn;
+mod rotary;
+mod squash;
 
+pub use activation::{Approximate, Gelu, LeakyRelu, Sigmoid, Silu};
+pub use attention::Attention;
 pub use conv1d::Conv1d;
 pub use conv2d::{Conv2d, Pad, Pair, Same};
+pub use embedding::Embedding;
+pub use embedding_bag::{Bag, EmbeddingBag};
 pub use global_avg_pool::GlobalAvgPool;
+pub use gru::Gru;
 pub use kinds::{Takes, give};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use lstm::Lstm;
 pub use padding::PaddingMode;
+pub use pool_places::{PoolPlaces, Pooled};
+pub use positions::Positions;
 pub use rms_norm::RmsNorm;
+pub use rnn::{Rnn, RnnActivation};
 
 /// The first `len` values of a buffer that only ever grows, so that no step fills it anew.
 pub fn room<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {

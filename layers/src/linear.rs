@@ -16,15 +16,31 @@ pub struct Linear {
     /// Whether a bias is added; true by default.
     #[serde(default = "yes")]
     pub bias: bool,
+    /// Standard deviation of normal initial weights, above 0, with biases at zero; without it the network's way to draw them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<f64>,
 }
 
 fn yes() -> bool {
     true
 }
 
+impl Linear {
+    /// With this many outputs at a place, else as by default.
+    pub fn new(units: usize) -> Self {
+        Self {
+            units,
+            bias: true,
+            deviation: None,
+        }
+    }
+}
+
 impl LayerKind for Linear {
     fn output(&self, input: &[usize]) -> Result<Vec<usize>, String> {
         crate::at_least_one("units", self.units)?;
+        self.deviation
+            .map_or(Ok(()), crate::embedding::check_deviation)?;
         let (_, places) = input.split_last().ok_or("needs a value")?;
         Ok([places, &[self.units]].concat())
     }
@@ -32,12 +48,16 @@ impl LayerKind for Linear {
     fn tensors(&self, input: &[usize]) -> Vec<Tensor> {
         let (features, units) = (crate::last(input), self.units);
         let fan_in = features as f64;
-        let start = Initial::Weight {
-            fan_in,
-            fan_out: units as f64,
+        let fan_out = units as f64;
+        let (start, bias_start) = match self.deviation {
+            Some(deviation) => (Initial::Normal { deviation }, Initial::Constant(0.0)),
+            None => (
+                Initial::Weight { fan_in, fan_out },
+                Initial::Bias { fan_in },
+            ),
         };
         let weight = Tensor::trainable("weight", vec![units, features], start);
-        let bias = Tensor::trainable("bias", vec![units], Initial::Bias { fan_in });
+        let bias = Tensor::trainable("bias", vec![units], bias_start);
         std::iter::once(weight)
             .chain(self.bias.then_some(bias))
             .collect()
