@@ -8,7 +8,14 @@ fn residual(layers: Vec<Layer>, projection: Vec<Layer>) -> Layer {
 }
 
 fn linear(units: usize) -> Layer {
-    Layer::open("linear", Linear { units, bias: true })
+    Layer::open(
+        "linear",
+        Linear {
+            units,
+            bias: true,
+            deviation: None,
+        },
+    )
 }
 
 fn layer_norm() -> Layer {
