@@ -32,7 +32,7 @@ pub enum Ending {
 }
 
 /// Microseconds of a round after which its successor is not waited for when a run is to stop.
-const LONG_ROUND: u64 = 200_000;
+const LONG_ROUND: u64 = 500_000;
 
 /// When checkpoints are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

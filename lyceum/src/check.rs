@@ -4,7 +4,6 @@ use crate::output::{counted, line, warn};
 use crate::{
     arguments::Check,
     failure::Failure,
-    run::parse_seeds,
     settings::{ProcessSettings, in_utf8, warn_of_missing},
 };
 use lyceum_coordinator::run::initial;
@@ -30,6 +29,12 @@ pub(crate) fn read_sweep(
 ) -> Result<Sweep, Failure> {
     let name = path.display().to_string();
     Ok(Sweep::read(registry, &name, &text(path)?, set, seeds)?)
+}
+
+/// The seeds that a flag names.
+pub(crate) fn parse_seeds(text: &str) -> Result<Vec<u64>, Failure> {
+    lyceum_scenarios::seeds(text)
+        .map_err(|wrong| Failure::input(format!("--seeds {text}: {wrong}")))
 }
 
 fn text(path: &Path) -> Result<String, Failure> {

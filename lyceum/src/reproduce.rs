@@ -5,10 +5,10 @@ mod ibcl;
 
 use crate::{
     arguments::{Reproduce, Run},
+    check::parse_seeds,
     failure::Failure,
     grid::Grid,
     output::line,
-    run::parse_seeds,
     settings::ProcessSettings,
     stop::Stop,
     sweep,

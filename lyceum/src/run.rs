@@ -2,7 +2,7 @@
 
 use crate::{
     arguments::Run,
-    check::read_sweep,
+    check::{parse_seeds, read_sweep},
     execute::{checkpoint_every, execute, warn_of_deadline},
     failure::Failure,
     folder,
@@ -113,9 +113,4 @@ fn settings(
         facts: arguments.facts.clone(),
         started,
     })
-}
-
-pub(crate) fn parse_seeds(text: &str) -> Result<Vec<u64>, Failure> {
-    lyceum_scenarios::seeds(text)
-        .map_err(|wrong| Failure::input(format!("--seeds {text}: {wrong}")))
 }

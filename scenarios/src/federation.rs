@@ -394,28 +394,10 @@ impl Loaded {
             natural: natural.as_deref(),
             difficulty,
         };
-        let path = format!("data.partition.{}", partition.name);
         let parts = partition
             .plugin
             .divide(&input, &mut scenario.seed().once(Purpose::PARTITION))
-            .map_err(|e| match (e, pool.held.len()) {
-                (PartitionError::TooFewSamples { samples, parts, each }, held)
-                    if samples + held >= parts.saturating_mul(each) =>
-                {
-                    let message = format!(
-                        "{held} validation samples leave {samples} to train on, too few for {parts} clients with at least {each}"
-                    );
-                    scenario.fault("data.validation", message, "a smaller share, or fewer clients")
-                }
-                (e @ PartitionError::TooFewOwners { owners, .. }, _) => {
-                    let keys = ["data.clients", "data.parts"];
-                    scenario.fault_among(&keys, e.to_string(), format!("at most {owners}"))
-                }
-                (e, _) => {
-                    let keys = [path.as_str(), "data.clients", "data.parts"];
-                    scenario.fault_among(&keys, e.to_string(), "this partition cannot be made")
-                }
-            })?;
+            .map_err(|e| cannot_divide(scenario, partition.name, e, pool.held.len()))?;
         let place = |position: u32| pool.kept[position as usize];
         let shards = parts
             .into_iter()
@@ -423,6 +405,37 @@ impl Loaded {
             .map(|part| Shard::new(pool.train.clone(), part.into_iter().map(place).collect()))
             .collect();
         Ok(with_real(scenario, Arc::new(Pooled { pool, shards })))
+    }
+}
+
+/// Why a partition cannot be made, at the key that is most likely at fault.
+fn cannot_divide(
+    scenario: &Scenario,
+    partition: &str,
+    error: PartitionError,
+    held: usize,
+) -> Diagnostic {
+    match error {
+        PartitionError::TooFewSamples {
+            samples,
+            parts,
+            each,
+        } if samples + held >= parts.saturating_mul(each) => {
+            let message = format!(
+                "{held} validation samples leave {samples} to train on, too few for {parts} clients with at least {each}"
+            );
+            let label = "a smaller share, or fewer clients";
+            scenario.fault("data.validation", message, label)
+        }
+        PartitionError::TooFewOwners { owners, .. } => {
+            let keys = ["data.clients", "data.parts"];
+            scenario.fault_among(&keys, error.to_string(), format!("at most {owners}"))
+        }
+        error => {
+            let path = format!("data.partition.{partition}");
+            let keys = [path.as_str(), "data.clients", "data.parts"];
+            scenario.fault_among(&keys, error.to_string(), "this partition cannot be made")
+        }
     }
 }
 

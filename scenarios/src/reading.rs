@@ -15,6 +15,16 @@ use lyceum_core::AnySteering;
 use serde::de::DeserializeOwned;
 use toml::de::DeValue;
 
+/// A table that may be left out, as it is written.
+fn example_of(table: &str) -> &'static str {
+    match table {
+        "variational" => "`variational = { prior = 0.1, start = 0.05 }`; `{}` takes every default",
+        "personal" => "`personal = { local = [\"norms\"] }`",
+        "ordering" => "`ordering = { order = \"curriculum\" }`",
+        _ => "`deadline = { close = { after_s = 30 } }`",
+    }
+}
+
 /// Collects faults while a file is read, so that all are reported at once.
 struct Reading<'t, 'r> {
     document: Document<'t>,
@@ -92,14 +102,14 @@ impl<'t, 'r> Reading<'t, 'r> {
     }
 
     /// A table that may be left out, and has no defaults of its own then. Who only says that it is wanted is shown an example.
-    fn absent_or<T: DeserializeOwned>(&mut self, table: &str, example: &str) -> Option<Option<T>> {
+    fn absent_or<T: DeserializeOwned>(&mut self, table: &str) -> Option<Option<T>> {
         let Some(node) = self.document.take(table) else {
             return Some(None);
         };
         let read = match node.value() {
             DeValue::Boolean(wanted) => {
                 let expected = match wanted {
-                    true => format!("expected a table, {example}"),
+                    true => format!("expected a table, such as {}", example_of(table)),
                     false => format!("expected no key; without a table `[{table}]` there is none"),
                 };
                 let message = format!("`{table}` is {wanted}");
@@ -182,24 +192,15 @@ fn parse(reading: &mut Reading<'_, '_>, places: Places, sources: &Sources) -> Op
     let model = registry
         .layers
         .within(|| reading.chosen(&registry.models, "model", example));
-    let variational = reading.absent_or(
-        "variational",
-        "such as `variational = { prior = 0.1, start = 0.05 }`; `{}` takes every default",
-    );
-    let personal = reading.absent_or("personal", "such as `personal = { local = [\"norms\"] }`");
+    let variational = reading.absent_or("variational");
+    let personal = reading.absent_or("personal");
     let training = reading.typed("training", "it needs `rate`");
-    let ordering = reading.absent_or(
-        "ordering",
-        "such as `ordering = { order = \"curriculum\" }`",
-    );
+    let ordering = reading.absent_or("ordering");
     let expert = reading.optional("expert");
     let example = "such as `[selection.uniform]` with `per_round = 10`";
     let selection = reading.chosen(&registry.selectors, "selection", example);
     let availability = reading.optional("availability");
-    let deadline = reading.absent_or(
-        "deadline",
-        "such as `deadline = { close = { after_s = 30 } }`",
-    );
+    let deadline = reading.absent_or("deadline");
     let example = "such as `[strategy.fed_avg]`";
     let strategy = reading.chosen(&registry.strategies, "strategy", example);
     let transforms = match reading.document.take("transform") {

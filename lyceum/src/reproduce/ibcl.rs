@@ -2,11 +2,11 @@
 
 use crate::{
     arguments::Reproduce,
+    check::parse_seeds,
     failure::Failure,
     grid::Grid,
     knowledge::{Draws, PREFERENCES, kinds, measured, random_preference},
     output::{complain, line},
-    run::parse_seeds,
     settings::ProcessSettings,
     stop::Stop,
 };
