@@ -19,7 +19,7 @@ if ! "$python" -c 'import numpy' 2>/dev/null; then
 fi
 export PYTHONDONTWRITEBYTECODE=1
 failed=0
-for family in training strategies robust transforms personal knowledge methods orderings selection batch_norm convolution; do
+for family in training strategies robust transforms personal knowledge calibration methods orderings selection batch_norm convolution; do
     echo "== $family"
     "$python" "$here/$family.py" "$1" || failed=$((failed + 1))
 done

@@ -81,7 +81,7 @@ fn a_run_with_a_budget_goes_on_after_a_stop_and_ends_alike_on_nodes() {
         (Status::Finished, whole)
     );
     assert_eq!(run_in(folder.path(), &scenario, 2, true), summary);
-    assert_eq!(on_nodes("clients-curriculum", &SHORT), whole);
+    assert_eq!(on_nodes("clients-curriculum", &SHORT, 2), whole);
 }
 
 /// Clients that are not there yet, or no more, have no score, and their places go to others.

@@ -94,15 +94,15 @@ pub(crate) fn fingerprint(scenario: &Scenario, threads: usize) -> Fingerprint {
     run_in(&folder.path().join("run"), scenario, threads, false).fingerprint
 }
 
-/// Runs a file of the catalogue with two node processes.
-pub(crate) fn on_nodes(name: &str, overrides: &[&str]) -> Fingerprint {
+/// Runs a file of the catalogue with so many node processes.
+pub(crate) fn on_nodes(name: &str, overrides: &[&str], nodes: u32) -> Fingerprint {
     let folder = tempfile::tempdir().unwrap();
     let status = Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
         .arg("run")
         .arg(catalogue::folder().join(format!("{name}.toml")))
         .args(overrides.iter().flat_map(|set| ["--set", *set]))
         .args(["--quiet", "--threads", "2", "--out", "nodes"])
-        .args(["--nodes", "2"])
+        .args(["--nodes", &nodes.to_string()])
         .current_dir(folder.path())
         .stdout(Stdio::null())
         .status()
@@ -125,7 +125,7 @@ pub(crate) fn everywhere(name: &str, overrides: &[&str], stopped: u64) -> Finger
     let resumed = run_in(&run, &scenario, 1, true);
     let found = (resumed.status, resumed.fingerprint);
     assert_eq!(found, (Status::Finished, alone), "{name}");
-    assert_eq!(on_nodes(name, overrides), alone, "{name}");
+    assert_eq!(on_nodes(name, overrides, 2), alone, "{name}");
     alone
 }
 

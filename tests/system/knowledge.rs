@@ -1,6 +1,9 @@
 //! Promise: a knowledge base is the same however a run is carried out, and answers preferences without training.
 
-use crate::{catalogue, determinism::everywhere};
+use crate::{
+    catalogue,
+    determinism::{everywhere, on_nodes},
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -22,6 +25,15 @@ fn posteriors_of_many_clients_have_the_same_bits_on_threads_and_nodes_and_when_r
         let other = everywhere("ibcl-federated", &[short[0], &set], 10);
         assert_ne!(other, product, "{strategy}");
     }
+}
+
+/// So have the counts of evaluations, which are in the fingerprint where they are asked for.
+#[test]
+fn a_federated_knowledge_base_has_the_same_bits_on_three_nodes() {
+    let asked = ["training.epochs=5", "evaluation.calibration=true"];
+    let alone = everywhere("ibcl-federated", &asked, 11);
+    assert_eq!(on_nodes("ibcl-federated", &asked, 3), alone);
+    assert_ne!(everywhere("ibcl-federated", &asked[..1], 11), alone);
 }
 
 /// Distributions without a knowledge base: any network, any stream, real priors from the scenario.
