@@ -11,8 +11,10 @@ use toml::{
 };
 
 /// Tables that choose one of several variants: overriding one with another variant replaces it.
-const CHOICES: [&str; 9] = [
+const CHOICES: [&str; 11] = [
     "data.set",
+    "data.set.sms-spam.tokens",
+    "data.set.text.tokens",
     "data.partition",
     "model",
     "ordering.pace",
