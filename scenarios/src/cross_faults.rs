@@ -1,7 +1,7 @@
 //! What tables say together, and does not go together.
 
 use crate::{
-    data::Normalisation,
+    data::{Normalisation, Tokens},
     deadline::Deadline,
     label::{LABEL, is_label},
     registry::Registry,
@@ -41,6 +41,7 @@ impl Scenario {
         let mut all = Vec::new();
         all.extend(self.wrong_in_run());
         all.extend(self.wrong_in_real_clients());
+        all.extend(self.wrong_in_texts());
         all.extend(self.wrong_in_cohort());
         all.extend(self.wrong_in_deadline());
         let selection = format!("selection.{}", self.selection.name);
@@ -152,6 +153,29 @@ impl Scenario {
                 "data.features",
                 "real clients have no fixed features",
                 "leave out `data.features` or `[[data.real]]`",
+            ));
+        }
+        all
+    }
+
+    /// What is asked of texts that only numbers can have.
+    fn wrong_in_texts(&self) -> Vec<Wrong> {
+        let Some(text) = self.data_set.plugin.text() else {
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        if self.data.normalise == Normalisation::Standard {
+            all.push(wrong(
+                "data.normalise",
+                "tokens and counts of words are no measurements that could be brought to mean 0 and deviation 1",
+                "`unit` or `none`; hashed tokens have a `normalise` of their own",
+            ));
+        }
+        if self.data.features.is_some() && !matches!(text.tokens, Tokens::Hashed(_)) {
+            all.push(wrong(
+                "data.features",
+                "fixed features are made of numbers, and tokens are only called by numbers",
+                "leave out `data.features`, or hash the tokens",
             ));
         }
         all

@@ -11,9 +11,12 @@ use toml::{
 };
 
 /// Tables that choose one of several variants: overriding one with another variant replaces it.
-const CHOICES: [&str; 10] = [
+const CHOICES: [&str; 13] = [
     "data.features",
+    "training.step_schedule",
     "data.set",
+    "data.set.sms-spam.tokens",
+    "data.set.text.tokens",
     "data.partition",
     "model",
     "ordering.pace",

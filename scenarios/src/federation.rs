@@ -28,9 +28,10 @@ pub struct Loaded {
     shape: Vec<usize>,
     classes: usize,
     kind: Kind,
-    /// Where the samples come from a table.
+    /// Where the samples come from a table, or from texts.
     names: Option<TableNames>,
     warnings: Vec<String>,
+    notes: Vec<String>,
 }
 
 enum Kind {
@@ -81,6 +82,7 @@ impl Loaded {
                 let settled = table.settle(scenario.data.normalise).map_err(refuse)?;
                 Self::table((scenario, folders), settled)
             }
+            Source::Text(settled) => Self::table((scenario, folders), *settled),
             Source::OnDemand(federation) => Self::on_demand(scenario, federation),
         }
     }
@@ -92,15 +94,17 @@ impl Loaded {
             natural,
             names,
             warnings,
+            notes,
         } = settled;
         Ok(Self {
             names: Some(names),
             warnings,
+            notes,
             ..Self::pool(place, train, test, natural)?
         })
     }
 
-    /// The scenario with what was learned of its table, so that whoever reads it again reads by the same names.
+    /// The scenario with what was learned of its data, so that whoever reads it again reads by the same names.
     pub fn settled(&self, scenario: &Scenario) -> Scenario {
         let mut scenario = scenario.clone();
         if let (Some(names), Some(set)) = (&self.names, scenario.data_set.resolved.as_table_mut()) {
@@ -159,6 +163,7 @@ impl Loaded {
             kind: Kind::Pool(pool),
             names: None,
             warnings: Vec::new(),
+            notes: Vec::new(),
         })
     }
 
@@ -205,6 +210,7 @@ impl Loaded {
             kind: Kind::OnDemand(federation),
             names: None,
             warnings: Vec::new(),
+            notes: Vec::new(),
         })
     }
 

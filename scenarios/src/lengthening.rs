@@ -1,6 +1,6 @@
 //! What a run that is gone on with has in common with the run that began.
 
-use crate::{Schedule, StreamChoice, Training, data::LEARNED, scenario::Scenario};
+use crate::{Schedule, StreamChoice, Training, scenario::Scenario};
 use lyceum_core::Fingerprint;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,11 +45,10 @@ impl Scenario {
         let (here, there) = (flat(self.resolved()), flat(text.parse().ok()?));
         let all = here.keys().chain(there.keys());
         let learned = format!("data.set.{}.", self.data_set.name);
+        let keys = self.data_set.plugin.learned();
         let learned = |key: &str| {
-            let key = key
-                .strip_prefix(&learned)
-                .filter(|key| LEARNED.contains(key));
-            self.data_set.plugin.table().is_some() && key.is_some()
+            let key = key.strip_prefix(&learned);
+            key.is_some_and(|key| keys.contains(&key))
         };
         let free = |key: &str| {
             let of_run = || FREE.iter().any(|free| key == format!("run.{free}"));

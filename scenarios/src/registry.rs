@@ -451,6 +451,18 @@ impl Registry {
             "csv",
             "by path: numbers with a label column and, if wanted, a client column",
         );
+        self.data_set::<Text>(
+            "text",
+            "by path: texts with labels, or to be gone on with token by token",
+        );
+        self.data_set::<TinyShakespeare>(
+            "tiny-shakespeare",
+            "by folder: 1,115,394 characters of Shakespeare's plays by 309 speakers",
+        );
+        self.data_set::<SmsSpam>(
+            "sms-spam",
+            "by folder: 5,574 text messages, 747 of them spam",
+        );
     }
 
     fn add_partitions(&mut self) {

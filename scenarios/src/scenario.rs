@@ -1,7 +1,7 @@
 //! One experiment, checked.
 
 use crate::{
-    data::{DataSet, FixedFeatures, LEARNED},
+    data::{DataSet, FixedFeatures},
     deadline::Deadline,
     diagnostic::{Diagnostic, Fault, Sources},
     document::Places,
@@ -293,7 +293,7 @@ impl Scenario {
     }
 
     /// Hash of everything in the file that can change a result. The name is left out, and where files lie and what a run
-    /// learned of a table: what is in them is in the chain by itself.
+    /// learned of its data: what is in them is in the chain by itself.
     pub fn digest(&self) -> Fingerprint {
         self.digest_without(&["name", "start_from_blake3"])
     }
@@ -315,11 +315,7 @@ impl Scenario {
         let set = set.and_then(|set| set.get_mut(self.data_set.name));
         if let Some(set) = set.and_then(toml::Value::as_table_mut) {
             let plugin = &self.data_set.plugin;
-            let learned: &[&str] = match plugin.table() {
-                Some(_) => &LEARNED,
-                None => &[],
-            };
-            for key in plugin.paths().iter().chain(learned) {
+            for key in plugin.paths().iter().chain(plugin.learned()) {
                 set.remove(*key);
             }
         }

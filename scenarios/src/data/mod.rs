@@ -30,6 +30,7 @@ mod table_rows;
 mod table_values;
 #[cfg(test)]
 mod test_data;
+mod text;
 mod validation;
 
 pub use cifar_binary::CifarBinary;
@@ -44,18 +45,22 @@ pub use own::{OwnFile, own_samples, unlike_others};
 pub use parity::{NParity, Question};
 pub use synthetic::Synthetic;
 pub use table::{Column, Csv, Header};
-pub use table_values::{Statistics, Table, TableNames};
+pub use table_values::{Settled, Statistics, Table, TableNames, TextNames};
+pub use text::{
+    Answer, Counts, Format, Hashed, Keep, Pad, SmsSpam, Text, TinyShakespeare, Tokens, Unknown,
+    Words,
+};
 pub use validation::split_validation;
 
 pub(crate) use encoder::Origin;
 pub(crate) use labels::listed;
 pub(crate) use scale::{far_off, ranges, short, span};
-pub(crate) use table::LEARNED;
-pub(crate) use table_values::Settled;
 
 use lyceum_core::{Federation, Samples, Seed};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use table::LEARNED;
 
 /// A data set as the scenario file describes it.
 pub trait DataSet: Send + Sync {
@@ -66,6 +71,19 @@ pub trait DataSet: Send + Sync {
     /// in the same way.
     fn table(&self) -> Option<&Csv> {
         None
+    }
+
+    /// How texts are read, if the samples come from texts: a real client's are read in the same way.
+    fn text(&self) -> Option<Cow<'_, Text>> {
+        None
+    }
+
+    /// Keys that a run fills in. They follow from the samples, which are in a run's fingerprint themselves.
+    fn learned(&self) -> &'static [&'static str] {
+        match self.table() {
+            Some(_) => &LEARNED,
+            None => &[],
+        }
     }
 
     /// Keys that say where files lie. They are in no digest: what is in the files is.
@@ -109,6 +127,8 @@ pub enum Source {
     },
     /// A table in one place, not normalised yet, to be divided by a partition.
     Table(Box<Table>),
+    /// Texts in one place, as samples, to be divided by a partition.
+    Text(Box<Settled>),
     /// Clients whose samples are made when they are asked for; no partition applies.
     OnDemand(Arc<dyn Federation>),
 }

@@ -1,4 +1,4 @@
-//! A real client's own samples: a CSV file that never leaves its machine.
+//! A real client's own samples: a file that never leaves its machine.
 
 use super::normalise::Normalisation;
 use super::scale::far_off;
@@ -6,6 +6,7 @@ use super::table::{Column, Csv, Header};
 use super::table_layout::Wanted;
 use super::table_load::read_other;
 use super::table_values::samples;
+use super::text::own_texts;
 use super::{DataError, DataSet};
 use lyceum_core::{Samples, units::Fraction};
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 /// Where a real client's samples are.
 #[derive(Clone, Debug)]
 pub struct OwnFile {
-    /// A CSV file.
+    /// A CSV file; where the scenario's samples are of texts, a file of texts.
     pub path: PathBuf,
     /// The column of the classes, where it is not the scenario's own.
     pub label: Option<String>,
@@ -21,6 +22,7 @@ pub struct OwnFile {
 
 /// Reads a client's training samples for a scenario with this data set.
 ///
+/// Where the scenario's samples are of texts, the client's are read by the same keys, tokens and classes.
 /// Where the scenario's samples come from a table, the client's file is read as those were: labels and features by their
 /// names, normalised by what normalised the others. Elsewhere classes are numbers below `classes`, and the other columns
 /// are the values of a sample of `shape`, in its order, as they reach the model.
@@ -31,6 +33,9 @@ pub fn own_samples(
     shape: &[usize],
     classes: usize,
 ) -> Result<Samples, DataError> {
+    if let Some(text) = set.text() {
+        return own_texts(&text, &own.path, own.label.as_deref());
+    }
     let width = shape.iter().product::<usize>();
     let table = match set.table() {
         Some(table) => of_table(table, own.label.as_deref()),
@@ -63,6 +68,9 @@ pub fn unlike_others(
     set: &dyn DataSet,
     normalise: Normalisation,
 ) -> Option<String> {
+    if set.text().is_some() {
+        return None;
+    }
     let advice = match (set.table(), normalise) {
         (_, Normalisation::Standard) | (None, Normalisation::None) => return None,
         (Some(_), _) => {

@@ -46,6 +46,17 @@ pub struct TableNames {
     pub without: Vec<String>,
     /// With `normalise = "standard"`.
     pub statistics: Option<Statistics>,
+    /// Where samples are of texts.
+    pub text: Option<TextNames>,
+}
+
+/// What tokens of texts are called.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TextNames {
+    /// Tokens in the order of their numbers, where they were learned from texts.
+    pub vocabulary: Option<Vec<String>>,
+    /// Whether the classes are the tokens.
+    pub predicted: bool,
 }
 
 impl TableNames {
@@ -53,7 +64,13 @@ impl TableNames {
     pub(crate) fn keys(&self) -> toml::Table {
         let texts = |names: &[String]| toml::Value::from(names.to_vec());
         let mut keys = toml::Table::new();
-        keys.insert("classes".into(), texts(&self.classes));
+        let text = self.text.as_ref();
+        if !text.is_some_and(|text| text.predicted) {
+            keys.insert("classes".into(), texts(&self.classes));
+        }
+        if let Some(vocabulary) = text.and_then(|text| text.vocabulary.as_ref()) {
+            keys.insert("vocabulary".into(), texts(vocabulary));
+        }
         if let Some(features) = &self.features {
             keys.insert("features".into(), texts(features));
         }
@@ -65,14 +82,16 @@ impl TableNames {
     }
 }
 
-/// A table that is ready for training.
+/// A table, or texts, ready for training.
 #[derive(Debug)]
-pub(crate) struct Settled {
+pub struct Settled {
     pub(crate) train: Samples,
     pub(crate) test: Samples,
     pub(crate) natural: Option<Vec<u32>>,
     pub(crate) names: TableNames,
     pub(crate) warnings: Vec<String>,
+    /// What else was found, in lines for people.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Table {
@@ -187,9 +206,11 @@ impl Table {
                 features: self.train.names,
                 owners: self.owners,
                 statistics: statistics.or(given),
+                text: None,
             },
             natural: self.natural,
             warnings,
+            notes: Vec::new(),
         })
     }
 

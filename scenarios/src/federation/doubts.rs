@@ -5,7 +5,7 @@ use super::{
     overview::{kept_sizes, sizes},
 };
 use crate::{
-    data::{Normalisation, far_off, listed, ranges},
+    data::{Normalisation, TableNames, far_off, listed, ranges},
     scenario::Scenario,
 };
 use lyceum_core::{Affine, Features, Network, Role, Samples};
@@ -39,7 +39,8 @@ impl Loaded {
 
     /// Test labels that no training sample has. Of a table, that was said when it was read.
     fn strange_labels(&self, pool: &Pool) -> Option<String> {
-        if self.names.is_some() {
+        let told = |names: &TableNames| names.text.as_ref().is_none_or(|text| text.predicted);
+        if self.names.as_ref().is_some_and(told) {
             return None;
         }
         let train = sizes(&pool.train, 0..pool.train.len());

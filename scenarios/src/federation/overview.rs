@@ -5,7 +5,7 @@ use crate::{
     data::{ranges, short, span},
     scenario::Scenario,
 };
-use lyceum_core::{ClientId, Federation, Probe, Samples, TaskStream};
+use lyceum_core::{ClientId, Features, Federation, Probe, Samples, TaskStream};
 
 /// Features, and classes, that are listed one by one.
 const ONE_BY_ONE: usize = 12;
@@ -39,6 +39,7 @@ impl Loaded {
             lines.push(format!("features  {}", self.features(shown)));
         }
         lines.push(format!("classes   {}", self.class_line()));
+        lines.extend(self.notes.iter().cloned());
         lines
     }
 
@@ -50,6 +51,20 @@ impl Loaded {
     }
 
     fn features(&self, samples: &Samples) -> String {
+        match &samples.features {
+            Features::U16(_) => {
+                let kinds = span(ranges(samples).into_iter()).1;
+                return format!("{} tokens, numbered 0 to {kinds}", samples.width());
+            }
+            Features::Sparse(rows) => {
+                let mean = rows.kept().len() as f64 / samples.len().max(1) as f64;
+                return format!(
+                    "{} counts, of which {mean:.1} a sample are not 0",
+                    samples.width()
+                );
+            }
+            Features::U8(_) | Features::F32(_) => {}
+        }
         let ranges = ranges(samples);
         let whole = span(ranges.iter().copied());
         let seen = |(low, high): (f32, f32)| format!("{} to {}", short(low), short(high));

@@ -6,10 +6,10 @@ mod tables;
 
 use crate::{
     arguments::Reproduce,
+    check::parse_seeds,
     failure::Failure,
     knowledge::{Draws, PREFERENCES, kinds, measured},
     output::complain,
-    check::parse_seeds,
     settings::ProcessSettings,
     stop::Stop,
 };
