@@ -566,6 +566,10 @@ impl Registry {
             "cnn",
             "a list of convolution, pooling, normalisation and dense layers",
         );
+        self.model::<models::CharLstm>(
+            "char_lstm",
+            "the next character by LSTM, as LEAF on Shakespeare (Caldas et al. 2018)",
+        );
     }
 
     /// The engine of this name.

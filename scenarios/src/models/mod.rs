@@ -1,10 +1,14 @@
 //! Named models: each turns its keys into a stack of layers.
 
+mod char_lstm;
 mod cnn;
 mod logistic;
 mod mlp;
 mod softmax;
+#[cfg(test)]
+mod tests;
 
+pub use char_lstm::CharLstm;
 pub use cnn::Cnn;
 pub use logistic::Logistic;
 pub use mlp::Mlp;
@@ -16,4 +20,16 @@ use lyceum_core::{Network, NetworkError};
 pub trait Model: Send + Sync {
     /// The network for samples of shape `input` (`[features]` or `[channels, height, width]`).
     fn network(&self, input: &[usize], classes: usize) -> Result<Network, NetworkError>;
+}
+
+/// A number of layers within reason, or what is wrong with it.
+fn at_most(key: &str, count: usize, most: usize) -> Result<usize, NetworkError> {
+    match count <= most {
+        true => Ok(count),
+        false => Err(NetworkError {
+            index: 0,
+            layer: "model".into(),
+            reason: format!("{key} {count} is out of range: from 1 to {most}"),
+        }),
+    }
 }

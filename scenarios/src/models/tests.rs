@@ -1,0 +1,112 @@
+//! Whole models against PyTorch. The files in `tests/golden` hold what `tests/independent/models.py` printed.
+
+use super::{CharLstm, Model};
+use lyceum_core::{Forward, Layer, Mode, Network};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use std::{fs, path::Path};
+
+#[derive(Deserialize)]
+struct Case {
+    settings: Value,
+    input_shape: Vec<usize>,
+    classes: usize,
+    rows: usize,
+    params: Vec<f32>,
+    input: Vec<f32>,
+    output: Vec<f64>,
+}
+
+/// What a layer makes of the values of all rows, one operation after the other.
+fn value(layer: &Layer, place: usize, shape: &[usize], of: (&[f32], Vec<f32>, usize)) -> Vec<f32> {
+    let (params, input, rows) = of;
+    match layer {
+        Layer::Open(open) => {
+            let out: usize = open.kind().output(shape).unwrap().iter().product();
+            let mut output = vec![f32::NAN; rows * out];
+            open.kind().operation(place, shape).forward(Forward {
+                params,
+                input: &input,
+                rows,
+                mode: Mode::Evaluate,
+                output: &mut output,
+            });
+            output
+        }
+        Layer::Dense { units } => {
+            let (weight, bias) = params.split_at(units * shape[0]);
+            let samples = input.chunks_exact(shape[0]);
+            let unit = |x: &[f32], at: usize| {
+                let line = &weight[at * shape[0]..][..shape[0]];
+                let sum: f32 = line.iter().zip(x).map(|(w, x)| w * x).sum();
+                sum + bias[at]
+            };
+            samples
+                .flat_map(|x| (0..*units).map(move |at| unit(x, at)))
+                .collect()
+        }
+        Layer::Relu {} => input.into_iter().map(|x| x.max(0.0)).collect(),
+        Layer::Dropout { .. } => input,
+        other => panic!("no model has a `{}`", other.name()),
+    }
+}
+
+fn run(network: &Network, case: &Case) -> Vec<f32> {
+    let mut kept = Vec::new();
+    let mut now = case.input.clone();
+    let layers = network.layers().iter().zip(network.shapes()).enumerate();
+    for (place, (layer, shape)) in layers {
+        let own = format!("{place}.");
+        let entries = network.layout().entries().iter();
+        let params: Vec<f32> = entries
+            .filter(|entry| entry.name.starts_with(&own))
+            .flat_map(|entry| case.params[entry.range()].to_vec())
+            .collect();
+        match layer {
+            Layer::Fork {} => kept.push(now.clone()),
+            Layer::Join {} => {
+                let other = kept.pop().unwrap();
+                now.iter_mut().zip(other).for_each(|(a, b)| *a += b);
+            }
+            _ => now = value(layer, place, shape, (&params, now, case.rows)),
+        }
+    }
+    now
+}
+
+fn compare<M: Model + DeserializeOwned>(name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let text = fs::read_to_string(folder.join(name).with_extension("json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(&text).unwrap();
+    assert!(!cases.is_empty());
+    for case in cases {
+        let model: M = serde_json::from_value(case.settings.clone()).unwrap();
+        let network = model.network(&case.input_shape, case.classes).unwrap();
+        assert_eq!(network.layout().len(), case.params.len(), "{name}");
+        let output = run(&network, &case);
+        assert_eq!(output.len(), case.output.len(), "{name}");
+        let scale = case.output.iter().fold(1.0_f64, |top, w| top.max(w.abs()));
+        for (got, want) in output.iter().zip(&case.output) {
+            let off = (f64::from(*got) - want).abs();
+            assert!(off <= 1e-5 * scale, "{name}: {got}, PyTorch has {want}");
+        }
+    }
+}
+
+#[test]
+fn char_lstm_is_what_pytorch_computes() {
+    compare::<CharLstm>("char_lstm");
+}
+
+fn read<M: DeserializeOwned>(settings: Value) -> M {
+    serde_json::from_value(settings).unwrap()
+}
+
+/// 80 x 8, then 4 x 256 x (8 + 256 + 2), 4 x 256 x (256 + 256 + 2) and 256 x 80 + 80.
+#[test]
+fn char_lstm_has_the_size_of_leafs_model_with_two_biases() {
+    let model: CharLstm = read(json!({}));
+    let network = model.network(&[80], 80).unwrap();
+    assert_eq!(network.layout().len(), 640 + 272_384 + 526_336 + 20_560);
+    assert_eq!(network.shapes().last().unwrap(), &[80]);
+}
