@@ -570,6 +570,10 @@ impl Registry {
             "char_lstm",
             "the next character by LSTM, as LEAF on Shakespeare (Caldas et al. 2018)",
         );
+        self.model::<models::Gpt>(
+            "gpt",
+            "a transformer that answers at every place (Radford et al. 2019)",
+        );
     }
 
     /// The engine of this name.

@@ -2,6 +2,7 @@
 
 mod char_lstm;
 mod cnn;
+mod gpt;
 mod logistic;
 mod mlp;
 mod softmax;
@@ -10,6 +11,7 @@ mod tests;
 
 pub use char_lstm::CharLstm;
 pub use cnn::Cnn;
+pub use gpt::Gpt;
 pub use logistic::Logistic;
 pub use mlp::Mlp;
 pub use softmax::Softmax;

@@ -1,7 +1,7 @@
 //! Whole models against PyTorch. The files in `tests/golden` hold what `tests/independent/models.py` printed.
 
-use super::{CharLstm, Model};
-use lyceum_core::{Forward, Layer, Mode, Network};
+use super::{CharLstm, Gpt, Model};
+use lyceum_core::{Forward, Layer, Mode, Network, Seed};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
@@ -98,6 +98,11 @@ fn char_lstm_is_what_pytorch_computes() {
     compare::<CharLstm>("char_lstm");
 }
 
+#[test]
+fn gpt_is_what_pytorch_computes() {
+    compare::<Gpt>("gpt");
+}
+
 fn read<M: DeserializeOwned>(settings: Value) -> M {
     serde_json::from_value(settings).unwrap()
 }
@@ -109,4 +114,27 @@ fn char_lstm_has_the_size_of_leafs_model_with_two_biases() {
     let network = model.network(&[80], 80).unwrap();
     assert_eq!(network.layout().len(), 640 + 272_384 + 526_336 + 20_560);
     assert_eq!(network.shapes().last().unwrap(), &[80]);
+}
+
+/// GPT-2 small has 124,439,808 parameters, with the head's weights in common with the embedding's.
+#[test]
+fn gpt_has_the_size_of_gpt_2_and_starts_like_it() {
+    let model: Gpt = read(json!({ "layers": 12, "heads": 12, "width": 768 }));
+    let network = model.network(&[1024], 50_257).unwrap();
+    assert_eq!(network.layout().len() - 50_257 * 768, 124_439_808);
+    assert_eq!(network.shapes().last().unwrap(), &[1024, 50_257]);
+    let model: Gpt = read(json!({ "layers": 2, "heads": 2, "width": 64, "dropout": 0.1 }));
+    let network = model.network(&[16], 10).unwrap();
+    let start = network.initial(Seed(3));
+    for (name, deviation) in [
+        ("0.weight", 0.02),
+        ("5.input_weight", 0.02),
+        ("5.output_weight", 0.01),
+    ] {
+        let values = &start[network.layout().find(name).unwrap().range()];
+        let square: f32 = values.iter().map(|v| v * v).sum();
+        let found = (square / values.len() as f32).sqrt();
+        assert!((found / deviation - 1.0).abs() < 0.1, "{name}: {found}");
+    }
+    assert!(network.has_dropout());
 }
