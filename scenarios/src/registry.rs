@@ -574,6 +574,10 @@ impl Registry {
             "gpt",
             "a transformer that answers at every place (Radford et al. 2019)",
         );
+        self.model::<models::TextClassifier>(
+            "text_classifier",
+            "the class of a text by the mean of its words' vectors (Joulin et al. 2017)",
+        );
     }
 
     /// The engine of this name.

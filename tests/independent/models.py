@@ -144,7 +144,7 @@ def text_classifier():
 
 def main(folder):
     Path(folder).mkdir(parents=True, exist_ok=True)
-    for make in [char_lstm, gpt]:
+    for make in [char_lstm, gpt, text_classifier]:
         cases = list(make())
         Path(folder, make.__name__ + ".json").write_text(json.dumps(cases) + "\n")
         print(f"{make.__name__}: {len(cases)} cases")

@@ -8,6 +8,7 @@ mod mlp;
 mod softmax;
 #[cfg(test)]
 mod tests;
+mod text_classifier;
 
 pub use char_lstm::CharLstm;
 pub use cnn::Cnn;
@@ -15,6 +16,7 @@ pub use gpt::Gpt;
 pub use logistic::Logistic;
 pub use mlp::Mlp;
 pub use softmax::Softmax;
+pub use text_classifier::TextClassifier;
 
 use lyceum_core::{Network, NetworkError};
 

@@ -1,6 +1,6 @@
 //! Whole models against PyTorch. The files in `tests/golden` hold what `tests/independent/models.py` printed.
 
-use super::{CharLstm, Gpt, Model};
+use super::{CharLstm, Gpt, Model, TextClassifier};
 use lyceum_core::{Forward, Layer, Mode, Network, Seed};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -103,6 +103,11 @@ fn gpt_is_what_pytorch_computes() {
     compare::<Gpt>("gpt");
 }
 
+#[test]
+fn text_classifier_is_what_pytorch_computes() {
+    compare::<TextClassifier>("text_classifier");
+}
+
 fn read<M: DeserializeOwned>(settings: Value) -> M {
     serde_json::from_value(settings).unwrap()
 }
@@ -137,4 +142,27 @@ fn gpt_has_the_size_of_gpt_2_and_starts_like_it() {
         assert!((found / deviation - 1.0).abs() < 0.1, "{name}: {found}");
     }
     assert!(network.has_dropout());
+}
+
+#[test]
+fn sizes_that_make_no_sense_are_refused_in_words() {
+    let of = |settings| {
+        read::<Gpt>(settings)
+            .network(&[8], 5)
+            .unwrap_err()
+            .to_string()
+    };
+    let heads = of(json!({ "layers": 1, "heads": 3, "width": 8 }));
+    assert!(
+        heads.contains("3 heads do not divide a width of 8"),
+        "{heads}"
+    );
+    let layers = of(json!({ "layers": 5000, "heads": 2, "width": 8 }));
+    assert!(layers.contains("from 1 to 1000"), "{layers}");
+    let text: TextClassifier = read(json!({ "width": 4 }));
+    let image = text.network(&[3, 8, 8], 5).unwrap_err().to_string();
+    assert!(image.contains("needs flat values"), "{image}");
+    let model: CharLstm = read(json!({}));
+    let image = model.network(&[3, 8, 8], 5).unwrap_err().to_string();
+    assert!(image.contains("needs a sequence of tokens"), "{image}");
 }
