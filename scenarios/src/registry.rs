@@ -604,6 +604,18 @@ impl Registry {
             "a list of convolution, pooling, normalisation and dense layers",
         );
         self.model::<models::Stack>("stack", "a list of layers of any kind");
+        self.model::<models::CharLstm>(
+            "char_lstm",
+            "the next character by LSTM, as LEAF on Shakespeare (Caldas et al. 2018)",
+        );
+        self.model::<models::Gpt>(
+            "gpt",
+            "a transformer that answers at every place (Radford et al. 2019)",
+        );
+        self.model::<models::TextClassifier>(
+            "text_classifier",
+            "the class of a text by the mean of its words' vectors (Joulin et al. 2017)",
+        );
     }
 
     /// The engine of this name.

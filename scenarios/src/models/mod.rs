@@ -1,16 +1,24 @@
 //! Named models: each turns its keys into a stack of layers.
 
+mod char_lstm;
 mod cnn;
+mod gpt;
 mod logistic;
 mod mlp;
 mod softmax;
 mod stack;
+#[cfg(test)]
+mod tests;
+mod text_classifier;
 
+pub use char_lstm::CharLstm;
 pub use cnn::Cnn;
+pub use gpt::Gpt;
 pub use logistic::Logistic;
 pub use mlp::Mlp;
 pub use softmax::Softmax;
 pub use stack::Stack;
+pub use text_classifier::TextClassifier;
 
 use lyceum_core::{Network, NetworkError};
 
@@ -22,5 +30,17 @@ pub trait Model: Send + Sync {
     /// Why it cannot tell so many classes apart, and what would be right, where that does not depend on its layers.
     fn unfit(&self, _classes: usize) -> Option<(String, String)> {
         None
+    }
+}
+
+/// A number of layers within reason, or what is wrong with it.
+fn at_most(key: &str, count: usize, most: usize) -> Result<usize, NetworkError> {
+    match count <= most {
+        true => Ok(count),
+        false => Err(NetworkError {
+            index: 0,
+            layer: "model".into(),
+            reason: format!("{key} {count} is out of range: from 1 to {most}"),
+        }),
     }
 }
