@@ -78,9 +78,9 @@ CASES = [
 
 def initial(lyceum, checks):
     """He et al. 2015: normal, variance 2 / inputs; Glorot and Bengio 2010: 2 / (inputs + outputs); uniform within
-    1 / sqrt(inputs), biases too; zero."""
+    1 / sqrt(inputs), biases too; uniform within sqrt(6 / (inputs + outputs)); zero."""
     inputs, hidden, data = 30, 200, mixture(13, [6], 3, 30)
-    for init in ("he", "glorot", "fan-in", "zero"):
+    for init in ("he", "glorot", "fan-in", "glorot-uniform", "zero"):
         model = {"mlp": {"hidden": [hidden], "activation": "tanh", "init": init}}
         training = {"rate": 1e-30, "epochs": 1, "batch": 1000}
         result = lyceum.run({"run": {"rounds": 1}, "model": model, "training": training}, data)
@@ -94,6 +94,13 @@ def initial(lyceum, checks):
             checks.near("fan-in, largest over its bound", np.abs(both).max(), 0.99, 1.0)
             tenths = np.histogram(both, 10, (-1, 1))[0]
             laws.frequencies(checks, "fan-in, tenths of the range", tenths, [0.1] * 10)
+            continue
+        if init == "glorot-uniform":
+            scaled = w / math.sqrt(6 / (inputs + hidden))
+            checks.near("glorot-uniform, largest over its bound", np.abs(scaled).max(), 0.99, 1.0)
+            tenths = np.histogram(scaled, 10, (-1, 1))[0]
+            laws.frequencies(checks, "glorot-uniform, tenths of the range", tenths, [0.1] * 10)
+            checks.equal("glorot-uniform, biases", float(np.abs(b).max()), 0.0)
             continue
         variance = 2 / inputs if init == "he" else 2 / (inputs + hidden)
         low, high = laws.chi_square_bounds(len(w))

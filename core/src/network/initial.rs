@@ -20,6 +20,8 @@ pub enum Init {
     FanIn,
     /// All zeros: enough for softmax regression, where it makes runs comparable.
     Zero,
+    /// Uniform in +-sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010, equation 16): the default of Keras.
+    GlorotUniform,
 }
 
 /// A tensor of a layer.
@@ -118,6 +120,9 @@ impl Initial {
             (_, Self::Bias { .. }) => Drawn::Always(0.0),
             (Init::He, Self::Weight { fan_in, .. }) => normal(2.0 / fan_in),
             (Init::Glorot, Self::Weight { fan_in, fan_out }) => normal(2.0 / (fan_in + fan_out)),
+            (Init::GlorotUniform, Self::Weight { fan_in, fan_out }) => Drawn::Uniform {
+                bound: (6.0 / (fan_in + fan_out)).sqrt(),
+            },
         }
     }
 }

@@ -2,9 +2,18 @@
 
 mod char_lstm;
 mod cnn;
+mod fedavg_cnn;
+#[cfg(test)]
+mod golden;
 mod gpt;
+mod leaf_cnn;
+mod lenet5;
 mod logistic;
 mod mlp;
+mod parts;
+mod pfl_cnn;
+mod resnet20;
+mod resnet9;
 mod softmax;
 mod stack;
 #[cfg(test)]
@@ -14,8 +23,15 @@ mod text_classifier;
 pub use char_lstm::CharLstm;
 pub use cnn::Cnn;
 pub use gpt::Gpt;
+pub use fedavg_cnn::FedavgCnn;
+pub use leaf_cnn::LeafCnn;
+pub use lenet5::{Lenet5, Lenet5Variant};
 pub use logistic::Logistic;
 pub use mlp::Mlp;
+pub use parts::{Batch, Group, Norm};
+pub use pfl_cnn::PflCnn;
+pub use resnet9::Resnet9;
+pub use resnet20::Resnet20;
 pub use softmax::Softmax;
 pub use stack::Stack;
 pub use text_classifier::TextClassifier;
