@@ -615,6 +615,7 @@ impl Registry {
         self.model::<models::TextClassifier>(
             "text_classifier",
             "the class of a text by the mean of its words' vectors (Joulin et al. 2017)",
+        );
         self.model::<models::Lenet5>("lenet5", "LeNet-5 for images (LeCun et al. 1998)");
         self.model::<models::FedavgCnn>(
             "fedavg_cnn",

@@ -22,8 +22,8 @@ mod text_classifier;
 
 pub use char_lstm::CharLstm;
 pub use cnn::Cnn;
-pub use gpt::Gpt;
 pub use fedavg_cnn::FedavgCnn;
+pub use gpt::Gpt;
 pub use leaf_cnn::LeafCnn;
 pub use lenet5::{Lenet5, Lenet5Variant};
 pub use logistic::Logistic;
