@@ -8,6 +8,7 @@
 
 mod activation;
 mod attention;
+mod cell;
 mod embedding;
 mod embedding_bag;
 mod gru;
@@ -18,6 +19,7 @@ mod linear;
 mod lstm;
 pub mod matrix;
 mod norm;
+mod panels;
 mod pool_places;
 mod positions;
 mod recurrent;
