@@ -26,6 +26,7 @@ mod recurrent;
 mod rms_norm;
 mod rnn;
 mod rotary;
+mod softmax;
 mod squash;
 
 pub use activation::{Approximate, Gelu, LeakyRelu, Sigmoid, Silu};
