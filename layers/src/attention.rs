@@ -6,8 +6,9 @@ use crate::{
     positions::sequence,
     room,
     rotary::Rotary,
+    softmax::{softmax, softmax_back},
 };
-use lyceum_core::{Backward, Forward, Initial, LayerKind, Operation, Tensor, exp, wide};
+use lyceum_core::{Backward, Forward, Initial, LayerKind, Mode, Operation, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -131,6 +132,7 @@ impl LayerKind for Attention {
             projected: Vec::new(),
             parts: Vec::new(),
             shares: Vec::new(),
+            keeps: true,
             mixed: Vec::new(),
             head: Head::default(),
             slopes: Vec::new(),
@@ -152,8 +154,10 @@ struct AttentionOperation {
     projected: Vec<f32>,
     /// Of each row and head the queries, scaled, then keys and values: places x size each.
     parts: Vec<f32>,
-    /// Of each row and head: places x places.
+    /// Of each row and head, if they are kept, else of the one at hand: places x places.
     shares: Vec<f32>,
+    /// Whether shares are kept for the way back: not in tests, where there may be many rows and no way back.
+    keeps: bool,
     /// What heads give, side by side: (rows x places) x width.
     mixed: Vec<f32>,
     head: Head,
@@ -240,7 +244,8 @@ impl AttentionOperation {
                 }
             }
             let part = |which: usize| Matrix::new(&parts[which * of_parts..], places, size);
-            let shares = &mut self.shares[at * of_shares..][..of_shares];
+            let slot = if self.keeps { at } else { 0 };
+            let shares = &mut self.shares[slot * of_shares..][..of_shares];
             part(0).times_turned(part(1), shares, &mut self.turned);
             softmax(shares, places, self.causal);
             let out = room(&mut self.head.out, of_parts);
@@ -258,7 +263,12 @@ impl AttentionOperation {
             let (row, head) = (at / self.heads, at % self.heads);
             let parts = &self.parts[at * 3 * of_parts..][..3 * of_parts];
             let part = |which: usize| Matrix::new(&parts[which * of_parts..], places, size);
-            let shares = &self.shares[at * of_shares..][..of_shares];
+            let slot = if self.keeps { at } else { 0 };
+            let shares = &mut self.shares[slot * of_shares..][..of_shares];
+            if !self.keeps {
+                part(0).times_turned(part(1), shares, &mut self.turned);
+                softmax(shares, places, self.causal);
+            }
             let out = room(&mut self.head.out, of_parts);
             let from = &self.slopes[row * places * self.width..];
             take(from, (self.width, head * size), size, out);
@@ -300,61 +310,6 @@ fn put(from: &[f32], size: usize, lines: &mut [f32], (width, first): (usize, usi
     both.for_each(|(from, line)| line[first..first + size].copy_from_slice(from));
 }
 
-/// Sixteen lanes at once, then over the lanes: an order that every width of vectors keeps.
-#[inline(always)]
-fn fold(values: &[f32], start: f32, join: impl Fn(f32, f32) -> f32) -> f32 {
-    let (chunks, rest) = values.as_chunks::<16>();
-    let mut lanes = [start; 16];
-    for chunk in chunks {
-        let sites = lanes.iter_mut().zip(chunk);
-        sites.for_each(|(lane, v)| *lane = join(*lane, *v));
-    }
-    let all = lanes.into_iter().fold(start, &join);
-    rest.iter().fold(all, |sum, v| join(sum, *v))
-}
-
-/// How many places a place sees.
-fn seen(place: usize, places: usize, causal: bool) -> usize {
-    if causal { place + 1 } else { places }
-}
-
-/// From scores to shares, each line by itself; what a place does not see has no share.
-fn softmax(scores: &mut [f32], places: usize, causal: bool) {
-    wide(
-        #[inline(always)]
-        || {
-            for (place, line) in scores.chunks_exact_mut(places).enumerate() {
-                let (line, unseen) = line.split_at_mut(seen(place, places, causal));
-                let top = fold(line, f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
-                line.iter_mut().for_each(|s| *s = exp(*s - top));
-                let share = 1.0 / fold(line, 0.0, |a, b| a + b);
-                line.iter_mut().for_each(|s| *s *= share);
-                unseen.fill(0.0);
-            }
-        },
-    );
-}
-
-/// From slopes at shares to slopes at scores.
-fn softmax_back(shares: &[f32], slopes: &mut [f32], places: usize, causal: bool) {
-    wide(
-        #[inline(always)]
-        || {
-            let lines = slopes.chunks_exact_mut(places);
-            for (place, (slopes, shares)) in lines.zip(shares.chunks_exact(places)).enumerate() {
-                let (slopes, unseen) = slopes.split_at_mut(seen(place, places, causal));
-                slopes.iter_mut().zip(shares).for_each(|(s, p)| *s *= p);
-                let mean = fold(slopes, 0.0, |a, b| a + b);
-                slopes
-                    .iter_mut()
-                    .zip(shares)
-                    .for_each(|(s, p)| *s -= mean * p);
-                unseen.fill(0.0);
-            }
-        },
-    );
-}
-
 impl Operation for AttentionOperation {
     fn forward(&mut self, pass: Forward<'_>) {
         let (rows, width) = (pass.rows, self.width);
@@ -368,7 +323,9 @@ impl Operation for AttentionOperation {
             add_bias(projected, tensors.input_bias);
         }
         room(&mut self.parts, lines * 3 * width);
-        room(&mut self.shares, lines * self.heads * self.places);
+        self.keeps = matches!(pass.mode, Mode::Train { .. });
+        let kept = if self.keeps { rows * self.heads } else { 1 };
+        room(&mut self.shares, kept * self.places * self.places);
         room(&mut self.mixed, lines * width);
         self.attend(rows);
         let weight = Matrix::new(tensors.output_weight, width, width);
@@ -403,5 +360,63 @@ impl Operation for AttentionOperation {
             let weight = Matrix::new(tensors.input_weight, 3 * width, width);
             slope.times(weight, next);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lyceum_core::Noise;
+
+    /// Output, gradient and slope at the input of three rows.
+    fn bits(mode: Mode<'_>) -> Vec<u32> {
+        let shape = [5, 4];
+        let attention = Attention::new(2);
+        let len = |t: &Tensor| t.shape.iter().product::<usize>();
+        let count = attention.tensors(&shape).iter().map(len).sum();
+        let values = |len: usize| (0..len).map(|i| ((i * 37 % 19) as f32 - 9.0) / 10.0);
+        let (params, input): (Vec<f32>, Vec<f32>) = (values(count).collect(), values(60).collect());
+        let mut operation = attention.operation(0, &shape);
+        let (mut output, mut next) = (vec![0.0; 60], vec![0.0; 60]);
+        operation.forward(Forward {
+            params: &params,
+            input: &input,
+            rows: 3,
+            mode,
+            output: &mut output,
+        });
+        let mut gradient = vec![0.0; count];
+        operation.backward(Backward {
+            params: &params,
+            input: &input,
+            output: &output,
+            slope: &mut input.clone(),
+            rows: 3,
+            gradient: &mut gradient,
+            wanted: Some(&mut next),
+        });
+        let all = [output, gradient, next].concat();
+        all.into_iter().map(f32::to_bits).collect()
+    }
+
+    #[test]
+    fn shares_that_are_worked_out_again_are_those_of_the_way_forward() {
+        let noise = Noise::of_key(1);
+        let train = Mode::Train { noise, fixed: &[] };
+        assert_eq!(bits(train), bits(Mode::Evaluate));
+    }
+
+    #[test]
+    fn heads_and_pairs_that_do_not_fit_are_refused() {
+        let of = |heads, rotary| Attention {
+            rotary,
+            ..Attention::new(heads)
+        };
+        assert_eq!(of(2, true).output(&[5, 8]), Ok(vec![5, 8]));
+        assert!(of(0, false).output(&[5, 8]).is_err());
+        assert!(of(3, false).output(&[5, 8]).is_err());
+        assert!(of(2, true).output(&[5, 6]).is_err());
+        assert!(of(2, false).output(&[5]).is_err());
+        assert!(of(1, false).output(&[1 << 20, 8]).is_err());
     }
 }

@@ -8,6 +8,7 @@
 
 mod activation;
 mod attention;
+mod cell;
 mod conv1d;
 mod conv2d;
 mod convolution;
@@ -24,6 +25,7 @@ mod lstm;
 pub mod matrix;
 mod norm;
 mod padding;
+mod panels;
 mod patched;
 mod pool_places;
 mod positions;
@@ -31,6 +33,7 @@ mod recurrent;
 mod rms_norm;
 mod rnn;
 mod rotary;
+mod softmax;
 mod squash;
 
 pub use activation::{Approximate, Gelu, LeakyRelu, Sigmoid, Silu};

@@ -1,7 +1,9 @@
 //! Long short-term memory.
 
 use crate::{
-    recurrent::{self, BackStep, Cell, LANES, Recurrent, Step, Ways},
+    cell::{BackStep, Cell, Step},
+    panels::{LANES, Ways},
+    recurrent::{self, Recurrent},
     squash::{sigmoid, tanh},
 };
 use lyceum_core::{LayerKind, Operation, Tensor};

@@ -1,79 +1,12 @@
 //! What recurrent layers share: products with all places at once, then one place after the other.
-//!
-//! Units are taken sixteen at a time, a *panel*. The weights of a panel's gates lie side by side, so that each product writes what
-//! one pass over the gates reads, and no step leaves the memory that belongs together.
 
-use crate::{matrix::Matrix, room};
+use crate::{
+    cell::{BackStep, Cell, Step},
+    matrix::Matrix,
+    panels::{LANES, Panels, Sizes, Ways, for_panels, gather, scatter, split},
+    room,
+};
 use lyceum_core::{Backward, Forward, Initial, Operation, Tensor, wide};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use std::fmt::Debug;
-
-/// Units of a panel.
-pub(crate) const LANES: usize = 16;
-
-/// What a kind of recurrent unit does at one place, for one panel of units and all samples. Slices hold a sample after the other;
-/// of each sample all gates, and of each gate one value a unit.
-pub(crate) trait Cell: Debug + Send {
-    /// Gates of a unit, in PyTorch's order.
-    const GATES: usize;
-    /// Values that a unit keeps of a place besides its gates and its state.
-    const KEPT: usize;
-    /// Whether slopes at the products with the state are other ones than those at the products with the input.
-    const SPLIT: bool;
-
-    /// From the gates' sums to the new state.
-    fn forward(&self, step: &mut Step<'_>);
-
-    /// From the slope at the new state to that at the gates' sums.
-    fn backward(&self, step: &mut BackStep<'_>);
-}
-
-/// One place on the way forward.
-#[derive(Debug)]
-pub(crate) struct Step<'a> {
-    /// Products with the input; takes what the way back needs of the gates.
-    pub(crate) gates: &'a mut [f32],
-    /// Products with the state.
-    pub(crate) hidden: &'a [f32],
-    /// Added to both products: one value for each gate and unit.
-    pub(crate) biases: [&'a [f32]; 2],
-    /// Of the tensor that a unit has for itself, if the kind has one.
-    pub(crate) own: &'a [f32],
-    /// The state before.
-    pub(crate) before: &'a [f32],
-    /// What was kept of the place before; zeros at the first.
-    pub(crate) kept_before: &'a [f32],
-    pub(crate) kept: &'a mut [f32],
-    /// Takes the new state.
-    pub(crate) state: &'a mut [f32],
-}
-
-/// One place on the way back.
-#[derive(Debug)]
-pub(crate) struct BackStep<'a> {
-    /// As the way forward left them; takes the slopes at their sums, of products with the input.
-    pub(crate) gates: &'a mut [f32],
-    /// Takes the slopes at the products with the state, if they are other ones.
-    pub(crate) hidden: &'a mut [f32],
-    pub(crate) own: &'a [f32],
-    pub(crate) before: &'a [f32],
-    pub(crate) kept_before: &'a [f32],
-    pub(crate) kept: &'a [f32],
-    /// Slope at the new state.
-    pub(crate) slope: &'a [f32],
-    /// What the place after this one says besides the products with the state; takes the same for the place before.
-    pub(crate) carry: &'a mut [f32],
-    /// Is added to.
-    pub(crate) own_gradient: &'a mut [f32],
-}
-
-/// Keys that all recurrent layers have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Ways {
-    pub(crate) last: bool,
-    pub(crate) reverse: bool,
-}
 
 /// The shape that comes out, or what is wrong.
 pub(crate) fn output(units: usize, last: bool, input: &[usize]) -> Result<Vec<usize>, String> {
@@ -101,111 +34,6 @@ pub(crate) fn tensors(gates: usize, units: usize, input: &[usize]) -> Vec<Tensor
 pub(crate) fn multiplications(gates: usize, units: usize, input: &[usize]) -> u64 {
     let [places, features] = [0, 1].map(|at| input.get(at).copied().unwrap_or(0) as u64);
     places * (gates as u64) * (units as u64) * (features + units as u64)
-}
-
-/// Sizes of a layer, and the way through its places.
-#[derive(Clone, Copy, Debug)]
-struct Sizes {
-    places: usize,
-    features: usize,
-    units: usize,
-    gates: usize,
-    ways: Ways,
-}
-
-impl Sizes {
-    fn panels(&self) -> usize {
-        self.units.div_ceil(LANES)
-    }
-
-    /// Gates of a panel.
-    fn lines(&self) -> usize {
-        self.gates * LANES
-    }
-
-    /// Units of a panel, and how many of them there are.
-    fn units_of(&self, panel: usize) -> (usize, usize) {
-        let first = panel * LANES;
-        (first, LANES.min(self.units - first))
-    }
-
-    /// The place that a step is at.
-    fn place(&self, step: usize) -> usize {
-        match self.ways.reverse {
-            true => self.places - 1 - step,
-            false => step,
-        }
-    }
-
-    /// Lengths of the four tensors.
-    fn lengths(&self) -> [usize; 4] {
-        let rows = self.gates * self.units;
-        [rows * self.features, rows * self.units, rows, rows]
-    }
-}
-
-/// Splits tensors that lie one behind the other; the last part is what is left.
-fn split(values: &[f32], sizes: Sizes) -> [&[f32]; 5] {
-    let mut rest = values;
-    let parts = sizes.lengths().map(|len| {
-        let (part, more) = rest.split_at(len);
-        rest = more;
-        part
-    });
-    let [a, b, c, d] = parts;
-    [a, b, c, d, rest]
-}
-
-/// One matrix of weights, panel by panel.
-#[derive(Debug, Default)]
-struct Panels {
-    /// gates x width.
-    lines: Vec<f32>,
-    /// width x gates.
-    turned: Vec<f32>,
-}
-
-impl Panels {
-    /// Lays weights, (gates x units) x width, out in panels; of units that do not exist, zeros.
-    fn fill(&mut self, weights: &[f32], width: usize, sizes: Sizes) {
-        let len = sizes.panels() * sizes.lines() * width;
-        let lines = room(&mut self.lines, len);
-        let turned = room(&mut self.turned, len);
-        for_panels(sizes, |gate_line, first, count| {
-            let from = first * width;
-            let to = &mut lines[gate_line * width..][..LANES * width];
-            to[..count * width].copy_from_slice(&weights[from..][..count * width]);
-            to[count * width..].fill(0.0);
-        });
-        let panel = sizes.lines() * width;
-        let panels = lines
-            .chunks_exact(panel)
-            .zip(turned.chunks_exact_mut(panel));
-        panels.for_each(|(lines, turned)| crate::kernel::transpose(lines, width, turned));
-    }
-
-    /// gates x width of a panel.
-    fn lines(&self, panel: usize, width: usize, sizes: Sizes) -> Matrix<'_> {
-        let len = sizes.lines() * width;
-        Matrix::new(&self.lines[panel * len..], sizes.lines(), width)
-    }
-
-    /// width x gates of a panel.
-    fn turned(&self, panel: usize, width: usize, sizes: Sizes) -> Matrix<'_> {
-        let len = sizes.lines() * width;
-        Matrix::new(&self.turned[panel * len..], width, sizes.lines())
-    }
-}
-
-/// Calls `each` for every gate of every panel: its first line in the panels, its first row among the weights, and its units.
-fn for_panels(sizes: Sizes, mut each: impl FnMut(usize, usize, usize)) {
-    for panel in 0..sizes.panels() {
-        let (unit, count) = sizes.units_of(panel);
-        for gate in 0..sizes.gates {
-            let line = panel * sizes.lines() + gate * LANES;
-            each(line, gate * sizes.units + unit, count);
-        }
-    }
 }
 
 /// A recurrent layer with its buffers. A *step* is a place in the order in which the state goes through them.
@@ -522,31 +350,6 @@ impl<C: Cell> Recurrent<C> {
                 let to = sizes.place(step) * sizes.features;
                 sample[to..][..sizes.features].copy_from_slice(slope);
             }
-        }
-    }
-}
-
-/// Takes some units of all rows out, and zeros for those that do not exist.
-#[inline(always)]
-fn gather(from: &[f32], units: usize, (first, count): (usize, usize), to: &mut [f32]) {
-    let rows = from.chunks_exact(units).zip(to.chunks_exact_mut(LANES));
-    for (from, to) in rows {
-        if let Some(whole) = from[first..].first_chunk::<LANES>() {
-            to.copy_from_slice(whole);
-        } else {
-            to[..count].copy_from_slice(&from[first..]);
-            to[count..].fill(0.0);
-        }
-    }
-}
-
-/// Puts some units of all rows back.
-#[inline(always)]
-fn scatter(from: &[f32], units: usize, (first, count): (usize, usize), to: &mut [f32]) {
-    for (from, to) in from.chunks_exact(LANES).zip(to.chunks_exact_mut(units)) {
-        match to[first..].first_chunk_mut::<LANES>() {
-            Some(whole) => whole.copy_from_slice(from),
-            None => to[first..].copy_from_slice(&from[..count]),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Plain recurrent units, which may leak.
 
 use crate::{
-    recurrent::{self, BackStep, Cell, LANES, Recurrent, Step, Ways},
+    cell::{BackStep, Cell, Step},
+    panels::{LANES, Ways},
+    recurrent::{self, Recurrent},
     squash::{sigmoid, tanh},
 };
 use lyceum_core::{Initial, LayerKind, Operation, Tensor};
