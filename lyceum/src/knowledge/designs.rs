@@ -27,19 +27,18 @@ impl Correlations {
         let even: Vec<Vec<f64>> = (0..EVEN)
             .map(|number| preferences::even(tasks.len(), seed, number))
             .collect();
-        let worth = accuracies(base, judge, &even, &tasks)?;
+        let designs = (0..tasks.len()).map(|place| alone(tasks.len(), place));
+        let designs: Vec<Vec<Vec<f64>>> = std::iter::once(even).chain(designs).collect();
+        let all: Vec<Vec<f64>> = designs.iter().flatten().cloned().collect();
+        let mut worth = accuracies(base, judge, &all, &tasks)?.into_iter();
+        let worth = designs
+            .iter()
+            .map(|one| worth.by_ref().take(one.len()).collect());
+        let worth: Vec<Vec<Vec<f64>>> = worth.collect();
+        let follows = |design: usize, place| follows(&designs[design], &worth[design], place);
         let places = 0..tasks.len();
-        let even = places.clone().map(|place| follows(&even, &worth, place));
-        let even = even.collect();
-        let alone = places.map(|place| {
-            let all = alone(tasks.len(), place);
-            Ok(follows(
-                &all,
-                &accuracies(base, judge, &all, &tasks)?,
-                place,
-            ))
-        });
-        let alone = alone.collect::<Result<_, Failure>>()?;
+        let even = places.clone().map(|place| follows(0, place)).collect();
+        let alone = places.map(|place| follows(1 + place, place)).collect();
         Ok(Self { even, alone })
     }
 

@@ -331,14 +331,19 @@ fn one(
             calibration,
         })
         .collect();
+    tell(&rows, seconds, arguments.json)
+}
+
+/// Prints what the models of a preference are worth.
+fn tell(rows: &[Row], seconds: f64, json: bool) -> Result<(), Failure> {
     let weighted: f64 = rows.iter().map(|row| row.weight * row.point).sum();
-    if arguments.json {
+    if json {
         let json = serde_json::json!({ "tasks": rows, "weighted": weighted, "seconds": seconds });
         let text = serde_json::to_string_pretty(&json).map_err(Failure::other)?;
         line(format_args!("{text}"));
         return Ok(());
     }
-    line(format_args!("{}", table(&rows).text()));
+    line(format_args!("{}", table(rows).text()));
     let sure: Vec<_> = rows
         .iter()
         .map(|row| (row.task.clone(), row.calibration.clone()))
