@@ -566,6 +566,24 @@ impl Registry {
             "cnn",
             "a list of convolution, pooling, normalisation and dense layers",
         );
+        self.model::<models::Lenet5>("lenet5", "LeNet-5 for images (LeCun et al. 1998)");
+        self.model::<models::FedavgCnn>(
+            "fedavg_cnn",
+            "the CNN for MNIST of FedAvg's paper (McMahan et al. 2017)",
+        );
+        self.model::<models::LeafCnn>(
+            "leaf_cnn",
+            "the CNN for FEMNIST of LEAF (Caldas et al. 2018)",
+        );
+        self.model::<models::PflCnn>(
+            "pfl_cnn",
+            "the CNN for CIFAR-10 of pfl-research (Granqvist et al. 2024)",
+        );
+        self.model::<models::Resnet9>("resnet9", "a residual network of nine layers (Page 2018)");
+        self.model::<models::Resnet20>(
+            "resnet20",
+            "a residual network of twenty layers (He et al. 2016)",
+        );
     }
 
     /// The engine of this name.
