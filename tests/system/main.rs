@@ -25,6 +25,7 @@ mod knowledge;
 mod lengthening;
 mod measures;
 mod memories;
+mod models;
 mod nodes;
 mod oort;
 mod output;
