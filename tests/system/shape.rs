@@ -17,11 +17,12 @@ const LINES: usize = 60;
 /// Blocks of control flow and closures within each other.
 const DEPTH: usize = 5;
 /// Folders that are held to it.
-const CRATES: [&str; 14] = [
+const CRATES: [&str; 15] = [
     "core",
     "strategies",
     "metrics",
     "network-model",
+    "layers",
     "learner",
     "protocol",
     "scenarios",
