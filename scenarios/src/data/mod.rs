@@ -14,6 +14,7 @@ mod idx;
 mod idx_file;
 mod known;
 mod labels;
+mod linear;
 mod mixture;
 mod normalise;
 mod own;

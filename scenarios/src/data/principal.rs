@@ -1,6 +1,6 @@
 //! Principal components: the directions in which samples vary most.
 
-use super::{DataError, fixed_features::Linear, symmetric::eigen};
+use super::{DataError, linear::Linear, symmetric::eigen};
 use lyceum_core::{Samples, wide};
 
 /// Inputs at most: the time grows with their cube.
