@@ -185,10 +185,10 @@ impl<C: Cell> Recurrent<C> {
     fn give(&self, rows: usize, output: &mut [f32]) {
         let Self { sizes, .. } = *self;
         let width = rows * sizes.units;
-        let states = self.states.chunks_exact(width).take(sizes.places);
+        let mut states = self.states.chunks_exact(width).take(sizes.places);
         if sizes.ways.last {
             states
-                .last()
+                .next_back()
                 .into_iter()
                 .for_each(|s| output.copy_from_slice(s));
             return;

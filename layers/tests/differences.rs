@@ -1,4 +1,5 @@
 //! Every layer's gradient against differences of its values, at shapes and values drawn anew.
+#![allow(clippy::unwrap_used)]
 
 use lyceum_core::{
     Backward, Forward, Initial, LayerKind, LayerKinds, Mode, Noise, Operation, Role, Tensor,

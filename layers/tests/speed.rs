@@ -1,5 +1,5 @@
 //! Speed of layers on sequences: `cargo test --release -p lyceum-layers --test speed -- --ignored --nocapture`.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use lyceum_core::{Backward, Forward, LayerKind, Mode, Noise, Operation};
 use lyceum_layers::{Attention, Embedding, Gru, Linear, Lstm};
@@ -91,7 +91,7 @@ impl Chain {
 
 fn report(name: &str, chain: &mut Chain) {
     let mut best = [f64::INFINITY; 2];
-    for _ in 0..12 {
+    for _ in 0..30 {
         let start = Instant::now();
         chain.forward();
         let middle = Instant::now();
