@@ -87,25 +87,16 @@ impl Optimizer {
         grad: &[f32],
         (first, second): (&mut [f32], &mut [f32]),
     ) {
-        if let Self::RmsProp {
-            decay,
-            momentum,
-            epsilon,
-        } = self
-        {
-            return rms_prop((rate, decay, momentum, epsilon), (w, grad), (first, second));
-        }
-        let sites = w.iter_mut().zip(grad);
         match self {
-            Self::Sgd { momentum: 0.0 } => sites.for_each(|(w, g)| *w -= rate * g),
+            Self::Sgd { momentum: 0.0 } => both(w, grad).for_each(|(w, g)| *w -= rate * g),
             Self::Sgd { momentum } => {
-                for ((w, g), v) in sites.zip(first) {
+                for ((w, g), v) in both(w, grad).zip(first) {
                     *v = momentum * *v + g;
                     *w -= rate * *v;
                 }
             }
             Self::Nesterov { momentum } => {
-                for ((w, g), v) in sites.zip(first) {
+                for ((w, g), v) in both(w, grad).zip(first) {
                     *v = momentum * *v + g;
                     *w -= rate * (g + momentum * *v);
                 }
@@ -120,29 +111,49 @@ impl Optimizer {
                 beta2,
                 epsilon,
             } => {
-                let correct = |beta: f32| (1.0 - f64::from(beta).powi(steps as i32)) as f32;
-                let (c1, c2) = (correct(beta1), correct(beta2));
-                for (((w, g), m), v) in sites.zip(first).zip(second) {
-                    *m = beta1 * *m + (1.0 - beta1) * g;
-                    *v = beta2 * *v + (1.0 - beta2) * g * g;
-                    *w -= rate * (*m / c1) / ((*v / c2).sqrt() + epsilon);
-                }
+                let moments = (beta1, beta2, epsilon);
+                adam((rate, steps), moments, (w, grad), (first, second));
             }
-            Self::RmsProp { .. } => {}
+            Self::RmsProp {
+                decay,
+                momentum,
+                epsilon,
+            } => rms_prop((rate, decay, momentum, epsilon), (w, grad), (first, second)),
             Self::Adagrad { epsilon } => {
-                for ((w, g), s) in sites.zip(second) {
+                for ((w, g), s) in both(w, grad).zip(second) {
                     *s += g * g;
                     *w -= rate * g / (s.sqrt() + epsilon);
                 }
             }
             Self::Lion { beta1, beta2 } => {
-                for ((w, g), m) in sites.zip(first) {
+                for ((w, g), m) in both(w, grad).zip(first) {
                     let way = beta1 * *m + (1.0 - beta1) * g;
                     *w -= rate * sign(way);
                     *m = beta2 * *m + (1.0 - beta2) * g;
                 }
             }
         }
+    }
+}
+
+#[inline(always)]
+fn both<'a>(w: &'a mut [f32], grad: &'a [f32]) -> impl Iterator<Item = (&'a mut f32, &'a f32)> {
+    w.iter_mut().zip(grad)
+}
+
+#[inline(always)]
+fn adam(
+    (rate, steps): (f32, u64),
+    (beta1, beta2, epsilon): (f32, f32, f32),
+    (w, grad): (&mut [f32], &[f32]),
+    (first, second): (&mut [f32], &mut [f32]),
+) {
+    let correct = |beta: f32| (1.0 - f64::from(beta).powi(steps as i32)) as f32;
+    let (c1, c2) = (correct(beta1), correct(beta2));
+    for (((w, g), m), v) in both(w, grad).zip(first).zip(second) {
+        *m = beta1 * *m + (1.0 - beta1) * g;
+        *v = beta2 * *v + (1.0 - beta2) * g * g;
+        *w -= rate * (*m / c1) / ((*v / c2).sqrt() + epsilon);
     }
 }
 

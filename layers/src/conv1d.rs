@@ -4,6 +4,7 @@ use crate::{
     conv2d::{Pad, one, yes},
     convolution::{Sizes, Window},
     padding::PaddingMode,
+    patched,
 };
 use lyceum_core::{LayerKind, Operation, Tensor};
 use schemars::JsonSchema;
@@ -91,6 +92,6 @@ impl LayerKind for Conv1d {
     }
 
     fn operation(&self, _: usize, input: &[usize]) -> Box<dyn Operation> {
-        self.fitting(input).operation()
+        patched::operation(self.fitting(input))
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     convolution::{Sizes, Window},
     padding::PaddingMode,
+    patched,
 };
 use lyceum_core::{LayerKind, Operation, Tensor};
 use schemars::JsonSchema;
@@ -165,6 +166,6 @@ impl LayerKind for Conv2d {
     }
 
     fn operation(&self, _: usize, input: &[usize]) -> Box<dyn Operation> {
-        self.fitting(input).operation()
+        patched::operation(self.fitting(input))
     }
 }

@@ -1,11 +1,7 @@
 //! Shapes of convolutions: windows that go over images, each group of channels by itself.
 
-use crate::{
-    depthwise::Depthwise,
-    padding::{Border, Frame, PaddingMode},
-    patched::Patched,
-};
-use lyceum_core::{Initial, Operation, Tensor};
+use crate::padding::{Border, Frame, PaddingMode};
+use lyceum_core::{Initial, Tensor, wide};
 use std::ops::Range;
 
 /// How a window goes along one side of an image.
@@ -216,12 +212,20 @@ impl Sizes {
     pub(crate) fn multiplications(&self) -> u64 {
         (self.outputs * self.places()) as u64 * self.taps() as u64
     }
+}
 
-    /// What it does: groups of a single channel need no products of matrices.
-    pub(crate) fn operation(self) -> Box<dyn Operation> {
-        match self.groups > 1 && self.groups == self.inputs {
-            true => Box::new(Depthwise::new(self)),
-            false => Box::new(Patched::new(self)),
-        }
-    }
+/// Writes the sum of the slopes of each channel.
+pub(crate) fn bias_gradient(slope: &[f32], places: usize, gradient: &mut [f32]) {
+    gradient.fill(0.0);
+    wide(
+        #[inline(always)]
+        || {
+            for sample in slope.chunks_exact(gradient.len() * places) {
+                let channels = sample.chunks_exact(places);
+                for (sum, channel) in gradient.iter_mut().zip(channels) {
+                    *sum += crate::sum(channel.iter().copied());
+                }
+            }
+        },
+    );
 }

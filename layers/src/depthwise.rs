@@ -1,6 +1,9 @@
 //! Convolution of every channel by itself.
 
-use crate::{convolution::Sizes, padding::Frame, patched::bias_gradient};
+use crate::{
+    convolution::{Sizes, bias_gradient},
+    padding::Frame,
+};
 use lyceum_core::{Backward, Forward, Operation, wide};
 
 /// A convolution in groups of one input channel, each with one output channel or more.

@@ -1,8 +1,23 @@
 //! Convolution as a product of the weights with what lies below the window at every place, laid out as a matrix.
 
-use crate::{convolution::Sizes, kernel::transpose, matrix::Matrix, padding::Frame, room};
-use lyceum_core::{Backward, Forward, Operation, wide};
+use crate::{
+    convolution::{Sizes, bias_gradient},
+    depthwise::Depthwise,
+    kernel::transpose,
+    matrix::Matrix,
+    padding::Frame,
+    room,
+};
+use lyceum_core::{Backward, Forward, Operation};
 use std::ops::Range;
+
+/// What a convolution does: groups of a single channel need no products of matrices.
+pub(crate) fn operation(sizes: Sizes) -> Box<dyn Operation> {
+    match sizes.groups > 1 && sizes.groups == sizes.channels()[0] {
+        true => Box::new(Depthwise::new(sizes)),
+        false => Box::new(Patched::new(sizes)),
+    }
+}
 
 /// A convolution in groups of any size.
 #[derive(Debug)]
@@ -207,22 +222,6 @@ impl Shape {
             self.spread(&part, patches, images);
         }
     }
-}
-
-/// Writes the sum of the slopes of each channel.
-pub(crate) fn bias_gradient(slope: &[f32], places: usize, gradient: &mut [f32]) {
-    gradient.fill(0.0);
-    wide(
-        #[inline(always)]
-        || {
-            for sample in slope.chunks_exact(gradient.len() * places) {
-                let channels = sample.chunks_exact(places);
-                for (sum, channel) in gradient.iter_mut().zip(channels) {
-                    *sum += crate::sum(channel.iter().copied());
-                }
-            }
-        },
-    );
 }
 
 impl Operation for Patched {

@@ -50,7 +50,11 @@ fn within(path: &str, schema: &Value, rows: &mut Vec<String>) {
         .collect();
     match tables[..] {
         [] => {
-            let lists = forms.iter().filter(|form| form["items"].is_object());
+            // What may stand in a block is said where layers are listed.
+            let block = path.contains(".residual.");
+            let lists = forms
+                .iter()
+                .filter(|form| form["items"].is_object() && !block);
             lists.for_each(|list| within(&format!("{path}[]"), &list["items"], rows));
         }
         [table] if !is_choice(table) => keys_of(path, table, &[], rows),

@@ -64,7 +64,7 @@ const BROKEN: [(&str, &str, &str); 33] = [
     (
         "unknown optimizer",
         "rate = 0.1",
-        "rate = 0.1\n[training.optimizer.lion]",
+        "rate = 0.1\n[training.optimizer.adamax]",
     ),
     (
         "two strategies",

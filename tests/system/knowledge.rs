@@ -197,7 +197,7 @@ fn preferences_and_folders_that_are_none_say_why() {
             "belongs to the run",
         ),
         (
-            &["--alpha", "1"],
+            &["--alpha", "1", "--measures"],
             "--alpha 1: expected a number above 0 and below 1",
         ),
     ] {

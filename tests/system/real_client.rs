@@ -174,7 +174,7 @@ fn samples_that_do_not_fit_are_refused_with_a_sentence_before_the_client_joins()
     for (text, why) in [
         (
             csv(&good, 32, |_| 0),
-            "line 1: has 32 columns of features: expected 64, which the scenario's samples have",
+            "line 1: it has 32 columns of features: expected 64, which the scenario's samples have",
         ),
         (
             csv(&good, 64, |i| i),

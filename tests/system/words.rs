@@ -143,7 +143,11 @@ fn what_an_entry_changes_is_refused_at_its_own_value() {
     for (key, value, told) in [
         ("training.rate", "\"fast\"", "`rate` is a string"),
         ("training.rate", "-1", "-1 is out of range"),
-        ("training.optimizer", "\"lion\"", "unknown choice `lion`"),
+        (
+            "training.optimizer",
+            "\"adamax\"",
+            "unknown choice `adamax`",
+        ),
         ("training.optimizer", "[1]", "`optimizer` is a list"),
         (
             "selection.uniform.per_round",

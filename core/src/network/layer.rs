@@ -3,10 +3,10 @@
 use super::{
     initial::{Initial, Tensor, drawn},
     kind::OpenLayer,
-    reading::with_open_kinds,
+    reading::{list_of_layers, with_open_kinds},
 };
 use crate::Role;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One layer. Images are channels x height x width, kernels and windows are square.
@@ -109,11 +109,6 @@ pub enum Layer {
     #[serde(skip)]
     #[schemars(skip)]
     Open(OpenLayer),
-}
-
-/// A list of layers inside of a layer: a schema that held itself would have no end.
-fn list_of_layers(_: &mut SchemaGenerator) -> Schema {
-    schemars::json_schema!({ "type": "array", "items": { "type": ["object", "string"] } })
 }
 
 fn one() -> usize {

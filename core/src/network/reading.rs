@@ -1,7 +1,7 @@
 //! Layers in files: those that are known, and those of the kinds that are at hand.
 
 use super::{Layer, LayerKinds, OpenLayer};
-use schemars::{Schema, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{
@@ -11,7 +11,7 @@ use serde::{
     ser::SerializeMap,
 };
 use serde_json::Value;
-use std::{fmt, sync::Arc};
+use std::{cell::Cell, fmt, sync::Arc};
 
 impl Serialize for Layer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -30,11 +30,15 @@ impl<'de> Deserialize<'de> for Layer {
         let open = kinds.entries().iter().map(|entry| entry.name);
         let names: Vec<&'static str> = Layer::NAMES.into_iter().chain(open).collect();
         // The trait asks for a list that lives for ever; it is as long as the number of kinds, and a few layers are read in all.
-        deserializer.deserialize_enum("Layer", names.leak(), Choice(kinds))
+        let names: &'static [&'static str] = names.leak();
+        deserializer.deserialize_enum("Layer", names, Choice { kinds, names })
     }
 }
 
-struct Choice(Arc<LayerKinds>);
+struct Choice {
+    kinds: Arc<LayerKinds>,
+    names: &'static [&'static str],
+}
 
 impl<'de> Visitor<'de> for Choice {
     type Value = Layer;
@@ -45,7 +49,11 @@ impl<'de> Visitor<'de> for Choice {
 
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Layer, A::Error> {
         let (name, body): (String, A::Variant) = data.variant()?;
-        let Some(entry) = self.0.entries().iter().find(|entry| entry.name == name) else {
+        let mut entries = self.kinds.entries().iter();
+        let Some(entry) = entries.find(|entry| entry.name == name) else {
+            if !self.names.contains(&&*name) {
+                return Err(de::Error::unknown_variant(&name, self.names));
+            }
             return Layer::deserialize(EnumAccessDeserializer::new(Known { name, body }));
         };
         let Settings(settings) = body.newtype_variant()?;
@@ -98,4 +106,28 @@ pub(super) fn with_open_kinds(schema: &mut Schema) {
     if let Some(Value::Array(all)) = schema.get_mut("oneOf") {
         all.extend(open);
     }
+}
+
+/// How deep the schema looks into blocks: layers of a block, but no block within it. Files may hold more.
+const NESTED: u32 = 1;
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A list of layers inside of a layer. A schema that held itself would have no end, so the innermost blocks of this one hold none.
+pub(super) fn list_of_layers(generator: &mut SchemaGenerator) -> Schema {
+    let depth = DEPTH.get();
+    if depth == NESTED {
+        return schemars::json_schema!({ "type": "array", "maxItems": 0 });
+    }
+    DEPTH.set(depth + 1);
+    let mut layer = Layer::json_schema(generator);
+    DEPTH.set(depth);
+    if depth + 1 == NESTED
+        && let Some(Value::Array(all)) = layer.get_mut("oneOf")
+    {
+        all.retain(|layer| layer["properties"]["residual"].is_null());
+    }
+    schemars::json_schema!({ "type": "array", "items": layer })
 }

@@ -187,7 +187,11 @@ const WINDOWS: &str = "train = 'a.jsonl'\nplaces = 2\ntokens = { characters = {}
 #[test]
 fn faults_name_file_line_and_field() {
     for (keys, text, wanted) in [
-        (LABELLED, "", "a.jsonl: has no text: expected at least one"),
+        (
+            LABELLED,
+            "",
+            "a.jsonl: it has no text: expected at least one",
+        ),
         (
             LABELLED,
             "\n{\"text\": \"a\"}",
@@ -216,14 +220,14 @@ fn faults_name_file_line_and_field() {
         (
             LABELLED,
             "{\"text\": \"a\", \"y\": 1}\n{\"text\": a}",
-            "line 2: is not JSON from its byte 10 on",
+            "line 2: it is not JSON from its byte 10 on",
         ),
         (
             LABELLED,
             "{\"text\": \"a\"",
             "line 1: ends before its JSON does",
         ),
-        (LABELLED, "[1]", "line 1: is a list: expected an object"),
+        (LABELLED, "[1]", "line 1: it is a list: expected an object"),
         (
             LABELLED,
             "{\"text\": \"a\", \"y\": 1}",
@@ -326,7 +330,7 @@ fn text_that_is_not_utf_8_is_refused_at_its_line() {
     set.places = lyceum_core::units::Count::new(1);
     let error = load(&set, folder.path()).unwrap_err().to_string();
     assert!(
-        error.contains("a.txt, line 2: is not UTF-8 text"),
+        error.contains("a.txt, line 2: it is not UTF-8 text"),
         "{error}"
     );
 }
@@ -341,11 +345,11 @@ fn tables_say_which_column_and_line_is_wrong() {
         ),
         (
             "text,y\r\n\r\na,\r\n",
-            "line 3, column `y`: is empty: expected a name or a number",
+            "line 3, column `y`: it is empty: expected a name or a number",
         ),
         (
             "text,y\na,b\n\na\n",
-            "line 4: has 1 values: expected 2, as in the first line",
+            "line 4: it has 1 values: expected 2, as in the first line",
         ),
     ] {
         let error = read(keys, &[("a.csv", table)]).unwrap_err();
