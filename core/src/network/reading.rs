@@ -1,6 +1,6 @@
 //! Layers in files: those that are known, and those of the kinds that are at hand.
 
-use super::{Layer, LayerKinds, OpenLayer};
+use super::{Layer, LayerEntry, LayerKinds, OpenLayer};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -56,9 +56,7 @@ impl<'de> Visitor<'de> for Choice {
             }
             return Layer::deserialize(EnumAccessDeserializer::new(Known { name, body }));
         };
-        let Settings(settings) = body.newtype_variant()?;
-        let open: OpenLayer = entry.read(&settings).map_err(de::Error::custom)?;
-        Ok(Layer::Open(open))
+        body.newtype_variant_seed(Settings(entry)).map(Layer::Open)
     }
 }
 
@@ -78,12 +76,15 @@ impl<'de, V: VariantAccess<'de>> EnumAccess<'de> for Known<V> {
     }
 }
 
-/// Settings of any kind, as they stand.
-struct Settings(Value);
+/// Settings of a kind.
+struct Settings<'a>(&'a LayerEntry);
 
-impl<'de> Deserialize<'de> for Settings {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value::deserialize(deserializer).map(Self)
+impl<'de> DeserializeSeed<'de> for Settings<'_> {
+    type Value = OpenLayer;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<OpenLayer, D::Error> {
+        let settings = Value::deserialize(deserializer)?;
+        self.0.read(&settings).map_err(de::Error::custom)
     }
 }
 
