@@ -5,12 +5,14 @@ use crate::{
     error::NodeError,
     memory::{Method, Names},
     plan::Plan,
+    retrieval::LastEmbedded,
 };
 use lyceum_core::{
     Assignment, Batch, Bounds, ClientId, ClientRule, ClientState, Divergence, Engine, ExactSum,
     ExpertScores, Federation, Learner, Moments, Needs, Network, Params, Predict, Reduction, Round,
     Seed, Shard, SlotName, SlotSpecs, TaskStream, Term, Transforms, Upload, VectorRef, Work,
 };
+use lyceum_layers::Contrast;
 use lyceum_scenarios::{Evaluation, Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering::Ordering;
 use std::{borrow::Cow, sync::Arc};
@@ -59,6 +61,8 @@ pub struct Node {
     pub(crate) evaluation: Evaluation,
     /// It is one real client.
     pub(crate) alone: bool,
+    /// Candidates of pairs as the last model embeds them.
+    pub(crate) embedded: LastEmbedded,
 }
 
 impl Node {
@@ -150,6 +154,7 @@ impl Node {
             predict: scenario.predict(),
             evaluation: scenario.evaluation.clone(),
             alone: false,
+            embedded: LastEmbedded::default(),
             federation,
             network,
         }
@@ -213,6 +218,7 @@ pub struct Worker {
     pub(crate) batch: Batch,
     pub(crate) logits: Vec<f32>,
     pub(crate) losses: Vec<f32>,
+    pub(crate) contrast: Contrast,
     pub(crate) spare: Spare,
     /// Vectors of earlier clients, of which nothing but the memory is used.
     pub(crate) vectors: Vec<Vec<f32>>,
@@ -233,6 +239,7 @@ impl Worker {
             },
             logits: Vec::new(),
             losses: Vec::new(),
+            contrast: Contrast::default(),
             spare: Spare::default(),
             vectors: Vec::new(),
             stream: None,

@@ -6,14 +6,17 @@
 //! What it never does: it knows no client, round, strategy or message; it draws no random number of its own; it starts no thread.
 //! Unsafe code stands in [`kernel`] alone.
 
+mod contrastive;
 pub mod kernel;
 mod kinds;
 mod layer_norm;
 mod linear;
 pub mod matrix;
+mod nonzero;
 mod norm;
 mod rms_norm;
 
+pub use contrastive::{Contrast, PairRows, to_length_1};
 pub use kinds::{Takes, give};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;

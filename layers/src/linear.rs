@@ -1,7 +1,10 @@
 //! The same dense layer at every place of a sequence.
 
-use crate::matrix::{Matrix, add_bias, bias_gradient};
-use lyceum_core::{Backward, Forward, Initial, LayerKind, Operation, Tensor};
+use crate::{
+    matrix::{Matrix, add_bias, bias_gradient},
+    nonzero::Nonzero,
+};
+use lyceum_core::{Backward, Forward, Initial, LayerKind, Operation, Tensor, units::Positive};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +19,9 @@ pub struct Linear {
     /// Whether a bias is added; true by default.
     #[serde(default = "yes")]
     pub bias: bool,
+    /// Standard deviation of the normal distribution that initial weights are drawn from; by default they are drawn as the model says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<Positive>,
 }
 
 fn yes() -> bool {
@@ -32,9 +38,14 @@ impl LayerKind for Linear {
     fn tensors(&self, input: &[usize]) -> Vec<Tensor> {
         let (features, units) = (crate::last(input), self.units);
         let fan_in = features as f64;
-        let start = Initial::Weight {
-            fan_in,
-            fan_out: units as f64,
+        let start = match self.deviation {
+            Some(deviation) => Initial::Normal {
+                deviation: deviation.get(),
+            },
+            None => Initial::Weight {
+                fan_in,
+                fan_out: units as f64,
+            },
         };
         let weight = Tensor::trainable("weight", vec![units, features], start);
         let bias = Tensor::trainable("bias", vec![units], Initial::Bias { fan_in });
@@ -52,6 +63,8 @@ impl LayerKind for Linear {
             features: crate::last(input),
             units: self.units,
             turned: Vec::new(),
+            few: Nonzero::default(),
+            has_few: false,
         })
     }
 }
@@ -62,6 +75,9 @@ struct LinearOperation {
     units: usize,
     /// The weights turned round.
     turned: Vec<f32>,
+    /// What is not zero in the last input, where that is little.
+    few: Nonzero,
+    has_few: bool,
 }
 
 impl LinearOperation {
@@ -78,11 +94,14 @@ impl Operation for LinearOperation {
         let places = pass.input.len() / features;
         let (weight, bias) = pass.params.split_at(self.weights());
         let weight = Matrix::new(weight, units, features);
-        Matrix::new(pass.input, places, features).times_turned(
-            weight,
-            pass.output,
-            &mut self.turned,
-        );
+        self.has_few = self.few.take_up(pass.input, features);
+        if self.has_few {
+            let turned = weight.turned(&mut self.turned).values();
+            self.few.times(turned, units, pass.output);
+        } else {
+            let input = Matrix::new(pass.input, places, features);
+            input.times_turned(weight, pass.output, &mut self.turned);
+        }
         if !bias.is_empty() {
             add_bias(pass.output, bias);
         }
@@ -96,7 +115,10 @@ impl Operation for LinearOperation {
         let input = Matrix::new(pass.input, places, features);
         let slope = Matrix::new(pass.slope, places, units);
         let (weight, bias) = pass.gradient.split_at_mut(self.weights());
-        slope.turned_times(input, weight);
+        match self.has_few {
+            true => self.few.gradient(pass.slope, features, weight),
+            false => slope.turned_times(input, weight),
+        }
         if !bias.is_empty() {
             bias_gradient(pass.slope, bias);
         }

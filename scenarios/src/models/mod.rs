@@ -1,12 +1,14 @@
 //! Named models: each turns its keys into a stack of layers.
 
 mod cnn;
+mod dual_encoder;
 mod logistic;
 mod mlp;
 mod softmax;
 mod stack;
 
 pub use cnn::Cnn;
+pub use dual_encoder::DualEncoder;
 pub use logistic::Logistic;
 pub use mlp::Mlp;
 pub use softmax::Softmax;
