@@ -138,6 +138,9 @@ impl Scores {
 
     /// Scores of a query with a range of candidates that it sees.
     fn line(&self, query: usize, range: Range<u32>) -> &[f32] {
+        if range.is_empty() {
+            return &[];
+        }
         let is_common = range.start < self.ranges[0].end;
         let (all, values) = match is_common {
             true => (&self.ranges[0], &self.common),
@@ -201,10 +204,11 @@ mod tests {
 
     /// Two common candidates and four behind them; both queries see the common ones, the first the next two, the second all.
     fn corpus() -> Corpus {
-        let scopes = vec![vec![[2, 4]], vec![[2, 6]]];
+        let scopes = vec![vec![[2, 4]], vec![[2, 6]], vec![[4, 6]]];
         let mut corpus = Corpus::new(1, Default::default(), 2, scopes);
         corpus.ask(std::iter::empty(), vec![1, 3, 5], (0, 9));
         corpus.ask(std::iter::empty(), vec![0, 5], (1, 9));
+        corpus.ask(std::iter::empty(), vec![5], (2, 9));
         corpus
     }
 
@@ -229,6 +233,15 @@ mod tests {
         };
         assert_eq!((before(0, 0, 1), before(0, 0, 3)), (2, 3));
         assert_eq!((before(1, 1, 0), before(1, 1, 5)), (2, 5));
+    }
+
+    /// Scores 3 1 and, behind candidates that nobody sees, 5 4.
+    #[test]
+    fn what_nobody_sees_has_no_score() {
+        let (corpus, mut scores) = (corpus(), Scores::default());
+        let candidates = [3.0, 1.0, 9.0, 9.0, 5.0, 4.0];
+        scores.find(&corpus, &[2], &candidates, &[1.0]);
+        assert_eq!(scores.standings(&corpus, &[2])[0].first, Some(2));
     }
 
     #[test]

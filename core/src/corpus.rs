@@ -102,6 +102,8 @@ pub struct Pairs {
     pub corpus: Arc<Corpus>,
     /// Query and candidate of each sample.
     pub of: Vec<[u32; 2]>,
+    /// Most pairs of a query that a pass of training goes through, drawn anew for each; `None` for all.
+    pub most: Option<u32>,
 }
 
 impl Pairs {
@@ -109,6 +111,15 @@ impl Pairs {
     pub(crate) fn mean_bytes(&self) -> usize {
         let mean = |rows: &Sparse| 8 * rows.kept().len().div_ceil(rows.len().max(1));
         mean(&self.corpus.queries) + mean(&self.corpus.candidates)
+    }
+
+    /// What of the query and of the candidate of a pair is not zero.
+    pub(crate) fn kept(&self, index: usize) -> [(&[u32], &[f32]); 2] {
+        let [query, candidate] = self.of[index];
+        [
+            self.corpus.queries.row(query as usize),
+            self.corpus.candidates.row(candidate as usize),
+        ]
     }
 
     /// Writes the values of a pair to `out`.
@@ -188,6 +199,7 @@ mod tests {
         let pairs = Pairs {
             corpus: Arc::new(corpus()),
             of: vec![[0, 3], [2, 0], [1, 1], [0, 0], [2, 3]],
+            most: None,
         };
         let mut kin = Kin::default();
         kin.find(&pairs, 0..5);

@@ -98,7 +98,7 @@ pub use samples::{
 };
 pub use seed::{Purpose, Seed, Stream, dirichlet, sample_distinct, shuffle};
 pub use selection::{AnySelector, ClientSelector, SelectorRun};
-pub use sparse::Sparse;
+pub use sparse::{Few, Sparse};
 pub use state::{
     ClientState, Memory, Sizes, Slot, SlotFault, SlotKind, SlotName, SlotSize, SlotSpec, SlotSpecs,
 };

@@ -1,7 +1,8 @@
 //! Samples, the shards that clients own, and the batches that engines see.
 
 use crate::{
-    Aims, ClientId, Corpus, Kin, Lens, Loss, Network, Pairs, Roster, Sparse, Targets, TaskId, wide,
+    Aims, ClientId, Corpus, Few, Kin, Lens, Loss, Network, Pairs, Roster, Sparse, Targets, TaskId,
+    wide,
 };
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, ops::Range, sync::Arc};
@@ -46,6 +47,7 @@ impl Features {
             Self::Pairs(pairs) => Self::Pairs(Pairs {
                 corpus: pairs.corpus.clone(),
                 of: indices.iter().map(|&i| pairs.of[i as usize]).collect(),
+                most: pairs.most,
             }),
         }
     }
@@ -342,6 +344,7 @@ impl Shard {
             goals,
             weights,
             kin,
+            few,
             ..
         } = batch;
         weights.clear();
@@ -359,7 +362,13 @@ impl Shard {
         }
         if let Some(pairs) = self.pool.pairs() {
             kin.find(pairs, places.clone());
+            return few.fill(
+                inputs,
+                self.pool.width() / 2,
+                places.map(|at| pairs.kept(at)),
+            );
         }
+        few.clear();
         let width = self.pool.width();
         inputs.resize(positions.len() * width, 0.0);
         wide(
@@ -386,6 +395,7 @@ impl Shard {
             weights,
             spare,
             kin,
+            few,
             ..
         } = batch;
         weights.clear();
@@ -403,8 +413,15 @@ impl Shard {
             goals.extend(places.flat_map(|index| self.pool.goals_of(index)));
         }
         if let Some(pairs) = self.pool.pairs() {
-            kin.find(pairs, items.clone().map(|item| item.index as usize));
+            let places = items.map(|item| item.index as usize);
+            kin.find(pairs, places.clone());
+            return few.fill(
+                inputs,
+                self.pool.width() / 2,
+                places.map(|at| pairs.kept(at)),
+            );
         }
+        few.clear();
         let width = self.pool.width();
         inputs.resize(items.len() * width, 0.0);
         wide(
@@ -473,6 +490,8 @@ pub struct Batch {
     pub goals: Vec<f32>,
     /// Where rows are pairs: which of them answer each other. Else empty.
     pub kin: Kin,
+    /// What of the inputs is not zero, where that is known to be little.
+    pub few: Few,
     /// Weight of each row's loss; empty means 1 for all. The loss stays divided by the rows.
     pub weights: Vec<f32>,
     /// What the rows are to lose by; set once, kept from batch to batch.
@@ -514,6 +533,7 @@ impl Batch {
     /// Forgets the samples, keeps the loss and the memory.
     pub fn clear(&mut self) {
         self.inputs.clear();
+        self.few.clear();
         self.labels.clear();
         self.targets.clear();
         self.goals.clear();
@@ -524,15 +544,21 @@ impl Batch {
 
     /// Puts candidates into the second halves of rows whose first halves are empty, replacing what it held.
     pub fn pack_candidates(&mut self, corpus: &Corpus, range: Range<u32>) {
-        self.clear();
-        self.labels.resize(range.len(), 0);
-        self.inputs.resize(range.len() * 2 * corpus.width, 0.0);
-        let rows = self.inputs.chunks_exact_mut(2 * corpus.width);
-        for (row, candidate) in rows.zip(range) {
-            let (first, second) = row.split_at_mut(corpus.width);
-            first.fill(0.0);
-            corpus.candidates.spread(candidate as usize, second);
-        }
+        let Self {
+            inputs,
+            few,
+            labels,
+            weights,
+            kin,
+            ..
+        } = self;
+        kin.clear();
+        weights.clear();
+        labels.clear();
+        labels.resize(range.len(), 0);
+        let nothing: (&[u32], &[f32]) = (&[], &[]);
+        let rows = range.map(|candidate| [nothing, corpus.candidates.row(candidate as usize)]);
+        few.fill(inputs, corpus.width, rows);
     }
 
     /// Whether the batch fits a network.

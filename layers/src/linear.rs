@@ -4,7 +4,9 @@ use crate::{
     matrix::{Matrix, add_bias, bias_gradient},
     nonzero::Nonzero,
 };
-use lyceum_core::{Backward, Forward, Initial, LayerKind, Operation, Tensor, units::Positive};
+use lyceum_core::{
+    Backward, Forward, Initial, LayerKind, Operation, Sparse, Tensor, units::Positive,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +67,7 @@ impl LayerKind for Linear {
             turned: Vec::new(),
             few: Nonzero::default(),
             has_few: false,
+            expected: 0,
         })
     }
 }
@@ -78,6 +81,8 @@ struct LinearOperation {
     /// What is not zero in the last input, where that is little.
     few: Nonzero,
     has_few: bool,
+    /// Values of the next input, where what of it is not zero is taken up already; else 0.
+    expected: usize,
 }
 
 impl LinearOperation {
@@ -87,6 +92,11 @@ impl LinearOperation {
 }
 
 impl Operation for LinearOperation {
+    fn expect_few(&mut self, rows: &Sparse, values: usize) {
+        let known = self.few.take_known(rows, (values, self.features));
+        self.expected = if known { values } else { 0 };
+    }
+
     fn forward(&mut self, pass: Forward<'_>) {
         let Self {
             features, units, ..
@@ -94,7 +104,8 @@ impl Operation for LinearOperation {
         let places = pass.input.len() / features;
         let (weight, bias) = pass.params.split_at(self.weights());
         let weight = Matrix::new(weight, units, features);
-        self.has_few = self.few.take_up(pass.input, features);
+        let known = std::mem::take(&mut self.expected) == pass.input.len();
+        self.has_few = known || self.few.take_up(pass.input, features);
         if self.has_few {
             let turned = weight.turned(&mut self.turned).values();
             self.few.times(turned, units, pass.output);

@@ -4,7 +4,7 @@ use crate::{
     kernel::{Marks, transpose_apart},
     room,
 };
-use lyceum_core::wide;
+use lyceum_core::{Sparse, wide};
 
 /// Fewest values of a row for which its zeros are looked for.
 const WORTH_LOOKING: usize = 512;
@@ -47,6 +47,33 @@ impl Nonzero {
                 self.values.push(values[place]);
             }
             self.ends.push(self.places.len() as u32);
+        }
+        true
+    }
+
+    /// Takes up rows of which the values are known: each is several of `width` values, one behind the other. `false` where they are
+    /// not few.
+    pub(crate) fn take_known(&mut self, rows: &Sparse, (all, width): (usize, usize)) -> bool {
+        if rows.kept().len() as f64 > FEW * all as f64 {
+            return false;
+        }
+        self.ends.clear();
+        self.places.clear();
+        self.values.clear();
+        let each = all / width / rows.len().max(1);
+        for row in 0..rows.len() {
+            let (places, values) = rows.row(row);
+            let mut from = 0;
+            for part in 0..each {
+                let first = (part * width) as u32;
+                let end = first + width as u32;
+                let to = from + places[from..].partition_point(|&place| place < end);
+                self.places
+                    .extend(places[from..to].iter().map(|place| place - first));
+                self.values.extend_from_slice(&values[from..to]);
+                self.ends.push(self.places.len() as u32);
+                from = to;
+            }
         }
         true
     }
@@ -157,6 +184,12 @@ mod tests {
             let slope: Vec<f32> = (0..rows * units).map(|i| (i % 5) as f32 - 2.0).collect();
             let mut few = Nonzero::default();
             assert!(few.take_up(&input, width));
+            let (ends, places) = (few.ends.clone(), few.places.clone());
+            let mut known = Sparse::default();
+            let kept = (0..).zip(&input).filter(|(_, v)| **v != 0.0);
+            known.push(kept.map(|(place, v)| (place, *v)));
+            assert!(few.take_known(&known, (input.len(), width)));
+            assert_eq!((&few.ends, &few.places), (&ends, &places));
             let mut out = vec![f32::NAN; rows * units];
             few.times(&weights, units, &mut out);
             let mut gradient = vec![f32::NAN; width * units];

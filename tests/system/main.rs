@@ -34,6 +34,7 @@ mod personal;
 mod processes;
 mod real_client;
 mod resume;
+mod retrieval;
 mod schema;
 mod security;
 mod server_rules;

@@ -480,6 +480,9 @@ impl Op {
                     output: out,
                 };
                 let open = own.open.as_mut().expect("an open layer has an operation");
+                if let (None, Some(few)) = (self.source, batch.few.rows()) {
+                    open.expect_few(few, pass.input.len());
+                }
                 open.forward(pass);
             }
         }

@@ -6,9 +6,7 @@ use crate::data::{
     contents::Contents,
     known::{KnownSet, file},
 };
-use lyceum_core::{
-    Affine, Corpus, Features, Pairs, Purpose, Samples, Seed, Ticket, sample_distinct, units::Count,
-};
+use lyceum_core::{Affine, Corpus, Features, Pairs, Samples, units::Count};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -51,7 +49,7 @@ pub struct LeanPremises {
     pub judged: Part,
     /// Values of a text; 4,096 by default.
     pub buckets: Count,
-    /// Most premises of a theorem that it is trained with, drawn from the seed; 8 by default.
+    /// Most premises of a theorem that a pass of training goes through, drawn anew for each; 8 by default.
     pub premises: Count,
 }
 
@@ -133,8 +131,14 @@ impl DataSet for LeanPremises {
         let (corpus, queries) = self.corpus(&files);
         let corpus = Arc::new(corpus);
         let of = |part: &'static str| queries.iter().filter(move |query| query.part == part);
-        let train = of("train").flat_map(|query| self.drawn(context.seed, query));
-        let train = self.samples(&corpus, train);
+        let all = |query: &Query| {
+            let (label, number) = (query.label, query.number);
+            let premises = query.premises.iter();
+            premises
+                .map(move |&p| (label, [number, p]))
+                .collect::<Vec<_>>()
+        };
+        let train = self.samples(&corpus, of("train").flat_map(all));
         let natural = Some(train.labels.clone());
         let judged = match self.judged {
             Part::Test => "test",
@@ -151,9 +155,8 @@ impl DataSet for LeanPremises {
 
 /// A theorem that asks.
 struct Query {
-    /// Its number among the queries, and its declaration.
+    /// Its number among the queries.
     number: u32,
-    id: u32,
     label: u32,
     part: String,
     /// Its premises as candidates.
@@ -210,30 +213,12 @@ impl LeanPremises {
             corpus.ask(row.into_iter(), premises.clone(), sight);
             queries.push(Query {
                 number: queries.len() as u32,
-                id: theorem.id,
                 label,
                 part: theorem.split.clone(),
                 premises,
             });
         }
         (corpus, queries)
-    }
-
-    /// The pairs that a theorem is trained with.
-    fn drawn(&self, seed: Seed, query: &Query) -> Vec<(u32, [u32; 2])> {
-        let (all, most) = (query.premises.len(), self.premises.get());
-        let chosen: Vec<u64> = match all <= most {
-            true => (0..all as u64).collect(),
-            false => {
-                let draws = Purpose::named("premises of a theorem");
-                let mut rng = seed.stream(draws, Ticket(query.id.into()), None);
-                let mut chosen = sample_distinct(all as u64, most, &mut rng);
-                chosen.sort_unstable();
-                chosen
-            }
-        };
-        let pair = |at: u64| (query.label, [query.number, query.premises[at as usize]]);
-        chosen.into_iter().map(pair).collect()
     }
 
     fn samples(
@@ -248,6 +233,7 @@ impl LeanPremises {
             features: Features::Pairs(Pairs {
                 corpus: corpus.clone(),
                 of,
+                most: Some(self.premises.get().min(u32::MAX as usize) as u32),
             }),
             labels,
             targets: Vec::new(),
