@@ -7,6 +7,7 @@
 //! Unsafe code stands in [`kernel`] alone.
 
 mod contrastive;
+mod embedding_bag;
 pub mod kernel;
 mod kinds;
 mod layer_norm;
@@ -17,10 +18,13 @@ mod norm;
 mod rms_norm;
 
 pub use contrastive::{Contrast, PairRows, to_length_1};
+pub use embedding_bag::EmbeddingBag;
 pub use kinds::{Takes, give};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use rms_norm::RmsNorm;
+
+use lyceum_core::{Initial, units::Positive};
 
 /// The first `len` values of a buffer that only ever grows, so that no step fills it anew.
 pub fn room<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
@@ -33,6 +37,16 @@ pub fn room<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
 /// Size of the last axis; 0 without one.
 fn last(shape: &[usize]) -> usize {
     shape.last().copied().unwrap_or(0)
+}
+
+/// How weights start: by a deviation of their own, or as the network draws them.
+fn weights(deviation: Option<Positive>, fan_in: f64, fan_out: f64) -> Initial {
+    match deviation {
+        Some(deviation) => Initial::Normal {
+            deviation: deviation.get(),
+        },
+        None => Initial::Weight { fan_in, fan_out },
+    }
 }
 
 /// Most values that a size of a layer may say, so that shapes can be worked out without overflow.

@@ -1,12 +1,7 @@
 //! The same dense layer at every place of a sequence.
 
-use crate::{
-    matrix::{Matrix, add_bias, bias_gradient},
-    nonzero::Nonzero,
-};
-use lyceum_core::{
-    Backward, Forward, Initial, LayerKind, Operation, Sparse, Tensor, units::Positive,
-};
+use crate::matrix::{Matrix, add_bias, bias_gradient};
+use lyceum_core::{Backward, Forward, Initial, LayerKind, Operation, Tensor, units::Positive};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,15 +35,7 @@ impl LayerKind for Linear {
     fn tensors(&self, input: &[usize]) -> Vec<Tensor> {
         let (features, units) = (crate::last(input), self.units);
         let fan_in = features as f64;
-        let start = match self.deviation {
-            Some(deviation) => Initial::Normal {
-                deviation: deviation.get(),
-            },
-            None => Initial::Weight {
-                fan_in,
-                fan_out: units as f64,
-            },
-        };
+        let start = crate::weights(self.deviation, fan_in, units as f64);
         let weight = Tensor::trainable("weight", vec![units, features], start);
         let bias = Tensor::trainable("bias", vec![units], Initial::Bias { fan_in });
         std::iter::once(weight)
@@ -65,9 +52,6 @@ impl LayerKind for Linear {
             features: crate::last(input),
             units: self.units,
             turned: Vec::new(),
-            few: Nonzero::default(),
-            has_few: false,
-            expected: 0,
         })
     }
 }
@@ -78,11 +62,6 @@ struct LinearOperation {
     units: usize,
     /// The weights turned round.
     turned: Vec<f32>,
-    /// What is not zero in the last input, where that is little.
-    few: Nonzero,
-    has_few: bool,
-    /// Values of the next input, where what of it is not zero is taken up already; else 0.
-    expected: usize,
 }
 
 impl LinearOperation {
@@ -92,11 +71,6 @@ impl LinearOperation {
 }
 
 impl Operation for LinearOperation {
-    fn expect_few(&mut self, rows: &Sparse, values: usize) {
-        let known = self.few.take_known(rows, (values, self.features));
-        self.expected = if known { values } else { 0 };
-    }
-
     fn forward(&mut self, pass: Forward<'_>) {
         let Self {
             features, units, ..
@@ -104,15 +78,11 @@ impl Operation for LinearOperation {
         let places = pass.input.len() / features;
         let (weight, bias) = pass.params.split_at(self.weights());
         let weight = Matrix::new(weight, units, features);
-        let known = std::mem::take(&mut self.expected) == pass.input.len();
-        self.has_few = known || self.few.take_up(pass.input, features);
-        if self.has_few {
-            let turned = weight.turned(&mut self.turned).values();
-            self.few.times(turned, units, pass.output);
-        } else {
-            let input = Matrix::new(pass.input, places, features);
-            input.times_turned(weight, pass.output, &mut self.turned);
-        }
+        Matrix::new(pass.input, places, features).times_turned(
+            weight,
+            pass.output,
+            &mut self.turned,
+        );
         if !bias.is_empty() {
             add_bias(pass.output, bias);
         }
@@ -126,10 +96,7 @@ impl Operation for LinearOperation {
         let input = Matrix::new(pass.input, places, features);
         let slope = Matrix::new(pass.slope, places, units);
         let (weight, bias) = pass.gradient.split_at_mut(self.weights());
-        match self.has_few {
-            true => self.few.gradient(pass.slope, features, weight),
-            false => slope.turned_times(input, weight),
-        }
+        slope.turned_times(input, weight);
         if !bias.is_empty() {
             bias_gradient(pass.slope, bias);
         }

@@ -32,11 +32,6 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// All values, row by row.
-    pub(crate) fn values(self) -> &'a [f32] {
-        self.values
-    }
-
     fn view(self) -> View<'a> {
         View::new(self.values, self.rows, self.columns)
     }

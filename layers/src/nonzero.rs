@@ -1,17 +1,12 @@
 //! Products with rows of which few values are not zero, as bags of words are.
 
-use crate::{
-    kernel::{Marks, transpose_apart},
-    room,
-};
+use crate::{kernel::Marks, room};
 use lyceum_core::{Sparse, wide};
 
 /// Fewest values of a row for which its zeros are looked for.
-const WORTH_LOOKING: usize = 512;
+const WORTH_LOOKING: usize = 64;
 /// Share of values that are not zero up to which they are taken one by one.
 const FEW: f64 = 0.08;
-/// Lines of a gradient that are made at a time.
-const BLOCK: usize = 16;
 
 /// The values of rows that are not zero. Buffers only ever grow.
 #[derive(Debug, Default)]
@@ -25,7 +20,6 @@ pub(crate) struct Nonzero {
     starts: Vec<u32>,
     rows: Vec<u32>,
     by_place: Vec<f32>,
-    tile: Vec<f32>,
 }
 
 impl Nonzero {
@@ -101,7 +95,7 @@ impl Nonzero {
         );
     }
 
-    /// Writes the gradient of weights, units x width, for a slope of rows x units.
+    /// Writes the gradient of weights, width x units, for a slope of rows x units.
     pub(crate) fn gradient(&mut self, slope: &[f32], width: usize, gradient: &mut [f32]) {
         self.sort(width);
         let units = gradient.len() / width;
@@ -109,31 +103,24 @@ impl Nonzero {
             starts,
             rows,
             by_place,
-            tile,
             ..
         } = self;
-        // What reaches behind the last lines of a block is written anew with the blocks before it.
-        for first in (0..width).step_by(BLOCK).rev() {
-            let lines = BLOCK.min(width - first);
-            let tile = room(tile, lines * units);
-            let mut places = tile.chunks_exact_mut(units).zip(first..);
-            wide(
-                #[inline(always)]
-                || {
-                    for (line, place) in places.by_ref() {
-                        line.fill(0.0);
-                        let range = starts[place] as usize..starts[place + 1] as usize;
-                        for (&row, &value) in rows[range.clone()].iter().zip(&by_place[range]) {
-                            let slope = &slope[row as usize * units..][..units];
-                            line.iter_mut()
-                                .zip(slope)
-                                .for_each(|(g, s)| *g += value * s);
-                        }
+        let mut lines = gradient.chunks_exact_mut(units).zip(starts.windows(2));
+        wide(
+            #[inline(always)]
+            || {
+                for (line, ends) in lines.by_ref() {
+                    line.fill(0.0);
+                    let range = ends[0] as usize..ends[1] as usize;
+                    for (&row, &value) in rows[range.clone()].iter().zip(&by_place[range]) {
+                        let slope = &slope[row as usize * units..][..units];
+                        line.iter_mut()
+                            .zip(slope)
+                            .for_each(|(g, s)| *g += value * s);
                     }
-                },
-            );
-            transpose_apart(tile, units, (&mut gradient[first..], width));
-        }
+                }
+            },
+        );
     }
 
     /// Sorts the values by place, and by row within a place.
@@ -205,7 +192,7 @@ mod tests {
                 for place in 0..width {
                     let at = |row: usize| input[row * width + place] * slope[row * units + unit];
                     let want: f32 = (0..rows).map(at).sum();
-                    assert_eq!(gradient[unit * width + place], want, "{unit} {place}");
+                    assert_eq!(gradient[place * units + unit], want, "{unit} {place}");
                 }
             }
         }
@@ -215,7 +202,7 @@ mod tests {
     fn rows_with_many_values_are_left_alone() {
         let mut few = Nonzero::default();
         assert!(!few.take_up(&vec![1.0; 1024], 512));
-        assert!(!few.take_up(&vec![0.0; 1024], 256));
+        assert!(!few.take_up(&vec![0.0; 1024], 32));
         let late = [vec![0.0; 1024], vec![1.0; 1024]].concat();
         assert!(!few.take_up(&late, 512));
     }

@@ -44,7 +44,7 @@ def main(folder, model):
         body = file.read()
     (entry,) = [v for k, v in head.items() if k.endswith("weight")]
     start, end = entry["data_offsets"]
-    weights = np.frombuffer(body[start:end], "<f4").reshape(entry["shape"]).astype(float).T
+    weights = np.frombuffer(body[start:end], "<f4").reshape(entry["shape"]).astype(float)
 
     lines = lambda name: map(json.loads, gzip.open(f"{folder}/{name}.jsonl.gz", "rt"))
     declarations = list(lines("declarations"))

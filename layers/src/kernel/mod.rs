@@ -13,5 +13,5 @@ pub use dots::row_product;
 pub use near::all_near;
 pub use product::{Onto, View, product};
 pub use sparse::{Marks, Panel, marked_product, marked_product_turned};
-pub use turn::{transpose, transpose_apart};
+pub use turn::transpose;
 pub use window::{Correlation, Lines, channels_padded, correlate, dispatch, weight_gradients};

@@ -26,30 +26,6 @@ pub fn transpose(values: &[f32], width: usize, out: &mut [f32]) {
     );
 }
 
-/// As [`transpose`], to lines that are `down` apart. What stands behind the rows of the last lines may be overwritten where `width` or
-/// the number of rows is no multiple of 8.
-///
-/// # Panics
-///
-/// Where the lines do not lie in `out`.
-pub fn transpose_apart(values: &[f32], width: usize, (out, down): (&mut [f32], usize)) {
-    let rows = values.len().checked_div(width).unwrap_or(0);
-    assert!(
-        width == 0 || (width - 1) * down + rows <= out.len(),
-        "every line lies in its slice"
-    );
-    let from = (values, width);
-    dispatch(
-        SIDE,
-        Transpose {
-            from,
-            to: (out, down),
-            rows,
-            width,
-        },
-    );
-}
-
 /// A matrix of `rows` x `width` values, and where it goes: slices, and the steps from row to row of both.
 struct Transpose<'a> {
     from: (&'a [f32], usize),

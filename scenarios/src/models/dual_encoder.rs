@@ -3,12 +3,13 @@ use lyceum_core::{
     Init, Layer, Network, NetworkError,
     units::{Count, Positive},
 };
-use lyceum_layers::Linear;
+use lyceum_layers::{EmbeddingBag, Linear};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A dual encoder of one tower: the same layers over the query and over the candidate, which give an embedding of each (Karpukhin et
-/// al. 2020, with shared weights). Layers: for each of `hidden`, linear and ReLU; then linear to `width`.
+/// al. 2020, with shared weights). Layers: for each of `hidden`, linear and ReLU; then linear to `width`. The first of them is an
+/// `embedding_bag` where it has no bias.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DualEncoder {
@@ -28,23 +29,34 @@ pub struct DualEncoder {
     pub deviation: Option<Positive>,
 }
 
-impl Model for DualEncoder {
-    fn network(&self, input: &[usize], _: usize) -> Result<Network, NetworkError> {
-        let linear = |units: &Count| {
-            let units = units.get();
-            let (bias, deviation) = (self.bias, self.deviation);
-            Layer::open(
+impl DualEncoder {
+    fn linear(&self, at: usize, units: usize) -> Layer {
+        let (bias, deviation) = (self.bias, self.deviation);
+        match at == 0 && !bias {
+            true => Layer::open("embedding_bag", EmbeddingBag { units, deviation }),
+            false => Layer::open(
                 "linear",
                 Linear {
                     units,
                     bias,
                     deviation,
                 },
-            )
-        };
-        let hidden = self.hidden.iter();
-        let mut layers: Vec<Layer> = hidden.flat_map(|n| [linear(n), Layer::Relu {}]).collect();
-        layers.extend([linear(&self.width), Layer::Flatten {}]);
+            ),
+        }
+    }
+}
+
+impl Model for DualEncoder {
+    fn network(&self, input: &[usize], _: usize) -> Result<Network, NetworkError> {
+        let sizes = self.hidden.iter().chain([&self.width]);
+        let mut layers = Vec::new();
+        for (at, units) in sizes.enumerate() {
+            if at > 0 {
+                layers.push(Layer::Relu {});
+            }
+            layers.push(self.linear(at, units.get()));
+        }
+        layers.push(Layer::Flatten {});
         let [2, _] = input else {
             return Err(NetworkError {
                 index: 0,
