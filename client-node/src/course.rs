@@ -14,6 +14,8 @@ pub(crate) struct Course {
     pace: Option<(Ordering, Round)>,
     keeps_order: bool,
     batch: usize,
+    /// The group of each sample, and most samples of a group in a pass.
+    most: Option<(Vec<u32>, u32)>,
     /// What the order of batches is drawn for.
     pub(crate) dice: Purpose,
 }
@@ -29,6 +31,7 @@ impl Course {
             pace: None,
             keeps_order: false,
             batch,
+            most: None,
             dice: Purpose::BATCHES,
         }
     }
@@ -57,8 +60,20 @@ impl Course {
             keeps_order: matches!(ordering.order, Order::Blocked | Order::Interleaved),
             order,
             batch,
+            most: None,
             dice: Purpose::BATCHES,
         }
+    }
+
+    /// At most so many samples of each group in a pass, drawn anew for each; whole epochs in random order alone.
+    pub(crate) fn at_most(mut self, groups: Vec<u32>, most: u32) -> Self {
+        let mut kept: Vec<u32> = self.order.clone();
+        at_most(&groups, most, &mut kept);
+        let epochs = self.steps.checked_div(self.epoch).unwrap_or(0);
+        self.epoch = kept.len().div_ceil(self.batch) as u64;
+        self.steps = self.epoch.saturating_mul(epochs);
+        self.most = Some((groups, most));
+        self
     }
 
     /// Exactly this many steps, if there is a number.
@@ -88,6 +103,9 @@ impl Course {
             if !self.keeps_order {
                 shuffle(&mut pass, rng);
             }
+            if let Some((groups, most)) = &self.most {
+                at_most(groups, *most, &mut pass);
+            }
             let mut batches = pass.chunks(self.batch).peekable();
             while let Some(positions) = batches.next() {
                 let ahead = batches.peek().copied().unwrap_or_default();
@@ -106,6 +124,17 @@ impl Course {
             Some((ordering, round)) => ordering.size(t as f64, self.steps as f64, *round, n),
         }
     }
+}
+
+/// Keeps the first samples of each group.
+fn at_most(groups: &[u32], most: u32, pass: &mut Vec<u32>) {
+    let last = groups.iter().max().map_or(0, |&last| last as usize + 1);
+    let mut met = vec![0; last];
+    pass.retain(|&place| {
+        let met = &mut met[groups[place as usize] as usize];
+        *met += 1;
+        *met <= most
+    });
 }
 
 #[cfg(test)]
@@ -167,6 +196,29 @@ mod tests {
         let mut seen: Vec<u32> = walked(&Course::epochs(25, 10, 2)).concat();
         seen.sort_unstable();
         assert_eq!(seen, (0..25).flat_map(|p| [p, p]).collect::<Vec<_>>());
+    }
+
+    /// Groups of 9, 1 and 2 samples, of which 3, 1 and 2 are seen in a pass, and not always the same.
+    #[test]
+    fn a_pass_sees_so_many_of_a_group_and_draws_them_anew() {
+        let groups: Vec<u32> = (0..12)
+            .map(|at| [0, 1, 2, 2][usize::max(at, 8) - 8])
+            .collect();
+        let course = Course::epochs(12, 4, 20).at_most(groups.clone(), 3);
+        let steps = walked(&course);
+        assert_eq!((course.epoch, steps.len()), (2, 40));
+        let mut seen = std::collections::BTreeSet::new();
+        for pass in steps.chunks(2) {
+            let pass = pass.concat();
+            let of = |group| {
+                pass.iter()
+                    .filter(|&&at| groups[at as usize] == group)
+                    .count()
+            };
+            assert_eq!([of(0), of(1), of(2)], [3, 1, 2]);
+            seen.extend(pass);
+        }
+        assert_eq!(seen.len(), 12);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::{
     scores::{CHUNK, mean},
 };
 use lyceum_core::{
-    Assignment, Batch, DataRef, F1, LossUnit, Payload, Predictor, Probe, Round, Rows, Shard, Tally,
-    Top, argmax,
+    Assignment, DataRef, F1, LossUnit, Payload, Predictor, Probe, Round, Rows, Shard, Tally, Top,
+    argmax,
 };
 use std::sync::Arc;
 
@@ -61,6 +61,10 @@ impl Worker {
         let shard = self
             .probe_part(probe, start, end)
             .ok_or(NodeError::Data("probe samples"))?;
+        if let Some(pairs) = shard.pool.pairs() {
+            let tally = self.retrieve(&shard, pairs, Some(&assignment.global));
+            return Ok(Payload::Evaluated { probe, tally });
+        }
         let judge = self.judge(probe, assignment.round, &assignment.global)?;
         self.load(&assignment.global);
         let tally = self.tally(&shard, judge);
@@ -79,6 +83,9 @@ impl Worker {
         let shard = self
             .probe_part(probe, 0, end as u32)
             .ok_or(NodeError::Data("probe samples"))?;
+        if let Some(pairs) = shard.pool.pairs() {
+            return Ok(Some(self.retrieve(&shard, pairs, None)));
+        }
         let params = self.learner.params().to_vec();
         let judge = self.judge(probe, round, &params)?;
         Ok(Some(self.tally(&shard, judge)))
@@ -101,8 +108,7 @@ impl Worker {
             shard.pack(chunk, &mut self.batch);
             self.learner.logits(&self.batch, &mut self.logits);
             judge.close(&mut self.logits);
-            let Batch { loss, .. } = self.batch;
-            loss.of_rows(&self.logits, self.batch.wanted(), &mut self.losses);
+            self.find_losses();
             tally.count_further(&self.logits, self.batch.wanted());
             let mut rows = Rows {
                 learner: &mut *self.learner,

@@ -19,6 +19,7 @@ mod node;
 mod passes;
 mod plan;
 pub mod quic;
+mod retrieval;
 mod scores;
 mod steps;
 mod trace;

@@ -5,6 +5,7 @@ use crate::{
     error::NodeError,
     memory::{Method, Names},
     plan::Plan,
+    retrieval::LastEmbedded,
 };
 use lyceum_core::{
     Assignment, Augmentation, Batch, Bounds, ClientId, ClientRule, ClientState, Divergence, Engine,
@@ -12,6 +13,7 @@ use lyceum_core::{
     Reduction, Round, Seed, Shard, SlotName, SlotSpecs, Stream, TaskStream, Term, Transforms,
     Upload, VectorRef, Work,
 };
+use lyceum_layers::Contrast;
 use lyceum_scenarios::{Evaluation, Expert, Phase, Scenario, Training};
 use lyceum_strategies::ordering;
 use std::{
@@ -66,6 +68,8 @@ pub struct Node {
     pub(crate) evaluation: Evaluation,
     /// It is one real client.
     pub(crate) alone: bool,
+    /// Candidates of pairs as the last model embeds them.
+    pub(crate) embedded: LastEmbedded,
 }
 
 impl Node {
@@ -157,6 +161,7 @@ impl Node {
             predict: scenario.predict(),
             evaluation: scenario.evaluation.clone(),
             alone: false,
+            embedded: LastEmbedded::default(),
             federation,
             network,
         }
@@ -220,6 +225,7 @@ pub struct Worker {
     pub(crate) batch: Batch,
     pub(crate) logits: Vec<f32>,
     pub(crate) losses: Vec<f32>,
+    pub(crate) contrast: Contrast,
     pub(crate) spare: Spare,
     /// Vectors of earlier clients, of which nothing but the memory is used.
     pub(crate) vectors: Vec<Vec<f32>>,
@@ -244,6 +250,7 @@ impl Worker {
             },
             logits: Vec::new(),
             losses: Vec::new(),
+            contrast: Contrast::default(),
             spare: Spare::default(),
             vectors: Vec::new(),
             stream: None,

@@ -2,6 +2,7 @@
 
 use crate::{Worker, call::ClientCall, error::NodeError};
 use lyceum_core::{Batch, Shard, SlotName, argmax};
+use lyceum_layers::PairRows;
 use lyceum_strategies::ordering::Score;
 
 /// Rows of one forward pass. Fixed, so that no result depends on the machine.
@@ -93,6 +94,23 @@ impl Worker {
         Ok(total)
     }
 
+    /// The scenario's loss of each row of the batch, of which the logits are at hand.
+    pub(crate) fn find_losses(&mut self) {
+        let Some(how) = self.batch.loss.contrastive() else {
+            let Batch { loss, .. } = self.batch;
+            return loss.of_rows(&self.logits, self.batch.wanted(), &mut self.losses);
+        };
+        let losses = self.contrast.losses(PairRows {
+            outputs: &self.logits,
+            rows: self.batch.rows(),
+            kin: &self.batch.kin.rows,
+            weights: &[],
+            temperature: how.temperature.get() as f32,
+        });
+        self.losses.clear();
+        self.losses.extend_from_slice(losses);
+    }
+
     /// The scenario's loss of every sample of a shard under the loaded parameters, in nats; or, if `error`,
     /// 1 for each miss and 0 for each hit.
     pub(crate) fn sample_losses(&mut self, shard: &Shard, error: bool) -> Vec<f32> {
@@ -111,8 +129,7 @@ impl Worker {
                 self.losses.clear();
                 self.losses.extend(misses);
             } else {
-                let Batch { loss, .. } = self.batch;
-                loss.of_rows(&self.logits, self.batch.wanted(), &mut self.losses);
+                self.find_losses();
             }
             let answers = self.losses.len() / chunk.len();
             let samples = self.losses.chunks_exact(answers.max(1));

@@ -204,7 +204,13 @@ impl Worker {
     /// So many passes over all samples.
     fn epochs(&self, call: &ClientCall<'_>, shard: &Shard, epochs: usize) -> Course {
         let batch = self.node.training(call.round()).batch.get();
-        Course::epochs(shard.len(), batch, epochs)
+        let course = Course::epochs(shard.len(), batch, epochs);
+        let pairs = shard.pool.pairs();
+        let Some((pairs, most)) = pairs.and_then(|pairs| Some((pairs, pairs.most?))) else {
+            return course;
+        };
+        let query = |&index: &u32| pairs.of[index as usize][0];
+        course.at_most(shard.indices.iter().map(query).collect(), most)
     }
 
     /// Which samples the steps of a pass see, and in which order.

@@ -12,6 +12,7 @@ mod bounds;
 mod calibration;
 mod continual;
 mod contract;
+mod corpus;
 mod divergence;
 mod event;
 mod exp;
@@ -33,10 +34,12 @@ mod posterior;
 mod predict;
 mod ranking;
 mod request;
+mod retrieval;
 mod roster;
 mod samples;
 mod seed;
 mod selection;
+mod sparse;
 mod state;
 mod steering;
 mod strategy;
@@ -65,6 +68,7 @@ pub use contract::{
     Addend, Assignment, ClientReport, DataRef, ExpertScores, Job, Outcome, Payload, Trained,
     Upload, Work,
 };
+pub use corpus::{Corpus, Kin, Pairs};
 pub use divergence::{Charge, Divergence, ResolvedDivergence};
 pub use event::{Event, TaskInfo, Turnout};
 pub use exp::{exp, exp_all};
@@ -75,7 +79,7 @@ pub use gate::{Gate, Opening};
 pub use ids::{ClientId, Round, TaskId, Ticket, UnitId, UnitKey};
 pub use learner::{Engine, Learner, argmax, clip_to_norm, normalised, step_by_gradient};
 pub use lens::{Lens, Pixels};
-pub use loss::{Huber, Loss, Smoothed, Target, Targets};
+pub use loss::{Contrastive, Huber, Loss, Smoothed, Target, Targets};
 pub use mode::{Mode, Noise};
 pub use network::{
     Backward, Forward, Halves, Init, Initial, Layer, LayerEntry, LayerKind, LayerKinds, Network,
@@ -89,12 +93,14 @@ pub use posterior::Posterior;
 pub use predict::{LargestLogit, Predict, Predictor, Rows};
 pub use ranking::{Roc, Top};
 pub use request::{Answer, Request, Want, Worth};
+pub use retrieval::{Retrieval, Standing};
 pub use roster::Roster;
 pub use samples::{
-    Affine, Batch, Features, Federation, Item, Probe, Samples, Shard, Showing, Sparse, View,
+    Affine, Batch, Features, Federation, Item, Probe, Samples, Shard, Showing, View,
 };
 pub use seed::{Purpose, Seed, Stream, dirichlet, sample_distinct, shuffle};
 pub use selection::{AnySelector, ClientSelector, SelectorRun};
+pub use sparse::{Few, Sparse};
 pub use state::{
     ClientState, Memory, Sizes, Slot, SlotFault, SlotKind, SlotName, SlotSize, SlotSpec, SlotSpecs,
 };

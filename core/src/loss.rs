@@ -30,6 +30,19 @@ pub enum Loss {
     Cosine,
     /// Mean over the outputs of the binary cross entropy of each one's sigmoid against its value, 0 or 1: several labels a sample.
     MultiLabel,
+    /// Of pairs: cross entropy of each query's own candidate among those of the batch, by the cosine of both halves of the outputs
+    /// over a temperature (InfoNCE; van den Oord et al. 2018, Karpukhin et al. 2020 for in-batch candidates). Other candidates that
+    /// answer the query are left out.
+    Contrastive(Contrastive),
+}
+
+/// Settings of the contrastive loss.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Contrastive {
+    /// What cosines are divided by; 0.1 by default.
+    #[serde(default = "tenth_of_one")]
+    pub temperature: Positive,
 }
 
 /// Settings of the smoothed cross entropy.
@@ -52,6 +65,10 @@ pub struct Huber {
 
 fn tenth() -> Fraction {
     Fraction::new(0.1).expect("0.1 is in range")
+}
+
+fn tenth_of_one() -> Positive {
+    Positive::new(0.1).expect("0.1 is in range")
 }
 
 fn unit() -> Positive {
@@ -116,6 +133,14 @@ impl<'a> Targets<'a> {
 }
 
 impl Loss {
+    /// Its settings, where it is one of a whole batch of pairs.
+    pub fn contrastive(self) -> Option<Contrastive> {
+        match self {
+            Self::Contrastive(how) => Some(how),
+            _ => None,
+        }
+    }
+
     /// Whether it is a loss of class labels alone.
     pub fn needs_classes(self) -> bool {
         matches!(self, Self::CrossEntropy | Self::Sigmoid | Self::Smoothed(_))
@@ -200,6 +225,7 @@ impl Loss {
                 loss
             }
             Self::Cosine => cosine(z, at, &target, tell),
+            Self::Contrastive(_) => unreachable!("is a loss of a whole batch"),
         }
     }
 }

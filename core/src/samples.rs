@@ -1,8 +1,11 @@
 //! Samples, the shards that clients own, and the batches that engines see.
 
-use crate::{Aims, ClientId, Lens, Loss, Network, Roster, Targets, TaskId, wide};
+use crate::{
+    Aims, ClientId, Corpus, Few, Kin, Lens, Loss, Network, Pairs, Roster, Sparse, Targets, TaskId,
+    wide,
+};
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 /// Feature values of many samples, row-major, in the form they were read in.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +18,8 @@ pub enum Features {
     U16(Vec<u16>),
     /// Samples that are nearly all zero.
     Sparse(Sparse),
+    /// Pairs of a query and what may answer it.
+    Pairs(Pairs),
 }
 
 impl Features {
@@ -39,57 +44,12 @@ impl Features {
                 }
                 Self::Sparse(chosen)
             }
+            Self::Pairs(pairs) => Self::Pairs(Pairs {
+                corpus: pairs.corpus.clone(),
+                of: indices.iter().map(|&i| pairs.of[i as usize]).collect(),
+                most: pairs.most,
+            }),
         }
-    }
-}
-
-/// Rows of which only the values that are not zero are kept.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sparse {
-    /// Where each row begins in the others, and where the last ends.
-    starts: Vec<usize>,
-    places: Vec<u32>,
-    values: Vec<f32>,
-}
-
-impl Default for Sparse {
-    fn default() -> Self {
-        Self {
-            starts: vec![0],
-            places: Vec::new(),
-            values: Vec::new(),
-        }
-    }
-}
-
-impl Sparse {
-    /// Appends a row: places, ascending, with their values.
-    pub fn push(&mut self, row: impl Iterator<Item = (u32, f32)>) {
-        let (places, values): (Vec<u32>, Vec<f32>) = row.unzip();
-        self.places.extend(places);
-        self.values.extend(values);
-        self.starts.push(self.places.len());
-    }
-
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        self.starts.len() - 1
-    }
-
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Places and values of a row.
-    pub fn row(&self, index: usize) -> (&[u32], &[f32]) {
-        let range = self.starts[index]..self.starts[index + 1];
-        (&self.places[range.clone()], &self.values[range])
-    }
-
-    /// Values that are kept, of all rows.
-    pub fn kept(&self) -> &[f32] {
-        &self.values
     }
 }
 
@@ -163,6 +123,14 @@ impl Samples {
         &self.targets[index * answers..(index + 1) * answers]
     }
 
+    /// Queries and candidates, where samples are pairs of them.
+    pub fn pairs(&self) -> Option<&Pairs> {
+        match &self.features {
+            Features::Pairs(pairs) => Some(pairs),
+            _ => None,
+        }
+    }
+
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -180,6 +148,7 @@ impl Samples {
             Features::U16(_) => 2 * self.width(),
             Features::F32(_) => 4 * self.width(),
             Features::Sparse(sparse) => 8 * sparse.kept().len().div_ceil(self.len().max(1)),
+            Features::Pairs(pairs) => pairs.mean_bytes(),
         }
     }
 
@@ -224,12 +193,8 @@ impl Samples {
             }
             Features::F32(values) => self.convert(&values[range], out),
             Features::U16(values) => self.convert(&values[range], out),
-            Features::Sparse(sparse) => {
-                out.fill(0.0);
-                let (places, values) = sparse.row(index);
-                let kept = places.iter().zip(values);
-                kept.for_each(|(&place, &value)| out[place as usize] = value);
-            }
+            Features::Sparse(sparse) => sparse.spread(index, out),
+            Features::Pairs(pairs) => pairs.pack(index, out),
         }
     }
 
@@ -378,9 +343,12 @@ impl Shard {
             targets,
             goals,
             weights,
+            kin,
+            few,
             ..
         } = batch;
         weights.clear();
+        kin.clear();
         labels.clear();
         targets.clear();
         goals.clear();
@@ -392,6 +360,15 @@ impl Shard {
         if !self.pool.goals.is_empty() {
             goals.extend(places.clone().flat_map(|index| self.pool.goals_of(index)));
         }
+        if let Some(pairs) = self.pool.pairs() {
+            kin.find(pairs, places.clone());
+            return few.fill(
+                inputs,
+                self.pool.width() / 2,
+                places.map(|at| pairs.kept(at)),
+            );
+        }
+        few.clear();
         let width = self.pool.width();
         inputs.resize(positions.len() * width, 0.0);
         wide(
@@ -417,9 +394,12 @@ impl Shard {
             goals,
             weights,
             spare,
+            kin,
+            few,
             ..
         } = batch;
         weights.clear();
+        kin.clear();
         labels.clear();
         targets.clear();
         goals.clear();
@@ -432,6 +412,16 @@ impl Shard {
             let places = items.clone().map(|item| item.index as usize);
             goals.extend(places.flat_map(|index| self.pool.goals_of(index)));
         }
+        if let Some(pairs) = self.pool.pairs() {
+            let places = items.map(|item| item.index as usize);
+            kin.find(pairs, places.clone());
+            return few.fill(
+                inputs,
+                self.pool.width() / 2,
+                places.map(|at| pairs.kept(at)),
+            );
+        }
+        few.clear();
         let width = self.pool.width();
         inputs.resize(items.len() * width, 0.0);
         wide(
@@ -498,6 +488,10 @@ pub struct Batch {
     pub targets: Vec<u32>,
     /// Where rows have values to be met instead of a class: rows x outputs. Else empty.
     pub goals: Vec<f32>,
+    /// Where rows are pairs: which of them answer each other. Else empty.
+    pub kin: Kin,
+    /// What of the inputs is not zero, where that is known to be little.
+    pub few: Few,
     /// Weight of each row's loss; empty means 1 for all. The loss stays divided by the rows.
     pub weights: Vec<f32>,
     /// What the rows are to lose by; set once, kept from batch to batch.
@@ -539,11 +533,32 @@ impl Batch {
     /// Forgets the samples, keeps the loss and the memory.
     pub fn clear(&mut self) {
         self.inputs.clear();
+        self.few.clear();
         self.labels.clear();
         self.targets.clear();
         self.goals.clear();
+        self.kin.clear();
         self.weights.clear();
         self.aims.clear();
+    }
+
+    /// Puts candidates into the second halves of rows whose first halves are empty, replacing what it held.
+    pub fn pack_candidates(&mut self, corpus: &Corpus, range: Range<u32>) {
+        let Self {
+            inputs,
+            few,
+            labels,
+            weights,
+            kin,
+            ..
+        } = self;
+        kin.clear();
+        weights.clear();
+        labels.clear();
+        labels.resize(range.len(), 0);
+        let nothing: (&[u32], &[f32]) = (&[], &[]);
+        let rows = range.map(|candidate| [nothing, corpus.candidates.row(candidate as usize)]);
+        few.fill(inputs, corpus.width, rows);
     }
 
     /// Whether the batch fits a network.

@@ -2,7 +2,7 @@
 //!
 //! A new reduction of judged samples is a field here that counts, merges, and says what it found under a name.
 
-use crate::{Calibration, Chain, F1, Loss, Roc, Targets, Top};
+use crate::{Calibration, Chain, F1, Loss, Retrieval, Roc, Targets, Top};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -25,6 +25,9 @@ pub struct Tally {
     pub roc: Option<Roc>,
     /// What the mean loss says in another unit, where the scenario asks for that.
     pub unit: Option<LossUnit>,
+    /// How far up stands what answers a query, where samples are pairs. Then [`correct`](Self::correct) counts the queries with an
+    /// answer among the first ten.
+    pub retrieval: Option<Retrieval>,
 }
 
 /// A mean loss in another unit.
@@ -125,6 +128,9 @@ impl Tally {
         if let Some(other) = &other.roc {
             self.roc.get_or_insert_default().merge(other);
         }
+        if let Some(other) = &other.retrieval {
+            self.retrieval.get_or_insert_default().merge(other);
+        }
         self.unit = self.unit.or(other.unit);
     }
 
@@ -133,13 +139,19 @@ impl Tally {
         self.count.iter().sum()
     }
 
-    /// Share of hits; 0 without samples.
+    /// Share of hits, or the recall among the first ten where samples are pairs; 0 without samples.
     pub fn accuracy(&self) -> f64 {
+        if let Some(found) = &self.retrieval {
+            return found.recall_10().unwrap_or(0.0);
+        }
         self.correct.iter().sum::<u64>() as f64 / self.samples().max(1) as f64
     }
 
     /// Share of hits if classes came as often as these counts say; `None` where no class that does has a sample here.
     pub fn accuracy_among(&self, counts: &[u64]) -> Option<f64> {
+        if let Some(found) = &self.retrieval {
+            return found.recall_10_among(counts);
+        }
         let classes = self.correct.iter().zip(&self.count).zip(counts);
         let met = classes.filter(|((_, samples), count)| **samples > 0 && **count > 0);
         let sum = |(hits, all): (f64, u64), ((correct, samples), count): ((&u64, &u64), &u64)| {
@@ -170,6 +182,7 @@ impl Tally {
             && f1.is_none_or(|f1| f1.is_of(samples, classes))
             && self.top.is_none_or(|top| top.is_of(samples))
             && self.roc.as_ref().is_none_or(|roc| roc.is_of(samples))
+            && self.retrieval.as_ref().is_none_or(|r| r.is_of(samples))
     }
 
     /// Adds what is counted to a link.
@@ -181,7 +194,9 @@ impl Tally {
         let f1 = self.f1.iter().flat_map(F1::numbers);
         let top = self.top.iter().flat_map(Top::numbers);
         let roc = self.roc.iter().flat_map(Roc::numbers);
-        sure.chain(f1).chain(top).chain(roc).for_each(|n| {
+        let found = self.retrieval.iter().flat_map(Retrieval::numbers);
+        let all = sure.chain(f1).chain(top).chain(roc).chain(found);
+        all.for_each(|n| {
             chain.number(n);
         });
     }
@@ -208,7 +223,8 @@ impl Tally {
         let unit = self.unit.filter(|_| samples > 0);
         let unit = unit.map(|unit| (unit.name().to_owned(), Some(unit.value(self.mean_loss()))));
         let named = all.map(|(name, value)| (name.to_owned(), value));
-        let there = named.into_iter().chain(top).chain(unit);
+        let found = self.retrieval.iter().flat_map(Retrieval::means);
+        let there = named.into_iter().chain(top).chain(unit).chain(found);
         there
             .filter_map(|(name, value)| Some((name, value?)))
             .filter(|(_, value)| value.is_finite())

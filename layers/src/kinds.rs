@@ -19,6 +19,10 @@ pub fn give(to: &mut impl Takes) {
         "linear",
         "the same dense layer at every place of a sequence",
     );
+    to.take::<SparseLinear>(
+        "sparse_linear",
+        "a sum of vectors, one for each value: a linear map for values that are mostly zero",
+    );
     to.take::<LayerNorm>("layer_norm", "normalises the values of each place");
     to.take::<RmsNorm>(
         "rms_norm",

@@ -9,6 +9,7 @@
 mod activation;
 mod attention;
 mod cell;
+mod contrastive;
 mod conv1d;
 mod conv2d;
 mod convolution;
@@ -23,6 +24,7 @@ mod layer_norm;
 mod linear;
 mod lstm;
 pub mod matrix;
+mod nonzero;
 mod norm;
 mod padding;
 mod panels;
@@ -34,10 +36,12 @@ mod rms_norm;
 mod rnn;
 mod rotary;
 mod softmax;
+mod sparse_linear;
 mod squash;
 
 pub use activation::{Approximate, Gelu, LeakyRelu, Sigmoid, Silu};
 pub use attention::Attention;
+pub use contrastive::{Contrast, PairRows, to_length_1};
 pub use conv1d::Conv1d;
 pub use conv2d::{Conv2d, Pad, Pair, Same};
 pub use embedding::Embedding;
@@ -53,6 +57,9 @@ pub use pool_places::{PoolPlaces, Pooled};
 pub use positions::Positions;
 pub use rms_norm::RmsNorm;
 pub use rnn::{Rnn, RnnActivation};
+pub use sparse_linear::SparseLinear;
+
+use lyceum_core::{Initial, units::Positive};
 
 /// The first `len` values of a buffer that only ever grows, so that no step fills it anew.
 pub fn room<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
@@ -65,6 +72,16 @@ pub fn room<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
 /// Size of the last axis; 0 without one.
 fn last(shape: &[usize]) -> usize {
     shape.last().copied().unwrap_or(0)
+}
+
+/// How weights start: by a deviation of their own, or as the network draws them.
+fn weights(deviation: Option<Positive>, fan_in: f64, fan_out: f64) -> Initial {
+    match deviation {
+        Some(deviation) => Initial::Normal {
+            deviation: deviation.get(),
+        },
+        None => Initial::Weight { fan_in, fan_out },
+    }
 }
 
 /// Most values that a size of a layer may say, so that shapes can be worked out without overflow.

@@ -1,7 +1,8 @@
 //! What a walk reads, what it collects, and the loss at its far end.
 
 use burn::tensor::{DType, Device, Tensor, TensorData, Transaction, activation};
-use lyceum_core::{Batch, Entry, Loss, Mode, Network, Role};
+use lyceum_core::{Batch, Contrastive, Entry, Loss, Mode, Network, Role};
+use lyceum_layers::{Contrast, PairRows};
 use std::ops::Range;
 
 /// What a walk reads.
@@ -33,6 +34,7 @@ impl Pass<'_> {
         weights.iter_mut().for_each(|w| *w /= rows as f32);
         let shares = self.tensor(weights.clone(), [1, rows]);
         match self.batch.loss {
+            Loss::Contrastive(how) => self.contrastive_loss(logits, how),
             _ if !self.batch.goals.is_empty() => self.aimed_loss(logits),
             Loss::CrossEntropy => {
                 let targets = self.by_class(0.0, |row| weights[row]);
@@ -75,6 +77,24 @@ impl Pass<'_> {
         let mean = self.tensor(vec![total / rows as f32], [1]);
         let losses = Losses::new(mean, self.tensor(each, [1, rows]));
         (losses, self.columns(slopes, classes))
+    }
+
+    /// As `loss`, for pairs: the same code as every engine's.
+    fn contrastive_loss(&self, outputs: Tensor<2>, how: Contrastive) -> (Losses, Tensor<2>) {
+        let (rows, width) = (self.batch.rows(), self.network.classes());
+        let data = outputs.transpose().into_data();
+        let pairs = PairRows {
+            outputs: values(&data),
+            rows,
+            kin: &self.batch.kin.rows,
+            weights: &self.batch.weights,
+            temperature: how.temperature.get() as f32,
+        };
+        let (mut slopes, mut contrast) = (vec![0.0; rows * width], Contrast::default());
+        let (mean, each) = contrast.slopes(pairs, &mut slopes);
+        let each = self.tensor(each.to_vec(), [1, rows]);
+        let losses = Losses::new(self.tensor(vec![mean], [1]), each);
+        (losses, self.columns(slopes, width))
     }
 
     /// A value for the class of each row, and another for all beside it (classes x rows).

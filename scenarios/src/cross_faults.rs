@@ -67,6 +67,7 @@ impl Scenario {
         let misfits = stream.flat_map(|stream| stream.misfits(self));
         all.extend(misfits.map(|misfit| within("scenario", misfit)));
         all.extend(self.wrong_in_evaluation());
+        all.extend(self.wrong_with_pairs());
         all
     }
 

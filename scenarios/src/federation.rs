@@ -131,6 +131,13 @@ impl Loaded {
                 "at least one of each",
             ));
         }
+        if let (Some(_), Some(_)) = (&scenario.data.features, train.pairs()) {
+            return Err(scenario.fault(
+                "data.features",
+                "pairs of texts have features of their own",
+                "leave it out",
+            ));
+        }
         if let Some(features) = &scenario.data.features {
             let origin = Origin {
                 seed: scenario.seed(),
@@ -248,9 +255,16 @@ impl Loaded {
                 }
             },
         };
-        choice
-            .resolve(scenario, material)
-            .map(|stream| Some(Arc::new(stream)))
+        let has_pairs = material.test.pairs().is_some();
+        let stream = choice.resolve(scenario, material)?;
+        let changes = |task: &lyceum_core::Task| !task.lens.is_plain();
+        if has_pairs && stream.tasks().iter().any(changes) {
+            let message =
+                "the tasks of this stream change values or labels, and pairs stay as they are";
+            let label = "`class_incremental` without shuffled labels: one repository a task";
+            return Err(scenario.fault(&format!("scenario.{}", choice.kind.name), message, label));
+        }
+        Ok(Some(Arc::new(stream)))
     }
 
     /// The scenario's model for these samples.
@@ -334,6 +348,13 @@ impl Loaded {
                         });
                         chain.floats(values);
                     }
+                    &mut chain
+                }
+                Features::Pairs(pairs) => {
+                    pairs.corpus.chained(&mut chain);
+                    pairs.of.iter().flatten().for_each(|&place| {
+                        chain.number(place.into());
+                    });
                     &mut chain
                 }
             };

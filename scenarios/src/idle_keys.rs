@@ -146,7 +146,7 @@ impl Scenario {
                 .resolved
                 .get(key)
                 .and_then(|list| list.as_array());
-            if list.is_some_and(Vec::is_empty) {
+            if list.is_some_and(Vec::is_empty) && self.training.loss.contrastive().is_none() {
                 let key = format!("model.{}", self.model.name);
                 all.push(idle(&key, format!("without {of} it is `softmax`")));
             }

@@ -23,6 +23,7 @@ mod idle_stream_keys;
 mod label;
 mod lengthening;
 mod numbers;
+mod pair_faults;
 mod personal;
 mod personal_faults;
 mod prospects;

@@ -442,6 +442,10 @@ impl Registry {
             "cifar100-subset",
             "by folder: 12,000 colour images of CIFAR-100",
         );
+        self.data_set::<LeanPremises>(
+            "lean-premises",
+            "by folder: theorems of 26 Lean repositories and the premises of their proofs, as pairs of texts",
+        );
         self.data_set::<Idx>("idx", "by path: IDX files of any rank, plain or gzipped");
         self.data_set::<CifarBinary>(
             "cifar-binary",
@@ -602,6 +606,10 @@ impl Registry {
         self.model::<models::Cnn>(
             "cnn",
             "a list of convolution, pooling, normalisation and dense layers",
+        );
+        self.model::<models::DualEncoder>(
+            "dual_encoder",
+            "one tower of layers over both texts of a pair, which gives an embedding of each",
         );
         self.model::<models::Stack>("stack", "a list of layers of any kind");
         self.model::<models::CharLstm>(

@@ -63,6 +63,15 @@ def linear(g):
 
 
 @layer
+def sparse_linear(g):
+    x, w = draw(g, 3, 4, 5), draw(g, 5, 6)
+    yield case("sparse_linear", {"units": 6}, [w], x, lambda p, x: x @ p[0])
+    few, w = draw(g, 2, 2, 150), draw(g, 150, 9)
+    few[torch.rand(few.shape, generator=g) > 0.05] = 0.0
+    yield case("sparse_linear", {"units": 9}, [w], few, lambda p, x: x @ p[0])
+
+
+@layer
 def layer_norm(g):
     x, w, b = draw(g, 3, 4, 21), draw(g, 21), draw(g, 21)
     yield case("layer_norm", {}, [w, b], x, lambda p, x: F.layer_norm(x, (21,), p[0], p[1], 1e-5))

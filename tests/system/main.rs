@@ -35,6 +35,7 @@ mod personal;
 mod processes;
 mod real_client;
 mod resume;
+mod retrieval;
 mod schema;
 mod security;
 mod server_rules;

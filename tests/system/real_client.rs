@@ -8,8 +8,9 @@ use crate::{
 };
 use lyceum_core::{
     Addend, Calibration, ClientId, ClientReport, ClientState, ClientTerm, DataRef, ExactSum,
-    ExpertScores, F1, Fingerprint, LossUnit, Memory, Outcome, Params, Payload, Probe, Roc, Round,
-    Slot, SlotKind, SlotName, Tally, TaskId, Ticket, Top, Trained, UnitId, UnitKey, Work,
+    ExpertScores, F1, Fingerprint, LossUnit, Memory, Outcome, Params, Payload, Probe, Retrieval,
+    Roc, Round, Slot, SlotKind, SlotName, Tally, TaskId, Ticket, Top, Trained, UnitId, UnitKey,
+    Work,
 };
 use lyceum_metrics::Status;
 use lyceum_protocol::{
@@ -481,11 +482,12 @@ fn result(payload: &Payload) {
                     top,
                     roc,
                     unit,
+                    retrieval,
                 },
         } => {
             let _: (&Vec<f64>, &Option<Calibration>) = (loss, calibration);
             let _: (&Option<F1>, &Option<Top>, &Option<Roc>) = (f1, top, roc);
-            let _: &Option<LossUnit> = unit;
+            let _: (&Option<LossUnit>, &Option<Retrieval>) = (unit, retrieval);
             fine(probe);
             fine(count);
             fine(correct);

@@ -1,7 +1,7 @@
 //! Layers that this crate does not know: each is a type of its own, from any crate.
 
 use super::initial::Tensor;
-use crate::Mode;
+use crate::{Mode, Sparse};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -46,6 +46,9 @@ pub trait LayerKind: Any + fmt::Debug + Send + Sync {
 
 /// What a layer does on the processor. Owns its buffers, which only ever grow: a steady step allocates nothing.
 pub trait Operation: fmt::Debug + Send {
+    /// Says what of the next input, of so many values, is not zero, row by row. It may save time, and changes nothing else.
+    fn expect_few(&mut self, _rows: &Sparse, _values: usize) {}
+
     /// Writes what comes out.
     fn forward(&mut self, pass: Forward<'_>);
 

@@ -46,6 +46,24 @@ impl Marks {
         count as f64 <= share * (self.rows * self.width) as f64
     }
 
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Places of a row that are not zero, ascending.
+    pub fn places(&self, row: usize) -> impl Iterator<Item = usize> + '_ {
+        let words = self.row(row).iter().enumerate();
+        words.flat_map(|(at, &word)| {
+            let mut word = word;
+            std::iter::from_fn(move || {
+                let place = (word != 0).then(|| at * WORD + word.trailing_zeros() as usize);
+                word &= word.wrapping_sub(1);
+                place
+            })
+        })
+    }
+
     fn words_of_row(&self) -> usize {
         self.width.div_ceil(WORD)
     }

@@ -20,10 +20,10 @@ mod pool;
 
 use kernel::{Onto, all_near, transpose};
 use lyceum_core::{
-    Backward, Batch, Features, Forward, Learner, Loss, Mode, Network, Noise, Operation, Params,
-    Samples, Target, Update, step_by_gradient, wide,
+    Backward, Batch, Contrastive, Features, Forward, Learner, Loss, Mode, Network, Noise,
+    Operation, Params, Samples, Target, Update, step_by_gradient, wide,
 };
-use lyceum_layers::kernel;
+use lyceum_layers::{Contrast, PairRows, kernel};
 use plan::{Dropout, DropoutForm, Kind, Make, Op};
 
 /// A learner for any network, on one thread.
@@ -53,6 +53,9 @@ struct Arena {
     line: Vec<f32>,
     /// Weight of each answer, where a row has several.
     weights: Vec<f32>,
+    /// The loss of pairs, and their outputs row by row.
+    contrast: Contrast,
+    by_row: Vec<f32>,
 }
 
 /// Buffers of one operation.
@@ -172,6 +175,9 @@ impl FusedLearner {
 
     /// Weighted mean loss; leaves its slope at the logits, classes x rows.
     fn loss(&mut self, batch: &Batch) -> f32 {
+        if let Loss::Contrastive(how) = batch.loss {
+            return self.contrastive_loss(batch, how);
+        }
         if !batch.aims.is_empty() {
             return self.aimed_loss(batch);
         }
@@ -253,6 +259,34 @@ impl FusedLearner {
         }
         self.squares = squares;
         total * share
+    }
+
+    /// As `loss`, for pairs.
+    fn contrastive_loss(&mut self, batch: &Batch, how: Contrastive) -> f32 {
+        let (rows, width) = (batch.rows(), self.network.classes());
+        let Arena {
+            rooms,
+            slope,
+            contrast,
+            by_row,
+            next,
+            ..
+        } = &mut self.arena;
+        let outputs = rooms.last().map_or(&batch.inputs[..], |room| &room.output);
+        let by_row = room(by_row, rows * width);
+        transpose(&outputs[..rows * width], rows, by_row);
+        let pairs = PairRows {
+            outputs: by_row,
+            rows,
+            kin: &batch.kin.rows,
+            weights: &batch.weights,
+            temperature: how.temperature.get() as f32,
+        };
+        let slopes = room(next, rows * width);
+        let (loss, each) = contrast.slopes(pairs, slopes);
+        self.squares = each.iter().map(|l| loss::square(*l)).sum();
+        transpose(slopes, width, room(slope, rows * width));
+        loss
     }
 
     /// As `loss`, for rows that are masked or matched.
@@ -410,7 +444,7 @@ impl Op {
         let rows = batch.rows();
         let out = room(&mut own.output, rows * self.width);
         match &self.kind {
-            Kind::Open(_) => self.forward_open(params, input, (rows, mode), own),
+            Kind::Open(_) => self.forward_open(params, input, (batch, mode), own),
             Kind::Arrange(image) => image.spread_rows(input, out),
             Kind::Transpose { width } => transpose(input, *width, out),
             Kind::Dense(dense) => dense.forward(params, input, rows, out, &mut own.dense),
@@ -456,10 +490,14 @@ impl Op {
         &self,
         params: &[f32],
         input: &[f32],
-        (rows, mode): (usize, Mode<'_>),
+        (batch, mode): (&Batch, Mode<'_>),
         own: &mut Room,
     ) {
+        let rows = batch.rows();
         let open = own.open.as_mut().expect("an open layer has an operation");
+        if let (None, Some(few)) = (self.source, batch.few.rows()) {
+            open.expect_few(few, input.len());
+        }
         open.forward(Forward {
             params: &params[self.params.clone()],
             input,
@@ -710,7 +748,7 @@ impl Learner for FusedLearner {
             Features::U8(all) => places.take(most(1)).for_each(|p| all_near(&all[values(p)])),
             Features::F32(all) => places.take(most(4)).for_each(|p| all_near(&all[values(p)])),
             Features::U16(all) => places.take(most(2)).for_each(|p| all_near(&all[values(p)])),
-            Features::Sparse(_) => {}
+            Features::Sparse(_) | Features::Pairs(_) => {}
         }
     }
 

@@ -150,7 +150,9 @@ fn channels_first(features: &mut Features, plane: usize, depth: usize) {
         Features::U8(values) => transpose(values, plane, depth),
         Features::F32(values) => transpose(values, plane, depth),
         Features::U16(values) => transpose(values, plane, depth),
-        Features::Sparse(_) => unreachable!("no file of images is sparse"),
+        Features::Sparse(_) | Features::Pairs(_) => {
+            unreachable!("no file of images is sparse")
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// A public set in IDX files.
+/// A public set in four files.
 #[derive(Debug)]
 pub struct KnownSet {
     /// Its name, and the folder in which it is looked for.
@@ -31,7 +31,7 @@ pub struct KnownFile {
     pub sum: &'static str,
 }
 
-const fn file(name: &'static str, sum: &'static str) -> KnownFile {
+pub(super) const fn file(name: &'static str, sum: &'static str) -> KnownFile {
     KnownFile { name, sum }
 }
 
@@ -246,7 +246,7 @@ impl KnownSet {
         samples
     }
 
-    fn check(&self, contents: &mut Contents, file: &KnownFile) -> Result<(), DataError> {
+    pub(super) fn check(&self, contents: &mut Contents, file: &KnownFile) -> Result<(), DataError> {
         let found = contents.sum()?;
         if found == file.sum {
             return Ok(());
@@ -262,7 +262,7 @@ impl KnownSet {
 
     /// All files in one place: the first folder's subfolder of the set's name, the other folders'
     /// subfolders, then the folders themselves (where sets of equal file names might be mixed up).
-    fn locate(&self, context: &LoadContext) -> Result<[Located<'_>; 4], DataError> {
+    pub(super) fn locate(&self, context: &LoadContext) -> Result<[Located<'_>; 4], DataError> {
         let folders = context.folders.iter();
         let inside = folders.clone().map(|folder| folder.join(self.name));
         let places: Vec<PathBuf> = inside.chain(folders.cloned()).collect();
@@ -303,8 +303,8 @@ impl KnownSet {
 }
 
 /// A known file and where it lies.
-struct Located<'a> {
-    file: &'a KnownFile,
+pub(super) struct Located<'a> {
+    pub(super) file: &'a KnownFile,
     path: PathBuf,
 }
 
@@ -316,7 +316,7 @@ impl<'a> Located<'a> {
         Some(Self { file, path })
     }
 
-    fn open(&self) -> Result<Contents, DataError> {
+    pub(super) fn open(&self) -> Result<Contents, DataError> {
         Ok(Contents::open(&self.path)?.hashed())
     }
 }

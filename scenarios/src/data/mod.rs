@@ -18,6 +18,7 @@ mod linear;
 mod mixture;
 mod normalise;
 mod own;
+mod pairs;
 mod parity;
 mod principal;
 mod scale;
@@ -43,6 +44,7 @@ pub use known::{Cifar10Subset, Cifar100Subset, FashionMnist, KNOWN, KnownFile, K
 pub use mixture::Mixture;
 pub use normalise::{Normalisation, normalise};
 pub use own::{OwnFile, own_samples, unlike_others};
+pub use pairs::{Asked, LeanPremises, Part};
 pub use parity::{NParity, Question};
 pub use synthetic::Synthetic;
 pub use table::{Column, Csv, Header};

@@ -41,7 +41,7 @@ fn standard(train: &Samples) -> Affine {
         Features::U8(bytes) => byte_moments(bytes, channels, plane),
         Features::F32(values) => float_moments(values, channels, plane),
         // Tokens and counts stay what they are.
-        Features::U16(_) | Features::Sparse(_) => return Affine::identity(),
+        Features::U16(_) | Features::Sparse(_) | Features::Pairs(_) => return Affine::identity(),
     };
     // A deviation that is only rounding counts as none.
     let scale = |(mean, sd): (f64, f64)| {

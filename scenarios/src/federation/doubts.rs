@@ -34,13 +34,14 @@ impl Loaded {
         let how = scenario.data.normalise;
         warnings.extend(shown.and_then(|samples| self.unscaled(samples, how)));
         warnings.extend(nothing_shared(network));
+        warnings.extend(nothing_to_contrast(scenario));
         warnings
     }
 
     /// Test labels that no training sample has. Of a table, that was said when it was read.
     fn strange_labels(&self, pool: &Pool) -> Option<String> {
         let told = |names: &TableNames| names.text.as_ref().is_none_or(|text| text.predicted);
-        if self.names.as_ref().is_some_and(told) {
+        if self.names.as_ref().is_some_and(told) || pool.train.pairs().is_some() {
             return None;
         }
         let train = sizes(&pool.train, 0..pool.train.len());
@@ -81,6 +82,10 @@ impl Loaded {
     }
 
     fn one_class(&self, pool: &Pool) -> Option<String> {
+        // The label of a pair is its task, and nobody is to tell it.
+        if pool.train.pairs().is_some() {
+            return None;
+        }
         let sizes = kept_sizes(pool);
         let mut there = (0..self.classes).filter(|&class| sizes[class] > 0);
         let (only, None) = (there.next()?, there.next()) else {
@@ -95,7 +100,7 @@ impl Loaded {
     fn unscaled(&self, samples: &Samples, how: Normalisation) -> Option<String> {
         let advice = match (&samples.features, how) {
             (_, Normalisation::Standard) => return None,
-            (Features::U16(_) | Features::Sparse(_), _) => return None,
+            (Features::U16(_) | Features::Sparse(_) | Features::Pairs(_), _) => return None,
             (Features::U8(_), Normalisation::Unit) if in_unit(&samples.affine) => return None,
             (Features::U8(_), Normalisation::Unit) => {
                 "without `scale` bytes become 0 to 1".to_owned()
@@ -197,6 +202,17 @@ fn in_unit(affine: &Affine) -> bool {
     largest
         .into_iter()
         .all(|largest| (0.5..=30.0).contains(&largest))
+}
+
+/// Pairs that come one by one.
+fn nothing_to_contrast(scenario: &Scenario) -> Option<String> {
+    let training = &scenario.training;
+    let alone = training.loss.contrastive().is_some() && training.batch.get() == 1;
+    alone.then(|| {
+        "`batch = 1` in [training] leaves a pair nothing to be told from: its loss is 0; a contrastive loss needs batches of several \
+         pairs"
+            .into()
+    })
 }
 
 /// A model of which every part stays with its client.

@@ -12,7 +12,8 @@ impl Loaded {
     pub(super) fn unfit(&self, scenario: &Scenario, network: &Network) -> Option<Unfit> {
         let parts = self.parts();
         let first = *parts.first()?;
-        weights(scenario, network)
+        pairs(scenario, network, first)
+            .or_else(|| weights(scenario, network))
             .or_else(|| answers(scenario, network, first))
             .or_else(|| loss(scenario, first))
             .or_else(|| tokens(scenario, network, &parts))
@@ -33,6 +34,35 @@ impl Loaded {
 
 fn of_model(scenario: &Scenario) -> String {
     format!("model.{}", scenario.model.name)
+}
+
+/// Pairs ask for a contrastive loss and an embedding of both halves, and the loss for pairs.
+fn pairs(scenario: &Scenario, network: &Network, samples: &Samples) -> Option<Unfit> {
+    let set = scenario.data_set.name;
+    let contrasts = scenario.training.loss.contrastive().is_some();
+    match (samples.pairs(), contrasts) {
+        (None, true) => Some((
+            "training.loss".to_owned(),
+            "a contrastive loss is one of pairs".to_owned(),
+            format!("`{set}` has single samples: take `lean-premises`, or a loss of classes"),
+        )),
+        (Some(_), false) => Some((
+            "training.loss".to_owned(),
+            format!("the samples of `{set}` are pairs, which have no class"),
+            "expected `loss = { contrastive = {} }`".to_owned(),
+        )),
+        (Some(_), true) if network.classes() % 2 != 0 || network.classes() < samples.classes => {
+            let least = samples.classes.next_multiple_of(2) / 2;
+            Some((
+                of_model(scenario),
+                format!("the model gives {} values a pair", network.classes()),
+                format!(
+                    "an embedding of each half: `[model.dual_encoder]` of a width of at least {least}"
+                ),
+            ))
+        }
+        _ => None,
+    }
 }
 
 fn weights(scenario: &Scenario, network: &Network) -> Option<Unfit> {

@@ -63,7 +63,7 @@ impl Loaded {
                     samples.width()
                 );
             }
-            Features::U8(_) | Features::F32(_) => {}
+            Features::U8(_) | Features::F32(_) | Features::Pairs(_) => {}
         }
         let ranges = ranges(samples);
         let whole = span(ranges.iter().copied());

@@ -2,6 +2,7 @@
 
 mod char_lstm;
 mod cnn;
+mod dual_encoder;
 mod fedavg_cnn;
 #[cfg(test)]
 mod golden;
@@ -22,6 +23,7 @@ mod text_classifier;
 
 pub use char_lstm::CharLstm;
 pub use cnn::Cnn;
+pub use dual_encoder::DualEncoder;
 pub use fedavg_cnn::FedavgCnn;
 pub use gpt::Gpt;
 pub use leaf_cnn::LeafCnn;
