@@ -1,6 +1,5 @@
 //! How far up what is right stands: top-k accuracy, and the area under the ROC curve.
 
-use crate::exp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -52,15 +51,22 @@ impl Top {
     }
 }
 
-/// Levels of a probability.
-const LEVELS: f32 = 65_536.0;
+/// The order of numbers as that of whole numbers.
+fn order(value: f32) -> u32 {
+    // Zero has two forms.
+    let bits = (value + 0.0).to_bits();
+    match bits >> 31 {
+        0 => bits | 1 << 31,
+        _ => !bits,
+    }
+}
 
-/// Samples of two classes by the probability of the second. Merging is exact, in any order.
+/// Samples of two classes by how far the output of the second is above that of the first. Merging is exact, in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roc {
-    /// By level of the probability (multiples of 2^-16, rounded down): samples of the first class, and of the second.
+    /// By the place of that distance among all numbers: samples of the first class, and of the second.
     levels: BTreeMap<u32, (u64, u64)>,
-    /// Samples without a probability.
+    /// Samples without a distance.
     undefined: u64,
 }
 
@@ -68,12 +74,12 @@ impl Roc {
     /// Counts rows of two outputs.
     pub fn count(&mut self, outputs: &[f32], labels: &[u32]) {
         for (row, &label) in outputs.chunks_exact(2).zip(labels) {
-            let sure = 1.0 / (1.0 + exp(row[0] - row[1]));
-            if sure.is_nan() {
+            let distance = row[1] - row[0];
+            if distance.is_nan() {
                 self.undefined += 1;
                 continue;
             }
-            let level = self.levels.entry((sure * LEVELS) as u32).or_default();
+            let level = self.levels.entry(order(distance)).or_default();
             match label {
                 0 => level.0 += 1,
                 _ => level.1 += 1,
@@ -103,8 +109,8 @@ impl Roc {
         counts.try_fold(self.undefined, |sum, n| sum.checked_add(n)) == Some(samples)
     }
 
-    /// Share of pairs, one of each class, of which the second class's has the higher probability; ties count half. `None` unless
-    /// both classes are there and every sample has a probability.
+    /// Share of pairs, one of each class, of which the second class's has the larger distance; ties count half. `None` unless
+    /// both classes are there and every sample has a distance.
     pub fn area(&self) -> Option<f64> {
         let (mut below, mut pairs, mut positive) = (0.0, 0.0, 0.0);
         for (first, second) in self.levels.values() {
@@ -141,6 +147,13 @@ mod tests {
         roc.count(outputs.as_flattened(), &[0, 0, 1, 1]);
         assert_eq!(roc.area(), Some(0.75));
         assert!(roc.is_of(4) && !roc.is_of(3));
+        // However close together, and whichever sign.
+        let mut close = Roc::default();
+        close.count(
+            &[0.0, -20.2, 0.0, -20.1, 0.0, -20.15, 0.0, 1e-9],
+            &[0, 0, 1, 1],
+        );
+        assert_eq!(close.area(), Some(0.75));
         let mut tie = Roc::default();
         tie.count(&[0.0; 8], &[0, 1, 1, 0]);
         assert_eq!(tie.area(), Some(0.5));

@@ -5,6 +5,7 @@
 //! as 1e6.
 
 mod access;
+pub(crate) mod layers;
 
 use crate::diagnostic::Fault;
 use access::{Choice, Entries, Items};
@@ -330,10 +331,16 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        visitor.visit_newtype_struct(self)
+        match layers::reader_of(name) {
+            Some(read) => {
+                self.here(|me| read(me).map_err(Refusal))?.made();
+                visitor.visit_unit()
+            }
+            None => visitor.visit_newtype_struct(self),
+        }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {

@@ -189,9 +189,7 @@ fn parse(reading: &mut Reading<'_, '_>, places: Places, sources: &Sources) -> Op
         .required("data", "it needs `set` and `clients`")
         .map(|n| read_data(reading, n));
     let example = "such as `[model.mlp]` with `hidden = [200]`";
-    let model = registry
-        .layers
-        .within(|| reading.chosen(&registry.models, "model", example));
+    let model = registry.with_layers(|| reading.chosen(&registry.models, "model", example));
     let variational = reading.absent_or("variational");
     let personal = reading.absent_or("personal");
     let training = reading.typed("training", "it needs `rate`");

@@ -7,12 +7,15 @@ use crate::{
     document::Node,
     models::{self, Model},
     partition::{self, Partition},
-    reader::Reader,
+    reader::{
+        Reader,
+        layers::{LayerReaders, within},
+    },
     streams::{self, ScenarioPlugin},
 };
 use lyceum_core::{
     AnyMethod, AnySelector, AnySteering, AnyStrategy, AnyTransform, ClientSelector,
-    ContinualMethod, Engine, LayerKind, LayerKinds, Steering, Strategy, Transform,
+    ContinualMethod, Engine, LayerKind, LayerKinds, OpenLayer, Steering, Strategy, Transform,
 };
 use lyceum_layers as layers;
 use lyceum_strategies::{aggregation, continual, robust, selection, steering, transforms};
@@ -201,6 +204,19 @@ pub(crate) fn resolved(config: &impl Serialize) -> Result<toml::Value, toml::de:
     toml::Value::try_from(config).map_err(serde::de::Error::custom)
 }
 
+/// Refuses numbers that are none, which settings hold as nothing.
+fn finite(settings: &serde_json::Value) -> Result<(), Fault> {
+    let keys = settings.as_object().into_iter().flatten();
+    let mut nothing = keys.filter(|(_, value)| value.is_null());
+    match nothing.next() {
+        Some((key, _)) => {
+            let message = format!("`{key}` is no finite number");
+            Err(Fault::new(message, "expected a number", None))
+        }
+        None => Ok(()),
+    }
+}
+
 /// A layer's settings, or what is wrong with them in an author's words.
 fn read_layer<C: Config>(name: &str, settings: &serde_json::Value) -> Result<C, String> {
     let wrapped = serde_json::Map::from_iter([(name.to_owned(), settings.clone())]);
@@ -233,6 +249,7 @@ pub struct Registry {
     pub models: Plugins<dyn Model>,
     /// Kinds of layers, besides those that the core knows.
     pub layers: Arc<LayerKinds>,
+    layer_readers: Arc<LayerReaders>,
     /// Streams of tasks.
     pub streams: Plugins<dyn ScenarioPlugin>,
     /// Continual-learning methods.
@@ -255,6 +272,7 @@ impl Default for Registry {
             partitions: Plugins::new("partition"),
             models: Plugins::new("model"),
             layers: Arc::default(),
+            layer_readers: Arc::default(),
             streams: Plugins::new("stream"),
             methods: Plugins::new("method"),
             transforms: Plugins::new("transform"),
@@ -346,6 +364,17 @@ impl Registry {
     pub fn layer<C: LayerKind + Config>(&mut self, name: &'static str, summary: &'static str) {
         let kinds = Arc::make_mut(&mut self.layers);
         kinds.add_with::<C>(name, summary, move |settings| read_layer(name, settings));
+        let readers = Arc::make_mut(&mut self.layer_readers);
+        readers.insert(name, |name, reader| {
+            let layer = OpenLayer::new(name, reader.read::<C>()?);
+            finite(layer.settings())?;
+            Ok(layer)
+        });
+    }
+
+    /// Runs `work`, in which layers of these kinds can be read and have a schema.
+    pub(crate) fn with_layers<R>(&self, work: impl FnOnce() -> R) -> R {
+        within(&self.layer_readers, || self.layers.within(work))
     }
 
     fn add_strategies(&mut self) {

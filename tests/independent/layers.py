@@ -97,11 +97,14 @@ def convolution(name, module, g, rows, inputs, sides, channels, kernel, **settin
     shapes = [p.shape for p in module.parameters()]
     names = [n for n, _ in module.named_parameters()]
     params = [coarse(draw(g, *shape)) for shape in shapes]
-    apply = lambda p, x: torch.func.functional_call(module, dict(zip(names, p)), (x,))
+    # Our sequences have places before channels.
+    turned = (lambda v: v.transpose(1, 2)) if name == "conv1d" else (lambda v: v)
+    apply = lambda p, x: turned(torch.func.functional_call(module, dict(zip(names, p)), (turned(x),)))
     as_list = lambda v: list(v) if isinstance(v, tuple) else v
     settings = {key: as_list(value) for key, value in settings.items()}
     settings |= {"channels": channels, "kernel": as_list(kernel)}
-    return case(name, settings, params, coarse(draw(g, rows, inputs, *sides)), apply, keep=coarse)
+    x = turned(coarse(draw(g, rows, inputs, *sides))).contiguous()
+    return case(name, settings, params, x, apply, keep=coarse)
 
 
 @layer

@@ -11,7 +11,11 @@ use serde::{
     ser::SerializeMap,
 };
 use serde_json::Value;
-use std::{cell::Cell, fmt, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    sync::Arc,
+};
 
 impl Serialize for Layer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -79,12 +83,52 @@ impl<'de, V: VariantAccess<'de>> EnumAccess<'de> for Known<V> {
 /// Settings of a kind.
 struct Settings<'a>(&'a LayerEntry);
 
+thread_local! {
+    /// The kind whose settings are asked for, and the layer that a deserializer made of them by itself.
+    static ASKED: Cell<Option<&'static str>> = const { Cell::new(None) };
+    static MADE: RefCell<Option<OpenLayer>> = const { RefCell::new(None) };
+}
+
+impl OpenLayer {
+    /// For deserializers that say more of a fault than that it is there: whether a newtype of this name stands for the settings of a
+    /// kind of layer. Then they may [make](Self::made) it themselves, and visit a unit.
+    pub fn is_asked(name: &str) -> bool {
+        ASKED.get() == Some(name)
+    }
+
+    /// Hands over a layer that was [asked](Self::is_asked) for.
+    pub fn made(self) {
+        MADE.set(Some(self));
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for Settings<'_> {
     type Value = OpenLayer;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<OpenLayer, D::Error> {
-        let settings = Value::deserialize(deserializer)?;
+        let name = self.0.name;
+        ASKED.set(Some(name));
+        let read = deserializer.deserialize_newtype_struct(name, self);
+        ASKED.set(None);
+        read
+    }
+}
+
+impl<'de> Visitor<'de> for Settings<'_> {
+    type Value = OpenLayer;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<OpenLayer, D::Error> {
+        let settings = Value::deserialize(inner)?;
         self.0.read(&settings).map_err(de::Error::custom)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<OpenLayer, E> {
+        let made = MADE.take();
+        made.ok_or_else(|| E::custom("there are no settings"))
     }
 }
 

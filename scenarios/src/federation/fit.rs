@@ -17,7 +17,8 @@ impl Loaded {
             .or_else(|| answers(scenario, network, first))
             .or_else(|| loss(scenario, first))
             .or_else(|| tokens(scenario, network, &parts))
-            .or_else(|| augmentation(scenario, first))
+            .or_else(|| augmentation(scenario, network, first))
+            .or_else(|| measures(scenario, network))
     }
 
     /// Training and test samples that are at hand.
@@ -139,7 +140,7 @@ fn tokens(scenario: &Scenario, network: &Network, parts: &[&Samples]) -> Option<
     None
 }
 
-fn augmentation(scenario: &Scenario, samples: &Samples) -> Option<Unfit> {
+fn augmentation(scenario: &Scenario, network: &Network, samples: &Samples) -> Option<Unfit> {
     let key = || "training.augment".to_owned();
     let changes = &scenario.training.augment;
     let mixes = |change: &Augmentation| matches!(change, Augmentation::Mixup(_));
@@ -150,7 +151,42 @@ fn augmentation(scenario: &Scenario, samples: &Samples) -> Option<Unfit> {
         let expected = "leave it out, or take loss = \"cross-entropy\"";
         return Some((key(), message.to_owned(), expected.to_owned()));
     }
+    if let Some((size, layer)) = network.vocabulary() {
+        let beyond = |change: &Augmentation| match change {
+            Augmentation::DropTokens(drop) => drop.token as usize >= size,
+            _ => true,
+        };
+        if changes.iter().any(beyond) {
+            let message = format!(
+                "the layer `{layer}` knows the whole numbers 0 to {}, and this gives others",
+                size.saturating_sub(1)
+            );
+            let expected = "expected `drop_tokens` alone, with a token that the layer knows";
+            return Some((key(), message, expected.to_owned()));
+        }
+    }
     let unfit = |change: &Augmentation| change.unfit(&samples.shape);
     let (message, expected) = changes.iter().find_map(unfit)?;
     Some((key(), message, expected))
+}
+
+/// Measures that cannot say anything of so many classes.
+fn measures(scenario: &Scenario, network: &Network) -> Option<Unfit> {
+    let (asked, classes) = (&scenario.evaluation, network.classes());
+    if asked.roc && classes != 2 {
+        return Some((
+            "evaluation.roc".to_owned(),
+            format!("the area under the ROC curve is of two classes, and there are {classes}"),
+            "leave it out".to_owned(),
+        ));
+    }
+    let top = asked.top.filter(|top| top.get() >= classes)?;
+    Some((
+        "evaluation.top".to_owned(),
+        format!(
+            "every class is among the {} largest of {classes}",
+            top.get()
+        ),
+        "expected less than the number of classes".to_owned(),
+    ))
 }

@@ -225,7 +225,7 @@ fn faults_name_file_line_and_field() {
         (
             LABELLED,
             "{\"text\": \"a\"",
-            "line 1: ends before its JSON does",
+            "line 1: it ends before its JSON does",
         ),
         (LABELLED, "[1]", "line 1: it is a list: expected an object"),
         (
