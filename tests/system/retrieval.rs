@@ -186,7 +186,7 @@ fn what_asks_for_classes_is_refused() {
     let stream = "scenario.class_incremental.tasks=2";
     for (overrides, says) in [
         (
-            vec![stream, "scenario.class_incremental.method.lwf={}"],
+            vec![stream, "scenario.class_incremental.method.lwf={alpha=1}"],
             "`lwf` asks for logits of classes",
         ),
         (
