@@ -96,7 +96,7 @@ impl Worker {
         let asked = &self.node.evaluation;
         let classes = self.node.network.classes();
         tally.calibration = asked.calibration.then(Default::default);
-        tally.f1 = asked.f1.then(|| F1::new(classes));
+        tally.f1 = asked.f1.then(|| Box::new(F1::new(classes)));
         tally.top = asked.top.map(|k| Top::new(k.get() as u32));
         tally.roc = (asked.roc && classes == 2).then(Default::default);
         tally.unit = LossUnit::of(self.batch.loss).filter(|_| asked.unit);

@@ -74,7 +74,7 @@ impl Worker {
                 }
             }
         }
-        tally.retrieval = Some(found);
+        tally.retrieval = Some(Box::new(found));
         tally
     }
 

@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn what_was_filled_before_is_taken_back() {
         let (mut few, mut inputs) = (Few::default(), vec![7.0; 5]);
-        let (a, b): ((&[u32], &[f32]), (&[u32], &[f32])) = ((&[1], &[0.5]), (&[0, 2], &[3.0, 4.0]));
+        type Row<'a> = (&'a [u32], &'a [f32]);
+        let (a, b): (Row<'_>, Row<'_>) = ((&[1], &[0.5]), (&[0, 2], &[3.0, 4.0]));
         few.fill(&mut inputs, 3, [[a, b], [b, a]].into_iter());
         let first = [0.0, 0.5, 0.0, 3.0, 0.0, 4.0];
         assert_eq!(inputs[..6], first);

@@ -16,18 +16,18 @@ pub struct Tally {
     /// Sum of the cross entropies of each class, in nats.
     pub loss: Vec<f64>,
     /// Whether it is as often right as it is sure, where the scenario asks for that.
-    pub calibration: Option<Calibration>,
+    pub calibration: Option<Box<Calibration>>,
     /// Precision and recall by class, where the scenario asks for that.
-    pub f1: Option<F1>,
+    pub f1: Option<Box<F1>>,
     /// Whether what is right stands among the first, where the scenario asks for that.
     pub top: Option<Top>,
     /// How the probabilities of two classes stand, where the scenario asks for that.
-    pub roc: Option<Roc>,
+    pub roc: Option<Box<Roc>>,
     /// What the mean loss says in another unit, where the scenario asks for that.
     pub unit: Option<LossUnit>,
     /// How far up stands what answers a query, where samples are pairs. Then [`correct`](Self::correct) counts the queries with an
     /// answer among the first ten.
-    pub retrieval: Option<Retrieval>,
+    pub retrieval: Option<Box<Retrieval>>,
 }
 
 /// A mean loss in another unit.
@@ -190,11 +190,11 @@ impl Tally {
         self.correct.iter().chain(&self.count).for_each(|&n| {
             chain.number(n);
         });
-        let sure = self.calibration.iter().flat_map(Calibration::numbers);
-        let f1 = self.f1.iter().flat_map(F1::numbers);
+        let sure = self.calibration.iter().flat_map(|sure| sure.numbers());
+        let f1 = self.f1.iter().flat_map(|f1| f1.numbers());
         let top = self.top.iter().flat_map(Top::numbers);
-        let roc = self.roc.iter().flat_map(Roc::numbers);
-        let found = self.retrieval.iter().flat_map(Retrieval::numbers);
+        let roc = self.roc.iter().flat_map(|roc| roc.numbers());
+        let found = self.retrieval.iter().flat_map(|found| found.numbers());
         let all = sure.chain(f1).chain(top).chain(roc).chain(found);
         all.for_each(|n| {
             chain.number(n);
@@ -206,15 +206,18 @@ impl Tally {
     pub fn further(&self) -> BTreeMap<String, f64> {
         let sure = self.calibration.as_ref();
         let all = [
-            ("calibration_error", sure.and_then(Calibration::error)),
+            ("calibration_error", sure.and_then(|sure| sure.error())),
             (
                 "negative_log_likelihood",
-                sure.and_then(Calibration::negative_log_likelihood),
+                sure.and_then(|sure| sure.negative_log_likelihood()),
             ),
-            ("f1_macro", self.f1.as_ref().and_then(F1::macro_)),
-            ("f1_micro", self.f1.as_ref().and_then(F1::micro)),
-            ("f1_of_second", self.f1.as_ref().and_then(F1::of_second)),
-            ("roc_auc", self.roc.as_ref().and_then(Roc::area)),
+            ("f1_macro", self.f1.as_ref().and_then(|f1| f1.macro_())),
+            ("f1_micro", self.f1.as_ref().and_then(|f1| f1.micro())),
+            (
+                "f1_of_second",
+                self.f1.as_ref().and_then(|f1| f1.of_second()),
+            ),
+            ("roc_auc", self.roc.as_ref().and_then(|roc| roc.area())),
         ];
         let samples = self.samples();
         let top = self
@@ -223,7 +226,7 @@ impl Tally {
         let unit = self.unit.filter(|_| samples > 0);
         let unit = unit.map(|unit| (unit.name().to_owned(), Some(unit.value(self.mean_loss()))));
         let named = all.map(|(name, value)| (name.to_owned(), value));
-        let found = self.retrieval.iter().flat_map(Retrieval::means);
+        let found = self.retrieval.iter().flat_map(|found| found.means());
         let there = named.into_iter().chain(top).chain(unit).chain(found);
         there
             .filter_map(|(name, value)| Some((name, value?)))

@@ -1,4 +1,5 @@
 //! Convolutions of sizes around the parts in which they are computed, against plain sums over integers: in any order exact.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use lyceum_core::{Backward, Forward, LayerKind, Mode};
 use lyceum_layers::{Conv2d, Pad, PaddingMode, Pair};

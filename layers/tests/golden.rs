@@ -1,4 +1,5 @@
 //! Every layer against PyTorch: values, gradients and slopes. The files in `golden/` hold what `tests/independent/layers.py` printed.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use lyceum_core::{Backward, Forward, LayerKinds, Mode, Noise, Operation};
 use lyceum_layers::{Takes, give};

@@ -485,9 +485,9 @@ fn result(payload: &Payload) {
                     retrieval,
                 },
         } => {
-            let _: (&Vec<f64>, &Option<Calibration>) = (loss, calibration);
-            let _: (&Option<F1>, &Option<Top>, &Option<Roc>) = (f1, top, roc);
-            let _: (&Option<LossUnit>, &Option<Retrieval>) = (unit, retrieval);
+            let _: (&Vec<f64>, &Option<Box<Calibration>>) = (loss, calibration);
+            let _: (&Option<Box<F1>>, &Option<Top>, &Option<Box<Roc>>) = (f1, top, roc);
+            let _: (&Option<LossUnit>, &Option<Box<Retrieval>>) = (unit, retrieval);
             fine(probe);
             fine(count);
             fine(correct);

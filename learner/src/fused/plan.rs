@@ -359,7 +359,7 @@ impl Planner<'_> {
     }
 
     fn open(&mut self, place: usize, layer: &Layer, from: &[usize], to: &[usize]) {
-        self.to_rows(from);
+        self.lay_in_rows(from);
         let tensors = layer.tensor_sizes(from).len();
         let open = Open {
             layer: layer.clone(),
@@ -388,7 +388,7 @@ impl Planner<'_> {
             return;
         };
         if self.form != form {
-            self.to_rows(from);
+            self.lay_in_rows(from);
             if form != Form::Rows {
                 self.arrange(from);
             }
@@ -425,7 +425,7 @@ impl Planner<'_> {
     }
 
     /// Takes the values to the layout of batches.
-    fn to_rows(&mut self, from: &[usize]) {
+    fn lay_in_rows(&mut self, from: &[usize]) {
         let width = from.iter().product();
         match (self.form, self.image(from)) {
             (Form::Rows, _) => return,

@@ -82,10 +82,11 @@ fn covariance(samples: &Samples, places: &[usize], mean: &[f64]) -> Vec<Vec<f64>
     }
     let share = 1.0 / places.len() as f64;
     for i in 0..inputs {
-        for j in 0..=i {
-            rows[i][j] *= share;
-            rows[j][i] = rows[i][j];
-        }
+        let (above, row) = rows.split_at_mut(i);
+        let row = &mut row[0][..=i];
+        row.iter_mut().for_each(|value| *value *= share);
+        let mirrored = above.iter_mut().zip(&*row);
+        mirrored.for_each(|(other, value)| other[i] = *value);
     }
     rows
 }

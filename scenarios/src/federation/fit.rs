@@ -52,8 +52,10 @@ fn pairs(scenario: &Scenario, network: &Network, samples: &Samples) -> Option<Un
             format!("the samples of `{set}` are pairs, which have no class"),
             "expected `loss = { contrastive = {} }`".to_owned(),
         )),
-        (Some(_), true) if network.classes() % 2 != 0 || network.classes() < samples.classes => {
-            let least = samples.classes.next_multiple_of(2) / 2;
+        (Some(_), true)
+            if !network.classes().is_multiple_of(2) || network.classes() < samples.classes =>
+        {
+            let least = samples.classes.div_ceil(2);
             Some((
                 of_model(scenario),
                 format!("the model gives {} values a pair", network.classes()),
