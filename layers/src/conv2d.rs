@@ -7,7 +7,11 @@ use crate::{
 };
 use lyceum_core::{LayerKind, Operation, Tensor};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, IntoDeserializer, SeqAccess, Visitor, value::SeqAccessDeserializer},
+};
+use std::{fmt, marker::PhantomData};
 
 /// A window that goes over an image (LeCun et al. 1998), in groups of channels if wanted (Krizhevsky et al. 2012): each result is
 /// the sum of the window's weights times the values below it, of the input channels of its group. As many groups as input
@@ -46,8 +50,8 @@ pub struct Conv2d {
 }
 
 /// One number for both sides of an image, or one for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "expected a whole number or [height, width]")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
 #[schemars(inline)]
 pub enum Pair {
     /// The same along both.
@@ -77,11 +81,8 @@ impl Default for Pair {
 }
 
 /// Width of a border.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "expected a whole number, a pair of them for images, or \"same\""
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
 #[schemars(inline)]
 pub enum Pad<T> {
     /// So wide that the size stays.
@@ -97,6 +98,90 @@ pub enum Pad<T> {
 pub enum Same {
     /// Keeps the size.
     Same,
+}
+
+/// A whole number that is written as another one, such as 1e2.
+fn whole(number: f64) -> Option<i64> {
+    let exact = number.fract() == 0.0 && number.abs() < (1_i64 << 53) as f64;
+    exact.then_some(number as i64)
+}
+
+// Not derived: a derived form would not say which number of a pair is wrong.
+impl<'de> Deserialize<'de> for Pair {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PairForm)
+    }
+}
+
+struct PairForm;
+
+impl<'de> Visitor<'de> for PairForm {
+    type Value = Pair;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number or [height, width]")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Pair, E> {
+        usize::deserialize(number.into_deserializer()).map(Pair::Both)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Pair, E> {
+        usize::deserialize(number.into_deserializer()).map(Pair::Both)
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Pair, E> {
+        match whole(number) {
+            Some(number) => self.visit_i64(number),
+            None => Err(E::invalid_type(de::Unexpected::Float(number), &self)),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, numbers: A) -> Result<Pair, A::Error> {
+        <[usize; 2]>::deserialize(SeqAccessDeserializer::new(numbers)).map(Pair::Each)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pad<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PadForm(PhantomData))
+    }
+}
+
+struct PadForm<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for PadForm<T> {
+    type Value = Pad<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number, a pair of them for images, or \"same\"")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Pad<T>, E> {
+        match word {
+            "same" => Ok(Pad::Same(Same::Same)),
+            _ => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
+        }
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Pad<T>, E> {
+        T::deserialize(number.into_deserializer()).map(Pad::Places)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Pad<T>, E> {
+        T::deserialize(number.into_deserializer()).map(Pad::Places)
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Pad<T>, E> {
+        match whole(number) {
+            Some(number) => self.visit_i64(number),
+            None => Err(E::invalid_type(de::Unexpected::Float(number), &self)),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, numbers: A) -> Result<Pad<T>, A::Error> {
+        T::deserialize(SeqAccessDeserializer::new(numbers)).map(Pad::Places)
+    }
 }
 
 impl<T: Default> Default for Pad<T> {
