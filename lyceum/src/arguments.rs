@@ -68,7 +68,7 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct Bench {
-    /// W1 to W7 [default: all]
+    /// W1 to W9 [default: all]
     #[arg(value_name = "WORKLOAD", ignore_case = true)]
     pub(crate) workloads: Vec<Workload>,
     /// Worker threads [default: one per core]
