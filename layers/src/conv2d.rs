@@ -9,9 +9,9 @@ use lyceum_core::{LayerKind, Operation, Tensor};
 use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{self, IntoDeserializer, SeqAccess, Visitor, value::SeqAccessDeserializer},
+    de::{self, IgnoredAny, SeqAccess, Visitor},
 };
-use std::{fmt, marker::PhantomData};
+use std::fmt;
 
 /// A window that goes over an image (LeCun et al. 1998), in groups of channels if wanted (Krizhevsky et al. 2012): each result is
 /// the sum of the window's weights times the values below it, of the input channels of its group. As many groups as input
@@ -100,87 +100,124 @@ pub enum Same {
     Same,
 }
 
-/// A whole number that is written as another one, such as 1e2.
-fn whole(number: f64) -> Option<i64> {
-    let exact = number.fract() == 0.0 && number.abs() < (1_i64 << 53) as f64;
-    exact.then_some(number as i64)
+/// A whole number from 0 that is written as another one, such as 1e2.
+fn whole(number: f64) -> Option<u64> {
+    let exact = number.fract() == 0.0 && (0.0..(1_u64 << 53) as f64).contains(&number);
+    exact.then_some(number as u64)
+}
+
+/// What may be told as one number, or as more.
+pub trait Sides<'de>: Sized {
+    /// What is expected, in words.
+    const WORDS: &'static str;
+    /// The same on all sides.
+    fn of_number(number: usize) -> Self;
+    /// A number for each.
+    fn of_list<A: SeqAccess<'de>>(numbers: A) -> Result<Self, A::Error>;
+}
+
+impl<'de> Sides<'de> for usize {
+    const WORDS: &'static str = "a whole number";
+
+    fn of_number(number: usize) -> Self {
+        number
+    }
+
+    fn of_list<A: SeqAccess<'de>>(_: A) -> Result<Self, A::Error> {
+        Err(de::Error::invalid_type(
+            de::Unexpected::Seq,
+            &"a whole number or \"same\"",
+        ))
+    }
+}
+
+impl<'de> Sides<'de> for Pair {
+    const WORDS: &'static str = "a whole number or [height, width]";
+
+    fn of_number(number: usize) -> Self {
+        Self::Both(number)
+    }
+
+    fn of_list<A: SeqAccess<'de>>(mut numbers: A) -> Result<Self, A::Error> {
+        let (first, second) = (numbers.next_element()?, numbers.next_element()?);
+        let more = numbers.next_element::<IgnoredAny>()?.is_some();
+        match (first, second) {
+            (Some(first), Some(second)) if !more => Ok(Self::Each([first, second])),
+            (first, second) => {
+                let count = usize::from(first.is_some()) + usize::from(second.is_some());
+                let count = count + usize::from(more);
+                Err(de::Error::invalid_length(count, &"[height, width]"))
+            }
+        }
+    }
 }
 
 // Not derived: a derived form would not say which number of a pair is wrong.
 impl<'de> Deserialize<'de> for Pair {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PairForm)
+        deserializer.deserialize_any(Form {
+            word: None,
+            places: |pair| pair,
+        })
     }
 }
 
-struct PairForm;
-
-impl<'de> Visitor<'de> for PairForm {
-    type Value = Pair;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a whole number or [height, width]")
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Pair, E> {
-        usize::deserialize(number.into_deserializer()).map(Pair::Both)
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Pair, E> {
-        usize::deserialize(number.into_deserializer()).map(Pair::Both)
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Pair, E> {
-        match whole(number) {
-            Some(number) => self.visit_i64(number),
-            None => Err(E::invalid_type(de::Unexpected::Float(number), &self)),
-        }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, numbers: A) -> Result<Pair, A::Error> {
-        <[usize; 2]>::deserialize(SeqAccessDeserializer::new(numbers)).map(Pair::Each)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pad<T> {
+impl<'de, T: Sides<'de>> Deserialize<'de> for Pad<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PadForm(PhantomData))
+        deserializer.deserialize_any(Form {
+            word: Some(|| Self::Same(Same::Same)),
+            places: Self::Places,
+        })
     }
 }
 
-struct PadForm<T>(PhantomData<T>);
+/// One number, one for each side, or the word "same" where it is taken.
+struct Form<T, R> {
+    word: Option<fn() -> R>,
+    places: fn(T) -> R,
+}
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for PadForm<T> {
-    type Value = Pad<T>;
+impl<'de, T: Sides<'de>, R> Visitor<'de> for Form<T, R> {
+    type Value = R;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a whole number, a pair of them for images, or \"same\"")
-    }
-
-    fn visit_str<E: de::Error>(self, word: &str) -> Result<Pad<T>, E> {
-        match word {
-            "same" => Ok(Pad::Same(Same::Same)),
-            _ => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
+        f.write_str(T::WORDS)?;
+        match self.word {
+            Some(_) => f.write_str(" or \"same\""),
+            None => Ok(()),
         }
     }
 
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Pad<T>, E> {
-        T::deserialize(number.into_deserializer()).map(Pad::Places)
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<R, E> {
+        match self.word.filter(|_| word == "same") {
+            Some(same) => Ok(same()),
+            None => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
+        }
     }
 
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Pad<T>, E> {
-        T::deserialize(number.into_deserializer()).map(Pad::Places)
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<R, E> {
+        match usize::try_from(number) {
+            Ok(number) => Ok((self.places)(T::of_number(number))),
+            Err(_) => Err(E::invalid_value(de::Unexpected::Unsigned(number), &self)),
+        }
     }
 
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Pad<T>, E> {
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<R, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(E::invalid_value(de::Unexpected::Signed(number), &self)),
+        }
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<R, E> {
         match whole(number) {
-            Some(number) => self.visit_i64(number),
+            Some(number) => self.visit_u64(number),
             None => Err(E::invalid_type(de::Unexpected::Float(number), &self)),
         }
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, numbers: A) -> Result<Pad<T>, A::Error> {
-        T::deserialize(SeqAccessDeserializer::new(numbers)).map(Pad::Places)
+    fn visit_seq<A: SeqAccess<'de>>(self, numbers: A) -> Result<R, A::Error> {
+        T::of_list(numbers).map(self.places)
     }
 }
 

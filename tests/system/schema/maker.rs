@@ -53,7 +53,14 @@ pub(crate) fn with(schema: &Value, path: &[Step], value: &Value) -> Value {
     };
     match step {
         Step::Branch(index) => with(&parts(schema).unwrap()[*index], rest, value),
-        Step::Item(_) => Value::Array(vec![with(&schema["items"], rest, value)]),
+        Step::Item(_) => {
+            let mut list = vec![with(&schema["items"], rest, value)];
+            let least_len = schema["minItems"].as_u64().unwrap_or(0) as usize;
+            while list.len() < least_len {
+                list.push(least(&schema["items"]));
+            }
+            Value::Array(list)
+        }
         Step::Key(key) => {
             let mut table = match least(schema) {
                 Value::Object(table) => table,
