@@ -130,7 +130,7 @@ SMALL = [
 # Name of the file; our model with its settings; shape of a sample; classes; PyTorch's model.
 CASES = [
     ("lenet5", "lenet5", {}, (1, 28, 28), 10, lambda: lenet5(1, 10, 400, nn.ReLU, nn.MaxPool2d)),
-    ("lenet5-tanh", "lenet5", {"variant": "tanh-average"}, (1, 28, 28), 10, lambda: lenet5(1, 10, 400, nn.Tanh, nn.AvgPool2d)),
+    ("lenet5-tanh", "lenet5", {"form": "tanh-average"}, (1, 28, 28), 10, lambda: lenet5(1, 10, 400, nn.Tanh, nn.AvgPool2d)),
     ("resnet9", "resnet9", {"width": 8}, (3, 32, 32), 10, lambda: resnet9(3, 10, 8, batch)),
     ("resnet9-groups", "resnet9", {"width": 8, "norm": {"group": {}}}, (3, 32, 32), 10, lambda: resnet9(3, 10, 8, groups(2))),
     ("resnet20", "resnet20", {}, (3, 32, 32), 10, lambda: resnet20(3, 10, batch)),

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub struct Lenet5 {
     /// Activation and pooling; "relu-max" by default.
     #[serde(default)]
-    pub variant: Lenet5Variant,
+    pub form: Lenet5Variant,
     /// How initial weights are drawn; "fan-in" by default.
     #[serde(default = "fan_in")]
     pub init: Init,
@@ -42,7 +42,7 @@ impl Model for Lenet5 {
     fn network(&self, input: &[usize], classes: usize) -> Result<Network, NetworkError> {
         let is_small = sides(input).iter().any(|side| *side < 32);
         let padding = if is_small { 2 } else { 0 };
-        let (active, pool) = match self.variant {
+        let (active, pool) = match self.form {
             Lenet5Variant::ReluMax => (relu(), max_pool(2)),
             Lenet5Variant::TanhAverage => (
                 Layer::Tanh {},

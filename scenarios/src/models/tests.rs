@@ -32,7 +32,7 @@ fn models_have_as_many_parameters_as_their_sources_say() {
     assert_eq!(parameters::<Lenet5>("", &MNIST, 10), 61_706);
     assert_eq!(parameters::<Lenet5>("", &[1, 32, 32], 10), 61_706);
     assert_eq!(
-        parameters::<Lenet5>("variant = 'tanh-average'", &CIFAR, 10),
+        parameters::<Lenet5>("form = 'tanh-average'", &CIFAR, 10),
         62_006
     );
     assert_eq!(parameters::<FedavgCnn>("", &MNIST, 10), 1_663_370);
