@@ -13,6 +13,7 @@ mod calibration;
 mod continual;
 mod contract;
 mod corpus;
+mod descent;
 mod divergence;
 mod event;
 mod exp;
@@ -69,6 +70,7 @@ pub use contract::{
     Upload, Work,
 };
 pub use corpus::{Corpus, Kin, Pairs};
+pub use descent::{Moments, Segments, Update};
 pub use divergence::{Charge, Divergence, ResolvedDivergence};
 pub use event::{Event, TaskInfo, Turnout};
 pub use exp::{exp, exp_all};
@@ -86,7 +88,7 @@ pub use network::{
     NetworkError, NetworkParts, OpenLayer, Operation, ReadLayer, Tensor, Variational,
 };
 pub use objective::{Objective, Pull, Resolved, ResolvedStrength, Strength, VectorRef, Vectors};
-pub use optimizer::{Moments, Optimizer, Segments, Update};
+pub use optimizer::Optimizer;
 pub use params::{Entry, Layout, Params, Role};
 pub use pass::{Length, Moves, Pass, PassDice, PassResult, Passes, Start};
 pub use posterior::Posterior;
