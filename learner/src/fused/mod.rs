@@ -13,6 +13,7 @@ mod dense;
 mod flatten;
 mod local;
 mod loss;
+mod losses;
 mod norm;
 mod plan;
 mod pointwise;
@@ -20,10 +21,10 @@ mod pool;
 
 use kernel::{Onto, all_near, transpose};
 use lyceum_core::{
-    Backward, Batch, Contrastive, Features, Forward, Learner, Loss, Mode, Network, Noise,
-    Operation, Params, Samples, Target, Update, step_by_gradient, wide,
+    Backward, Batch, Features, Forward, Learner, Mode, Network, Noise, Operation, Params, Samples,
+    Update, step_by_gradient, wide,
 };
-use lyceum_layers::{Contrast, PairRows, kernel};
+use lyceum_layers::{Contrast, kernel};
 use plan::{Dropout, DropoutForm, Kind, Make, Op};
 
 /// A learner for any network, on one thread.
@@ -171,159 +172,6 @@ impl FusedLearner {
             Some(room) => &room.output[..self.answers(batch) * self.network.classes()],
             None => &batch.inputs,
         }
-    }
-
-    /// Weighted mean loss; leaves its slope at the logits, classes x rows.
-    fn loss(&mut self, batch: &Batch) -> f32 {
-        if let Loss::Contrastive(how) = batch.loss {
-            return self.contrastive_loss(batch, how);
-        }
-        if !batch.aims.is_empty() {
-            return self.aimed_loss(batch);
-        }
-        let (rows, classes) = (self.answers(batch), self.network.classes());
-        let each = self.network.answers();
-        let Arena {
-            rooms,
-            slope,
-            row: line,
-            line: other,
-            weights,
-            ..
-        } = &mut self.arena;
-        let logits = rooms.last().map_or(&batch.inputs[..], |room| &room.output);
-        let slope = room(slope, rows * classes);
-        let share = 1.0 / rows as f32;
-        if batch.loss == Loss::CrossEntropy && batch.goals.is_empty() {
-            weights.clear();
-            if each > 1 {
-                let of_row = |w: &f32| std::iter::repeat_n(*w, each);
-                weights.extend(batch.weights.iter().flat_map(of_row));
-            }
-            let weights = if each > 1 {
-                &weights[..]
-            } else {
-                &batch.weights
-            };
-            let labels = (batch.answers(), weights);
-            let logits = &logits[..rows * classes];
-            let (total, squares) =
-                loss::softmax_slopes(logits, labels, share, slope, (line, other));
-            self.squares = squares;
-            return share * total;
-        }
-        self.loss_by_row(batch)
-    }
-
-    /// As `loss`, row by row, whatever the loss and what is wanted.
-    fn loss_by_row(&mut self, batch: &Batch) -> f32 {
-        let (rows, classes) = (self.answers(batch), self.network.classes());
-        let each = self.network.answers();
-        let Arena {
-            rooms,
-            slope,
-            row: line,
-            line: other,
-            ..
-        } = &mut self.arena;
-        let logits = rooms.last().map_or(&batch.inputs[..], |room| &room.output);
-        let slope = room(slope, rows * classes);
-        let share = 1.0 / rows as f32;
-        line.resize(classes, 0.0);
-        other.resize(classes, 0.0);
-        let (mut total, mut squares) = (0.0, 0.0);
-        let wanted = batch.wanted();
-        for row in 0..rows {
-            let weight = batch.weights.get(row / each).copied().unwrap_or(1.0);
-            for (to, from) in line.iter_mut().zip(logits[row..].iter().step_by(rows)) {
-                *to = *from;
-            }
-            let (loss, found) = match (batch.loss, wanted.of(row)) {
-                (Loss::Sigmoid, Target::Class(label)) => {
-                    let factor = weight * share;
-                    (loss::sigmoid_slope(line, label as usize, factor), &*line)
-                }
-                (kind, target) => {
-                    other.fill(0.0);
-                    (
-                        kind.slope(line, target, None, weight * share, other),
-                        &*other,
-                    )
-                }
-            };
-            total += weight * loss;
-            squares += loss::square(loss);
-            for (to, from) in slope[row..].iter_mut().step_by(rows).zip(found) {
-                *to = *from;
-            }
-        }
-        self.squares = squares;
-        total * share
-    }
-
-    /// As `loss`, for pairs.
-    fn contrastive_loss(&mut self, batch: &Batch, how: Contrastive) -> f32 {
-        let (rows, width) = (batch.rows(), self.network.classes());
-        let Arena {
-            rooms,
-            slope,
-            contrast,
-            by_row,
-            next,
-            ..
-        } = &mut self.arena;
-        let outputs = rooms.last().map_or(&batch.inputs[..], |room| &room.output);
-        let by_row = room(by_row, rows * width);
-        transpose(&outputs[..rows * width], rows, by_row);
-        let pairs = PairRows {
-            outputs: by_row,
-            rows,
-            kin: &batch.kin.rows,
-            weights: &batch.weights,
-            temperature: how.temperature.get() as f32,
-        };
-        let slopes = room(next, rows * width);
-        let (loss, each) = contrast.slopes(pairs, slopes);
-        self.squares = each.iter().map(|l| loss::square(*l)).sum();
-        transpose(slopes, width, room(slope, rows * width));
-        loss
-    }
-
-    /// As `loss`, for rows that are masked or matched.
-    fn aimed_loss(&mut self, batch: &Batch) -> f32 {
-        let (rows, classes) = (self.answers(batch), self.network.classes());
-        let each = self.network.answers();
-        let Arena {
-            rooms,
-            slope,
-            row: own,
-            line,
-            ..
-        } = &mut self.arena;
-        let logits = rooms.last().map_or(&batch.inputs[..], |room| &room.output);
-        let slope = room(slope, rows * classes);
-        own.resize(classes, 0.0);
-        line.resize(classes, 0.0);
-        let (mut total, mut squares) = (0.0, 0.0);
-        let wanted = batch.wanted();
-        for row in 0..rows {
-            let weight = batch.weights.get(row / each).copied().unwrap_or(1.0);
-            for (to, from) in own.iter_mut().zip(logits[row..].iter().step_by(rows)) {
-                *to = *from;
-            }
-            let of_label = (wanted.of(row), weight);
-            let share = 1.0 / rows as f32;
-            let loss = batch
-                .aims
-                .slope(batch.loss, row / each, own, of_label, share, line);
-            total += loss;
-            squares += loss::square(loss);
-            for (to, from) in slope[row..].iter_mut().step_by(rows).zip(&*line) {
-                *to = *from;
-            }
-        }
-        self.squares = squares;
-        total / rows as f32
     }
 
     /// The mean loss; writes its gradient times `scale` to `grad`.
