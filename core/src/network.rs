@@ -23,6 +23,9 @@ use layer::LARGEST;
 use serde::{Deserialize, Serialize};
 use stack::Stack;
 
+/// Most layers of a network, the parts of blocks counted one by one.
+const MOST_LAYERS: usize = 10_000;
+
 /// Why a stack of layers cannot work.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("layer {index} ({layer}): {reason}")]
@@ -352,9 +355,8 @@ impl Network {
             Some(shape) => shape,
             None => layer.output(&input).map_err(refuse)?,
         };
-        for tensor in layer.tensors(&input) {
-            let name = format!("{at}.{}", tensor.name);
-            self.layout.push(name, tensor.shape, tensor.role);
+        if at == MOST_LAYERS {
+            return Err(refuse(format!("is one too many: at most {MOST_LAYERS}")));
         }
         let product = |sizes: &[usize]| {
             sizes
@@ -362,15 +364,18 @@ impl Network {
                 .try_fold(1_usize, |n, &size| n.checked_mul(size))
         };
         let values = product(&output).filter(|&n| n <= LARGEST);
-        let tensors = self
-            .layout
-            .entries()
-            .iter()
-            .try_fold(0_usize, |n, e| n.checked_add(product(&e.shape)?));
+        let own = layer.tensors(&input);
+        let tensors = own.iter().try_fold(self.layout.len(), |n, tensor| {
+            n.checked_add(product(&tensor.shape)?)
+        });
         if values.is_none() || tensors.is_none_or(|n| n > LARGEST) {
             return Err(refuse(format!(
                 "makes the model larger than {LARGEST} parameters or values per sample"
             )));
+        }
+        for tensor in own {
+            let name = format!("{at}.{}", tensor.name);
+            self.layout.push(name, tensor.shape, tensor.role);
         }
         self.layers.push(layer);
         self.shapes.push(output);

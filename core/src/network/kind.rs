@@ -5,7 +5,12 @@ use crate::{Mode, Sparse};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::{any::Any, cell::RefCell, fmt, sync::Arc};
+use std::{
+    any::Any,
+    cell::RefCell,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 /// A layer: what it makes of a shape, its tensors and how they start, and what it does.
 ///
@@ -154,6 +159,8 @@ pub struct LayerEntry {
 #[derive(Clone, Default)]
 pub struct LayerKinds {
     entries: Vec<LayerEntry>,
+    /// Names of all layers that can be read, once they were asked for.
+    names: OnceLock<&'static [&'static str]>,
 }
 
 thread_local! {
@@ -179,6 +186,7 @@ impl LayerKinds {
         summary: &'static str,
         read: impl Fn(&Value) -> Result<K, String> + Send + Sync + 'static,
     ) {
+        self.names = OnceLock::new();
         self.entries.retain(|entry| entry.name != name);
         self.entries.push(LayerEntry {
             name,
@@ -199,6 +207,15 @@ impl LayerKinds {
         let result = work();
         READING.set(before);
         result
+    }
+
+    /// Names of the layers that the core knows, and of these. They live for ever, as readers want them to: once for a list of kinds.
+    pub(super) fn names(&self, known: &[&'static str]) -> &'static [&'static str] {
+        self.names.get_or_init(|| {
+            let open = self.entries.iter().map(|entry| entry.name);
+            let names: Vec<&'static str> = known.iter().copied().chain(open).collect();
+            names.leak()
+        })
     }
 
     /// The kinds that layers are read with now.

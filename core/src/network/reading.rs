@@ -31,10 +31,7 @@ impl Serialize for Layer {
 impl<'de> Deserialize<'de> for Layer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let kinds = LayerKinds::now();
-        let open = kinds.entries().iter().map(|entry| entry.name);
-        let names: Vec<&'static str> = Layer::NAMES.into_iter().chain(open).collect();
-        // The trait asks for a list that lives for ever; it is as long as the number of kinds, and a few layers are read in all.
-        let names: &'static [&'static str] = names.leak();
+        let names = kinds.names(&Layer::NAMES);
         deserializer.deserialize_enum("Layer", names, Choice { kinds, names })
     }
 }

@@ -75,6 +75,38 @@ fn a_model_beyond_all_memory_is_refused_before_it_is_made() {
 }
 
 #[test]
+fn a_list_of_layers_has_an_end() {
+    let layers = vec![Layer::Relu {}; MOST_LAYERS + 1];
+    let error = Network::new(&[3], 3, layers, Init::He).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "layer 10000 (relu): is one too many: at most 10000"
+    );
+}
+
+/// What a block keeps must come back in the shape that it is added to.
+#[test]
+fn blocks_that_do_not_fit_are_refused() {
+    let dense = |units| Layer::Dense { units };
+    let made = |layers| Network::new(&[3], 3, layers, Init::He).map_err(|error| error.to_string());
+    let block = |layers, projection| vec![Layer::Residual { layers, projection }];
+    let told = made(block(vec![dense(4)], vec![])).unwrap_err();
+    assert!(told.contains("[4] cannot be added to [3]"), "{told}");
+    let blocks = block(vec![dense(3)], vec![dense(3)]);
+    let names: Vec<String> = made(blocks)
+        .unwrap()
+        .layers()
+        .iter()
+        .map(|l| l.name().into())
+        .collect();
+    assert_eq!(names, ["fork", "dense", "swap", "dense", "join"]);
+    let told = made(vec![Layer::Join {}]).unwrap_err();
+    assert!(told.contains("put a `fork` before it"), "{told}");
+    let told = made(vec![Layer::Fork {}]).unwrap_err();
+    assert!(told.contains("put a `join` behind it"), "{told}");
+}
+
+#[test]
 fn a_window_larger_than_the_image_is_refused_with_the_layer() {
     let error = cnn(&[1, 4, 4]).unwrap_err();
     assert_eq!(
