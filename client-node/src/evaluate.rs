@@ -7,7 +7,6 @@ use crate::{
 };
 use lyceum_core::{
     Assignment, DataRef, F1, LossUnit, Payload, Predictor, Probe, Round, Rows, Shard, Tally, Top,
-    argmax,
 };
 use std::sync::Arc;
 
@@ -116,9 +115,10 @@ impl Worker {
             };
             judge.predictor.score(&mut self.logits, &mut rows);
             judge.close(&mut self.logits);
-            let rows = self.logits.chunks_exact(self.node.network.classes());
-            for ((row, &label), &loss) in rows.zip(self.batch.answers()).zip(&self.losses) {
-                tally.add(label, argmax(row) == label as usize, loss);
+            let (wanted, labels) = (self.batch.wanted(), self.batch.answers());
+            let rows = self.logits.chunks_exact(classes).enumerate();
+            for (((at, row), &label), &loss) in rows.zip(labels).zip(&self.losses) {
+                tally.add(label, wanted.of(at).is_hit(row), loss);
             }
         }
         tally

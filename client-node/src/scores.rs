@@ -1,7 +1,7 @@
 //! Losses of a shard's samples under some parameters.
 
 use crate::{Worker, call::ClientCall, error::NodeError};
-use lyceum_core::{Batch, Shard, SlotName, argmax};
+use lyceum_core::{Batch, Shard, SlotName};
 use lyceum_layers::PairRows;
 use lyceum_strategies::ordering::Score;
 
@@ -124,8 +124,10 @@ impl Worker {
             self.learner.logits(&self.batch, &mut self.logits);
             if error {
                 let classes = self.node.network.classes();
-                let rows = self.logits.chunks_exact(classes).zip(self.batch.answers());
-                let misses = rows.map(|(row, &label)| f32::from(argmax(row) != label as usize));
+                let (wanted, rows) = (self.batch.wanted(), self.logits.chunks_exact(classes));
+                let misses = rows
+                    .enumerate()
+                    .map(|(at, row)| f32::from(!wanted.of(at).is_hit(row)));
                 self.losses.clear();
                 self.losses.extend(misses);
             } else {

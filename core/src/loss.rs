@@ -1,7 +1,7 @@
 //! What training minimises, and what scores and evaluations report.
 
 use crate::{
-    exp,
+    argmax, exp,
     units::{Fraction, Positive},
 };
 use schemars::JsonSchema;
@@ -85,6 +85,14 @@ pub enum Target<'a> {
 }
 
 impl Target<'_> {
+    /// Whether the largest output stands at the class, or at the largest value.
+    pub fn is_hit(&self, outputs: &[f32]) -> bool {
+        match self {
+            Self::Class(class) => argmax(outputs) == *class as usize,
+            Self::Values(values) => argmax(outputs) == argmax(values),
+        }
+    }
+
     fn value(&self, at: usize) -> f32 {
         match self {
             Self::Class(class) => f32::from(u8::from(*class as usize == at)),
