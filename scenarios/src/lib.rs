@@ -64,8 +64,8 @@ pub use task_stream::StreamChoice;
 pub use timeline::{Moment, Part, Phase, Silence};
 pub use timetable::Timetable;
 pub use training::{
-    Adagrad, Adam, AdamW, Constant, Cosine, Expert, Lion, OneCycle, OptimizerChoice, RmsProp,
-    Schedule, Sgd, StepDecay, StepRates, StepSchedule, Training, WarmUp,
+    Adagrad, Adam, Constant, Cosine, Expert, Lion, OneCycle, OptimizerChoice, RmsProp, Schedule,
+    Sgd, StepDecay, StepRates, StepSchedule, Training, WarmUp,
 };
 pub use transforms::TransformChoice;
 pub use variational::VariationalWeights;

@@ -69,7 +69,7 @@ pub enum OptimizerChoice {
     /// Adam with bias correction (Kingma and Ba 2015).
     Adam(Adam),
     /// Adam whose weight decay acts on the weights by itself (Loshchilov and Hutter 2019).
-    AdamW(AdamW),
+    AdamW(Adam),
     /// Steps over a running mean square (Tieleman and Hinton 2012).
     RmsProp(RmsProp),
     /// Steps over the sum of all squares (Duchi et al. 2011).
@@ -88,21 +88,6 @@ pub struct Sgd {
     /// Nesterov's momentum: the step looks ahead by one step of the velocity; false by default.
     #[serde(default, skip_serializing_if = "is_false")]
     pub nesterov: bool,
-}
-
-/// Adam with weight decay of its own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AdamW {
-    /// Decay of the first moment; 0.9 by default.
-    #[serde(default = "beta1")]
-    pub beta1: Decay,
-    /// Decay of the second moment; 0.999 by default.
-    #[serde(default = "beta2")]
-    pub beta2: Decay,
-    /// Added to the root of the second moment; 1e-8 by default.
-    #[serde(default = "epsilon")]
-    pub epsilon: Positive,
 }
 
 /// RMSprop.
@@ -141,7 +126,7 @@ pub struct Lion {
     pub beta2: Decay,
 }
 
-/// Adam.
+/// Adam, with weight decay as a part of the gradient or by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Adam {
