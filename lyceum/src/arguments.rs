@@ -520,7 +520,7 @@ pub(crate) struct OfRun {
     nodes: Option<u16>,
     /// Likewise
     #[arg(long, value_name = "FILE", hide = true)]
-    facts: Option<PathBuf>,
+    pub(crate) facts: Option<PathBuf>,
     /// Likewise
     #[arg(long, hide = true)]
     quiet: bool,

@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
     settings::{ProcessSettings, in_utf8, warn_of_missing},
 };
-use lyceum_coordinator::run::initial;
+use lyceum_coordinator::run::{initial, look_at_log};
 use lyceum_scenarios::{Loaded, Point, Registry, Scenario, Sweep, shares};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -61,6 +61,11 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
         &sweep,
     );
     let found = feasible(registry, &sweep, &folders, true)?;
+    if let Some(log) = &arguments.of_run.facts {
+        one_run(&sweep, many, log)?;
+        let scenario = sweep.points[0].scenario(sweep.seeds[0]);
+        look_at_log(&scenario, log)?.iter().for_each(|w| warn(w));
+    }
     if sweep.has_table || many {
         let (points, seeds) = (sweep.points.len(), sweep.seeds.len());
         let runs = points * seeds;
@@ -93,6 +98,17 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
         }
     }
     Ok(())
+}
+
+/// Refuses what a run was told for the runs of a sweep.
+pub(crate) fn one_run(sweep: &Sweep, seeds: bool, facts: &Path) -> Result<(), Failure> {
+    let what = match sweep.has_table {
+        true => "this is a sweep; what a run was told goes with one run, without a table [sweep]",
+        false if seeds => "what a run was told goes with one run, without --seeds",
+        false => return Ok(()),
+    };
+    let facts = facts.display();
+    Err(Failure::input(format!("--facts {facts}: {what}")))
 }
 
 /// The strategy, and what updates go through before it.

@@ -96,6 +96,15 @@ pub(crate) fn has_run(path: &Path) -> bool {
     signs.iter().any(|file| path.join(file).exists())
 }
 
+/// The run in whose folder a path would lie, which clears its folder away as it pleases.
+fn run_around(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    path.ancestors()
+        .skip(1)
+        .find(|p| has_run(p))
+        .map(Path::to_path_buf)
+}
+
 fn unused(
     wanted: Option<&Path>,
     runs: &Path,
@@ -104,10 +113,16 @@ fn unused(
     used: &dyn Fn(&Path) -> bool,
 ) -> Result<PathBuf, Failure> {
     if let Some(path) = wanted {
+        let shown = path.display();
         if used(path) && !resume {
-            let shown = path.display();
             return Err(Failure::input(format!(
                 "{shown} holds a run already: add --resume to go on with it, or choose another --out"
+            )));
+        }
+        if let Some(run) = run_around(path) {
+            return Err(Failure::input(format!(
+                "{shown} lies in the folder of another run, {}: choose an --out beside it",
+                run.display()
             )));
         }
         return Ok(path.to_path_buf());
@@ -140,6 +155,23 @@ mod tests {
         assert_eq!(chosen(false), runs.join("a-seed7-2"));
         assert_eq!(chosen(true), runs.join("a-seed7"));
         assert!(choose(Some(&runs.join("a-seed7")), runs, "a", false).is_err());
+    }
+
+    #[test]
+    fn no_run_lies_in_another_ones_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let (runs, own) = (root.path(), root.path().join("a"));
+        std::fs::create_dir(&own).unwrap();
+        std::fs::write(own.join("events.jsonl"), "").unwrap();
+        for inside in ["b", "b/c"] {
+            let refused = choose(Some(&own.join(inside)), runs, "a", false).unwrap_err();
+            assert!(
+                refused
+                    .sentence()
+                    .contains("lies in the folder of another run")
+            );
+        }
+        assert!(choose(Some(&runs.join("b")), runs, "a", false).is_ok());
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Write for Plain {
 /// How the number of a system's error begins.
 const NUMBERED: &str = " (os error ";
 /// What a system says of files, and what it means.
-const USUAL: [(&str, &str); 4] = [
+const USUAL: [(&str, &str); 15] = [
     (
         "No such file or directory",
         "there is no such file or folder",
@@ -81,6 +81,32 @@ const USUAL: [(&str, &str); 4] = [
     ("Is a directory", "it is a folder, and a file is expected"),
     ("Not a directory", "it is a file, and a folder is expected"),
     ("Permission denied", "this user may not read or write it"),
+    (
+        "No space left on device",
+        "there is no space left on the disk",
+    ),
+    (
+        "Disk quota exceeded",
+        "this user has used up the space that is granted on the disk",
+    ),
+    ("File too large", "a file may not grow that large here"),
+    ("Read-only file system", "nothing can be written there"),
+    ("Input/output error", "the disk fails to read or write it"),
+    (
+        "Too many levels of symbolic links",
+        "links lead to each other and to no file",
+    ),
+    ("File name too long", "the name is too long"),
+    (
+        "Too many open files",
+        "too many files are open; allow more with `ulimit -n`",
+    ),
+    ("Directory not empty", "the folder is not empty"),
+    ("Address already in use", "another process has this address"),
+    (
+        "Cannot assign requested address",
+        "this machine has no such address",
+    ),
 ];
 
 /// A warning as all commands show it.

@@ -2,7 +2,7 @@
 
 use crate::{
     arguments::Run,
-    check::{parse_seeds, read_sweep},
+    check::{one_run, parse_seeds, read_sweep},
     execute::{checkpoint_every, execute, warn_of_deadline},
     failure::Failure,
     folder,
@@ -37,13 +37,8 @@ fn all(
     let process = ProcessSettings::read()?;
     let seeds = arguments.seeds.as_deref().map(parse_seeds).transpose()?;
     let sweep = read_sweep(registry, &arguments.file, &arguments.set, seeds)?;
-    if sweep.has_table
-        && let Some(facts) = &arguments.facts
-    {
-        return Err(Failure::input(format!(
-            "--facts {}: this is a sweep; what a run was told goes with one run, without a table [sweep]",
-            facts.display()
-        )));
+    if let Some(facts) = &arguments.facts {
+        one_run(&sweep, arguments.seeds.is_some(), facts)?;
     }
     if sweep.has_table || arguments.seeds.is_some() {
         return sweep::run(registry, arguments, &process, &sweep, stop);

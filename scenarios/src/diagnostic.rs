@@ -64,6 +64,19 @@ impl Fault {
         }
     }
 
+    /// The same fault of a table, some of whose keys were read before the others: that one of its `keys` is unknown is told
+    /// with all of them.
+    pub(crate) fn with_keys(mut self, before: &[&str], keys: &[Range<usize>]) -> Self {
+        const LIST: &str = "expected one of ";
+        let own = self.span.as_ref().is_some_and(|span| keys.contains(span));
+        let unknown = own && self.message.starts_with("unknown key ");
+        if let (true, Some(rest)) = (unknown, self.label.strip_prefix(LIST)) {
+            let before: String = before.iter().map(|key| format!("`{key}`, ")).collect();
+            self.label = format!("{LIST}{before}{rest}");
+        }
+        self
+    }
+
     /// A text that is no TOML, as far as its error says.
     pub fn from_toml(error: &toml::de::Error, text: &str) -> Self {
         let message = error.message();
@@ -110,6 +123,11 @@ impl Diagnostic {
             beyond_schema: true,
             ..Self::new(faults, sources)
         }
+    }
+
+    /// The faults, to say more of them.
+    pub(crate) fn faults_mut(&mut self) -> &mut [Fault] {
+        &mut self.faults
     }
 
     /// Whether every key by itself is right, so that a schema cannot know what is wrong.

@@ -242,14 +242,15 @@ impl<'t> Document<'t> {
 
     /// Faults for everything that nobody took.
     pub(crate) fn leftovers(&self, known: &[&str]) -> Vec<Fault> {
-        let label = format!("expected one of {}", known.join(", "));
-        let fault = |key: &Spanned<_>, name| {
-            Fault::new(format!("unknown table `{name}`"), &label, Some(key.span()))
+        let label = format!("expected one of the tables {}", known.join(", "));
+        let fault = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let (name, what) = match value.get_ref() {
+                DeValue::Table(_) => (key.get_ref(), "table"),
+                _ => (key.get_ref(), "key"),
+            };
+            Fault::new(format!("unknown {what} `{name}`"), &label, Some(key.span()))
         };
-        self.root
-            .keys()
-            .map(|key| fault(key, key.get_ref().to_string()))
-            .collect()
+        self.root.iter().map(fault).collect()
     }
 }
 
@@ -341,6 +342,16 @@ impl<'t> Node<'t> {
     /// What it holds, with its place.
     pub(crate) fn into_value(self) -> Spanned<DeValue<'t>> {
         self.value
+    }
+
+    /// The places of the keys of a table.
+    pub(crate) fn key_spans(&self) -> Vec<Range<usize>> {
+        let table = self.value.get_ref().as_table();
+        table
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.span())
+            .collect()
     }
 
     /// Reads a typed value.

@@ -17,6 +17,7 @@ mod deadline;
 mod diagnostic;
 mod distributions;
 mod document;
+mod elsewhere;
 mod federation;
 mod idle_keys;
 mod idle_stream_keys;

@@ -140,7 +140,7 @@ impl Scenario {
             );
             return Err(Diagnostic::new(vec![fault], &texts.sources));
         }
-        Self::of(registry, document, &texts.sources)
+        Self::of(registry, document, &texts.sources).map_err(|faults| faults.advised(registry))
     }
 
     /// Reads and checks a document without a sweep.
@@ -276,6 +276,10 @@ fn read_data(reading: &mut Reading<'_, '_>, mut node: Node<'_>) -> Option<DataPa
             .map(Some),
         None => Some(None),
     };
-    let data = reading.keep(node.read());
+    let keys = node.key_spans();
+    let data = node
+        .read()
+        .map_err(|fault: Fault| fault.with_keys(&["set", "partition"], &keys));
+    let data = reading.keep(data);
     Some((data?, set?, partition?))
 }

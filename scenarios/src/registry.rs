@@ -122,7 +122,12 @@ impl<T: ?Sized + 'static> Plugins<T> {
         let names: Vec<_> = self.entries.iter().map(|e| e.name).collect();
         let (name, span, mut body) = node.choose(self.kind, &names)?;
         let taken = beside.iter().map(|key| body.take(key)).collect();
-        Ok((self.chosen(name, span, body)?, taken))
+        let keys = body.key_spans();
+        let chosen = self.chosen(name, span, body);
+        Ok((
+            chosen.map_err(|fault| fault.with_keys(beside, &keys))?,
+            taken,
+        ))
     }
 
     /// Reads all choices that stand at `node`, in the order of the registry.

@@ -157,13 +157,14 @@ impl StreamChoice {
 
     /// A fault of the data at a key within the stream's table.
     fn refused(&self, scenario: &Scenario, error: StreamError) -> Diagnostic {
-        let StreamError {
-            key,
-            message,
-            expected,
-        } = error;
-        let path = format!("scenario.{}.{key}", self.kind.name);
-        scenario.fault(path.trim_end_matches('.'), message, expected)
+        let path = |key: &String| format!("scenario.{}.{key}", self.kind.name);
+        let keys = std::iter::once(&error.key).chain(&error.beside);
+        let paths: Vec<String> = keys.map(path).collect();
+        let paths: Vec<&str> = paths.iter().map(|p| p.trim_end_matches('.')).collect();
+        if let [only] = paths[..] {
+            return scenario.fault(only, error.message, error.expected);
+        }
+        scenario.fault_among(&paths, error.message, error.expected)
     }
 
     /// The refusal of a task that would come when the run is over, at the key that says when it comes.

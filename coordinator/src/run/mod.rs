@@ -29,4 +29,4 @@ pub use resume::Resume;
 pub use settings::{Held, Settings};
 pub use spill::SpillFile;
 pub use storage::{Folder, Storage};
-pub use told::must_be_log;
+pub use told::{look_at_log, must_be_log};

@@ -6,9 +6,12 @@ use lyceum_metrics::EventReader;
 use lyceum_scenarios::Scenario;
 use std::path::Path;
 
+/// Tasks, each with the round in which it joins.
+type Given = Vec<(Round, TaskDefinition)>;
+
 /// What a run's log says that it was told.
 struct Told {
-    given: Vec<(Round, TaskDefinition)>,
+    given: Given,
     cut_off: bool,
 }
 
@@ -38,42 +41,53 @@ pub fn must_be_log(path: &Path) -> Result<(), RunError> {
     read(path).map(drop)
 }
 
+/// Looks at a log as a run would that is to be told what it holds; returns warnings.
+pub fn look_at_log(scenario: &Scenario, path: &Path) -> Result<Vec<String>, RunError> {
+    fitting(scenario, path).map(|(_, warnings)| warnings)
+}
+
+/// What a log tells a run of this scenario, and what is probably not meant with it.
+fn fitting(scenario: &Scenario, path: &Path) -> Result<(Given, Vec<String>), RunError> {
+    let Told { given, cut_off } = read(path)?;
+    if scenario.stream.is_none() && !given.is_empty() {
+        let reason = "it tells of tasks that joined, and this scenario has no stream of tasks";
+        return Err(RunError::misused(path, reason));
+    }
+    let mut warnings = Vec::new();
+    if cut_off {
+        let path = path.display();
+        warnings.push(format!(
+            "{path}: its last line is cut off and left out; whatever that run was told from there on is not known here"
+        ));
+    }
+    warnings.extend(told_too_late(&given, scenario.rounds(), path));
+    Ok((given, warnings))
+}
+
 impl Prepared {
     /// Tells the run what another one, whose log this is, was told by somebody outside.
     pub fn told(mut self, scenario: &Scenario, log: Option<&Path>) -> Result<Self, RunError> {
-        let Some(path) = log else {
-            return Ok(self);
-        };
-        let Told { given, cut_off } = read(path)?;
-        self.given.extend(given);
-        if self.stream.is_none() && !self.given.is_empty() {
-            let reason = "it tells of tasks that joined, and this scenario has no stream of tasks";
-            return Err(RunError::misused(path, reason));
+        if let Some(path) = log {
+            let (given, warnings) = fitting(scenario, path)?;
+            self.given.extend(given);
+            self.warnings.extend(warnings);
         }
-        if cut_off {
-            let path = path.display();
-            self.warnings.push(format!(
-                "{path}: its last line is cut off and left out; whatever that run was told from there on is not known here"
-            ));
-        }
-        self.warnings
-            .extend(self.told_too_late(scenario.rounds(), path));
         Ok(self)
     }
+}
 
-    /// Tasks that would join when this run is over.
-    fn told_too_late(&self, rounds: u64, path: &Path) -> Option<String> {
-        let late = self.given.iter().filter(|(round, _)| round.0 >= rounds);
-        let late: Vec<String> = late
-            .map(|(round, task)| format!("`{}` in round {round}", task.name))
-            .collect();
-        (!late.is_empty()).then(|| {
-            format!(
-                "{}: tasks that join after the end of this run, whose last round is {}: {}",
-                path.display(),
-                rounds - 1,
-                late.join(", ")
-            )
-        })
-    }
+/// Tasks that would join when the run is over.
+fn told_too_late(given: &Given, rounds: u64, path: &Path) -> Option<String> {
+    let late = given.iter().filter(|(round, _)| round.0 >= rounds);
+    let late: Vec<String> = late
+        .map(|(round, task)| format!("`{}` in round {round}", task.name))
+        .collect();
+    (!late.is_empty()).then(|| {
+        format!(
+            "{}: tasks that join after the end of this run, whose last round is {}: {}",
+            path.display(),
+            rounds - 1,
+            late.join(", ")
+        )
+    })
 }

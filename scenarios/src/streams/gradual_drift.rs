@@ -46,7 +46,8 @@ impl ScenarioPlugin for GradualDrift {
             None => groups.tasks(ground, rng),
             Some(_) if self.classes.is_some() || self.shuffled => {
                 let message = "both groups of classes and a `shift` are asked for";
-                Err(StreamError::new("shift", message, "keep only one of them"))
+                let error = StreamError::new("shift", message, "keep only one of them");
+                Err(error.beside("classes").beside("shuffled"))
             }
             Some(shift) => shift.tasks(self.tasks, ground, rng),
         }

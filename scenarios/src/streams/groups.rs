@@ -80,7 +80,8 @@ impl Groups<'_> {
                 "tasks",
                 "both `tasks` and `classes` are given",
                 "keep only one of them",
-            )),
+            )
+            .beside("classes")),
             (Some(tasks), None) => self.equal_parts(tasks.get(), ground.classes(), rng),
             (None, Some(groups)) => given(groups, ground),
         }

@@ -107,6 +107,8 @@ pub struct Ground<'a> {
 pub struct StreamError {
     /// Key within the plugin's table; empty for the table.
     pub key: String,
+    /// Other keys of the table that take part in it.
+    pub beside: Vec<String>,
     /// What is wrong.
     pub message: String,
     /// What would be right.
@@ -118,9 +120,17 @@ impl StreamError {
     pub fn new(key: &str, message: impl Into<String>, expected: impl Into<String>) -> Self {
         Self {
             key: key.into(),
+            beside: Vec::new(),
             message: message.into(),
             expected: expected.into(),
         }
+    }
+
+    /// The same error, in which another key takes part: it is shown at the one that was given last.
+    #[must_use]
+    pub fn beside(mut self, key: &str) -> Self {
+        self.beside.push(key.into());
+        self
     }
 }
 

@@ -70,7 +70,8 @@ impl Sweep {
         let texts = Texts::new(name, text, overrides);
         let mut document = texts.parse()?;
         let Some(table) = document.take("sweep") else {
-            let scenario = Scenario::of(registry, document, &texts.sources)?;
+            let scenario = Scenario::of(registry, document, &texts.sources);
+            let scenario = scenario.map_err(|faults| faults.advised(registry))?;
             return Ok(Self::without_table(scenario, seeds));
         };
         let refuse = |faults| Diagnostic::new(faults, &texts.sources);
@@ -175,7 +176,7 @@ fn points<'t>(
     }
     match faults.is_empty() {
         true => Ok(points),
-        false => Err(Diagnostic::new(faults, &texts.sources)),
+        false => Err(Diagnostic::new(faults, &texts.sources).advised(registry)),
     }
 }
 
