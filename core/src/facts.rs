@@ -82,7 +82,7 @@ impl Facts {
     pub fn stages(&self) -> Vec<Round> {
         let later = self.0.iter().filter_map(|fact| match fact {
             Fact::Stage { round } => Some(*round),
-            Fact::Task { .. } => None,
+            _ => None,
         });
         [Round(0)].into_iter().chain(later).collect()
     }

@@ -120,8 +120,9 @@ impl TaskStream {
         let mut stream = Self::clone(self);
         stream.facts = facts.clone();
         for fact in more {
-            if let Fact::Task { round, task } = fact {
-                stream = stream.joined(*round, task)?;
+            match fact {
+                Fact::Task { round, task } => stream = stream.joined(*round, task)?,
+                Fact::Stage { .. } => {}
             }
         }
         Ok(Arc::new(stream.in_stages()))

@@ -80,7 +80,7 @@ pub(crate) fn tasks_taken(machine: &RoundMachine) -> Vec<(Round, TaskDefinition)
     let facts = machine.facts();
     let task = |fact: &Fact| match fact {
         Fact::Task { round, task } => Some((*round, task.clone())),
-        Fact::Stage { .. } => None,
+        _ => None,
     };
     let tasks = facts.all().iter().filter_map(task);
     tasks
