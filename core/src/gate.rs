@@ -10,8 +10,10 @@ use std::{collections::BTreeSet, sync::Arc};
 /// [`Facts`](crate::Facts).
 #[derive(Clone, Debug)]
 pub struct Gate {
-    /// The task that each stage brings.
+    /// The task that each stage brings, where no other is chosen.
     pub sequence: Arc<[TaskId]>,
+    /// Which of the tasks that are left comes next.
+    pub next: NextTask,
     /// Which tasks a stage shows: all of them must be mastered.
     pub shows: Reach,
     /// Accuracy that must be exceeded, on the task that came last and on average over those that are shown.
@@ -26,6 +28,19 @@ pub struct Gate {
     pub rounds: u64,
     /// For each task, by definition, its places in the validation set, ascending.
     pub probes: Arc<[Arc<[u32]>]>,
+}
+
+/// Which of the tasks that are left comes with the next stage. What the model makes of them is seen on their validation samples;
+/// equals come in the order of the stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NextTask {
+    /// The next one in the order of the stream.
+    #[default]
+    Given,
+    /// The one at which the model is most accurate.
+    Best,
+    /// The one at which it is least accurate: there is most to be gained.
+    Worst,
 }
 
 /// A stage begins, and what the gate made of the model.
@@ -71,9 +86,29 @@ impl Gate {
         let more = begins.len() < self.sequence.len() && next < self.rounds;
         let now = next.is_multiple_of(self.every) || age >= self.patience;
         match more && now && age >= self.min_rounds {
-            true => self.shown(begins.len()),
+            true if self.next == NextTask::Given => self.shown(begins.len()),
+            true => self.sequence[begins.len()..]
+                .iter()
+                .copied()
+                .chain(self.shown(begins.len()))
+                .collect(),
             false => BTreeSet::new(),
         }
+    }
+
+    /// The task of the next stage, by the accuracy on each of those that are left.
+    fn task_behind(&self, come: usize, accuracy: impl Fn(TaskId) -> f64) -> TaskId {
+        let better = |a: f64, b: f64| match self.next {
+            NextTask::Given => false,
+            NextTask::Best => a > b,
+            NextTask::Worst => a < b,
+        };
+        let left = self.sequence[come..].iter().copied();
+        let chosen = left.reduce(|best, task| match better(accuracy(task), accuracy(best)) {
+            true => task,
+            false => best,
+        });
+        chosen.unwrap_or(self.sequence[come])
     }
 
     /// Tasks that are shown when so many have come.
@@ -89,16 +124,17 @@ impl Gate {
         round: Round,
         accuracy: impl Fn(TaskId) -> f64,
     ) -> Option<Opening> {
-        let shown = self.judges(begins, round);
-        let last = *begins.last().filter(|_| !shown.is_empty())?;
+        let judged = self.judges(begins, round);
+        let last = *begins.last().filter(|_| !judged.is_empty())?;
         let place = begins.len();
+        let shown = self.shown(place);
         let current = accuracy(self.sequence[place - 1]);
         let mean = shown.iter().map(|&task| accuracy(task)).sum::<f64>() / shown.len() as f64;
         let competent = current > self.threshold && mean > self.threshold;
         let next = Round(round.0 + 1);
         (competent || next.0 - last.0 >= self.patience).then(|| Opening {
             round: next,
-            task: self.sequence[place],
+            task: self.task_behind(place, &accuracy),
             place: place as u32,
             accuracy: current,
             mean,
@@ -119,6 +155,7 @@ mod tests {
     fn gate(shows: Reach) -> Gate {
         Gate {
             sequence: [2, 0, 1].map(TaskId).into(),
+            next: NextTask::Given,
             shows,
             threshold: 0.9,
             min_rounds: 2,
@@ -207,6 +244,37 @@ mod tests {
         assert!(opens(6).is_none());
         let opening = opens(7).unwrap();
         assert_eq!((opening.round, opening.competent), (Round(8), false));
+    }
+
+    #[test]
+    fn of_the_tasks_that_are_left_one_is_chosen() {
+        let next = |next, zero: f64, one: f64| {
+            let gate = Gate {
+                next,
+                ..gate(Reach::Task)
+            };
+            let accuracy = |task: TaskId| [zero, one, 0.95][task.0 as usize];
+            assert_eq!(
+                gate.judges(&[Round(0)], Round(3)).len(),
+                if next == NextTask::Given { 1 } else { 3 }
+            );
+            gate.opens(&[Round(0)], Round(3), accuracy).unwrap().task.0
+        };
+        assert_eq!(next(NextTask::Given, 0.0, 0.5), 0);
+        assert_eq!(
+            (
+                next(NextTask::Best, 0.0, 0.5),
+                next(NextTask::Worst, 0.0, 0.5)
+            ),
+            (1, 0)
+        );
+        assert_eq!(
+            (
+                next(NextTask::Best, 0.5, 0.5),
+                next(NextTask::Worst, 0.5, 0.1)
+            ),
+            (0, 1)
+        );
     }
 
     /// Six samples, two of each class; task c shows class c.

@@ -77,7 +77,7 @@ pub use exp::{exp, exp_all};
 pub use f1::F1;
 pub use facts::{Fact, FactError, Facts, TaskDefinition, TaskMaker};
 pub use fingerprint::{Chain, Fingerprint};
-pub use gate::{Gate, Opening};
+pub use gate::{Gate, NextTask, Opening};
 pub use ids::{ClientId, Round, TaskId, Ticket, UnitId, UnitKey};
 pub use learner::{Engine, Learner, argmax, clip_to_norm, normalised, step_by_gradient};
 pub use lens::{Lens, Pixels};

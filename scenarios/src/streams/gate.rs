@@ -135,6 +135,7 @@ impl CompetenceGate {
         let equal = ground.rounds / sequence.len().max(1) as u64;
         Ok(Gate {
             sequence,
+            next: lyceum_core::NextTask::Given,
             shows: self.shows(),
             threshold: threshold.get(),
             min_rounds,
