@@ -4,7 +4,7 @@
 //! it, so whoever has the log can make the stream again.
 
 use crate::{
-    Fingerprint, Round, Task,
+    Fingerprint, Round, Task, TaskId,
     codec::{self, CodecError},
 };
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,11 @@ pub enum Fact {
     Stage {
         /// Its first round.
         round: Round,
+    },
+    /// Of the tasks that a gate has left, this one comes with the next stage.
+    Chosen {
+        /// The task.
+        task: TaskId,
     },
     /// A task joins the stream.
     Task {

@@ -96,6 +96,19 @@ impl Gate {
         }
     }
 
+    /// The same gate with one of the tasks that are left in the place behind those that have come; `None` for any other task.
+    pub(crate) fn chosen(&self, task: TaskId, come: usize) -> Option<Self> {
+        let left = self.sequence.get(come..)?;
+        let place = come + left.iter().position(|other| *other == task)?;
+        let mut sequence = self.sequence.to_vec();
+        sequence[come..=place].rotate_right(1);
+        let sequence = sequence.into();
+        Some(Self {
+            sequence,
+            ..self.clone()
+        })
+    }
+
     /// The task of the next stage, by the accuracy on each of those that are left.
     fn task_behind(&self, come: usize, accuracy: impl Fn(TaskId) -> f64) -> TaskId {
         let better = |a: f64, b: f64| match self.next {
@@ -275,6 +288,13 @@ mod tests {
             ),
             (0, 1)
         );
+        let moved = gate(Reach::Task).chosen(TaskId(1), 1).unwrap();
+        assert_eq!(*moved.sequence, [2, 1, 0].map(TaskId));
+        assert!(
+            gate(Reach::Task).chosen(TaskId(2), 1).is_none(),
+            "it has come"
+        );
+        assert!(gate(Reach::Task).chosen(TaskId(7), 1).is_none());
     }
 
     /// Six samples, two of each class; task c shows class c.

@@ -119,13 +119,27 @@ impl TaskStream {
         }
         let mut stream = Self::clone(self);
         stream.facts = facts.clone();
+        let mut come = self.facts.stages().len();
         for fact in more {
             match fact {
                 Fact::Task { round, task } => stream = stream.joined(*round, task)?,
-                Fact::Stage { .. } => {}
+                Fact::Chosen { task } => stream.gate = stream.chosen(*task, come)?,
+                Fact::Stage { .. } => come += 1,
             }
         }
         Ok(Arc::new(stream.in_stages()))
+    }
+
+    /// The gate with a task in the place behind those that have come.
+    fn chosen(&self, task: TaskId, come: usize) -> Result<Option<Arc<Gate>>, FactError> {
+        let gate = self.gate.as_ref().and_then(|gate| gate.chosen(task, come));
+        let refuse = || {
+            FactError(format!(
+                "task {} is chosen, and is none of those left",
+                task.0
+            ))
+        };
+        gate.map(|gate| Some(Arc::new(gate))).ok_or_else(refuse)
     }
 
     fn in_stages(mut self) -> Self {

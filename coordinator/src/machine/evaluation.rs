@@ -217,8 +217,17 @@ impl RoundMachine {
         if let Some(opening) = opening {
             let round = opening.round;
             chain.number(round.0);
+            let Opening { task, place, .. } = opening;
             self.outputs
                 .push_back(Output::Event(Event::TaskBegan(opening)));
+            if self
+                .gate()
+                .is_some_and(|gate| gate.sequence[place as usize] != task)
+            {
+                chain.number(task.0.into());
+                let told = self.tell(Fact::Chosen { task });
+                told.expect("the gate chose a task that is left");
+            }
             let told = self.tell(Fact::Stage { round });
             told.expect("a stage needs nothing but its round");
         }
