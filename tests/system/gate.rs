@@ -80,7 +80,11 @@ fn a_run_that_is_stopped_in_the_middle_of_a_stage_goes_on_there() {
 
 #[test]
 fn nodes_are_told_which_stages_began() {
-    for gate in ["accumulate", "window={tasks=2}"] {
+    for gate in [
+        "accumulate",
+        "window={tasks=2}",
+        "replace={next=\"worst\",patience=3}",
+    ] {
         let (key, value) = gate.split_once('=').unwrap_or((gate, "{}"));
         let set = format!("scenario.class_incremental.gate={{{key}={value}}}");
         let method = "scenario.class_incremental.method.er.memory=10";
@@ -100,6 +104,65 @@ fn nodes_are_told_which_stages_began() {
         assert!(status.success(), "{gate}");
         let summary = Summary::read(&folder.path().join("run/summary.json")).unwrap();
         assert_eq!(summary.fingerprint, alone, "{gate}");
+    }
+}
+
+/// With the worst of the tasks that are left the order is another, and it is taken up again where a run was stopped.
+#[test]
+fn the_model_may_choose_which_task_comes_next() {
+    let order = |next: &str| {
+        let gate =
+            format!("scenario.class_incremental.gate={{replace={{next=\"{next}\",patience=3}}}}");
+        let scenario = read("stream-gate", &[&gate, "run.rounds=15"]);
+        let (whole, events) = run(&scenario, 1);
+        let opened = openings(&events);
+        assert_eq!(run(&scenario, 2).0, whole, "{next}");
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("run");
+        run_until(&out, &scenario, 2, false, opened[1].round.0 + 1);
+        let summary = run_until(&out, &scenario, 2, true, u64::MAX);
+        assert_eq!(summary.fingerprint, whole, "{next}");
+        assert_eq!(untimed(&out), events, "{next}");
+        chosen_by_accuracy(next, &events);
+        opened.iter().map(|o| o.task.0).collect::<Vec<_>>()
+    };
+    let (given, best, worst) = (order("given"), order("best"), order("worst"));
+    assert_eq!(given, [1, 2, 3, 4]);
+    for other in [&best, &worst] {
+        let mut sorted = other.clone();
+        sorted.sort_unstable();
+        assert_eq!(
+            (sorted, other != &given),
+            (given.clone(), true),
+            "{other:?}"
+        );
+    }
+}
+
+/// Each task that began was, of those left, the one that its name says, as the events before it tell.
+fn chosen_by_accuracy(next: &str, events: &[Event]) {
+    let mut left = vec![1, 2, 3, 4];
+    let mut seen = std::collections::BTreeMap::new();
+    for event in events {
+        match event {
+            Event::Evaluated {
+                probe: Probe::Gate(task),
+                accuracy,
+                ..
+            } => {
+                seen.insert(task.0, *accuracy);
+            }
+            Event::TaskBegan(opening) => {
+                let worth = |task: &u32| seen[task] * if next == "worst" { -1.0 } else { 1.0 };
+                let most = left.iter().map(worth).fold(f64::MIN, f64::max);
+                let first = *left.iter().find(|task| worth(task) == most).unwrap();
+                if next != "given" {
+                    assert_eq!(opening.task.0, first, "{next}: {seen:?}");
+                }
+                left.retain(|task| *task != opening.task.0);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -38,6 +38,9 @@ pub struct Competence {
     /// Rounds between judgements; `evaluation.every` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Count>,
+    /// Which of the tasks that are left comes next, as the model does on their validation samples.
+    #[serde(default, skip_serializing_if = "NextTask::is_given")]
+    pub next: NextTask,
 }
 
 /// As many tasks as are shown, and when one counts as mastered.
@@ -58,6 +61,36 @@ pub struct Window {
     /// Rounds between judgements; `evaluation.every` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Count>,
+    /// Which of the tasks that are left comes next, as the model does on their validation samples.
+    #[serde(default, skip_serializing_if = "NextTask::is_given")]
+    pub next: NextTask,
+}
+
+/// Which of the tasks that are left comes next. Equals come in the order of the stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NextTask {
+    /// The next one in the order of the stream.
+    #[default]
+    Given,
+    /// The one at which the model is most accurate.
+    Best,
+    /// The one at which the model is least accurate, where there is most to gain.
+    Worst,
+}
+
+impl NextTask {
+    fn is_given(&self) -> bool {
+        *self == Self::Given
+    }
+
+    fn rule(self) -> lyceum_core::NextTask {
+        match self {
+            Self::Given => lyceum_core::NextTask::Given,
+            Self::Best => lyceum_core::NextTask::Best,
+            Self::Worst => lyceum_core::NextTask::Worst,
+        }
+    }
 }
 
 fn mastery() -> Fraction {
@@ -98,6 +131,7 @@ impl CompetenceGate {
                 min_rounds: window.min_rounds,
                 patience: window.patience,
                 every: window.every,
+                next: window.next,
             },
         }
     }
@@ -130,12 +164,13 @@ impl CompetenceGate {
             min_rounds,
             patience,
             every: own,
+            next,
         } = self.competence();
         let min_rounds = min_rounds.get() as u64;
         let equal = ground.rounds / sequence.len().max(1) as u64;
         Ok(Gate {
             sequence,
-            next: lyceum_core::NextTask::Given,
+            next: next.rule(),
             shows: self.shows(),
             threshold: threshold.get(),
             min_rounds,

@@ -25,7 +25,7 @@ pub use arrival::{Arrival, Joining, Repeated, Sequence, Stay};
 pub use blurry::Blurry;
 pub use class_incremental::ClassIncremental;
 pub use domain_incremental::DomainIncremental;
-pub use gate::{Competence, CompetenceGate, Window};
+pub use gate::{Competence, CompetenceGate, NextTask, Window};
 pub use gradual_drift::GradualDrift;
 pub use groups::ClassRef;
 pub use ibcl::Ibcl;
