@@ -733,12 +733,21 @@ fn check_takes_what_run_takes() {
         said(folder.path(), &[&["check"], &words[..]].concat()).0,
         Some(0)
     );
-    for more in [&["--nodes", "2"][..], &["--facts", "events.jsonl"]] {
-        assert_eq!(
-            said(folder.path(), &[&["check", "good.toml"], more].concat()).0,
-            Some(0)
-        );
-    }
+    let good = ["check", "good.toml"];
+    let nodes = [&good[..], &["--nodes", "2"]].concat();
+    assert_eq!(said(folder.path(), &nodes).0, Some(0));
+    // It looks at what a run would be told, as the run does.
+    let facts = [&good[..], &["--facts", "events.jsonl"]].concat();
+    let (code, told) = said(folder.path(), &facts);
+    assert!(
+        code == Some(2) && told.contains("name the events.jsonl of a run's folder"),
+        "{told}"
+    );
+    let (code, told) = said(folder.path(), &[&facts[..], &["--seeds", "0..2"]].concat());
+    assert!(
+        code == Some(2) && told.contains("without --seeds"),
+        "{told}"
+    );
     assert!(!folder.path().join("r").exists());
     let (code, told) = said(folder.path(), &["check", "good.toml", "--threads", "0"]);
     assert!(code == Some(2) && told.contains("1 to 4096"), "{told}");
