@@ -38,6 +38,14 @@ pub struct NetworkError {
     pub reason: String,
 }
 
+impl NetworkError {
+    /// The same error of a layer that stands in a list of the block at its position.
+    fn inside(mut self, list: &str, place: usize) -> Self {
+        self.layer = format!("{}, {list}[{place}] of the block", self.layer);
+        self
+    }
+}
+
 /// A checked stack of layers from an input shape to one logit per class.
 ///
 /// **Invariant:** `shapes[i]` goes into layer `i`, `shapes[i + 1]` comes out; the last is `[classes]`.
@@ -104,7 +112,7 @@ impl Network {
         for (index, layer) in layers.into_iter().enumerate() {
             network.add(index, layer, &mut stack)?;
         }
-        stack.finish(network.layers.len().saturating_sub(1))?;
+        stack.finish()?;
         if network.output().last() != Some(&classes) {
             let reason = format!(
                 "gives {} values, but there are {classes} classes",
@@ -314,27 +322,39 @@ impl Network {
     /// Appends a layer of the author's list, in its parts.
     fn add(&mut self, index: usize, layer: Layer, stack: &mut Stack) -> Result<(), NetworkError> {
         if let Layer::Residual { layers, projection } = layer {
-            let way = |layers: Vec<Layer>| layers.into_iter();
-            let parts = std::iter::once(Layer::Fork {}).chain(way(layers));
-            let other = match projection.is_empty() {
-                true => Vec::new(),
-                false => std::iter::once(Layer::Swap {}).chain(projection).collect(),
-            };
-            return parts
-                .chain(way(other))
-                .chain([Layer::Join {}])
-                .try_for_each(|part| self.add(index, part, stack));
+            self.add(index, Layer::Fork {}, stack)?;
+            self.add_all(index, "layers", layers, stack)?;
+            if !projection.is_empty() {
+                self.add(index, Layer::Swap {}, stack)?;
+                self.add_all(index, "projection", projection, stack)?;
+            }
+            return self.add(index, Layer::Join {}, stack);
         }
         if matches!(layer, Layer::Dense { .. }) && self.output().len() != 1 {
             self.push(index, Layer::Flatten {}, None)?;
         }
-        let kept = stack.after(&layer, self.output());
+        let kept = stack.after(index, &layer, self.output());
         let shape = kept.map_err(|reason| NetworkError {
             index,
             layer: layer.name().into(),
             reason,
         })?;
         self.push(index, layer, shape)
+    }
+
+    /// Appends a list of a block; a fault says where in it.
+    fn add_all(
+        &mut self,
+        index: usize,
+        list: &str,
+        layers: Vec<Layer>,
+        stack: &mut Stack,
+    ) -> Result<(), NetworkError> {
+        for (place, layer) in layers.into_iter().enumerate() {
+            let added = self.add(index, layer, stack);
+            added.map_err(|error| error.inside(list, place))?;
+        }
+        Ok(())
     }
 
     /// Appends one layer, which gives this shape where the shape does not follow from its input.

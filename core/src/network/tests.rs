@@ -102,8 +102,17 @@ fn blocks_that_do_not_fit_are_refused() {
     assert_eq!(names, ["fork", "dense", "swap", "dense", "join"]);
     let told = made(vec![Layer::Join {}]).unwrap_err();
     assert!(told.contains("put a `fork` before it"), "{told}");
-    let told = made(vec![Layer::Fork {}]).unwrap_err();
-    assert!(told.contains("put a `join` behind it"), "{told}");
+    let told = made(vec![dense(3), Layer::Fork {}, dense(3)]).unwrap_err();
+    let expected = "layer 1 (fork): what it keeps is never used: put a `join` behind it";
+    assert_eq!(told, expected);
+    let conv = Layer::GroupNorm {
+        groups: 2,
+        epsilon: 1e-5,
+    };
+    let inner = block(vec![dense(3), conv], vec![]);
+    let told = made([vec![dense(3)], block(inner, vec![])].concat()).unwrap_err();
+    let place = "layer 1 (group_norm, layers[1] of the block, layers[0] of the block): ";
+    assert!(told.starts_with(place), "{told}");
 }
 
 #[test]
