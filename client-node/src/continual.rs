@@ -268,6 +268,7 @@ impl Worker {
             state.put(names.place.clone(), codec::encode(last));
         }
         if self.node.training(post.round).carry {
+            self.learner.settle(&mut self.moments);
             let optimizer = codec::encode(&Carried {
                 first: self.moments.first.clone(),
                 second: self.moments.second.clone(),

@@ -31,6 +31,8 @@ pub struct Moments {
     pub second: Vec<f32>,
     /// Updates made.
     pub steps: u64,
+    /// Calls that began with these buffers.
+    pub calls: u64,
     /// What happens to each range of parameters.
     segments: Segments,
 }
@@ -59,7 +61,7 @@ impl Segments {
 
 /// What an update does to a range of parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Conduct {
+pub enum Conduct {
     /// It follows the rule.
     Follow,
     /// Its step is taken off as it is.
@@ -93,11 +95,22 @@ impl Moments {
         self.segments.0.clone_from(&segments.0);
     }
 
+    /// What an update does to the parameter at a place; all of a tensor have the same conduct.
+    pub fn conduct(&self, at: usize) -> Conduct {
+        let of = self
+            .segments
+            .0
+            .iter()
+            .find(|(range, _)| range.contains(&at));
+        of.map_or(Conduct::Still, |(_, conduct)| *conduct)
+    }
+
     /// Forgets velocity and moments, keeps the memory: the start of a local training call.
     pub fn reset(&mut self) {
         self.first.fill(0.0);
         self.second.fill(0.0);
         self.steps = 0;
+        self.calls += 1;
     }
 }
 
@@ -215,7 +228,7 @@ impl Update<'_> {
 
     /// The decay that is part of the gradient.
     #[inline(always)]
-    fn coupled_decay(&self) -> f32 {
+    pub fn coupled_decay(&self) -> f32 {
         match self.optimizer.decouples() {
             true => 0.0,
             false => self.weight_decay,

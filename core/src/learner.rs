@@ -1,6 +1,6 @@
 //! The one door to training: a model on an engine, seen as flat vectors.
 
-use crate::{Batch, Mode, Network, Params, Samples, Update, wide};
+use crate::{Batch, Mode, Moments, Network, Params, Samples, Update, wide};
 
 /// One model on one engine, owned by one thread.
 pub trait Learner: Send {
@@ -27,6 +27,10 @@ pub trait Learner: Send {
     fn step(&mut self, batch: &Batch, mode: Mode<'_>, update: &mut Update<'_>) -> f32 {
         step_by_gradient(self, batch, mode, update)
     }
+
+    /// Writes moments to a call's memory that the engine kept elsewhere while it took the call's steps. To be called before
+    /// somebody reads them.
+    fn settle(&mut self, _memory: &mut Moments) {}
 
     /// Writes to `out` what one step of plain gradient descent from `start` adds to it: `-rate` times the gradient.
     /// Returns the loss at `start`.

@@ -70,7 +70,7 @@ pub use contract::{
     Upload, Work,
 };
 pub use corpus::{Corpus, Kin, Pairs};
-pub use descent::{Moments, Segments, Update};
+pub use descent::{Conduct, Moments, Segments, Update};
 pub use divergence::{Charge, Divergence, ResolvedDivergence};
 pub use event::{Event, TaskInfo, Turnout};
 pub use exp::{exp, exp_all};

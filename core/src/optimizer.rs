@@ -61,7 +61,7 @@ pub enum Optimizer {
 
 impl Optimizer {
     /// Whether it keeps a first moment or velocity, and a second moment.
-    pub(crate) fn keeps(self) -> (bool, bool) {
+    pub fn keeps(self) -> (bool, bool) {
         match self {
             Self::Sgd { momentum: 0.0 } => (false, false),
             Self::Sgd { .. } | Self::Nesterov { .. } | Self::Lion { .. } => (true, false),
@@ -72,7 +72,7 @@ impl Optimizer {
     }
 
     /// Whether weight decay acts on the weights by itself, and is no part of the gradient.
-    pub(crate) fn decouples(self) -> bool {
+    pub fn decouples(self) -> bool {
         matches!(self, Self::AdamW { .. } | Self::Lion { .. })
     }
 

@@ -1,6 +1,6 @@
 //! Flat vectors outside, tensors inside.
 
-use crate::pass::Pass;
+use crate::pass::{Pass, Weights};
 use burn::tensor::Device;
 use lyceum_core::{Batch, Learner, Mode, Network, Params};
 
@@ -32,7 +32,7 @@ impl BurnLearner {
     fn pass<'a>(&'a self, batch: &'a Batch, mode: Mode<'a>) -> Pass<'a> {
         Pass {
             network: &self.network,
-            params: &self.params,
+            weights: Weights::Flat(&self.params),
             batch,
             device: &self.device,
             mode,
@@ -88,7 +88,7 @@ impl Learner for BurnLearner {
         let Some(body) = body else { return };
         let pass = Pass {
             network: &body,
-            params: &self.params[..body.layout().len()],
+            weights: Weights::Flat(&self.params[..body.layout().len()]),
             ..self.pass(batch, Mode::Evaluate)
         };
         pass.logits(out);

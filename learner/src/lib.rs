@@ -17,6 +17,8 @@ mod learner;
 mod local;
 mod norm;
 mod pass;
+mod resident;
+mod rule;
 mod variational;
 mod walk;
 #[cfg(feature = "wgpu")]
@@ -30,6 +32,7 @@ pub use fused::FusedLearner;
 pub use idle::IdleLearner;
 pub use learner::BurnLearner;
 pub use local::LocalLearner;
+pub use resident::{ResidentLearner, models_copied};
 pub use variational::VariationalLearner;
 
 use lyceum_core::{Engine, Layer, Learner, Network, Variational};
@@ -138,7 +141,12 @@ fn ndarray(_: &Network) -> Result<Box<dyn Learner>, String> {
 #[cfg(feature = "wgpu")]
 fn wgpu(network: &Network) -> Result<Box<dyn Learner>, String> {
     let device = wgpu::device()?;
-    burn_on("wgpu", network, device)
+    match network.beyond_known() {
+        None => on("wgpu", network, |network| {
+            ResidentLearner::new(network, device)
+        }),
+        Some(_) => burn_on("wgpu", network, device),
+    }
 }
 
 #[cfg(not(feature = "wgpu"))]

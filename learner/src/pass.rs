@@ -8,20 +8,31 @@ use std::ops::Range;
 /// What a walk reads.
 pub(crate) struct Pass<'a> {
     pub(crate) network: &'a Network,
-    pub(crate) params: &'a [f32],
+    pub(crate) weights: Weights<'a>,
     pub(crate) batch: &'a Batch,
     /// Without automatic differentiation.
     pub(crate) device: &'a Device,
     pub(crate) mode: Mode<'a>,
 }
 
+/// Where parameters are.
+#[derive(Clone, Copy)]
+pub(crate) enum Weights<'a> {
+    /// In the processor's memory, as one vector.
+    Flat(&'a [f32]),
+    /// On the device, a flat tensor for each of the layout's.
+    There(&'a [Tensor<1>]),
+}
+
+/// The gradient of a range of the flat vector.
+pub(crate) type Gradient = (Range<usize>, Tensor<1>);
+
 /// Gradients, and steps of statistics, on their way to the flat vector; fetched from the device together.
 #[derive(Default)]
 pub(crate) struct Gradients {
     /// Whether anybody asks for them.
     pub(crate) wanted: bool,
-    ranges: Vec<Range<usize>>,
-    tensors: Transaction,
+    found: Vec<Gradient>,
 }
 
 impl Pass<'_> {
@@ -107,9 +118,17 @@ impl Pass<'_> {
         self.tensor(values, [classes, rows])
     }
 
-    /// A parameter tensor, copied out of the flat vector.
+    /// A parameter tensor, copied out of the flat vector where it is not on the device.
     pub(crate) fn param<const D: usize>(&self, entry: &Entry, shape: [usize; D]) -> Tensor<D> {
-        self.tensor(self.params[entry.range()].to_vec(), shape)
+        match self.weights {
+            Weights::Flat(params) => self.tensor(params[entry.range()].to_vec(), shape),
+            Weights::There(tensors) => {
+                let entries = self.network.layout().entries();
+                let start = entry.range().start;
+                let place = entries.partition_point(|entry| entry.range().start < start);
+                tensors[place].clone().reshape(shape)
+            }
+        }
     }
 
     /// The mask of a dropout layer, if it acts: row-major, rows x width.
@@ -143,25 +162,33 @@ impl Gradients {
 
     /// Notes the gradient of a range of the flat vector.
     pub(crate) fn add<const D: usize>(&mut self, range: Range<usize>, gradient: Tensor<D>) {
-        self.ranges.push(range);
-        self.tensors = std::mem::take(&mut self.tensors).register(gradient);
+        let flat = gradient.reshape([range.len()]);
+        self.found.push((range, flat));
+    }
+
+    /// What was noted.
+    pub(crate) fn all(self) -> Vec<Gradient> {
+        self.found
     }
 
     /// Fetches everything; parameters without a gradient get zero.
     pub(crate) fn write(self, losses: Losses, grad: &mut [f32]) -> (f32, f64) {
-        if self.ranges.iter().map(Range::len).sum::<usize>() < grad.len() {
+        if self
+            .found
+            .iter()
+            .map(|(range, _)| range.len())
+            .sum::<usize>()
+            < grad.len()
+        {
             grad.fill(0.0);
         }
-        let tensors = self.tensors.register(losses.rows).register(losses.mean);
-        let fetched = tensors.execute();
-        for (range, data) in self.ranges.into_iter().zip(&fetched) {
+        let (ranges, tensors): (Vec<_>, Vec<_>) = self.found.into_iter().unzip();
+        let register = |all: Transaction, tensor| all.register(tensor);
+        let fetched = losses.registered(tensors.into_iter().fold(Transaction::default(), register));
+        for (range, data) in ranges.into_iter().zip(&fetched) {
             grad[range].copy_from_slice(values(data));
         }
-        let [.., rows, mean] = &fetched[..] else {
-            unreachable!("the losses were registered last")
-        };
-        let square = |loss: &f32| f64::from(*loss) * f64::from(*loss);
-        (values(mean)[0], values(rows).iter().map(square).sum())
+        Losses::read(&fetched)
     }
 }
 
@@ -176,6 +203,25 @@ pub(crate) struct Losses {
 impl Losses {
     fn new(mean: Tensor<1>, rows: Tensor<2>) -> Self {
         Self { mean, rows }
+    }
+
+    /// Mean, and sum of the rows' squares.
+    pub(crate) fn fetched(self) -> (f32, f64) {
+        Self::read(&self.registered(Transaction::default()))
+    }
+
+    /// Fetches both behind what waits already.
+    fn registered(self, waiting: Transaction) -> Vec<TensorData> {
+        waiting.register(self.rows).register(self.mean).execute()
+    }
+
+    /// Reads both from the end of what was fetched.
+    fn read(fetched: &[TensorData]) -> (f32, f64) {
+        let [.., rows, mean] = fetched else {
+            unreachable!("the losses were registered last")
+        };
+        let square = |loss: &f32| f64::from(*loss) * f64::from(*loss);
+        (values(mean)[0], values(rows).iter().map(square).sum())
     }
 }
 

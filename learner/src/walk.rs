@@ -8,7 +8,7 @@
 use crate::{
     flat::FlatLayers,
     image::ImageLayers,
-    pass::{Gradients, Pass, values},
+    pass::{Gradient, Gradients, Losses, Pass, values},
 };
 
 impl Pass<'_> {
@@ -21,6 +21,17 @@ impl Pass<'_> {
     /// Weighted mean loss, and the sum of the rows' squared losses; the gradient replaces `grad`. The batch has at least one
     /// row. If the batch asks for them, the logits replace `seen`.
     pub(crate) fn backward(&self, grad: &mut [f32], seen: &mut Vec<f32>) -> (f32, f64) {
+        let (gradients, losses) = self.back(seen);
+        gradients.write(losses, grad)
+    }
+
+    /// As [`backward`](Self::backward), and all of it stays on the device.
+    pub(crate) fn found(&self, seen: &mut Vec<f32>) -> (Vec<Gradient>, Losses) {
+        let (gradients, losses) = self.back(seen);
+        (gradients.all(), losses)
+    }
+
+    fn back(&self, seen: &mut Vec<f32>) -> (Gradients, Losses) {
         let mut gradients = Gradients::wanted();
         let (image, flat) = self.forward(&mut gradients);
         if self.batch.keep_logits {
@@ -36,7 +47,7 @@ impl Pass<'_> {
         if let (Some(image), Some(slope)) = (image, slope) {
             image.backward(slope, &mut gradients);
         }
-        gradients.write(losses, grad)
+        (gradients, losses)
     }
 
     /// Notes the steps of running statistics in `gradients`, where the mode has them follow the batch.

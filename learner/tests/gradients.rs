@@ -5,6 +5,7 @@ mod allocation;
 mod blocks;
 mod loading;
 mod reference;
+mod resident;
 mod variational;
 
 use lyceum_core::{
