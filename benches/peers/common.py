@@ -19,7 +19,6 @@ import numpy as np
 RATE = 0.05
 BATCH = 32
 CLASSES = 10
-PIXELS = 784
 
 # Set by a script that starts itself again, so that time and memory count from the first process.
 STARTED = "PEER_STARTED"
@@ -33,6 +32,10 @@ class Workload(NamedTuple):
     rounds: int
     model: str
     evaluate_every: int
+    rate: float = RATE
+    batch: int = BATCH
+    source: str = "fashion-mnist"
+    law: str = "dirichlet"
 
 
 WORKLOADS = {
@@ -40,6 +43,8 @@ WORKLOADS = {
     "W2": Workload(100, 600, 10, 20, "cnn", 10),
     "W3": Workload(1_000, 60, 100, 10, "mlp", 10),
     "W4": Workload(10_000, 6, 1_000, 3, "softmax", 3),
+    "W8": Workload(200, 50, 50, 20, "pfl_cnn", 10, 0.1, 10, "cifar10-subset", "iid"),
+    "W9": Workload(1_000, 60, 10, 100, "sigmoids", 20, 0.03, 10, "mnist", "sizes"),
 }
 
 TASKS = 5
@@ -62,7 +67,7 @@ def arguments(workloads=tuple(WORKLOADS), threads=2):
     """The command line; `rounds` is filled in from the workload."""
     parser = argparse.ArgumentParser()
     parser.add_argument("workload", choices=workloads)
-    parser.add_argument("--data", required=True, help="folder with the IDX files of Fashion-MNIST")
+    parser.add_argument("--data", required=True, help="folder of the data sets, or of the workload's own")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--threads", type=int, default=threads)
     parser.add_argument("--seed", type=int, default=0)
@@ -84,25 +89,65 @@ def idx(path):
 
 
 def images(path):
-    return idx(path).reshape(-1, PIXELS).astype(np.float32) / np.float32(255)
+    """Rows of values in [0, 1]; those of images with channels go channel by channel."""
+    found = idx(path)
+    if found.ndim == 4:
+        found = found.transpose(0, 3, 1, 2)
+    return found.reshape(len(found), -1).astype(np.float32) / np.float32(255)
 
 
-def load(folder):
+def place(folder, source):
+    """The folder of a set: the one that is named, one in it, or one beside it."""
     folder = Path(folder)
-    return Data(
-        images(folder / "train-images-idx3-ubyte.gz"),
-        idx(folder / "train-labels-idx1-ubyte.gz").astype(np.int64),
-        images(folder / "t10k-images-idx3-ubyte.gz"),
-        idx(folder / "t10k-labels-idx1-ubyte.gz").astype(np.int64),
+    inside = [folder / source, folder.parent / source]
+    return next((path for path in inside if path.is_dir()), folder)
+
+
+def load(folder, source="fashion-mnist"):
+    folder = place(folder, source)
+    test = "t10k" if (folder / "t10k-labels-idx1-ubyte.gz").exists() else "test"
+    kind = "idx4" if (folder / "train-images-idx4-ubyte.gz").exists() else "idx3"
+    part = lambda name, what: folder / f"{name}-{what}-ubyte.gz"
+    data = Data(
+        images(part("train", f"images-{kind}")),
+        idx(part("train", "labels-idx1")).astype(np.int64),
+        images(part(test, f"images-{kind}")),
+        idx(part(test, "labels-idx1")).astype(np.int64),
     )
+    return data if kind == "idx3" else standardised(data)
 
 
-def partition(labels, workload, seed, alpha=0.5):
-    """Sample positions, one row per client: equal sizes, classes by a Dirichlet draw, none used twice.
+def standardised(data):
+    """Images of three channels, each with mean 0 and variance 1 over the training images."""
+    planes = data.x.reshape(len(data.x), 3, -1)
+    mean, deviation = planes.mean((0, 2)), planes.std((0, 2))
+    scale = lambda x: ((x.reshape(len(x), 3, -1) - mean[:, None]) / deviation[:, None]).reshape(x.shape).astype(np.float32)
+    return data._replace(x=scale(data.x), test_x=scale(data.test_x))
+
+
+def partition(labels, workload, seed):
+    """Sample positions of each client, none used twice, by the workload's law."""
+    rng = np.random.default_rng(seed)
+    if workload.law == "iid":
+        return rng.permutation(len(labels))[: workload.clients * workload.samples].reshape(workload.clients, -1)
+    if workload.law == "sizes":
+        return sizes(labels, workload, rng)
+    return by_classes(labels, workload, rng)
+
+
+def sizes(labels, workload, rng, alpha=0.42, least=10):
+    """Parts of very different sizes: what is left above `least` in proportions by a Dirichlet draw, as `quantity_skew`."""
+    spare = len(labels) - least * workload.clients
+    shares = rng.dirichlet(np.full(workload.clients, alpha))
+    cuts = np.floor(np.cumsum(shares)[:-1] * spare).astype(int) + least * np.arange(1, workload.clients)
+    return np.split(rng.permutation(len(labels)), cuts)
+
+
+def by_classes(labels, workload, rng, alpha=0.5):
+    """Equal sizes, classes by a Dirichlet draw.
 
     A class that has run out is left out of later draws, as in the simulator's `dirichlet_equal`.
     """
-    rng = np.random.default_rng(seed)
     held = [rng.permutation(np.flatnonzero(labels == c)) for c in range(CLASSES)]
     left = np.array([len(c) for c in held])
     mixes = rng.dirichlet(np.full(CLASSES, alpha), workload.clients)

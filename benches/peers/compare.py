@@ -24,12 +24,13 @@ OURS = "lyceum"
 
 # Peer: script, environment, workloads.
 FEDERATED = ("W1", "W2", "W3", "W4")
+LATER = ("W8", "W9")
 PEERS = {
     "torch_workers": ("torch_workers.py", "torch", FEDERATED),
     "torch_vmap": ("torch_vmap.py", "torch", FEDERATED),
     "fedjax": ("fedjax_bench.py", "fedjax", FEDERATED),
-    "torch_loop": ("torch_loop.py", "torch", FEDERATED),
-    "pfl": ("pfl_bench.py", "pfl", FEDERATED),
+    "torch_loop": ("torch_loop.py", "torch", FEDERATED + LATER),
+    "pfl": ("pfl_bench.py", "pfl", FEDERATED + LATER),
     "flower": ("flower_bench.py", "flower", FEDERATED),
     "torch_continual": ("torch_continual.py", "torch", ("W5",)),
     "avalanche": ("avalanche_bench.py", "avalanche", ("W5",)),
@@ -38,8 +39,8 @@ PEERS = {
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workloads", nargs="*", metavar="W1..W5", help="default: all five")
-    parser.add_argument("--data", help="folder with the IDX files of Fashion-MNIST")
+    parser.add_argument("workloads", nargs="*", metavar="W1..W5, W8, W9", help="default: all seven")
+    parser.add_argument("--data", help="folder of the data sets: fashion-mnist, cifar10-subset, mnist")
     parser.add_argument("--runs", type=int, default=3, help="alternations (default 3)")
     parser.add_argument("--lyceum", help="our binary (default: target/release, then the path)")
     parser.add_argument("--venvs", type=Path, default=HERE / ".venv", help="where setup.sh put the environments")
@@ -49,9 +50,9 @@ def arguments():
     parser.add_argument("--save", type=Path, help="write all measurements as JSON, after every run")
     parser.add_argument("--from", dest="source", type=Path, help="print tables of saved measurements, run nothing")
     chosen = parser.parse_args()
-    chosen.workloads = [w.upper() for w in chosen.workloads] or [*FEDERATED, "W5"]
+    chosen.workloads = [w.upper() for w in chosen.workloads] or [*FEDERATED, "W5", *LATER]
     chosen.peers = chosen.peers.split(",") if chosen.peers else list(PEERS)
-    known = (*FEDERATED, "W5", *PEERS)
+    known = (*FEDERATED, "W5", *LATER, *PEERS)
     if unknown := [name for name in chosen.workloads + chosen.peers if name not in known]:
         parser.error(f"unknown: {', '.join(unknown)}")
     if chosen.source is None and chosen.data is None:

@@ -66,15 +66,14 @@ def simulate(chosen):
             clock.stop()
             finished = central_iteration + 1
             if distributed.global_rank == 0 and torch_common.due(workload, finished, chosen.rounds):
-                parameters = list(model.pytorch_model.parameters())
-                self.accuracy = torch_common.accuracy(parameters, data)
+                self.accuracy = torch_common.accuracy_of(model.pytorch_model.layers, data)
             clock.start()
             return False, Metrics()
 
     torch.set_num_threads(chosen.threads // distributed.world_size)
     workload = common.WORKLOADS[chosen.workload]
-    arrays = common.load(chosen.data)
-    rows = torch.from_numpy(common.partition(arrays.y, workload, chosen.seed))
+    arrays = common.load(chosen.data, workload.source)
+    rows = [torch.from_numpy(row) for row in common.partition(arrays.y, workload, chosen.seed)]
     data = torch_common.tensors(arrays)
 
     def user(client):
@@ -92,7 +91,7 @@ def simulate(chosen):
         val_cohort_size=None,
     )
     training = NNTrainHyperParams(
-        local_num_epochs=1, local_learning_rate=common.RATE, local_batch_size=common.BATCH)
+        local_num_epochs=1, local_learning_rate=workload.rate, local_batch_size=workload.batch)
     watch = Watch()
     clock = common.Clock(processes=distributed.world_size)
     clock.start()

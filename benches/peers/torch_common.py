@@ -14,12 +14,31 @@ def module(model, seed):
         return nn.Sequential(nn.Linear(784, 10))
     if model == "mlp":
         return mlp(200)
+    if model == "sigmoids":
+        return nn.Sequential(nn.Linear(784, 10), nn.Sigmoid())
+    if model == "pfl_cnn":
+        return pfl_cnn()
     return nn.Sequential(
         nn.Unflatten(1, (1, 28, 28)),
         nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(800, 10),
     )
+
+
+def pfl_cnn():
+    net = nn.Sequential(
+        nn.Unflatten(1, (3, 32, 32)),
+        nn.Conv2d(3, 32, 3), nn.ReLU(),
+        nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
+        nn.Flatten(), nn.Linear(64 * 14 * 14, 128), nn.ReLU(), nn.Dropout(0.5),
+        nn.Linear(128, 10),
+    )
+    for layer in net:
+        if hasattr(layer, "weight"):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    return net
 
 
 def mlp(width):
@@ -60,6 +79,17 @@ def views(vector, shapes):
     """The parameters inside a flat vector; writing to one writes to the other."""
     sizes = [shape.numel() for shape in shapes]
     return [part.view(shape) for part, shape in zip(vector.split(sizes), shapes)]
+
+
+@torch.no_grad()
+def accuracy_of(model, data):
+    """As `accuracy`, of a module, which is left as it was."""
+    was = model.training
+    model.eval()
+    pieces = zip(data.test_x.split(500), data.test_y.split(500))
+    hits = sum((model(x).argmax(1) == y).sum().item() for x, y in pieces)
+    model.train(was)
+    return hits / len(data.test_y)
 
 
 @torch.no_grad()

@@ -37,9 +37,9 @@ pub enum NextTask {
     /// The next one in the order of the stream.
     #[default]
     Given,
-    /// The one at which the model is most accurate.
+    /// The one at which the model's loss is lowest.
     Best,
-    /// The one at which it is least accurate: there is most to be gained.
+    /// The one at which its loss is highest: there is most to be gained.
     Worst,
 }
 
@@ -109,15 +109,15 @@ impl Gate {
         })
     }
 
-    /// The task of the next stage, by the accuracy on each of those that are left.
-    fn task_behind(&self, come: usize, accuracy: impl Fn(TaskId) -> f64) -> TaskId {
+    /// The task of the next stage, by the loss on each of those that are left.
+    fn task_behind(&self, come: usize, loss: impl Fn(TaskId) -> f64) -> TaskId {
         let better = |a: f64, b: f64| match self.next {
             NextTask::Given => false,
-            NextTask::Best => a > b,
-            NextTask::Worst => a < b,
+            NextTask::Best => a < b,
+            NextTask::Worst => a > b,
         };
         let left = self.sequence[come..].iter().copied();
-        let chosen = left.reduce(|best, task| match better(accuracy(task), accuracy(best)) {
+        let chosen = left.reduce(|best, task| match better(loss(task), loss(best)) {
             true => task,
             false => best,
         });
@@ -130,12 +130,13 @@ impl Gate {
         self.sequence[first..come].iter().copied().collect()
     }
 
-    /// The stage that begins behind a round, given the accuracy on each task that was to be judged.
+    /// The stage that begins behind a round, given accuracy and mean loss on each task that was to be judged.
     pub fn opens(
         &self,
         begins: &[Round],
         round: Round,
         accuracy: impl Fn(TaskId) -> f64,
+        loss: impl Fn(TaskId) -> f64,
     ) -> Option<Opening> {
         let judged = self.judges(begins, round);
         let last = *begins.last().filter(|_| !judged.is_empty())?;
@@ -147,7 +148,7 @@ impl Gate {
         let next = Round(round.0 + 1);
         (competent || next.0 - last.0 >= self.patience).then(|| Opening {
             round: next,
-            task: self.task_behind(place, &accuracy),
+            task: self.task_behind(place, &loss),
             place: place as u32,
             accuracy: current,
             mean,
@@ -234,7 +235,7 @@ mod tests {
     fn the_last_task_and_the_mean_must_both_exceed_the_threshold() {
         let opens = |shows, first: f64, last: f64| {
             let accuracy = |task: TaskId| if task.0 == 2 { first } else { last };
-            gate(shows).opens(&rounds([0, 3]), Round(5), accuracy)
+            gate(shows).opens(&rounds([0, 3]), Round(5), accuracy, |_| 0.0)
         };
         assert!(
             opens(Reach::Task, 0.0, 0.9).is_none(),
@@ -253,7 +254,8 @@ mod tests {
 
     #[test]
     fn patience_moves_on_without_competence() {
-        let opens = |round| gate(Reach::Task).opens(&rounds([0, 3]), Round(round), |_| 0.5);
+        let opens =
+            |round| gate(Reach::Task).opens(&rounds([0, 3]), Round(round), |_| 0.5, |_| 0.0);
         assert!(opens(6).is_none());
         let opening = opens(7).unwrap();
         assert_eq!((opening.round, opening.competent), (Round(8), false));
@@ -266,28 +268,17 @@ mod tests {
                 next,
                 ..gate(Reach::Task)
             };
-            let accuracy = |task: TaskId| [zero, one, 0.95][task.0 as usize];
-            assert_eq!(
-                gate.judges(&[Round(0)], Round(3)).len(),
-                if next == NextTask::Given { 1 } else { 3 }
-            );
-            gate.opens(&[Round(0)], Round(3), accuracy).unwrap().task.0
+            let judged = gate.judges(&[Round(0)], Round(3)).len();
+            assert_eq!(judged, if next == NextTask::Given { 1 } else { 3 });
+            let loss = |task: TaskId| [zero, one, 0.01][task.0 as usize];
+            let opening = gate.opens(&[Round(0)], Round(3), |_| 0.95, loss);
+            opening.unwrap().task.0
         };
-        assert_eq!(next(NextTask::Given, 0.0, 0.5), 0);
-        assert_eq!(
-            (
-                next(NextTask::Best, 0.0, 0.5),
-                next(NextTask::Worst, 0.0, 0.5)
-            ),
-            (1, 0)
-        );
-        assert_eq!(
-            (
-                next(NextTask::Best, 0.5, 0.5),
-                next(NextTask::Worst, 0.5, 0.1)
-            ),
-            (0, 1)
-        );
+        assert_eq!(next(NextTask::Given, 2.0, 0.5), 0);
+        assert_eq!(next(NextTask::Best, 2.0, 0.5), 1);
+        assert_eq!(next(NextTask::Worst, 2.0, 0.5), 0);
+        assert_eq!(next(NextTask::Best, 0.5, 0.5), 0);
+        assert_eq!(next(NextTask::Worst, 0.5, 0.9), 1);
         let moved = gate(Reach::Task).chosen(TaskId(1), 1).unwrap();
         assert_eq!(*moved.sequence, [2, 1, 0].map(TaskId));
         assert!(

@@ -213,7 +213,7 @@ fn late_task(stream: &TaskStream, rounds: u64) -> Option<(u32, u64)> {
 fn opens_to_the_end(gate: &Gate) -> Result<(), StreamError> {
     let mut begins = vec![Round(0)];
     for round in (0..gate.rounds).map(Round) {
-        if let Some(opening) = gate.opens(&begins, round, |_| 1.0) {
+        if let Some(opening) = gate.opens(&begins, round, |_| 1.0, |_| 0.0) {
             begins.push(opening.round);
         }
     }

@@ -124,7 +124,7 @@ fn the_model_may_choose_which_task_comes_next() {
         assert_eq!(summary.fingerprint, whole, "{next}");
         assert_eq!(untimed(&out), events, "{next}");
         if next != "given" {
-            chosen_by_accuracy(next, &events);
+            chosen_by_loss(next, &events);
         }
         opened.iter().map(|o| o.task.0).collect::<Vec<_>>()
     };
@@ -142,20 +142,20 @@ fn the_model_may_choose_which_task_comes_next() {
 }
 
 /// Each task that began was, of those left, the one that its name says, as the events before it tell.
-fn chosen_by_accuracy(next: &str, events: &[Event]) {
+fn chosen_by_loss(next: &str, events: &[Event]) {
     let mut left = vec![1, 2, 3, 4];
     let mut seen = std::collections::BTreeMap::new();
     for event in events {
         match event {
             Event::Evaluated {
                 probe: Probe::Gate(task),
-                accuracy,
+                loss,
                 ..
             } => {
-                seen.insert(task.0, *accuracy);
+                seen.insert(task.0, *loss);
             }
             Event::TaskBegan(opening) => {
-                let worth = |task: &u32| seen[task] * if next == "worst" { -1.0 } else { 1.0 };
+                let worth = |task: &u32| seen[task] * if next == "worst" { 1.0 } else { -1.0 };
                 let most = left.iter().map(worth).fold(f64::MIN, f64::max);
                 let first = *left.iter().find(|task| worth(task) == most).unwrap();
                 assert_eq!(opening.task.0, first, "{next}: {seen:?}");

@@ -104,7 +104,13 @@ impl RoundMachine {
     fn opening(&self, tallies: &BTreeMap<Probe, Tally>) -> Option<Opening> {
         let accuracy = |task| tallies.get(&Probe::Gate(task)).map_or(0.0, Tally::accuracy);
         let begins = self.facts().stages();
-        self.gate()?.opens(&begins, self.current.round, accuracy)
+        let loss = |task| {
+            tallies
+                .get(&Probe::Gate(task))
+                .map_or(0.0, Tally::mean_loss)
+        };
+        self.gate()?
+            .opens(&begins, self.current.round, accuracy, loss)
     }
 
     /// Probes of an evaluation. In a stream every task takes the place of the test set.

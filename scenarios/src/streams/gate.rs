@@ -38,7 +38,7 @@ pub struct Competence {
     /// Rounds between judgements; `evaluation.every` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Count>,
-    /// Which of the tasks that are left comes next, as the model does on their validation samples.
+    /// Which of the tasks that are left comes next, by the model's loss on their validation samples; "given" by default.
     #[serde(default, skip_serializing_if = "NextTask::is_given")]
     pub next: NextTask,
 }
@@ -61,7 +61,7 @@ pub struct Window {
     /// Rounds between judgements; `evaluation.every` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Count>,
-    /// Which of the tasks that are left comes next, as the model does on their validation samples.
+    /// Which of the tasks that are left comes next, by the model's loss on their validation samples; "given" by default.
     #[serde(default, skip_serializing_if = "NextTask::is_given")]
     pub next: NextTask,
 }
@@ -73,9 +73,9 @@ pub enum NextTask {
     /// The next one in the order of the stream.
     #[default]
     Given,
-    /// The one at which the model is most accurate.
+    /// The one at which the model's loss is lowest.
     Best,
-    /// The one at which the model is least accurate, where there is most to gain.
+    /// The one at which its loss is highest, where there is most to gain.
     Worst,
 }
 
