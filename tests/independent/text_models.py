@@ -72,8 +72,8 @@ class Block(nn.Module):
 
     def attend(self, x):
         if not self.rotary:
-            mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1]).double()
-            return self.attention(x, x, x, attn_mask=mask, need_weights=False)[0]
+            mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1]).to(x.dtype)
+            return self.attention(x, x, x, attn_mask=mask, need_weights=False, is_causal=True)[0]
         a = self.attention
         parts = F.linear(x, a.in_proj_weight, a.in_proj_bias).chunk(3, -1)
         q, k, v = (t.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2) for t in parts)
