@@ -74,7 +74,10 @@ fn every_task_is_validated_while_it_is_learned() {
     assert_eq!(validated, wanted);
     let tasks: Vec<TaskId> = order.into_iter().map(TaskId).collect();
     let values = record.validation(&tasks);
-    assert!(values.iter().all(|value| value.is_some_and(|v| v > 0.5)), "{values:?}");
+    assert!(
+        values.iter().all(|value| value.is_some_and(|v| v > 0.5)),
+        "{values:?}"
+    );
 }
 
 /// Each task alone: what it is worth right after it follows from the first model, so not from the order of the tasks.
@@ -109,7 +112,10 @@ fn tasks_alone_are_worth_the_same_in_any_order() {
     );
     for ((task, forth), (_, back)) in forth.into_iter().zip(back) {
         // Batches are drawn anew in each round.
-        assert!((forth - back).abs() < 0.1, "task {task}: {forth} and {back}");
+        assert!(
+            (forth - back).abs() < 0.1,
+            "task {task}: {forth} and {back}"
+        );
     }
 }
 
@@ -147,14 +153,20 @@ fn tasks_and_difficulties_come_from_columns() {
             .map(|visit| stream.tasks()[visit.task.0 as usize].name.clone())
             .collect())
     };
-    let of = |rest: &str| format!("{{ difficulty = {{ of = {{ column = {{ name = 'steps' }} }}{rest} }} }}");
+    let of = |rest: &str| {
+        format!("{{ difficulty = {{ of = {{ column = {{ name = 'steps' }} }}{rest} }} }}")
+    };
     assert_eq!(names("'defined'").unwrap(), ["site 2", "site 5", "site 7"]);
     assert_eq!(
         names("{ defined = { reversed = true } }").unwrap(),
         ["site 7", "site 5", "site 2"]
     );
     for by in ["", ", by = 'share-easy'", ", by = 'mean'"] {
-        assert_eq!(names(&of(by)).unwrap(), ["site 5", "site 7", "site 2"], "{by}");
+        assert_eq!(
+            names(&of(by)).unwrap(),
+            ["site 5", "site 7", "site 2"],
+            "{by}"
+        );
     }
     assert_eq!(
         names(&of(", first = 'hardest'")).unwrap(),
@@ -187,7 +199,10 @@ fn what_does_not_go_together_is_refused() {
     };
     for (overrides, says) in [
         (
-            &["data.validation=0", "scenario.progressive.order=\"defined\""][..],
+            &[
+                "data.validation=0",
+                "scenario.progressive.order=\"defined\"",
+            ][..],
             "the best model is found by validation samples",
         ),
         (
@@ -195,7 +210,10 @@ fn what_does_not_go_together_is_refused() {
             "the number of tasks follows from the others",
         ),
         (
-            &["scenario.progressive.classes=[[0],[1]]", "scenario.progressive.column=\"x\""],
+            &[
+                "scenario.progressive.classes=[[0],[1]]",
+                "scenario.progressive.column=\"x\"",
+            ],
             "both `classes` and `column` are given",
         ),
         (
@@ -226,9 +244,15 @@ fn composed_tasks_share_what_they_say() {
         .collect();
     let common = |a: usize, b: usize| {
         let of_b = &members[b];
-        members[a].iter().filter(|place| of_b.contains(place)).count()
+        members[a]
+            .iter()
+            .filter(|place| of_b.contains(place))
+            .count()
     };
-    assert_eq!(members.iter().map(Vec::len).collect::<Vec<_>>(), [90, 90, 60]);
+    assert_eq!(
+        members.iter().map(Vec::len).collect::<Vec<_>>(),
+        [90, 90, 60]
+    );
     assert_eq!((common(0, 1), common(0, 2), common(1, 2)), (60, 60, 60));
 }
 
@@ -262,11 +286,19 @@ fn repositories_have_the_published_bins_and_order() {
             continue;
         };
         assert_eq!(items.names[class as usize], &row[1]);
-        let own = items.all.iter().filter(|item| item.class == Some(class as u32));
+        let own = items
+            .all
+            .iter()
+            .filter(|item| item.class == Some(class as u32));
         let own: Vec<_> = own.map(|item| item.difficulty).collect();
         let bins = limits.bins(&own, Unknown::Spread);
         let (easy, medium, hard) = (number(15), number(16), number(17));
-        assert_eq!((bins.easy, bins.medium, bins.hard), (easy, medium, hard), "{}", &row[1]);
+        assert_eq!(
+            (bins.easy, bins.medium, bins.hard),
+            (easy, medium, hard),
+            "{}",
+            &row[1]
+        );
         compared += 1;
     }
     assert_eq!(compared, 25);
