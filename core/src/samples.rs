@@ -473,7 +473,8 @@ pub enum Probe {
     Test,
     /// The test samples of one task of a stream, as the task shows them; no choice may be made by them.
     Task(TaskId),
-    /// The validation samples of one task of a stream, as the task shows them; its competence gate judges by them.
+    /// The validation samples of one task of a stream, as the task shows them; a competence gate judges by them, and so
+    /// does a stream that validates each task while it is learned.
     Gate(TaskId),
 }
 

@@ -30,6 +30,8 @@ pub struct TaskStream {
     gate: Option<Arc<Gate>>,
     /// What makes tasks that join later.
     maker: Option<Arc<dyn TaskMaker>>,
+    /// For each task, by definition, its places in the validation set, ascending; empty where no task is judged by them.
+    held: Arc<[Arc<[u32]>]>,
     /// What it was told.
     facts: Facts,
 }
@@ -84,6 +86,7 @@ impl TaskStream {
             seed,
             gate: None,
             maker: None,
+            held: Arc::default(),
             facts: Facts::default(),
         }
     }
@@ -92,6 +95,24 @@ impl TaskStream {
     pub fn made_by(mut self, maker: Arc<dyn TaskMaker>) -> Self {
         self.maker = Some(maker);
         self
+    }
+
+    /// The same stream, which judges each task by validation samples of its own while it is learned: their places in the
+    /// validation set, for each task by definition.
+    pub fn held(mut self, places: Arc<[Arc<[u32]>]>) -> Self {
+        self.held = places;
+        self
+    }
+
+    /// The task of the common order that a round is about, and how many validation samples it is judged by; `None` where
+    /// there are none.
+    pub fn validated(&self, round: Round) -> Option<(TaskId, u32)> {
+        let begun = self
+            .reference
+            .partition_point(|visit| visit.begins <= round.0);
+        let task = self.reference.get(begun.checked_sub(1)?)?.task;
+        let samples = self.held.get(task.0 as usize)?.len() as u32;
+        (samples > 0).then_some((task, samples))
     }
 
     /// The same stream in the first stage of a gate, which is in the place of the calendar.
@@ -371,7 +392,10 @@ impl TaskStream {
         let (task, places) = match probe {
             Probe::Validation | Probe::Test => return None,
             Probe::Task(task) => (task, &self.tasks.get(task.0 as usize)?.probe),
-            Probe::Gate(task) => (task, self.gate()?.probes.get(task.0 as usize)?),
+            Probe::Gate(task) => {
+                let places = self.gate().map_or(&self.held, |gate| &gate.probes);
+                (task, places.get(task.0 as usize)?)
+            }
         };
         let places = places.get(start as usize..end as usize)?;
         let lenses = self.lenses.clone();

@@ -175,7 +175,7 @@ pub(crate) struct Ask {
 #[derive(Args)]
 pub(crate) struct Reproduce {
     /// Which experiments
-    #[arg(value_parser = ["continual", "ibcl"])]
+    #[arg(value_parser = ["continual", "ibcl", "leanagent"])]
     pub(crate) what: String,
     /// Only rows whose scenario's name contains one of these
     #[arg(value_name = "NAME")]
@@ -186,7 +186,7 @@ pub(crate) struct Reproduce {
     /// Worker threads, one per run [default: one per core]
     #[arg(long, value_parser = threads)]
     pub(crate) threads: Option<usize>,
-    /// The folder of all runs [default: runs/reproduce-continual or runs/reproduce-ibcl]
+    /// The folder of all runs [default: runs/reproduce- with the name of what is run]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Where data sets are looked for; may be repeated [default: data]

@@ -2,6 +2,7 @@
 
 mod expected;
 mod ibcl;
+mod leanagent;
 
 use crate::{
     arguments::{Reproduce, Run},
@@ -22,6 +23,9 @@ use std::path::PathBuf;
 pub(crate) fn reproduce(registry: &Registry, arguments: &Reproduce) -> Result<(), Failure> {
     if arguments.what == "ibcl" {
         return ibcl::reproduce(registry, arguments);
+    }
+    if arguments.what == "leanagent" {
+        return leanagent::reproduce(registry, arguments);
     }
     let process = ProcessSettings::read()?;
     let stop = Stop::watch()?;

@@ -20,6 +20,8 @@ pub struct StreamRecord {
     before: Vec<Option<f64>>,
     /// Accuracy of each task, by definition, after the rounds that were judged.
     judged: BTreeMap<Round, Vec<Option<f64>>>,
+    /// Accuracy of each task, by definition, on its validation samples, when it was judged by them last while it was learned.
+    validated: BTreeMap<TaskId, f64>,
     learned: BTreeMap<ClientId, Vec<Learned>>,
 }
 
@@ -84,6 +86,18 @@ impl StreamRecord {
                 row.resize(self.tasks.len(), None);
                 if let Some(slot) = row.get_mut(task.0 as usize) {
                     *slot = Some(*accuracy);
+                }
+            }
+            Event::Evaluated {
+                round,
+                probe: Probe::Gate(task),
+                accuracy,
+                ..
+            } => {
+                let begun = self.order.partition_point(|v| v.begins <= round.0);
+                let place = begun.checked_sub(1);
+                if place.is_some_and(|place| self.order[place].task == *task) {
+                    self.validated.insert(*task, *accuracy);
                 }
             }
             Event::Client { round, report } if report.accepted() => {
@@ -151,6 +165,12 @@ impl StreamRecord {
     /// Accuracies per task, by definition, after every round that was judged.
     pub fn judged(&self) -> &BTreeMap<Round, Vec<Option<f64>>> {
         &self.judged
+    }
+
+    /// Accuracy of each of some tasks on its validation samples, right after it was learned.
+    pub fn validation(&self, tasks: &[TaskId]) -> Vec<Option<f64>> {
+        let of = |task: &TaskId| self.validated.get(task).copied();
+        tasks.iter().map(of).collect()
     }
 
     /// The first round in which nobody is at an entry of the common order any more, [`END`] for those that last to the end

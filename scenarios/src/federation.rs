@@ -8,7 +8,7 @@ pub use overview::shares;
 
 use crate::{
     data::{
-        DataError, LoadContext, Origin, Settled, Source, TableNames, in_words, normalise,
+        DataError, Items, LoadContext, Origin, Settled, Source, TableNames, in_words, normalise,
         split_validation,
     },
     diagnostic::Diagnostic,
@@ -30,6 +30,8 @@ pub struct Loaded {
     kind: Kind,
     /// Where the samples come from a table, or from texts.
     names: Option<TableNames>,
+    /// What the data set says of the things that its tasks are made of, where a stream may ask for that.
+    items: Option<Items>,
     warnings: Vec<String>,
     notes: Vec<String>,
 }
@@ -68,7 +70,11 @@ impl Loaded {
                 None => scenario.fault_among(&["data.set"], message, label),
             }
         };
-        match scenario.data_set.plugin.load(&context).map_err(refuse)? {
+        let items = match &scenario.stream {
+            None => None,
+            Some(_) => scenario.data_set.plugin.items(&context).map_err(refuse)?,
+        };
+        let loaded = match scenario.data_set.plugin.load(&context).map_err(refuse)? {
             Source::Pool {
                 train,
                 test,
@@ -76,15 +82,22 @@ impl Loaded {
             } => {
                 let (mut train, mut test) = (train, test);
                 normalise(scenario.data.normalise, &mut train, &mut test);
-                Self::pool((scenario, folders), train, test, natural)
+                Self::pool((scenario, folders), (train, None), test, natural)
             }
+            Source::Parted {
+                train,
+                held,
+                test,
+                natural,
+            } => Self::pool((scenario, folders), (train, Some(held)), test, natural),
             Source::Table(table) => {
                 let settled = table.settle(scenario.data.normalise).map_err(refuse)?;
                 Self::table((scenario, folders), settled)
             }
             Source::Text(settled) => Self::table((scenario, folders), *settled),
             Source::OnDemand(federation) => Self::on_demand(scenario, federation),
-        }
+        }?;
+        Ok(Self { items, ..loaded })
     }
 
     fn table(place: (&Scenario, &[PathBuf]), settled: Settled) -> Result<Self, Diagnostic> {
@@ -100,7 +113,7 @@ impl Loaded {
             names: Some(names),
             warnings,
             notes,
-            ..Self::pool(place, train, test, natural)?
+            ..Self::pool(place, (train, None), test, natural)?
         })
     }
 
@@ -118,9 +131,18 @@ impl Loaded {
         self.names.as_ref().map_or(&[], |names| &names.classes)
     }
 
+    /// Names of the features; empty where they have none.
+    fn feature_names(&self) -> &[String] {
+        let names = self
+            .names
+            .as_ref()
+            .and_then(|names| names.features.as_ref());
+        names.map_or(&[], Vec::as_slice)
+    }
+
     fn pool(
         (scenario, folders): (&Scenario, &[PathBuf]),
-        mut train: Samples,
+        (mut train, given): (Samples, Option<Vec<u32>>),
         mut test: Samples,
         natural: Option<Vec<u32>>,
     ) -> Result<Self, Diagnostic> {
@@ -150,10 +172,7 @@ impl Loaded {
             };
             applied.map_err(refuse)?;
         }
-        let all: Vec<u32> = (0..train.len() as u32).collect();
-        let share = Fraction::new(scenario.data.validation.get()).expect("a decay is a fraction");
-        let (kept, held) = split_validation(&all, share, scenario.seed());
-        holds_some(scenario, &kept, &held)?;
+        let (kept, held) = parted(scenario, train.len() as u32, given)?;
         let validation = (!held.is_empty()).then(|| Arc::new(train.select(&held)));
         let (shape, classes) = (train.shape.clone(), train.classes);
         let pool = Pool {
@@ -169,6 +188,7 @@ impl Loaded {
             classes,
             kind: Kind::Pool(pool),
             names: None,
+            items: None,
             warnings: Vec::new(),
             notes: Vec::new(),
         })
@@ -216,6 +236,7 @@ impl Loaded {
             classes: test.classes,
             kind: Kind::OnDemand(federation),
             names: None,
+            items: None,
             warnings: Vec::new(),
             notes: Vec::new(),
         })
@@ -239,6 +260,8 @@ impl Loaded {
                 held: &pool.held,
                 losses: difficulty,
                 called: self.class_names(),
+                items: self.items.as_ref(),
+                features: self.feature_names(),
             },
             Kind::OnDemand(federation) => match federation.probe(Probe::Test) {
                 Some(test) => Material {
@@ -248,6 +271,8 @@ impl Loaded {
                     held: &[],
                     losses: None,
                     called: &[],
+                    items: None,
+                    features: &[],
                 },
                 None => {
                     let label = "this set has no test samples";
@@ -462,6 +487,32 @@ fn cannot_divide(
             let path = format!("data.partition.{partition}");
             let keys = [path.as_str(), "data.clients", "data.parts"];
             scenario.fault_among(&keys, error.to_string(), "this partition cannot be made")
+        }
+    }
+}
+
+/// Places of the training samples and of the validation samples: those that the data set gives, or a share.
+fn parted(
+    scenario: &Scenario,
+    samples: u32,
+    given: Option<Vec<u32>>,
+) -> Result<(Vec<u32>, Vec<u32>), Diagnostic> {
+    let share = scenario.data.validation.get();
+    match given {
+        Some(held) if share == 0.0 => {
+            let is_held = |place: &u32| held.binary_search(place).is_ok();
+            Ok(((0..samples).filter(|p| !is_held(p)).collect(), held))
+        }
+        Some(_) => {
+            let message = "the data set brings validation samples of its own";
+            Err(scenario.fault("data.validation", message, "leave it out"))
+        }
+        None => {
+            let all: Vec<u32> = (0..samples).collect();
+            let share = Fraction::new(share).expect("a decay is a fraction");
+            let (kept, held) = split_validation(&all, share, scenario.seed());
+            holds_some(scenario, &kept, &held)?;
+            Ok((kept, held))
         }
     }
 }

@@ -1,10 +1,22 @@
 //! What does not go with a contrastive loss: everything that asks for logits of classes.
 
-use crate::scenario::{Scenario, Wrong};
-use lyceum_core::Head;
+use crate::{
+    registry::Chosen,
+    scenario::{Scenario, Wrong},
+};
+use lyceum_core::{AnyMethod, Head};
 
 /// Methods that look at no logit.
-const WITHOUT_LOGITS: [&str; 6] = ["naive", "joint", "cumulative", "freeze", "si", "er"];
+const WITHOUT_LOGITS: [&str; 7] = ["naive", "joint", "cumulative", "freeze", "l2", "si", "er"];
+/// Methods whose Fisher information may be that of the loss of a batch, whatever the loss is of.
+const OF_A_FISHER: [&str; 2] = ["ewc", "averaged_ewc"];
+
+/// Whether a method asks for logits of classes.
+fn asks_for_logits(method: &Chosen<dyn AnyMethod>) -> bool {
+    let fisher = method.resolved.get("fisher").and_then(|f| f.as_str());
+    let by_batches = OF_A_FISHER.contains(&method.name) && fisher == Some("batched");
+    !by_batches && !WITHOUT_LOGITS.contains(&method.name)
+}
 
 impl Scenario {
     /// What asks for logits of classes where the outputs are embeddings of pairs.
@@ -57,14 +69,15 @@ impl Scenario {
         let at = format!("scenario.{}", stream.kind.name);
         let mut all = Vec::new();
         let mut methods = stream.methods.iter();
-        if let Some(method) = methods.find(|m| !WITHOUT_LOGITS.contains(&m.name)) {
+        if let Some(method) = methods.find(|m| asks_for_logits(m)) {
+            let known = WITHOUT_LOGITS.join(", ");
             all.push((
                 format!("{at}.method.{}", method.name),
                 format!(
                     "`{}` asks for logits of classes, and a contrastive loss has none",
                     method.name
                 ),
-                format!("one of {}", WITHOUT_LOGITS.join(", ")),
+                format!("one of {known}, or `ewc` with `fisher = \"batched\"`"),
             ));
         }
         let rules = self.stream_rules(stream);
@@ -72,14 +85,15 @@ impl Scenario {
             all.push((
                 at.clone(),
                 "opens some logits and closes others, and a contrastive loss has none".into(),
-                "`class_incremental`: one repository a task".into(),
+                "`progressive`: one repository a task".into(),
             ));
         }
-        if stream.kind.plugin.outputs().is_some() || self.rule().is_some() {
+        let rules_of_its_own = self.rule().is_some() && stream.kind.name != "progressive";
+        if stream.kind.plugin.outputs().is_some() || rules_of_its_own || self.steering.is_some() {
             all.push((
                 at,
                 "has labels, or models, of its own".into(),
-                "`class_incremental` with a contrastive loss: one repository a task".into(),
+                "`progressive` with a contrastive loss: one repository a task".into(),
             ));
         }
         all

@@ -175,8 +175,14 @@ impl Scenario {
             reach: gate.shows(),
             ..Needs::default()
         });
+        let own = self.stream.iter().map(|stream| Needs {
+            reach: stream.kind.plugin.reach(),
+            ..Needs::default()
+        });
         let all = self.methods().map(|(_, method)| method.needs());
-        all.chain(shown).fold(Needs::default(), Needs::and)
+        all.chain(shown)
+            .chain(own)
+            .fold(Needs::default(), Needs::and)
     }
 
     /// How answers are found: as a method says, or by the largest logit.

@@ -238,6 +238,12 @@ impl StreamChoice {
             "a gate says how long a task lasts",
             "leave it out; the gate has `min_rounds` and `patience`",
         )];
+        misfits.push(self.refuse(
+            ".on",
+            self.kind.plugin.reach() != Reach::Task,
+            "a gate says itself which tasks are shown",
+            "leave it out; `gate.accumulate` shows all tasks that have come",
+        ));
         misfits.extend(self.arrival.apart().map(|key| {
             let together = "a gate brings each task to all clients in the same round";
             self.refuse(&format!(".arrival.{key}"), true, together, "leave it out")

@@ -1,6 +1,7 @@
 //! The stream of tasks that a choice makes of data.
 
 use crate::{
+    data::Items,
     diagnostic::Diagnostic,
     registry::Chosen,
     scenario::Scenario,
@@ -28,6 +29,10 @@ pub(crate) struct Material<'a> {
     pub(crate) losses: Option<&'a [f32]>,
     /// What the classes are called; empty where they are numbers.
     pub(crate) called: &'a [String],
+    /// What the data set says of the things that its tasks are made of.
+    pub(crate) items: Option<&'a Items>,
+    /// Names of the features; empty where they have none.
+    pub(crate) features: &'a [String],
 }
 
 impl<'a> Material<'a> {
@@ -37,6 +42,9 @@ impl<'a> Material<'a> {
             train: self.train,
             test: self.test,
             kept: self.kept,
+            held: self.held,
+            items: self.items,
+            features: self.features,
             losses: self.losses,
             names,
             called: self.called,
@@ -76,7 +84,8 @@ impl StreamChoice {
             return Ok(TaskStream::new(tasks, calendar, reference, rules, seed).gated(gate));
         }
         let turns = scenario.turns(&reference)?;
-        let mut stream = TaskStream::new(tasks, calendar, reference, rules, seed);
+        let held = self.held(&tasks, &ground);
+        let mut stream = TaskStream::new(tasks, calendar, reference, rules, seed).held(held);
         if rules.outputs.is_none() {
             let lens = self.lens(&names);
             stream = stream.made_by(Arc::new(ByClasses::new(material.test, &names, lens)));
@@ -89,6 +98,19 @@ impl StreamChoice {
             Some((place, begins)) => Err(self.never_comes(scenario, &turns, place, begins)),
             None => Ok(stream),
         }
+    }
+
+    /// For each task its places in the validation set, where the kind of stream asks for them.
+    fn held(&self, tasks: &[Task], ground: &Ground<'_>) -> Arc<[Arc<[u32]>]> {
+        let Some(pool) = ground.train.filter(|_| self.kind.plugin.validates()) else {
+            return Arc::default();
+        };
+        let own = |task: &Task| -> Arc<[u32]> {
+            let places = (0..).zip(ground.held);
+            let own = places.filter(|(_, place)| task.train.contain(pool, **place));
+            own.map(|(place, _)| place).collect()
+        };
+        tasks.iter().map(own).collect()
     }
 
     /// Refuses a task that is over too soon for what is to be learned of it.

@@ -33,6 +33,7 @@ mod pass_modes;
 mod passes;
 mod personal;
 mod processes;
+mod progressive;
 mod real_client;
 mod resume;
 mod retrieval;

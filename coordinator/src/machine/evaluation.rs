@@ -126,6 +126,8 @@ impl RoundMachine {
                 probes.push((Probe::Task(task), entry.probe.len() as u32));
             }
         }
+        let validated = stream.validated(self.current.round);
+        probes.extend(validated.map(|(task, samples)| (Probe::Gate(task), samples)));
         probes
     }
 

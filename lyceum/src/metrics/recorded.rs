@@ -42,6 +42,10 @@ pub(super) fn print(registry: &Registry, options: &Options) -> Result<(), Failur
         };
         known[0] = experts::values(&bench, folder, &record, &curve.tasks)?;
     }
+    let validation = record.validation(&curve.tasks);
+    if validation.iter().any(Option::is_some) {
+        known[0].validation = validation;
+    }
     if let Some(out) = &options.l2log {
         write_lifetime(&record, out)?;
     }

@@ -12,6 +12,7 @@ mod error;
 mod fixed_features;
 mod idx;
 mod idx_file;
+mod items;
 mod known;
 mod labels;
 mod linear;
@@ -40,6 +41,7 @@ pub use digits::Digits;
 pub use error::{DataError, Place};
 pub use fixed_features::FixedFeatures;
 pub use idx::{Channels, Idx};
+pub use items::{Item, Items};
 pub use known::{Cifar10Subset, Cifar100Subset, FashionMnist, KNOWN, KnownFile, KnownSet, Mnist};
 pub use mixture::Mixture;
 pub use normalise::{Normalisation, normalise};
@@ -79,6 +81,12 @@ pub trait DataSet: Send + Sync {
     /// How texts are read, if the samples come from texts: a real client's are read in the same way.
     fn text(&self) -> Option<Cow<'_, Text>> {
         None
+    }
+
+    /// What it says of the things that its tasks are made of, where that is not all in the samples.
+    fn items(&self, context: &LoadContext) -> Result<Option<Items>, DataError> {
+        let _ = context;
+        Ok(None)
     }
 
     /// Keys that a run fills in. They follow from the samples, which are in a run's fingerprint themselves.
@@ -126,6 +134,17 @@ pub enum Source {
         /// Samples that no client trains on.
         test: Samples,
         /// Owner of each training sample, `0..owners` without gaps, if the set knows owners.
+        natural: Option<Vec<u32>>,
+    },
+    /// The same, where the set itself says which samples are for validation.
+    Parted {
+        /// Samples to train on, and those to choose by.
+        train: Samples,
+        /// Places of the latter, ascending.
+        held: Vec<u32>,
+        /// Samples that no client trains on.
+        test: Samples,
+        /// Owner of each training sample, if the set knows owners.
         natural: Option<Vec<u32>>,
     },
     /// A table in one place, not normalised yet, to be divided by a partition.

@@ -180,6 +180,10 @@ impl Registry {
             "ibcl",
             "a knowledge base of posteriors that answers any preference over tasks (Lu et al. 2023)",
         );
+        self.stream::<Progressive>(
+            "progressive",
+            "one group of samples after another, with validation of each (LeanAgent: Kumarappan et al. 2025)",
+        );
         self.stream::<Online>("online", "new classes with every task, in one pass");
         self.stream::<Blurry>(
             "blurry",

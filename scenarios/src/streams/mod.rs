@@ -6,6 +6,8 @@ pub mod designer;
 mod arrival;
 mod blurry;
 mod class_incremental;
+mod composed;
+mod difficulty;
 mod domain_incremental;
 mod gate;
 mod gradual_drift;
@@ -16,6 +18,7 @@ mod joining_task;
 mod laws;
 mod online;
 mod order;
+mod progressive;
 mod shift;
 mod task_free;
 mod task_incremental;
@@ -24,6 +27,10 @@ pub(crate) use arrival::Span;
 pub use arrival::{Arrival, Joining, Repeated, Sequence, Stay};
 pub use blurry::Blurry;
 pub use class_incremental::ClassIncremental;
+pub use composed::Composed;
+pub use difficulty::{
+    Bins, ByColumn, ByData, ByLength, ByLoss, Endless, Hardness, Limits, Unknown,
+};
 pub use domain_incremental::DomainIncremental;
 pub use gate::{Competence, CompetenceGate, NextTask, Window};
 pub use gradual_drift::GradualDrift;
@@ -31,15 +38,19 @@ pub use groups::ClassRef;
 pub use ibcl::Ibcl;
 pub(crate) use joining_task::ByClasses;
 pub use online::Online;
-pub use order::{Defined, Designed, Difficulty, Ease, End, Given, Repeats, Seeded, TaskOrder};
+pub use order::{
+    Defined, Designed, Difficulty, Ease, End, Extent, Given, Repeats, Seeded, Size, TaskOrder,
+};
+pub use progressive::{Beginning, On, Progressive};
 pub use shift::{
     Brightness, FeatureSkew, Grain, LabelGroups, LabelShift, Noise, Permuted, Rotated, Shift,
 };
 pub use task_free::TaskFree;
 pub use task_incremental::TaskIncremental;
 
+use crate::data::{Items, listed};
 use lyceum_core::{
-    AnySteering, AnyStrategy, Bits, Head, Members, Samples, Stream, StreamRules, Task,
+    AnySteering, AnyStrategy, Bits, Head, Members, Reach, Samples, Stream, StreamRules, Task,
     units::Misfit,
 };
 use schemars::JsonSchema;
@@ -75,6 +86,16 @@ pub trait ScenarioPlugin: Send + Sync + 'static {
         1
     }
 
+    /// Which tasks' samples a client may train on.
+    fn reach(&self) -> Reach {
+        Reach::Task
+    }
+
+    /// Whether a task is judged by validation samples of its own while it is learned, where there are any.
+    fn validates(&self) -> bool {
+        false
+    }
+
     /// The rule that steers the run, where the stream brings one.
     fn steering(&self, strategy: &dyn AnyStrategy) -> Option<Arc<dyn AnySteering>> {
         let _ = strategy;
@@ -89,8 +110,14 @@ pub struct Ground<'a> {
     pub train: Option<&'a Samples>,
     /// Places of the training samples that are not validation samples, ascending.
     pub kept: &'a [u32],
-    /// An expert's loss on each of them, where one was trained.
+    /// Places of those that are, ascending.
+    pub held: &'a [u32],
+    /// An expert's loss on each of the training samples that are kept, where one was trained.
     pub losses: Option<&'a [f32]>,
+    /// What the data set says of the things that its tasks are made of.
+    pub items: Option<&'a Items>,
+    /// Names of the features; empty where they have none.
+    pub features: &'a [String],
     /// Test samples.
     pub test: &'a Samples,
     /// The label that stands for each class of the data.
@@ -142,7 +169,11 @@ impl Ground<'_> {
 
     /// A name such as `0+1` for a task of these classes.
     pub fn name_of(&self, classes: &[u32]) -> String {
-        let name = |class: &u32| match self.called.get(*class as usize) {
+        let called = match (self.called, self.items) {
+            ([], Some(items)) => &items.names,
+            (called, _) => called,
+        };
+        let name = |class: &u32| match called.get(*class as usize) {
             Some(name) => name.clone(),
             None => class.to_string(),
         };
@@ -155,6 +186,19 @@ impl Ground<'_> {
         self.train.ok_or_else(|| {
             let message = "the data set makes its clients on demand";
             let label = "this needs a data set that lies in one place";
+            StreamError::new(key, message, label)
+        })
+    }
+
+    /// The feature of a name, for what is said of a column.
+    pub fn column(&self, name: &str, key: &str) -> Result<usize, StreamError> {
+        let found = self.features.iter().position(|feature| feature == name);
+        found.ok_or_else(|| {
+            let message = format!("there is no feature `{name}`");
+            let label = match self.features {
+                [] => "a table whose features have names".into(),
+                names => format!("one of {}", listed(names.iter())),
+            };
             StreamError::new(key, message, label)
         })
     }
@@ -195,6 +239,22 @@ impl Ground<'_> {
             probe: self.probe(|_| true),
             train: Members::All,
             classes: labels.into(),
+            lens: Default::default(),
+        }
+    }
+
+    /// A task that shows the training samples at some places, and is judged by the test samples at others, which ascend.
+    pub fn task_of_places(&self, name: String, train: Vec<u32>, probe: Vec<u32>) -> Task {
+        let train = Members::Places(Arc::new(train.into_iter().collect::<Bits>()));
+        let classes = self.train.map(|pool| {
+            let own = |place| train.contain(pool, place);
+            self.shown(pool, own)
+        });
+        Task {
+            name,
+            classes: classes.unwrap_or_default(),
+            train,
+            probe: probe.into(),
             lens: Default::default(),
         }
     }

@@ -3,6 +3,7 @@
 use super::{
     Ground, StreamError,
     designer::{Designer, Distance},
+    difficulty::{Endless, Hardness, Limits, Unknown},
 };
 use lyceum_core::{
     Samples, Stream, Task, shuffle,
@@ -21,8 +22,10 @@ pub enum TaskOrder {
     Seeded(Seeded),
     /// Listed by position in the stream's definition.
     Given(Given),
-    /// By how hard an expert finds their samples. Kumarappan et al. 2025, LeanAgent.
+    /// By how hard their samples are. Kumarappan et al. 2025, LeanAgent.
     Difficulty(Difficulty),
+    /// By how many samples they have.
+    Size(Size),
     /// By how far they lie apart. Singh et al. 2023, the Curriculum Designer.
     Designed(Designed),
     /// Each several times in a row: A A B B.
@@ -34,7 +37,11 @@ pub enum TaskOrder {
 /// As the stream defines them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Defined {}
+pub struct Defined {
+    /// The last one first; false by default.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub reversed: bool,
+}
 
 /// Drawn from the seed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -49,8 +56,8 @@ pub struct Given {
     pub tasks: Vec<u32>,
 }
 
-/// By difficulty: a sample is easy if an expert's loss on it is not above the 33rd percentile of all training samples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// By difficulty: a sample is easy up to the 33rd percentile of all that is known, medium up to the 67th, and hard beyond.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Difficulty {
     /// What makes a task easy; "count-easy" by default.
@@ -59,6 +66,38 @@ pub struct Difficulty {
     /// Which task comes first: "easiest" (the default) or "hardest".
     #[serde(default)]
     pub first: End,
+    /// What says how hard a sample is; "loss" by default, an expert's.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub of: Hardness,
+    /// Up to which percentiles samples are easy, and medium; 33 and 67 by default.
+    #[serde(default = "thirds", skip_serializing_if = "are_thirds")]
+    pub percentiles: [Percentage; 2],
+    /// Whether what nobody could do has a part in the percentiles: "apart" (the default) or "counted".
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub endless: Endless,
+    /// What becomes of samples of unknown difficulty: "spread" (the default) or "left-out".
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unknown: Unknown,
+}
+
+/// By size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Size {
+    /// Which task comes first: "largest" (the default) or "smallest".
+    #[serde(default)]
+    pub first: Extent,
+}
+
+/// Which end of an order by size comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Extent {
+    /// The task with the most training samples.
+    #[default]
+    Largest,
+    /// The task with the fewest.
+    Smallest,
 }
 
 /// What makes a task easy.
@@ -72,6 +111,8 @@ pub enum Ease {
     ShareEasy,
     /// A low mean of the expert's losses.
     MeanLoss,
+    /// A low mean of the difficulties that are known and have an end.
+    Mean,
 }
 
 /// Which end of an order comes first.
@@ -129,20 +170,55 @@ impl Default for Designed {
     }
 }
 
+impl Default for Difficulty {
+    fn default() -> Self {
+        Self {
+            by: Ease::default(),
+            first: End::default(),
+            of: Hardness::default(),
+            percentiles: thirds(),
+            endless: Endless::default(),
+            unknown: Unknown::default(),
+        }
+    }
+}
+
+fn thirds() -> [Percentage; 2] {
+    [33.0, 67.0].map(|percent| Percentage::new(percent).expect("defaults are in range"))
+}
+
+fn are_thirds(percentiles: &[Percentage; 2]) -> bool {
+    *percentiles == thirds()
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 fn count(value: u64) -> Count {
     Count::new(value).expect("defaults are in range")
 }
 
 impl Default for TaskOrder {
     fn default() -> Self {
-        Self::Defined(Defined {})
+        Self::Defined(Defined::default())
     }
 }
 
 impl TaskOrder {
     /// Whether an expert must score the samples first.
     pub fn needs_expert(&self) -> bool {
-        matches!(self, Self::Difficulty(_))
+        matches!(
+            self,
+            Self::Difficulty(Difficulty {
+                of: Hardness::Loss(_),
+                ..
+            })
+        )
     }
 
     /// Keys that are in range each, but do not go together.
@@ -155,6 +231,7 @@ impl TaskOrder {
                     expected: "keep only one of them".into(),
                 })
             }
+            Self::Difficulty(rule) => rule.misfit(),
             _ => None,
         }
     }
@@ -176,10 +253,12 @@ impl TaskOrder {
             few_visits(key, tasks.len(), rule.repeats.get())?;
         }
         match self {
+            Self::Defined(defined) if defined.reversed => order.reverse(),
             Self::Defined(_) => {}
             Self::Seeded(_) => shuffle(&mut order, rng),
             Self::Given(given) => order = given.of(tasks.len())?,
             Self::Difficulty(rule) => order = rule.of(tasks, ground)?,
+            Self::Size(rule) => order = rule.of(tasks, ground)?,
             Self::Designed(rule) => order = rule.of(tasks, ground, rng)?,
             Self::Blocked(rule) => {
                 let each = |task| std::iter::repeat_n(task, rule.repeats.get());
@@ -224,15 +303,39 @@ impl Given {
 }
 
 impl Difficulty {
+    fn misfit(&self) -> Option<Misfit> {
+        let refuse = |key: &str, message: &str, expected: &str| {
+            Some(Misfit {
+                key: format!("difficulty.{key}"),
+                message: message.into(),
+                expected: expected.into(),
+            })
+        };
+        let [easy, medium] = self.percentiles.map(Percentage::get);
+        match self {
+            _ if easy > medium => refuse(
+                "percentiles",
+                "what is easy would be harder than what is medium",
+                "the smaller percentile first, such as [33, 67]",
+            ),
+            Self {
+                by: Ease::MeanLoss,
+                of,
+                ..
+            } if *of != Hardness::default() => refuse(
+                "by",
+                "there are no losses: something else says how hard a sample is",
+                "\"mean\", \"count-easy\" or \"share-easy\"",
+            ),
+            _ => None,
+        }
+    }
+
     fn of(&self, tasks: &[Task], ground: &Ground<'_>) -> Result<Vec<u32>, StreamError> {
         let key = "order.difficulty";
-        let pool = ground.pool(key)?;
-        let losses = ground.losses.ok_or_else(|| {
-            let label = "an expert scores the samples first";
-            StreamError::new(key, "the samples have no difficulty yet", label)
-        })?;
-        let limit = percentile(losses, 33.0);
-        let ease = |task: &Task| self.ease(&losses_of(task, pool, ground.kept, losses), limit);
+        let known = self.of.of(ground, key)?;
+        let limits = Limits::of(&known.all(), self.percentiles, self.endless);
+        let ease = |task: &Task| self.ease(&known.of(task), limits);
         let eases: Vec<f64> = tasks.iter().map(ease).collect();
         if tasks.len() > 1 && eases.iter().all(|ease| *ease == eases[0]) {
             let message =
@@ -240,46 +343,48 @@ impl Difficulty {
             let label = "an order by difficulty needs tasks of different samples";
             return Err(StreamError::new(key, message, label));
         }
-        let mut order: Vec<u32> = (0..tasks.len() as u32).collect();
-        order.sort_by(|&a, &b| {
-            let easier = eases[b as usize].total_cmp(&eases[a as usize]);
-            match self.first {
-                End::Easiest => easier,
-                End::Hardest => easier.reverse(),
-            }
-        });
-        Ok(order)
+        Ok(descending(&eases, self.first == End::Hardest))
     }
 
     /// High for easy tasks.
-    fn ease(&self, losses: &[f32], limit: f64) -> f64 {
-        let easy = losses.iter().filter(|l| f64::from(**l) <= limit).count() as f64;
-        let all = losses.len().max(1) as f64;
+    fn ease(&self, samples: &[Option<f64>], limits: Limits) -> f64 {
+        let bins = limits.bins(samples, self.unknown);
         match self.by {
-            Ease::CountEasy => easy,
-            Ease::ShareEasy => easy / all,
-            Ease::MeanLoss => -losses.iter().map(|l| f64::from(*l)).sum::<f64>() / all,
+            Ease::CountEasy => bins.easy as f64,
+            Ease::ShareEasy => bins.easy as f64 / bins.all().max(1) as f64,
+            Ease::MeanLoss | Ease::Mean => {
+                let ended = samples.iter().flatten().filter(|value| value.is_finite());
+                let (count, sum) = ended.fold((0, 0.0), |(n, sum), value| (n + 1, sum + value));
+                -sum / f64::from(count.max(1))
+            }
         }
     }
 }
 
-/// Losses of the samples of a task.
-fn losses_of(task: &Task, pool: &Samples, kept: &[u32], losses: &[f32]) -> Vec<f32> {
-    let all = kept.iter().zip(losses);
-    let own = all.filter(|(place, _)| task.train.contain(pool, **place));
-    own.map(|(_, loss)| *loss).collect()
+/// Places of values, the highest first unless reversed; of equal ones the first.
+fn descending(values: &[f64], reversed: bool) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..values.len() as u32).collect();
+    order.sort_by(|&a, &b| {
+        let higher = values[b as usize].total_cmp(&values[a as usize]);
+        match reversed {
+            false => higher,
+            true => higher.reverse(),
+        }
+    });
+    order
 }
 
-/// The value that `percent` of the values do not exceed, with a straight line between two of them.
-fn percentile(values: &[f32], percent: f64) -> f64 {
-    let mut sorted: Vec<f64> = values.iter().map(|v| f64::from(*v)).collect();
-    sorted.sort_by(f64::total_cmp);
-    let Some(last) = sorted.len().checked_sub(1) else {
-        return 0.0;
-    };
-    let at = last as f64 * percent / 100.0;
-    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    below + (above - below) * at.fract()
+impl Size {
+    fn of(&self, tasks: &[Task], ground: &Ground<'_>) -> Result<Vec<u32>, StreamError> {
+        let pool = ground.pool("order.size")?;
+        let size = |task: &Task| {
+            let own = ground.kept.iter();
+            own.filter(|place| task.train.contain(pool, **place))
+                .count() as f64
+        };
+        let sizes: Vec<f64> = tasks.iter().map(size).collect();
+        Ok(descending(&sizes, self.first == Extent::Smallest))
+    }
 }
 
 impl Designed {
@@ -335,22 +440,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_lie_on_lines_between_values() {
-        assert_eq!(percentile(&[4.0, 1.0, 3.0, 2.0], 50.0), 2.5);
-        assert_eq!(percentile(&[1.0, 2.0], 33.0), 1.33);
-        assert_eq!(percentile(&[7.0], 33.0), 7.0);
-        assert_eq!(percentile(&[], 33.0), 0.0);
-    }
-
-    #[test]
     fn ease_counts_shares_or_averages() {
         let by = |by| Difficulty {
             by,
             ..Difficulty::default()
         };
-        let losses = [0.1, 0.2, 2.0, 0.1];
-        assert_eq!(by(Ease::CountEasy).ease(&losses, 0.2_f32.into()), 3.0);
-        assert_eq!(by(Ease::ShareEasy).ease(&losses, 0.2_f32.into()), 0.75);
-        assert!((by(Ease::MeanLoss).ease(&losses, 0.2) + 0.6).abs() < 1e-6);
+        let limits = Limits {
+            easy: 0.2,
+            medium: 1.0,
+        };
+        let losses = [0.1, 0.2, 2.0, 0.1].map(Some);
+        assert_eq!(by(Ease::CountEasy).ease(&losses, limits), 3.0);
+        assert_eq!(by(Ease::ShareEasy).ease(&losses, limits), 0.75);
+        assert!((by(Ease::MeanLoss).ease(&losses, limits) + 0.6).abs() < 1e-9);
+        let some = [Some(1.0), Some(3.0), Some(f64::INFINITY), None, None];
+        assert_eq!(by(Ease::Mean).ease(&some, limits), -2.0);
+        assert_eq!(by(Ease::CountEasy).ease(&some, limits), 1.0);
+    }
+
+    #[test]
+    fn of_equal_tasks_the_first_stays_first() {
+        assert_eq!(descending(&[1.0, 3.0, 1.0, 2.0], false), [1, 3, 0, 2]);
+        assert_eq!(descending(&[1.0, 3.0, 1.0, 2.0], true), [0, 2, 3, 1]);
     }
 }

@@ -18,6 +18,8 @@
 //! that its N - 1 terms with j = i-1 are always 0. IP is two numbers.
 
 mod composite;
+#[cfg(test)]
+mod golden;
 mod published;
 mod standard;
 

@@ -2,9 +2,9 @@
 
 use super::text::{Counter, Counts, rarity, rows, weigh};
 use crate::data::{
-    DataError, DataSet, LoadContext, Source,
+    DataError, DataSet, Item, Items, LoadContext, Source,
     contents::Contents,
-    known::{KnownSet, file},
+    known::{KnownSet, Located, file},
 };
 use lyceum_core::{Affine, Corpus, Features, Pairs, Samples, units::Count};
 use schemars::JsonSchema;
@@ -51,6 +51,13 @@ pub struct LeanPremises {
     pub buckets: Count,
     /// Most premises of a theorem that a pass of training goes through, drawn anew for each; 8 by default.
     pub premises: Count,
+    /// Take along the published validation part, by which a model is then judged besides; false by default.
+    #[serde(skip_serializing_if = "is_false")]
+    pub validation: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Whose theorems ask.
@@ -85,6 +92,7 @@ impl Default for LeanPremises {
             judged: Part::Test,
             buckets: count(4096),
             premises: count(8),
+            validation: false,
         }
     }
 }
@@ -108,6 +116,8 @@ struct Declaration {
 struct Theorem {
     id: u32,
     repo: u32,
+    steps: Option<u32>,
+    sorry: bool,
     premises: Vec<u32>,
     split: String,
 }
@@ -138,18 +148,58 @@ impl DataSet for LeanPremises {
                 .map(move |&p| (label, [number, p]))
                 .collect::<Vec<_>>()
         };
-        let train = self.samples(&corpus, of("train").flat_map(all));
+        let first = |query: &Query| (query.label, [query.number, query.premises[0]]);
+        let kept: Vec<_> = of("train").flat_map(all).collect();
+        let held = of("val").filter(|_| self.validation).map(first);
+        let places = kept.len() as u32;
+        let train = self.samples(&corpus, kept.into_iter().chain(held));
         let natural = Some(train.labels.clone());
         let judged = match self.judged {
             Part::Test => "test",
             Part::Validation => "val",
         };
-        let first = |query: &Query| (query.label, [query.number, query.premises[0]]);
-        Ok(Source::Pool {
-            test: self.samples(&corpus, of(judged).map(first)),
-            train,
-            natural,
+        let test = self.samples(&corpus, of(judged).map(first));
+        Ok(match self.validation {
+            false => Source::Pool {
+                train,
+                test,
+                natural,
+            },
+            true => Source::Parted {
+                held: (places..train.len() as u32).collect(),
+                train,
+                test,
+                natural,
+            },
         })
+    }
+
+    fn items(&self, context: &LoadContext) -> Result<Option<Items>, DataError> {
+        let [_, theorems, _, repositories] = LEAN.locate(context)?;
+        let names = names(opened(&repositories)?)?;
+        let theorems: Vec<Theorem> = lines(opened(&theorems)?)?;
+        let shared = theorems.iter().filter(|t| t.repo >= LIBRARY);
+        let item = |theorem: &Theorem| {
+            let class = self.label(theorem.repo);
+            Item {
+                class: class.filter(|&class| (class as usize) < self.labels()),
+                difficulty: match theorem.sorry {
+                    true => Some(f64::INFINITY),
+                    false => theorem.steps.map(f64::from),
+                },
+            }
+        };
+        let labels = 0..self.labels() as u32;
+        let named = labels.map(|label| {
+            let first = names
+                .iter()
+                .position(|(id, _)| self.label(*id) == Some(label));
+            first.map_or_else(|| label.to_string(), |at| names[at].1.clone())
+        });
+        Ok(Some(Items {
+            names: named.collect(),
+            all: shared.map(item).collect(),
+        }))
     }
 }
 
@@ -246,17 +296,11 @@ impl LeanPremises {
 impl Files {
     fn read(context: &LoadContext) -> Result<Self, DataError> {
         let [declarations, theorems, files, repositories] = LEAN.locate(context)?;
-        let read = |located: &crate::data::known::Located<'_>| {
-            let mut contents = located.open()?;
-            let bytes = contents.rest()?;
-            LEAN.check(&mut contents, located.file)?;
-            Ok::<_, DataError>((contents, bytes))
-        };
-        read(&repositories)?;
+        opened(&repositories)?;
         Ok(Self {
-            declarations: lines(read(&declarations)?)?,
-            theorems: lines(read(&theorems)?)?,
-            imports: imports(read(&files)?)?,
+            declarations: lines(opened(&declarations)?)?,
+            theorems: lines(opened(&theorems)?)?,
+            imports: imports(opened(&files)?)?,
         })
     }
 
@@ -283,6 +327,28 @@ impl Files {
         };
         self.imports.iter().map(scope).collect()
     }
+}
+
+/// A file's bytes, as they were published.
+fn opened(located: &Located<'_>) -> Result<(Contents, Vec<u8>), DataError> {
+    let mut contents = located.open()?;
+    let bytes = contents.rest()?;
+    LEAN.check(&mut contents, located.file)?;
+    Ok((contents, bytes))
+}
+
+/// Numbers and names of the repositories.
+fn names((contents, bytes): (Contents, Vec<u8>)) -> Result<Vec<(u32, String)>, DataError> {
+    let mut all = Vec::new();
+    for record in csv::Reader::from_reader(&bytes[..]).records() {
+        let record = record.map_err(|e| contents.wrong(e.to_string()))?;
+        let id = record.get(0).and_then(|id| id.parse().ok());
+        let (Some(id), Some(name)) = (id, record.get(1)) else {
+            return Err(contents.wrong("a repository has no number or no name".to_owned()));
+        };
+        all.push((id, name.to_owned()));
+    }
+    Ok(all)
 }
 
 /// One value a line.
