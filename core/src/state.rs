@@ -361,6 +361,18 @@ impl SlotSpecs {
         self.0.push(spec);
     }
 
+    /// Bytes that all slots of a client hold together, at most.
+    pub fn most_bytes(&self) -> u64 {
+        let bytes = |spec: &SlotSpec| {
+            let (SlotSize::Exactly(size) | SlotSize::AtMost(size)) = spec.size;
+            match spec.kind {
+                SlotKind::Floats => size.saturating_mul(4),
+                SlotKind::Bytes => size,
+            }
+        };
+        self.0.iter().map(bytes).fold(0, u64::saturating_add)
+    }
+
     /// The slot of this name.
     pub fn find(&self, name: &str) -> Option<&SlotSpec> {
         self.0.iter().find(|spec| *spec.name == *name)

@@ -9,6 +9,7 @@ use lyceum_coordinator::{
         Finished,
         checkpoint::Manifest,
         journal::{self, Record},
+        lock::Mark,
         model_file::{from_safetensors, to_safetensors},
         seal::{self, FileSeal, Found},
     },
@@ -179,6 +180,14 @@ pub fn model_file(bytes: &[u8]) {
     let _ = from_safetensors(Path::new("model"), bytes, layout());
 }
 
+/// The mark in the lock of a run's folder, which another host may have written.
+pub fn mark(bytes: &[u8]) {
+    if let Some(mark) = Mark::read(bytes) {
+        let again = serde_json::to_vec(&mark).expect("it was read");
+        assert!(again.len() > 1024 || Mark::read(&again) == Some(mark));
+    }
+}
+
 fn registry() -> &'static Registry {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();
     REGISTRY.get_or_init(|| {
@@ -229,7 +238,7 @@ fn pem() -> &'static Pem {
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All of them.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("frame_from_node", frame_from_node, from_node),
     (
         "frame_from_coordinator",
@@ -260,6 +269,9 @@ pub const TARGETS: [Target; 14] = [
         vec![format!("lyceum1.{}.{}", "0f".repeat(32), "a1".repeat(32)).into()]
     }),
     ("model_file", model_file, model_files),
+    ("mark", mark, || {
+        vec![br#"{"system":"a","host":"b","holder":"1-2","beat":3}     "#.to_vec()]
+    }),
 ];
 
 fn content(message: &impl serde::Serialize) -> Vec<u8> {

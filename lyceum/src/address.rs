@@ -1,5 +1,6 @@
 //! `HOST:PORT`: what stands on the command line, and the addresses that it leads to.
 
+use serde::Deserialize;
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
@@ -7,7 +8,8 @@ use std::{
 };
 
 /// A name or an address, and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub(crate) struct Address {
     host: String,
     port: u16,
@@ -71,6 +73,14 @@ impl FromStr for Address {
             host: inner.unwrap_or(host).into(),
             port,
         })
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{address::Address, failure::EXIT_CODES};
+use crate::{address::Address, failure::EXIT_CODES, stay::StayFor};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, path::PathBuf};
 
@@ -62,6 +62,10 @@ pub(crate) enum Command {
     Knowledge(Knowledge),
     /// Ask a coordinator how its run stands
     Status(StatusArguments),
+    /// See whether a coordinator answers: one handshake over QUIC, as nodes make it
+    Probe(Probe),
+    /// Print what starts a scenario on Kubernetes, with compose, on Slurm or on plain hosts
+    Cluster(Cluster),
     /// Measure the speed workloads: seconds, arithmetic, memory, overhead
     Bench(Bench),
 }
@@ -229,9 +233,16 @@ pub(crate) struct Coordinator {
     /// Where data sets are looked for; may be repeated [default: data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Vec<PathBuf>,
-    /// Serve /metrics (Prometheus) and /status on this address
+    /// Serve /metrics (Prometheus), /status, /healthz and /readyz on this address
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) metrics: Option<Address>,
+    /// Begin a run once so many nodes are ready [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) wait_for_nodes: Option<u32>,
+    /// Once the run is finished, stay for so many seconds, or forever, and dismiss nodes that were away; ends earlier when all
+    /// nodes are dismissed [default: 0]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) stay: Option<StayFor>,
     /// Least seconds between checkpoints; 0 saves after every round [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) checkpoint_every: Option<f64>,
@@ -247,14 +258,16 @@ pub(crate) struct Coordinator {
 
 #[derive(Args)]
 pub(crate) struct NodeArguments {
-    /// The coordinator's address: a host name or an address, and a port. All addresses of a name are tried
+    /// The coordinator's address: a host name or an address, and a port. All addresses of a name are tried. Required here or
+    /// in the settings
     #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) coordinator: Address,
+    pub(crate) coordinator: Option<Address>,
     /// Folder with the node's certificate and key [default: identity]
     #[arg(long, value_name = "DIR")]
     pub(crate) identity: Option<PathBuf>,
-    /// Use a certificate that anybody can make, of this name; only on a loopback address
-    #[arg(long, value_name = "NAME", conflicts_with = "identity")]
+    /// Use a certificate that anybody can make, of this name; only on a loopback address [default name: of the place in a Job
+    /// or a Slurm task, or of the host]
+    #[arg(long, value_name = "NAME", conflicts_with = "identity", num_args = 0..=1, default_missing_value = "")]
     pub(crate) insecure_loopback: Option<String>,
     /// Worker threads [default: one per core]
     #[arg(long, value_parser = threads)]
@@ -285,9 +298,9 @@ pub(crate) struct NodeArguments {
 /// What is logged.
 #[derive(Args, Clone)]
 pub(crate) struct Log {
-    /// What is logged: error, warn, info, debug or trace
-    #[arg(long = "log", value_name = "LEVEL", default_value = "info")]
-    pub(crate) level: tracing::level_filters::LevelFilter,
+    /// What is logged: error, warn, info, debug or trace [default: info]
+    #[arg(long = "log", value_name = "LEVEL")]
+    pub(crate) level: Option<tracing::level_filters::LevelFilter>,
     /// Log one JSON object a line
     #[arg(long = "log-json")]
     pub(crate) json: bool,
@@ -301,6 +314,62 @@ pub(crate) struct StatusArguments {
     /// Print the JSON as it comes
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Probe {
+    /// The coordinator's address, where nodes connect
+    #[arg(value_name = "HOST:PORT")]
+    pub(crate) address: Address,
+    /// Folder with the authority that the coordinator must be of, such as that of its own certificate [default: identity]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) identity: Option<PathBuf>,
+    /// The coordinator uses certificates that anybody can make; only on a loopback address
+    #[arg(long, conflicts_with = "identity")]
+    pub(crate) insecure_loopback: bool,
+    /// Seconds in which the handshake must be over
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    pub(crate) within: f64,
+    /// Print nothing
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Cluster {
+    /// The scenario file
+    pub(crate) file: PathBuf,
+    /// Override a key; may be repeated
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Nodes that work on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) nodes: u32,
+    /// Where it is to run
+    #[arg(long = "for", value_name = "WHERE")]
+    pub(crate) place: Place,
+    /// Worker threads of a node: processors that it asks for
+    #[arg(long, value_parser = threads, default_value_t = 2)]
+    pub(crate) threads: usize,
+    /// The container image, by name and version or digest
+    #[arg(long, value_name = "IMAGE", default_value = concat!("localhost/lyceum:", env!("CARGO_PKG_VERSION")))]
+    pub(crate) image: String,
+    /// Where data sets are looked for; may be repeated [default: data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Vec<PathBuf>,
+}
+
+/// Where a scenario is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Place {
+    /// Kubernetes: manifests for `kubectl apply -f -`
+    K8s,
+    /// A compose file, for one host
+    Compose,
+    /// A batch script for sbatch
+    Slurm,
+    /// Units of systemd and the commands around them, for plain hosts
+    Systemd,
 }
 
 #[derive(Args)]
@@ -349,6 +418,9 @@ pub(crate) enum IdentityCommand {
         /// Its folder; keep it off the coordinator's and the nodes' hosts
         #[arg(default_value = "authority")]
         folder: PathBuf,
+        /// Keep an authority that is there already
+        #[arg(long)]
+        keep: bool,
     },
     /// Make a coordinator's certificate and key
     Coordinator(Issue),
@@ -370,6 +442,18 @@ pub(crate) enum IdentityCommand {
         #[arg(default_value = "identity")]
         folder: PathBuf,
     },
+    /// Take an identity that another authority has signed, such as cert-manager: tls.crt, tls.key and ca.crt of a folder, as
+    /// identity.pem, identity.key and authority.pem that their owner alone can read
+    Take {
+        /// The folder
+        from: PathBuf,
+        /// Folder for certificate and key
+        #[arg(long, value_name = "DIR", default_value = "identity")]
+        out: PathBuf,
+        /// Put it in the place of an identity that is there already
+        #[arg(long)]
+        replace: bool,
+    },
     /// Make a join string, with which another host gets a certificate from `identity serve`
     Token {
         /// What the host may be
@@ -389,9 +473,9 @@ pub(crate) enum IdentityCommand {
     },
     /// Give certificates to hosts that have a join string
     Serve {
-        /// Address on which hosts ask
-        #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:4434")]
-        listen: Address,
+        /// Address on which hosts ask [default: 0.0.0.0:4434]
+        #[arg(long, value_name = "HOST:PORT")]
+        listen: Option<Address>,
         /// The authority's folder
         #[arg(long, value_name = "DIR", default_value = "authority")]
         authority: PathBuf,
@@ -403,16 +487,25 @@ pub(crate) enum IdentityCommand {
         /// What this host is to be
         #[arg(value_parser = ["node", "client", "coordinator"])]
         role: String,
-        /// Its name
-        name: String,
-        /// The join string
-        join: String,
-        /// Address of `identity serve`
+        /// Its name [default: of the place in a Job or a Slurm task, such as node-3, or of the host]
+        name: Option<String>,
+        /// The join string [default: of --join-file, or of the settings]
+        join: Option<String>,
+        /// File that holds the join string, so that no command line shows it
+        #[arg(long, value_name = "FILE", conflicts_with = "join")]
+        join_file: Option<PathBuf>,
+        /// Address of `identity serve`. Required here or in the settings
         #[arg(long, value_name = "HOST:PORT")]
-        server: Address,
+        server: Option<Address>,
         /// Folder for certificate and key
         #[arg(long, value_name = "DIR", default_value = "identity")]
         out: PathBuf,
+        /// Keep an identity of this role and name that is there already and has not expired; the join string is not used up
+        #[arg(long)]
+        keep: bool,
+        /// Go on trying for so many seconds where the server does not answer
+        #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
+        patience: f64,
     },
 }
 

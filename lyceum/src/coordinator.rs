@@ -14,7 +14,7 @@ use crate::{
 };
 use lyceum_coordinator::{
     dispatch::Pace,
-    quic::{Network, Work, conduct},
+    quic::{Network, Stay, Work, conduct},
     run::{Folder, Groundwork, Resume, Settings, must_be_log},
 };
 use lyceum_core::Event;
@@ -42,9 +42,51 @@ pub(crate) fn coordinator(
     arguments: &Coordinator,
     started: Instant,
 ) -> Result<(), Failure> {
-    log_to_stderr(&arguments.log)?;
     let process = ProcessSettings::read()?;
+    log_to_stderr(&arguments.log, &process)?;
     let scenario = read(registry, &arguments.file, &arguments.set)?;
+    let settings = settings_of(arguments, &process, &scenario, started)?;
+    let doors = doors_of(arguments, &process);
+    let stay = arguments.stay.or(process.stay).unwrap_or_default();
+    let nodes = arguments.wait_for_nodes.map(|n| n as usize);
+    let mut reported = false;
+    let announced = |summary: &Summary| {
+        report(summary, &settings.out);
+        reported = true;
+    };
+    let stop = Stop::watch()?;
+    let mut progress = Progress::new(arguments.quiet).resuming(settings.resume);
+    let asked = stop.clone();
+    let served = runtime(CONNECTION_THREADS)?.block_on(async {
+        let job = Job {
+            scenario: &scenario,
+            registry,
+            settings: &settings,
+            process: &process,
+            stay: Stay {
+                nodes: nodes.or(process.wait_for_nodes).unwrap_or(0),
+                afterwards: stay.0,
+                told: Box::new(announced),
+            },
+        };
+        let mut observe = |event: &Event| progress.observe(event);
+        let announce = |address: SocketAddr| {
+            complain(&format!("nodes connect to {address}\n"));
+        };
+        serve(job, doors, &mut observe, announce, async move {
+            asked.asked().await
+        })
+        .await
+    });
+    stop.settle(told(served, &settings.out, reported))
+}
+
+fn settings_of(
+    arguments: &Coordinator,
+    process: &ProcessSettings,
+    scenario: &Scenario,
+    started: Instant,
+) -> Result<Settings, Failure> {
     let seconds = arguments
         .checkpoint_every
         .or(process.checkpoint_every)
@@ -52,7 +94,7 @@ pub(crate) fn coordinator(
     let runs = process.runs.clone().unwrap_or_else(|| "runs".into());
     let default = runs.join(format!("{}-seed{}", scenario.run.name, scenario.run.seed));
     let out = arguments.out.clone().unwrap_or(default);
-    let settings = Settings {
+    Ok(Settings {
         threads: 0,
         // A coordinator that was killed is started again as it was started before.
         resume: out.join(EVENTS).exists(),
@@ -66,38 +108,24 @@ pub(crate) fn coordinator(
         updates_bytes: process.updates_bytes(),
         facts: arguments.facts.clone(),
         started,
-    };
-    let doors = Doors {
-        listen: arguments.listen.clone(),
+    })
+}
+
+fn doors_of(arguments: &Coordinator, process: &ProcessSettings) -> Doors {
+    Doors {
+        listen: arguments.listen.clone().or_else(|| process.listen.clone()),
         identity: arguments.identity.clone(),
         revoked: arguments.revoked.clone(),
         insecure: arguments.insecure_loopback,
-        metrics: arguments.metrics.clone(),
-    };
-    let stop = Stop::watch()?;
-    let mut progress = Progress::new(arguments.quiet).resuming(settings.resume);
-    let asked = stop.clone();
-    let served = runtime(CONNECTION_THREADS)?.block_on(async {
-        let job = Job {
-            scenario: &scenario,
-            registry,
-            settings: &settings,
-            process: &process,
-        };
-        let mut observe = |event: &Event| progress.observe(event);
-        let announce = |address: SocketAddr| {
-            complain(&format!("nodes connect to {address}\n"));
-        };
-        serve(job, doors, &mut observe, announce, async move {
-            asked.asked().await
-        })
-        .await
-    });
-    stop.settle(told(served, &settings.out))
+        metrics: arguments
+            .metrics
+            .clone()
+            .or_else(|| process.metrics.clone()),
+    }
 }
 
-/// Says how the run stands.
-fn told(served: Result<Summary, Failure>, out: &Path) -> Result<(), Failure> {
+/// Says how the run stands, unless that was said already.
+fn told(served: Result<Summary, Failure>, out: &Path, reported: bool) -> Result<(), Failure> {
     let again = || {
         line(format_args!(
             "resume    start the coordinator again as before"
@@ -108,7 +136,9 @@ fn told(served: Result<Summary, Failure>, out: &Path) -> Result<(), Failure> {
             again();
         }
     })?;
-    report(&summary, out);
+    if !reported {
+        report(&summary, out);
+    }
     paused(&summary).inspect_err(|_| again())
 }
 
@@ -118,6 +148,7 @@ pub(crate) struct Job<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) settings: &'a Settings,
     pub(crate) process: &'a ProcessSettings,
+    pub(crate) stay: Stay<'a>,
 }
 
 /// Where nodes connect.
@@ -142,11 +173,12 @@ pub(crate) async fn serve<'a>(
         registry,
         settings,
         process,
+        stay,
     } = job;
     // Whatever is wrong is said before anybody connects.
     settings.facts.as_deref().map(must_be_log).transpose()?;
     let groundwork = Groundwork::read(scenario, &settings.folders)?;
-    let _held = settings.hold()?;
+    let _held = settings.hold_for(process.takeover())?;
     let resume = Resume::look(&Folder::new(&settings.out), scenario)?;
     let (endpoint, revocations) = open(&doors, process, settings)?;
     let address = endpoint
@@ -174,6 +206,7 @@ pub(crate) async fn serve<'a>(
         registry: registry_digest(registry),
         settings,
         resume,
+        stay,
     };
     announce(address);
     let ready = |stopper: Box<dyn Fn() + Send + Sync>| {
@@ -234,7 +267,7 @@ fn revocation_list(named: Option<&Path>, folder: &Path) -> Result<PathBuf, Failu
     }
 }
 
-fn insecure() -> Result<Credentials, Failure> {
+pub(crate) fn insecure() -> Result<Credentials, Failure> {
     let name = "insecure".parse().expect("it is a name");
     let identity = Identity::new(Role::Coordinator, name);
     Authority::everybodys()

@@ -4,6 +4,7 @@ use crate::{
     arguments::Run, coordinator::Job, failure::Failure, local, output::warn,
     settings::ProcessSettings,
 };
+use lyceum_coordinator::quic::Stay;
 use lyceum_core::Event;
 use lyceum_metrics::Summary;
 use lyceum_scenarios::{Deadline, Registry, Scenario};
@@ -30,6 +31,11 @@ pub(crate) fn execute(
         registry,
         settings,
         process,
+        stay: Stay {
+            nodes: 0,
+            afterwards: Some(Duration::ZERO),
+            told: Box::new(|_| {}),
+        },
     };
     local::run(job, nodes.into(), stop, observe)
 }

@@ -20,7 +20,7 @@ Exit codes, the same for all commands:
   0    finished; of a node also: dismissed, or asked to go by SIGTERM
   1    a failure
   2    bad input or configuration
-  75   stopped, and can be gone on with: SIGTERM, a full disk, too few clients for deadline.close
+  75   stopped, and can be gone on with: SIGTERM, a full disk, too few clients for deadline.close, a folder lost to another host
   130  stopped by Ctrl-C; a run or coordinator can be gone on with";
 
 /// A sentence for the user.

@@ -1,15 +1,17 @@
 //! `lyceum identity`.
 
-use crate::network::resolved;
 use crate::{
     address::Address,
     arguments::{IdentityCommand, Issue, Log},
     failure::Failure,
-    network::{log_to_stderr, runtime},
+    network::{given, log_to_stderr, resolved, runtime},
     output::line,
+    place::own_name,
+    settings::ProcessSettings,
 };
 use lyceum_protocol::identity::{
-    Authority, Credentials, Identity, Join, Name, Revocation, Role, Tokens, enrol, revoke,
+    Authority, Credentials, CredentialsError, Identity, Join, Name, Revocation, Role, Tokens,
+    enrol, revoke,
 };
 use std::{
     path::Path,
@@ -19,11 +21,14 @@ use std::{
 const DAY: u64 = 24 * 3600;
 /// Hours for which a join string may be used, at most.
 const LONGEST_HOURS: u64 = 366 * 24;
+/// Pause before a host that joins tries again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Makes, shows, revokes and hands out certificates.
 pub(crate) fn identity(command: &IdentityCommand) -> Result<(), Failure> {
     match command {
-        IdentityCommand::Init { folder } => init(folder),
+        IdentityCommand::Init { folder, keep } => init(folder, *keep),
+        IdentityCommand::Take { from, out, replace } => take(from, out, *replace),
         IdentityCommand::Coordinator(issue) => make(Role::Coordinator, issue),
         IdentityCommand::Node(issue) => make(Role::Simulate, issue),
         IdentityCommand::Client(issue) => make(Role::Client, issue),
@@ -40,19 +45,35 @@ pub(crate) fn identity(command: &IdentityCommand) -> Result<(), Failure> {
             listen,
             authority,
             log,
-        } => serve(listen, authority, log),
+        } => serve(listen.as_ref(), authority, log),
         IdentityCommand::Join {
             role,
             name,
             join,
+            join_file,
             server,
             out,
-        } => enrol_here(role, name, join, server, out),
+            keep,
+            patience,
+        } => enrol_here(&Enrolment {
+            role,
+            name: name.as_deref(),
+            join: join.as_deref(),
+            join_file: join_file.as_deref(),
+            server: server.as_ref(),
+            out,
+            keep: *keep,
+            patience: *patience,
+        }),
     }
 }
 
-fn init(folder: &Path) -> Result<(), Failure> {
-    let authority = Authority::create(folder).map_err(Failure::input)?;
+fn init(folder: &Path, keep: bool) -> Result<(), Failure> {
+    let authority = match keep && folder.join("authority.key").exists() {
+        true => Authority::open(folder),
+        false => Authority::create(folder),
+    };
+    let authority = authority.map_err(Failure::input)?;
     line(format_args!("authority {}", authority.fingerprint()));
     line(format_args!("folder    {}", folder.display()));
     Ok(())
@@ -68,6 +89,26 @@ fn make(role: Role, issue: &Issue) -> Result<(), Failure> {
         .map_err(Failure::other)?;
     credentials.write(&issue.out).map_err(Failure::input)?;
     describe(&credentials, &issue.out);
+    Ok(())
+}
+
+/// Files of an identity as others call them: chain, key, and the authority's certificate.
+const TAKEN: [&str; 3] = ["tls.crt", "tls.key", "ca.crt"];
+
+/// Puts an identity that another authority has signed where it is looked for.
+fn take(from: &Path, out: &Path, replace: bool) -> Result<(), Failure> {
+    if !replace {
+        is_free(out)?;
+    }
+    let read = |name: &str| {
+        let path = from.join(name);
+        std::fs::read_to_string(&path)
+            .map_err(|e| Failure::input(format!("{}: {e}", path.display())))
+    };
+    let [chain, key, roots] = TAKEN.map(read);
+    let credentials = Credentials::from_pem(&chain?, &key?, &roots?).map_err(Failure::input)?;
+    credentials.write(out).map_err(Failure::input)?;
+    describe(&credentials, out);
     Ok(())
 }
 
@@ -139,9 +180,12 @@ fn token(
     Ok(())
 }
 
-fn serve(listen: &Address, folder: &Path, log: &Log) -> Result<(), Failure> {
-    log_to_stderr(log)?;
-    let addresses = resolved("--listen", listen)?;
+fn serve(listen: Option<&Address>, folder: &Path, log: &Log) -> Result<(), Failure> {
+    let settings = ProcessSettings::read()?;
+    log_to_stderr(log, &settings)?;
+    let default = || ([0, 0, 0, 0], 4434).into();
+    let listen = listen.cloned().or(settings.listen).unwrap_or_else(default);
+    let addresses = resolved("--listen", &listen)?;
     let authority = Authority::open(folder).map_err(Failure::input)?;
     let tokens = Tokens::open(folder).map_err(Failure::input)?;
     line(format_args!("authority {}", authority.fingerprint()));
@@ -153,35 +197,116 @@ fn serve(listen: &Address, folder: &Path, log: &Log) -> Result<(), Failure> {
         })
 }
 
-fn enrol_here(
-    role_word: &str,
-    name_text: &str,
-    join: &str,
-    server: &Address,
-    out: &Path,
-) -> Result<(), Failure> {
-    let join: Join = join
+/// What a host that joins is told.
+struct Enrolment<'a> {
+    role: &'a str,
+    name: Option<&'a str>,
+    join: Option<&'a str>,
+    join_file: Option<&'a Path>,
+    server: Option<&'a Address>,
+    out: &'a Path,
+    keep: bool,
+    patience: f64,
+}
+
+fn enrol_here(enrolment: &Enrolment<'_>) -> Result<(), Failure> {
+    let settings = ProcessSettings::read()?;
+    let Enrolment { out, patience, .. } = *enrolment;
+    let name = match enrolment.name {
+        Some(text) => name(text)?,
+        None => own_name(&settings)?,
+    };
+    let identity = Identity::new(role(enrolment.role)?, name);
+    if is_kept(enrolment, &identity)? {
+        return Ok(());
+    }
+    let names = "--server HOST:PORT, or the setting `server` (LYCEUM__SERVER)";
+    let server = given(&enrolment.server.cloned(), &settings.server, names)?;
+    let join: Join = join_string(enrolment, &settings)?
+        .trim()
         .parse()
         .map_err(|e| Failure::input(format!("the join string: {e}")))?;
-    let identity = Identity::new(role(role_word)?, name(name_text)?);
-    is_free(out)?;
-    let addresses = server
-        .resolve()
-        .map_err(|e| Failure::other(format!("--server {server}: {e}")))?;
-    let credentials = runtime(1)?.block_on(async {
-        enrol::join(&addresses, &join, &identity)
-            .await
-            .map_err(|error| match error {
-                // The string, or the name, is not the right one.
-                enrol::EnrolError::Refused { .. } | enrol::EnrolError::WrongAuthority(_) => {
-                    Failure::input(error)
-                }
-                other => Failure::other(other),
-            })
+    let patience = Duration::try_from_secs_f64(patience).map_err(|_| {
+        Failure::input(format!(
+            "--patience {patience}: expected seconds, 0 or above"
+        ))
     })?;
+    let credentials = runtime(1)?.block_on(join_within(&server, &join, &identity, patience))?;
     credentials.write(out).map_err(Failure::input)?;
     describe(&credentials, out);
     Ok(())
+}
+
+/// Whether the folder holds this identity already, so that a host that is started again goes on with it. One that has expired
+/// gives way to a new one; any other is not touched.
+fn is_kept(enrolment: &Enrolment<'_>, wanted: &Identity) -> Result<bool, Failure> {
+    let folder = enrolment.out;
+    if !enrolment.keep || !folder.join("identity.key").exists() {
+        return is_free(folder).map(|()| false);
+    }
+    match Credentials::load(folder) {
+        Ok(credentials) if credentials.identity() == wanted => {
+            describe(&credentials, folder);
+            Ok(true)
+        }
+        Err(CredentialsError::Expired { identity, .. }) if identity == *wanted => Ok(false),
+        Ok(_) => is_free(folder).map(|()| false),
+        Err(error) => Err(Failure::input(error)),
+    }
+}
+
+/// The join string: of the command line, of a file, or of the settings.
+fn join_string(enrolment: &Enrolment<'_>, settings: &ProcessSettings) -> Result<String, Failure> {
+    let flags = (enrolment.join, enrolment.join_file);
+    let (text, file) = match flags {
+        (None, None) => (settings.join.as_deref(), settings.join_file.as_deref()),
+        flags => flags,
+    };
+    match (text, file) {
+        (Some(text), _) => Ok(text.into()),
+        (None, Some(file)) => std::fs::read_to_string(file)
+            .map_err(|e| Failure::input(format!("{}: {e}", file.display()))),
+        (None, None) => Err(Failure::input(
+            "expected a join string: here, in a file that --join-file names, or in LYCEUM__JOIN",
+        )),
+    }
+}
+
+/// Joins, trying again for a while where nobody answers.
+async fn join_within(
+    server: &Address,
+    join: &Join,
+    identity: &Identity,
+    patience: Duration,
+) -> Result<Credentials, Failure> {
+    let until = tokio::time::Instant::now() + patience;
+    loop {
+        let failure = match join_once(server, join, identity).await {
+            Err(failure @ Failure::Other(_)) => failure,
+            settled => return settled,
+        };
+        if tokio::time::Instant::now() + AGAIN > until {
+            return Err(failure);
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn join_once(
+    server: &Address,
+    join: &Join,
+    identity: &Identity,
+) -> Result<Credentials, Failure> {
+    let addresses = server.find().await;
+    let addresses = addresses.map_err(|e| Failure::other(format!("--server {server}: {e}")))?;
+    let joined = enrol::join(&addresses, join, identity).await;
+    joined.map_err(|error| match error {
+        // The string, or the name, is not the right one.
+        enrol::EnrolError::Refused { .. } | enrol::EnrolError::WrongAuthority(_) => {
+            Failure::input(error)
+        }
+        other => Failure::other(other),
+    })
 }
 
 fn name(text: &str) -> Result<Name, Failure> {

@@ -14,6 +14,8 @@ mod arguments;
 mod ask;
 mod bench;
 mod check;
+mod cluster;
+
 mod compare;
 mod coordinator;
 mod execute;
@@ -30,6 +32,8 @@ mod metrics;
 mod network;
 mod node;
 mod output;
+mod place;
+mod probe;
 mod progress;
 mod queue;
 mod report;
@@ -38,6 +42,7 @@ mod run;
 mod settings;
 mod simulate;
 mod status;
+mod stay;
 mod stop;
 mod sweep;
 mod words;
@@ -82,6 +87,8 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Ask(arguments) => ask::ask(&arguments),
         Command::Knowledge(arguments) => knowledge::knowledge(&registry, &arguments),
         Command::Status(arguments) => status::status(&arguments),
+        Command::Probe(arguments) => probe::probe(&arguments),
+        Command::Cluster(arguments) => cluster::cluster(&registry, &arguments),
         Command::Bench(arguments) => bench::bench(&registry, &arguments),
     };
     match result {

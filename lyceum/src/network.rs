@@ -1,10 +1,13 @@
 //! What the commands that use the network share.
 
-use crate::{address::Address, arguments::Log, failure::Failure, output::Plain};
+use crate::{
+    address::Address, arguments::Log, failure::Failure, output::Plain, settings::ProcessSettings,
+};
 use lyceum_core::Fingerprint;
 use lyceum_scenarios::{Registry, schema};
 use std::net::SocketAddr;
 use tokio::runtime::Runtime;
+use tracing::level_filters::LevelFilter;
 
 /// A runtime with this many threads for connections; training has threads of its own.
 pub(crate) fn runtime(threads: usize) -> Result<Runtime, Failure> {
@@ -15,17 +18,29 @@ pub(crate) fn runtime(threads: usize) -> Result<Runtime, Failure> {
         .map_err(|e| Failure::other(format!("no threads for connections: {e}")))
 }
 
-/// Logs to the standard error stream from now on.
-pub(crate) fn log_to_stderr(log: &Log) -> Result<(), Failure> {
+/// Logs to the standard error stream from now on: as flags say, or settings.
+pub(crate) fn log_to_stderr(log: &Log, settings: &ProcessSettings) -> Result<(), Failure> {
+    let set = settings.log.as_ref().and_then(|level| level.parse().ok());
+    let level = log.level.or(set).unwrap_or(LevelFilter::INFO);
     let plain = tracing_subscriber::fmt()
-        .with_max_level(log.level)
+        .with_max_level(level)
         .with_writer(|| Plain)
         .with_target(false);
-    let done = match log.json {
+    let done = match log.json || settings.log_json.unwrap_or(false) {
         true => plain.json().try_init(),
         false => plain.with_ansi(false).try_init(),
     };
     done.map_err(|e| Failure::other(format!("logging cannot start: {e}")))
+}
+
+/// What was given, or is set; one of the two is needed.
+pub(crate) fn given<T: Clone>(
+    flag: &Option<T>,
+    set: &Option<T>,
+    names: &str,
+) -> Result<T, Failure> {
+    let found = flag.clone().or_else(|| set.clone());
+    found.ok_or_else(|| Failure::input(format!("expected {names}")))
 }
 
 /// Digest of everything that scenarios can name in this build, and how.

@@ -4,8 +4,9 @@ use crate::{
     address::Address,
     arguments::NodeArguments,
     failure::Failure,
-    network::{log_to_stderr, only_loopback, registry_digest, runtime},
+    network::{given, log_to_stderr, only_loopback, registry_digest, runtime},
     output::complain,
+    place::own_name,
     settings::ProcessSettings,
     stop::Stop,
 };
@@ -36,7 +37,7 @@ const CONNECTION_THREADS: usize = 2;
 /// Works for a coordinator until its run is finished.
 pub(crate) fn node(registry: Registry, arguments: &NodeArguments) -> Result<(), Failure> {
     let settings = ProcessSettings::read()?;
-    log_to_stderr(&arguments.log)?;
+    log_to_stderr(&arguments.log, &settings)?;
     let stop = Stop::watch()?;
     if arguments.leashed {
         stop.with_stdin()?;
@@ -82,8 +83,10 @@ async fn attendance(
     settings: &ProcessSettings,
 ) -> Result<Attendance, Failure> {
     let insecure = arguments.insecure_loopback.is_some();
+    let names = "--coordinator HOST:PORT, or the setting `coordinator` (LYCEUM__COORDINATOR)";
+    let host = given(&arguments.coordinator, &settings.coordinator, names)?;
     // A name that is not known yet may be later: the node goes on asking for it.
-    if let Ok(addresses) = arguments.coordinator.find().await
+    if let Ok(addresses) = host.find().await
         && insecure
         && !addresses.iter().any(|address| address.ip().is_loopback())
     {
@@ -117,7 +120,6 @@ async fn attendance(
         let crew = Threads::start(node, &Terms::together(threads), listener)?;
         Ok(Box::new(crew) as Box<dyn Crew>)
     });
-    let host = arguments.coordinator.clone();
     let (address, quiet) = (host.clone(), arguments.quiet);
     Ok(Attendance {
         locate: Arc::new(move || Box::pin(locate(host.clone(), insecure))),
@@ -201,9 +203,12 @@ fn credentials(
         return Credentials::load(&settings.identity(arguments.identity.as_deref()))
             .map_err(Failure::input);
     };
-    let name: Name = name
-        .parse()
-        .map_err(|e| Failure::input(format!("the name `{name}`: {e}")))?;
+    let name: Name = match name.as_str() {
+        "" => own_name(settings)?,
+        name => name
+            .parse()
+            .map_err(|e| Failure::input(format!("the name `{name}`: {e}")))?,
+    };
     let role = match arguments.client {
         Some(_) => Role::Client,
         None => Role::Simulate,

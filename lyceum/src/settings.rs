@@ -1,8 +1,9 @@
 //! Process settings: what does not change an answer. Flags win over the environment, the environment
 //! over `lyceum.toml` in the working folder.
 
-use crate::{failure::Failure, output::warn};
+use crate::{address::Address, failure::Failure, output::warn, stay::StayFor};
 use config::{Environment, Source};
+use lyceum_coordinator::run::TAKEOVER;
 use lyceum_protocol::quic::Transport;
 use lyceum_scenarios::{Variable, read_settings};
 use serde::Deserialize;
@@ -11,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use tracing::level_filters::LevelFilter;
 
 /// The file in the working folder.
 const FILE: &str = "lyceum.toml";
@@ -43,6 +45,31 @@ pub(crate) struct ProcessSettings {
     /// MiB of clients' updates that a run keeps in memory where the strategy asks for each of them, 256 by default; more
     /// go to a file of the run; `LYCEUM__UPDATES_MIB`.
     pub(crate) updates_mib: Option<u64>,
+    /// Where nodes connect to a coordinator, or hosts to `identity serve`; `LYCEUM__LISTEN`.
+    pub(crate) listen: Option<Address>,
+    /// Where a coordinator serves metrics, status and probes; `LYCEUM__METRICS`.
+    pub(crate) metrics: Option<Address>,
+    /// The coordinator's address, for nodes; `LYCEUM__COORDINATOR`.
+    pub(crate) coordinator: Option<Address>,
+    /// The address of `identity serve`, for hosts that join; `LYCEUM__SERVER`.
+    pub(crate) server: Option<Address>,
+    /// The join string of a host that joins; `LYCEUM__JOIN`.
+    pub(crate) join: Option<String>,
+    /// The file that holds it; `LYCEUM__JOIN_FILE`.
+    pub(crate) join_file: Option<PathBuf>,
+    /// The name of a node or host that is given none; `LYCEUM__NAME`.
+    pub(crate) name: Option<String>,
+    /// Nodes that are ready before a coordinator's run begins; `LYCEUM__WAIT_FOR_NODES`.
+    pub(crate) wait_for_nodes: Option<usize>,
+    /// How long a coordinator stays once its run is finished: seconds, or `forever`; `LYCEUM__STAY`.
+    pub(crate) stay: Option<StayFor>,
+    /// Seconds without life after which a coordinator of another host has lost its run's folder, 0.05 to 600, 30 by default;
+    /// `LYCEUM__TAKEOVER_S`.
+    pub(crate) takeover_s: Option<f64>,
+    /// What is logged, from `error` to `trace`; `LYCEUM__LOG`.
+    pub(crate) log: Option<String>,
+    /// Whether the log is JSON; `LYCEUM__LOG_JSON`.
+    pub(crate) log_json: Option<bool>,
     /// Connections; `LYCEUM__TRANSPORT__STREAM_WINDOW` and so on.
     pub(crate) transport: Transport,
     /// The OpenBLAS library that `lyceum bench` measures itself by; `LYCEUM__OPENBLAS`.
@@ -137,6 +164,17 @@ impl ProcessSettings {
         if Duration::try_from_secs_f64(every).is_err() {
             return wrong("checkpoint_every", &every, "seconds, 0 or above");
         }
+        let takeover = self.takeover_s.unwrap_or(30.0);
+        if !(0.05..=600.0).contains(&takeover) {
+            return wrong("takeover_s", &takeover, "0.05 to 600");
+        }
+        if let Some(level) = self
+            .log
+            .as_ref()
+            .filter(|l| l.parse::<LevelFilter>().is_err())
+        {
+            return wrong("log", level, "error, warn, info, debug or trace");
+        }
         let transport = self.transport.check();
         transport.map_err(|e| {
             (
@@ -144,6 +182,11 @@ impl ProcessSettings {
                 format!("is {}: {}", e.value, e.right),
             )
         })
+    }
+
+    /// Time without life after which a process of another host has lost its run's folder.
+    pub(crate) fn takeover(&self) -> Duration {
+        self.takeover_s.map_or(TAKEOVER, Duration::from_secs_f64)
     }
 
     /// Seconds between two reports of a node.

@@ -14,7 +14,7 @@ use lyceum_core::{Payload, Seed, Ticket, Time, Upload};
 use lyceum_protocol::{
     identity::COORDINATOR_NAME,
     message::{Hello, ToCoordinator, ToNode},
-    quic::{Sides, first_answer, refusal},
+    quic::{Sides, first_answer, is_verdict, refusal},
 };
 use quinn::{ClientConfig, ConnectError, Connection, ConnectionError, Endpoint, VarInt};
 use rand::RngExt;
@@ -479,18 +479,8 @@ fn all(failures: Vec<Failure>) -> Failure {
 
 /// Certificates that are not accepted will not be next time either; everything else may go better.
 fn failure(error: &ConnectionError) -> Failure {
-    let alert = match error {
-        ConnectionError::TransportError(e) => is_alert(e.code),
-        ConnectionError::ConnectionClosed(close) => is_alert(close.error_code),
-        _ => false,
-    };
-    match alert {
+    match is_verdict(error) {
         true => Failure::Lasting(refusal(error, Sides::NODE)),
         false => Failure::Passing(refusal(error, Sides::NODE)),
     }
-}
-
-/// Whether a code stands for an alert of TLS: certificates that are not accepted will not be next time either.
-fn is_alert(code: quinn::TransportErrorCode) -> bool {
-    (0x100..0x200).contains(&u64::from(code))
 }

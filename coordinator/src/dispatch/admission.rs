@@ -157,6 +157,14 @@ impl Dispatch {
             standing,
         } = from;
         let peer = *peer;
+        if let Some(told) = &mut self.dismissed {
+            // It takes no other session's word for it.
+            let session = hello.session;
+            told.insert(name.clone());
+            return self
+                .orders
+                .push_back(Order::Send(peer, ToNode::Finished { session }));
+        }
         if let Some(reason) = self.admission.refusal_of_hello(name, standing, &hello) {
             return self.turn_away(peer, name, reason);
         }

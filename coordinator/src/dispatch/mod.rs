@@ -23,7 +23,7 @@ use giving::Waiting;
 use lyceum_core::{Assignment, ClientId, Contribution, DataRef, Ticket, Time, UnitId, UnitKey};
 use lyceum_protocol::message::{Flights, NodeName, Report, ToCoordinator, ToNode};
 use node::Node;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Characters of a node's words that are shown.
 const SHOWN: usize = 200;
@@ -97,6 +97,8 @@ pub struct Dispatch {
     /// Whether units may be held that an earlier process gave out.
     resumed: bool,
     next_session: u64,
+    /// Once the run has ended: the nodes that were told so.
+    dismissed: Option<BTreeSet<NodeName>>,
     orders: VecDeque<Order>,
     #[cfg(feature = "mutants")]
     pub(crate) mutant: crate::Mutant,
@@ -123,6 +125,7 @@ impl Dispatch {
             unsafe_yet: BTreeMap::new(),
             resumed: incarnation > 1,
             next_session: u64::from(incarnation) << 32,
+            dismissed: None,
             orders: VecDeque::new(),
             #[cfg(feature = "mutants")]
             mutant: crate::Mutant::None,
@@ -198,15 +201,24 @@ impl Dispatch {
         self.resumed && !here && self.flights.holds(key.ticket) && key.unit.0 >= opened
     }
 
-    /// The run has ended for now: says so to every node.
+    /// The run has ended for now: says so to every node that is there, and from now on to those that come.
     pub fn dismiss(&mut self) {
         self.units.clear();
         self.waiting.clear();
-        for node in self.nodes.values() {
+        let mut told = BTreeSet::new();
+        for (name, node) in &self.nodes {
             let session = node.session;
             let send = |peer| Order::Send(peer, ToNode::Finished { session });
             self.orders.extend(node.peer.map(send));
+            told.extend(node.peer.map(|_| name.clone()));
         }
+        self.dismissed = Some(told);
+    }
+
+    /// Whether the run has ended, and every node that this process knows was told so.
+    pub fn all_are_dismissed(&self) -> bool {
+        let told = self.dismissed.as_ref();
+        told.is_some_and(|told| self.nodes.keys().all(|name| told.contains(name)))
     }
 
     /// The stage of a ticket is closed, and that is safe: nobody needs what was not answered by then.

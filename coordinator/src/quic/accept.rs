@@ -7,10 +7,11 @@ use super::{
     outlet::Outlet,
 };
 use crate::dispatch::{Peer, Speaker, Standing};
-use lyceum_protocol::identity::{self, Revocations, Role, peer_of};
+use lyceum_protocol::identity::{self, PROBE, Revocations, Role, peer_of};
 use lyceum_protocol::quic::{Sides, refusal};
-use quinn::{Connection, Endpoint, Incoming};
+use quinn::{Connection, Endpoint, Incoming, crypto::rustls::HandshakeData};
 use std::{
+    any::Any,
     collections::BTreeMap,
     net::IpAddr,
     sync::{
@@ -26,6 +27,12 @@ use tokio::{
 
 /// How often the list of revocations is read again.
 const REVOCATIONS_EVERY: Duration = Duration::from_secs(1);
+
+/// Whether whoever begins a handshake wants nothing else.
+fn is_of_probe(hello: Box<dyn Any>) -> bool {
+    let hello = hello.downcast::<HandshakeData>();
+    hello.is_ok_and(|hello| hello.protocol.as_deref() == Some(PROBE))
+}
 
 /// Connections that are there.
 pub(super) struct Door {
@@ -117,8 +124,17 @@ impl Door {
         *self.live().addresses.entry(address).or_default() += 1;
         tokio::spawn(async move {
             let patience = Duration::from_secs(self.shared.transport.handshake_s);
-            let handshake = async { incoming.accept()?.await };
+            let mut probe = false;
+            let handshake = async {
+                let mut connecting = incoming.accept()?;
+                let hello = connecting.handshake_data().await?;
+                probe = is_of_probe(hello);
+                connecting.await
+            };
             match timeout(patience, handshake).await {
+                // It has what it wanted, and may come every few seconds.
+                Ok(Ok(connection)) if probe => end(&connection, "a probe is no node"),
+                Ok(Err(error)) if probe => tracing::debug!(%address, %error, "a probe"),
                 Ok(Ok(connection)) => {
                     drop(permit);
                     self.admit(connection).await;

@@ -1,11 +1,12 @@
-//! `/metrics` and `/status` over HTTP/1.1, for Prometheus and `lyceum status`. Read-only.
+//! `/metrics`, `/status`, `/healthz` and `/readyz` over HTTP/1.1, for Prometheus, `lyceum status` and whoever starts and stops
+//! processes. Read-only.
 
 use super::status::Watch;
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 /// Bytes of a request that are read at most.
@@ -45,18 +46,7 @@ async fn answer(mut stream: TcpStream, watch: &Watch) -> std::io::Result<()> {
     }
     let line = String::from_utf8_lossy(&request);
     let path = line.split_whitespace().nth(1).unwrap_or("");
-    let (code, kind, body) = match path {
-        "/metrics" => ("200 OK", "text/plain; version=0.0.4", watch.prometheus()),
-        "/status" => {
-            let json = serde_json::to_string(&watch.status()).unwrap_or_default();
-            ("200 OK", "application/json", json)
-        }
-        _ => (
-            "404 Not Found",
-            "text/plain",
-            "there are /metrics and /status\n".into(),
-        ),
-    };
+    let (code, kind, body) = respond(path, watch).await;
     let head = format!(
         "HTTP/1.1 {code}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
@@ -64,4 +54,28 @@ async fn answer(mut stream: TcpStream, watch: &Watch) -> std::io::Result<()> {
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body.as_bytes()).await?;
     stream.shutdown().await
+}
+
+const PLAIN: &str = "text/plain";
+
+/// Status line, type and text of an answer.
+async fn respond(path: &str, watch: &Watch) -> (&'static str, &'static str, String) {
+    let verdict = |result: Result<&str, String>| match result {
+        Ok(well) => ("200 OK", PLAIN, format!("{well}\n")),
+        Err(reason) => ("503 Service Unavailable", PLAIN, format!("{reason}\n")),
+    };
+    match path {
+        "/metrics" => ("200 OK", "text/plain; version=0.0.4", watch.prometheus()),
+        "/status" => {
+            let json = serde_json::to_string(&watch.status()).unwrap_or_default();
+            ("200 OK", "application/json", json)
+        }
+        "/healthz" => verdict(watch.health().lives(Instant::now())),
+        "/readyz" => verdict(watch.health().is_ready().await),
+        _ => (
+            "404 Not Found",
+            PLAIN,
+            "there are /metrics, /status, /healthz and /readyz\n".into(),
+        ),
+    }
 }

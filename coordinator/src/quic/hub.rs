@@ -2,18 +2,19 @@
 
 use super::{
     catalogue::Packer,
+    health::Stage,
     outlet::{Out, Outlet},
     status::{NodeView, Status, Watch},
 };
 use crate::{
     conductor::{Command, Conductor, Ending},
-    dispatch::{Notice, Peer, Speaker},
+    dispatch::{Dispatch, Notice, Order, Peer, Speaker},
     run::{Durable, RunError, Syncing},
 };
 use lyceum_core::{Time, Work};
 use lyceum_protocol::{
     body::Body,
-    message::{NodeName, ToCoordinator},
+    message::{NodeName, ToCoordinator, ToNode},
 };
 use std::{collections::BTreeMap, io, time::Duration};
 use tokio::{
@@ -63,6 +64,7 @@ impl Hub {
         &mut self,
         conductor: &mut Conductor<A>,
     ) -> Result<Ending, RunError> {
+        self.watch.health().is_at(Stage::Open);
         loop {
             if let Some(ending) = self.obey(conductor) {
                 return Ok(ending);
@@ -70,7 +72,8 @@ impl Hub {
             if self.inputs.is_empty() {
                 conductor.archive().idle()?;
             }
-            self.show(conductor);
+            let now = self.now();
+            self.show(|| status(conductor, now));
             let status = Instant::now() + STATUS_EVERY;
             let wake = conductor
                 .deadline()
@@ -84,6 +87,65 @@ impl Hub {
                 },
                 () = sleep_until(wake) => conductor.tick(self.now())?,
             }
+        }
+    }
+
+    /// Hears nodes while there is nothing to do, until `over` or until a time. Says whether it was told to stop.
+    pub(super) async fn idle(
+        &mut self,
+        dispatch: &mut Dispatch,
+        run: &Status,
+        over: impl Fn(&Dispatch) -> bool,
+        until: Option<Instant>,
+    ) -> bool {
+        self.watch.health().is_at(Stage::Open);
+        loop {
+            while let Some(order) = dispatch.poll() {
+                self.carry_out(order);
+            }
+            if over(dispatch) || until.is_some_and(|until| until <= Instant::now()) {
+                return false;
+            }
+            let now = self.now();
+            self.show(|| Status {
+                rounds_done: run.rounds_done,
+                fingerprint: run.fingerprint,
+                ..Status::of(dispatch, now)
+            });
+            let status = Instant::now() + STATUS_EVERY;
+            let wake = until.map_or(status, |until| until.min(status));
+            tokio::select! {
+                biased;
+                input = self.inputs.recv() => match input {
+                    Some(Input::Stop) | None => return true,
+                    Some(input) => self.take_idle(dispatch, input),
+                },
+                () = sleep_until(wake) => dispatch.tick(self.now()),
+            }
+        }
+    }
+
+    fn take_idle(&mut self, dispatch: &mut Dispatch, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Connected(speaker, outlet) => {
+                self.peers.insert(speaker.peer, (speaker, outlet));
+            }
+            Input::Heard(from, message, _) | Input::Offered(from, message, _, _) => {
+                dispatch.hear(now, &from, message);
+            }
+            Input::Gone(peer, reason) => {
+                self.gone(peer, &reason);
+                dispatch.gone(peer);
+            }
+            Input::Banished(peer, node) => dispatch.banish(now, peer, &node),
+            Input::Synced(..) | Input::Stop => {}
+        }
+    }
+
+    fn gone(&mut self, peer: Peer, reason: &str) {
+        if let Some((speaker, _)) = self.peers.remove(&peer) {
+            tracing::info!(node = %speaker.name, %reason, "connection ended");
         }
     }
 
@@ -103,9 +165,7 @@ impl Hub {
                 conductor.hear_offer(now, &from, offer, body)
             }
             Input::Gone(peer, reason) => {
-                if let Some((speaker, _)) = self.peers.remove(&peer) {
-                    tracing::info!(node = %speaker.name, %reason, "connection ended");
-                }
+                self.gone(peer, &reason);
                 conductor.gone(peer);
                 Ok(())
             }
@@ -114,7 +174,10 @@ impl Hub {
             Input::Synced(_, Err(source)) => {
                 Err(RunError::file(crate::run::journal::JOURNAL)(source))
             }
-            Input::Stop => conductor.stop_now(now),
+            Input::Stop => {
+                self.watch.health().is_at(Stage::Stopping);
+                conductor.stop_now(now)
+            }
         }
     }
 
@@ -122,12 +185,7 @@ impl Hub {
         let mut ending = None;
         while let Some(command) = conductor.poll() {
             match command {
-                Command::Send(peer, message) => {
-                    if self.peers.contains_key(&peer) {
-                        let frame = self.packer.pack(message);
-                        self.say(peer, Out::Frame(frame));
-                    }
-                }
+                Command::Send(peer, message) => self.send(peer, message),
                 Command::Close(peer, reason) => self.say(peer, Out::End(reason)),
                 Command::Notice(notice) => note(&notice),
                 Command::Sync(record) => self.sync(conductor.archive().syncing(), record),
@@ -135,6 +193,23 @@ impl Hub {
             }
         }
         ending
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Send(peer, message) => self.send(peer, message),
+            Order::Close(peer, reason) => self.say(peer, Out::End(reason)),
+            Order::Notice(notice) => note(&notice),
+            // Nothing is given out, so nothing is awaited.
+            Order::Deliver(_) => {}
+        }
+    }
+
+    fn send(&mut self, peer: Peer, message: ToNode) {
+        if self.peers.contains_key(&peer) {
+            let frame = self.packer.pack(message);
+            self.say(peer, Out::Frame(frame));
+        }
     }
 
     /// A node that does not read what it is told is told nothing any more; its connection then ends by itself.
@@ -159,11 +234,10 @@ impl Hub {
         });
     }
 
-    fn show<A: Durable>(&mut self, conductor: &Conductor<A>) {
+    fn show(&mut self, status: impl FnOnce() -> Status) {
         if self.shown.is_none_or(|at| at.elapsed() >= STATUS_EVERY) {
             self.shown = Some(Instant::now());
-            let status = status(conductor, self.now());
-            self.watch.show(status, &self.views());
+            self.watch.show(status(), &self.views());
         }
     }
 

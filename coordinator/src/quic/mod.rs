@@ -3,6 +3,7 @@
 mod accept;
 mod catalogue;
 mod connection;
+mod health;
 mod http;
 mod hub;
 mod incoming;
@@ -12,5 +13,5 @@ mod service;
 mod status;
 
 pub use metering::Meter;
-pub use service::{Network, Service, Work, admission, conduct};
+pub use service::{Network, Service, Stay, Work, admission, conduct};
 pub use status::{NodeLine, Status, Watch};

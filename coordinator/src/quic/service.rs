@@ -4,10 +4,11 @@ use super::{
     accept::Door,
     catalogue::{Catalogue, Packer},
     connection::{HEARING_KIB, Shape, Shared},
+    health::Stage,
     http,
     hub::{Hub, Input},
     metering::Meters,
-    status::Watch,
+    status::{Status, Watch},
 };
 use crate::{
     conductor::{Conductor, Ending, Parts, Saving},
@@ -54,6 +55,17 @@ pub struct Network {
     pub metrics: Option<TcpListener>,
 }
 
+/// What a coordinator does beside its run.
+pub struct Stay<'a> {
+    /// A run begins once so many nodes are ready.
+    pub nodes: usize,
+    /// How long nodes that come back are dismissed once the run is finished, at most; it ends before that if all that are
+    /// known were. For ever, if it is `None`.
+    pub afterwards: Option<Duration>,
+    /// Is told of the end of a run that is finished, before that time.
+    pub told: Box<dyn FnOnce(&Summary) + 'a>,
+}
+
 /// What is to be done.
 pub struct Work<'a> {
     /// The scenario.
@@ -66,6 +78,8 @@ pub struct Work<'a> {
     pub settings: &'a Settings,
     /// What was found of the run in its folder.
     pub resume: Resume,
+    /// Whom it waits for, before and afterwards.
+    pub stay: Stay<'a>,
 }
 
 /// The connections of one run.
@@ -133,6 +147,31 @@ impl Service {
         move || drop(inputs.try_send(Input::Stop))
     }
 
+    /// Hears nodes until so many are ready. Says whether it was told to stop.
+    pub async fn gather(&mut self, dispatch: &mut Dispatch, nodes: usize) -> bool {
+        if nodes > 0 {
+            tracing::info!(nodes, "waiting for nodes before the run begins");
+        }
+        let here = |dispatch: &Dispatch| dispatch.ready_nodes() >= nodes;
+        self.hub
+            .idle(dispatch, &Status::default(), here, None)
+            .await
+    }
+
+    /// Dismisses nodes that come back, once the run is over, until a time, until all that are known were dismissed if there are
+    /// no `others`, or until it is told to stop.
+    async fn stay(
+        &mut self,
+        dispatch: &mut Dispatch,
+        run: &Status,
+        most: Option<Duration>,
+        others: bool,
+    ) {
+        let until = most.map(|most| Instant::now() + most);
+        let all = |dispatch: &Dispatch| !others && most.is_some() && dispatch.all_are_dismissed();
+        self.hub.idle(dispatch, run, all, until).await;
+    }
+
     /// What those who watch see.
     pub fn watch(&self) -> Watch {
         self.hub.watch.clone()
@@ -168,8 +207,15 @@ impl Service {
         Ok((ending, conductor))
     }
 
+    /// Ends before the first round.
+    async fn stopped(self) -> Result<Summary, RunError> {
+        self.close("the coordinator stops").await;
+        Err(RunError::Stopped)
+    }
+
     /// Ends all connections, once the nodes have read what was said to them last.
     pub async fn close(mut self, reason: &str) {
+        self.hub.watch.health().is_at(Stage::Stopping);
         // Nodes that come now come too late.
         self.endpoint.set_server_config(None);
         self.hub.inputs.close();
@@ -231,6 +277,7 @@ pub async fn conduct<'a>(
         registry,
         settings,
         mut resume,
+        stay,
     } = work;
     let pool = groundwork.loaded.pooled();
     let contribution = scenario.contribution(&groundwork.network, pool.as_ref());
@@ -242,24 +289,24 @@ pub async fn conduct<'a>(
     admission.expert = saved.as_ref().map(|e| e.scores.clone());
     let (incarnation, damaged) = incarnation::count(&mut storage, incarnation::by_the_clock)?;
     resume.warnings.extend(damaged);
-    let dispatch = Dispatch::new(pace, admission, contribution, incarnation);
+    let mut dispatch = Dispatch::new(pace, admission, contribution, incarnation);
     let mut service = Service::open(network, &scenario.run.name, rounds, lanes.clone(), grid);
+    service.watch().health().needs_space_in(&settings.out);
     ready(Box::new(service.stopper()));
-    let (dispatch, expert) = match saved {
-        None if scenario.needs_expert() => {
-            let (dispatch, expert) = service.prelude(scenario, &groundwork, dispatch).await?;
-            if expert.is_none() {
-                service.close("the coordinator stops").await;
-                return Err(RunError::Stopped);
-            }
-            (dispatch, expert)
-        }
-        saved => (dispatch, saved),
+    // What nodes hold of a run that goes on is not put at risk.
+    let nodes = if settings.resume { 0 } else { stay.nodes };
+    if service.gather(&mut dispatch, nodes).await {
+        return service.stopped().await;
+    }
+    let found = expert_by(&mut service, scenario, &groundwork, dispatch, saved).await?;
+    let Some((dispatch, expert)) = found else {
+        return service.stopped().await;
     };
     let prepared = groundwork.finish(scenario, expert)?;
     let prepared = prepared.told(scenario, settings.facts.as_deref())?;
     let run = prepared.digest;
     let mut machine = prepared.machine(scenario);
+    service.watch().health().is_at(Stage::Starting);
     resume.find(&storage, scenario, settings, &prepared)?;
     let archive = RunFiles::open(scenario, settings, prepared, resume, &mut machine, observe)?;
     let parts = Parts {
@@ -271,10 +318,53 @@ pub async fn conduct<'a>(
         lanes,
         saving: saving_of(settings),
     };
+    let over = parts.machine.rounds_done() >= rounds;
     let (ending, conductor) = service.rounds(parts).await?;
-    service.close(farewell(&ending)).await;
-    let (rounds, _) = conductor.into_parts();
-    rounds.conclude(ending)
+    conclude(service, (ending, over), conductor, stay).await
+}
+
+/// The expert of a scenario that needs one: the one that is saved, or a new one, trained on a node. `None` if it was stopped.
+async fn expert_by(
+    service: &mut Service,
+    scenario: &Scenario,
+    groundwork: &Groundwork,
+    dispatch: Dispatch,
+    saved: Option<Expert>,
+) -> Result<Option<(Dispatch, Option<Expert>)>, RunError> {
+    if saved.is_some() || !scenario.needs_expert() {
+        return Ok(Some((dispatch, saved)));
+    }
+    let (dispatch, expert) = service.prelude(scenario, groundwork, dispatch).await?;
+    Ok(expert.map(|expert| (dispatch, Some(expert))))
+}
+
+/// Leaves the run's folder complete, and the nodes dismissed. A run that was `over` before may have nodes that this process
+/// does not know.
+async fn conclude(
+    mut service: Service,
+    (ending, over): (Ending, bool),
+    conductor: Conductor<RunFiles<'_>>,
+    stay: Stay<'_>,
+) -> Result<Summary, RunError> {
+    let machine = conductor.machine();
+    let run = Status {
+        rounds_done: machine.rounds_done(),
+        fingerprint: Some(machine.fingerprint()),
+        ..Status::default()
+    };
+    let (rounds, mut dispatch) = conductor.into_parts();
+    let reason = farewell(&ending);
+    if ending != Ending::Finished || stay.afterwards == Some(Duration::ZERO) {
+        service.close(reason).await;
+        return rounds.conclude(ending);
+    }
+    let summary = rounds.conclude(ending)?;
+    (stay.told)(&summary);
+    service
+        .stay(&mut dispatch, &run, stay.afterwards, over)
+        .await;
+    service.close(reason).await;
+    Ok(summary)
 }
 
 /// When checkpoints are made.

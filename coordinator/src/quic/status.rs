@@ -1,6 +1,9 @@
 //! What an operator sees: as JSON for `lyceum status`, and in the text format of Prometheus.
 
-use super::metering::{Meter, Meters};
+use super::{
+    health::Health,
+    metering::{Meter, Meters},
+};
 use crate::dispatch::{Dispatch, Peer};
 use lyceum_core::{Fingerprint, Time};
 use lyceum_metrics::Quantiles;
@@ -11,6 +14,7 @@ use std::{
     fmt::Write,
     sync::{Arc, Mutex, PoisonError},
 };
+use tokio::time::Instant;
 
 /// How a run on nodes stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -95,6 +99,7 @@ impl Status {
 #[derive(Clone, Default)]
 pub struct Watch {
     last: Arc<Mutex<Status>>,
+    health: Health,
     meters: Meters,
     run: String,
     rounds: u64,
@@ -109,6 +114,7 @@ impl Watch {
         };
         Self {
             last: Arc::new(Mutex::new(nothing_yet)),
+            health: Health::default(),
             meters,
             run,
             rounds,
@@ -130,9 +136,15 @@ impl Watch {
                 line.upload = meter.upload.quantiles();
             }
         }
+        self.health.moves(Instant::now());
         status.run = self.run.clone();
         status.rounds = self.rounds;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    /// Whether the coordinator lives, and can be worked with.
+    pub(super) fn health(&self) -> &Health {
+        &self.health
     }
 
     /// The last status.

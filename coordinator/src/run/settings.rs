@@ -1,6 +1,6 @@
 //! Where a run is kept and how it is worked on: what does not change its answer.
 
-use super::RunError;
+use super::{RunError, lock};
 use crate::plan::is_full;
 use lyceum_metrics::{CLIENTS_PARQUET, EVENTS, ROUNDS_CSV, ROUNDS_PARQUET};
 use std::{
@@ -22,6 +22,10 @@ const FILES: [&str; 6] = [
 ];
 const LOCK_TRIES: u32 = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// Time after which a process of another host that shows no life has lost its run's folder.
+pub const TAKEOVER: Duration = Duration::from_secs(30);
+/// Exit code of a process that has lost its run's folder: the run can be gone on with, and is.
+const LOST: i32 = 75;
 
 /// What does not change the answer.
 #[derive(Clone, Debug)]
@@ -47,19 +51,57 @@ pub struct Settings {
 /// The run's folder, held against other processes for as long as this lives.
 #[derive(Debug)]
 pub struct Held {
+    /// Ends before the system's lock is let go.
+    _beating: lock::Beating,
     _lock: fs::File,
 }
 
 impl Settings {
     /// Makes the run's folder this process's own.
     pub fn hold(&self) -> Result<Held, RunError> {
+        self.hold_for(TAKEOVER)
+    }
+
+    /// As [`hold`](Self::hold). A process of another host that has shown no life for `takeover` has lost the folder. One that
+    /// was suspended for longer than that ends at once when it goes on, since two must not write one run.
+    pub fn hold_for(&self, takeover: Duration) -> Result<Held, RunError> {
+        let (lock, path) = self.hold_here()?;
+        let file = |source| RunError::file(&path)(source);
+        if let Some(host) = lock::other_host(&path, takeover).map_err(file)? {
+            let reason = format!(
+                "a process on another host, {host}, is running in this folder; choose another --out, or stop it first"
+            );
+            return Err(RunError::misused(&self.out, reason));
+        }
+        let out = self.out.clone();
+        let lost = move |host: String| {
+            tracing::error!(
+                out = %out.display(),
+                %host,
+                "this process was suspended for too long, and its run has been taken over from another host"
+            );
+            std::process::exit(LOST);
+        };
+        let beating = lock::Beating::start(path.clone(), takeover, lost).map_err(file)?;
+        Ok(Held {
+            _beating: beating,
+            _lock: lock,
+        })
+    }
+
+    /// The lock of this host's system, and where it is.
+    fn hold_here(&self) -> Result<(fs::File, PathBuf), RunError> {
         let path = self.out.join("lock");
         let mut files = FILES.iter().map(|name| self.out.join(name));
         if let Some(folder) = files.find(|file| file.is_dir()) {
             let reason = "a folder is where a file of the run belongs: move it away, or choose another --out";
             return Err(RunError::misused(folder, reason));
         }
-        let made = fs::create_dir_all(&self.out).and_then(|()| fs::File::create(&path));
+        let made = fs::create_dir_all(&self.out).and_then(|()| {
+            let mut options = fs::File::options();
+            options.read(true).write(true).create(true).truncate(false);
+            options.open(&path)
+        });
         let file = made.map_err(|e| match is_full(&e) {
             true => RunError::file(&path)(e),
             false => {
@@ -77,7 +119,7 @@ impl Settings {
         // A process that is just being started holds its parent's files for a moment, this one among them.
         for _ in 0..LOCK_TRIES {
             match file.try_lock() {
-                Ok(()) => return Ok(Held { _lock: file }),
+                Ok(()) => return Ok((file, path)),
                 Err(fs::TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
                 Err(fs::TryLockError::Error(e)) => return Err(RunError::file(path)(e)),
             }

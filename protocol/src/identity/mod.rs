@@ -42,6 +42,7 @@ pub use request::Request;
 pub use revocations::{Revocation, RevocationError, RevocationFormError, Revocations, revoke};
 pub use sha256::{Sha256, Sha256Error};
 pub use tls::{
-    ALPN, COORDINATOR_NAME, TlsError, client_tls, quinn_client, quinn_server, server_tls,
+    ALPN, COORDINATOR_NAME, PROBE, TlsError, client_tls, quinn_client, quinn_probe, quinn_server,
+    server_tls,
 };
 pub use tokens::{Join, JoinError, Refusal, Token, TokenError, Tokens};

@@ -19,6 +19,9 @@ use super::{Credentials, Identity, Revocations, Role};
 /// The protocol spoken between coordinator and nodes.
 pub const ALPN: &[u8] = b"lyceum/1";
 
+/// What a probe says that it speaks: it wants a handshake, and nothing else.
+pub const PROBE: &[u8] = b"lyceum-probe/1";
+
 /// The server name that nodes connect with. Only certificates of coordinators carry it, so that a
 /// node's cannot pose as one.
 pub const COORDINATOR_NAME: &str = "coordinator.lyceum";
@@ -58,7 +61,21 @@ pub fn server_tls(
         });
     }
     let nodes = NodeVerifier::new(client_verifier(credentials)?, revocations);
-    server_config(credentials, Arc::new(nodes))
+    let mut tls = server_config(credentials, Arc::new(nodes))?;
+    tls.alpn_protocols.push(PROBE.to_vec());
+    Ok(tls)
+}
+
+/// Settings of a probe, as quinn takes them: it trusts our authority alone, and shows no certificate. Its handshake is over once
+/// the coordinator has shown its own, whatever the coordinator thinks of one that shows none.
+pub fn quinn_probe(credentials: &Credentials) -> Result<quinn::ClientConfig, TlsError> {
+    let mut tls = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_root_certificates(roots(&credentials.roots)?)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![PROBE.to_vec()];
+    tls.resumption = Resumption::disabled();
+    Ok(quic_client(tls))
 }
 
 /// Settings of a node, which connects with the server name [`COORDINATOR_NAME`] and trusts our

@@ -12,6 +12,6 @@ pub use endpoint::{
     Keys, bind, client_transport, configure_client, configure_server, server_transport,
 };
 pub use frames::{ReadError, read_frame};
-pub use refusal::{Sides, refusal};
+pub use refusal::{Sides, is_verdict, refusal};
 pub use settings::{Congestion, SettingsError, Transport};
 pub use transfer::{FetchError, Stock, fetch, serve};

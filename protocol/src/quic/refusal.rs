@@ -45,6 +45,16 @@ pub fn refusal(error: &ConnectionError, sides: Sides) -> String {
     }
 }
 
+/// Whether a connection did not come about for a verdict of TLS on somebody's certificate: it will not be another one next time.
+pub fn is_verdict(error: &ConnectionError) -> bool {
+    let code = match error {
+        ConnectionError::TransportError(e) => u64::from(e.code),
+        ConnectionError::ConnectionClosed(close) => u64::from(close.error_code),
+        _ => return false,
+    };
+    (ALERTS..2 * ALERTS).contains(&code)
+}
+
 /// Where the codes of alerts begin (RFC 9001, section 4.8).
 const ALERTS: u64 = 0x100;
 
