@@ -1,9 +1,7 @@
 //! Milliseconds of a training step of larger models, one thread: `cargo bench --workspace --bench steps -- [MODEL...]`.
 //! `peers/torch_steps.py` runs it in turn with PyTorch.
 
-use lyceum_core::{
-    Batch, Learner, Mode, Moments, Network, Noise, Optimizer, Resolved, Seed, Update,
-};
+use lyceum_core::{Batch, Mode, Moments, Network, Noise, Optimizer, Resolved, Seed, Update};
 use lyceum_scenarios::models::{CharLstm, Gpt, Model, Resnet9};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -110,7 +108,9 @@ impl Case {
             learner.step(&batch, Mode::Train { noise, fixed: &[] }, &mut update);
             began.elapsed()
         };
-        (0..3).for_each(|_| drop(step()));
+        for _ in 0..3 {
+            step();
+        }
         let began = Instant::now();
         let mut found = Vec::new();
         while found.len() < 5 || began.elapsed() < Duration::from_secs(3) {

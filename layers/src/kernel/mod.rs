@@ -5,6 +5,7 @@
 mod dots;
 mod near;
 mod product;
+mod scarce;
 mod sparse;
 mod turn;
 mod window;
@@ -12,6 +13,7 @@ mod window;
 pub use dots::row_product;
 pub use near::all_near;
 pub use product::{Onto, View, product};
+pub use scarce::{Scarce, scarce_image_slopes, scarce_weight_gradients};
 pub use sparse::{Marks, Panel, marked_product, marked_product_turned};
 pub use turn::transpose;
 pub use window::{Correlation, Lines, channels_padded, correlate, dispatch, weight_gradients};

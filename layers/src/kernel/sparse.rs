@@ -183,6 +183,8 @@ macro_rules! wide_as {
     };
 }
 
+pub(super) use wide_as;
+
 /// Vectors of sums that leave room for a value and a product.
 const fn most_vectors(registers: usize) -> usize {
     let spare = registers - 3;

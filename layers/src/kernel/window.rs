@@ -71,11 +71,11 @@ impl Lines {
         made
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.starts.len() - 1
     }
 
-    fn of(&self, line: usize) -> &[(usize, usize)] {
+    pub(super) fn of(&self, line: usize) -> &[(usize, usize)] {
         &self.pairs[self.starts[line]..self.starts[line + 1]]
     }
 }
@@ -96,12 +96,25 @@ pub struct Correlation {
 }
 
 impl Correlation {
-    fn outputs(&self) -> usize {
+    pub(super) fn outputs(&self) -> usize {
         self.lines.count() * self.results * self.channels
     }
 
+    /// Lines of the window.
+    pub(super) fn kernel_lines(&self) -> usize {
+        self.lines.furthest.1 + 1
+    }
+
+    /// Where a line of results has its values under a line of the window, if that lies on the image.
+    #[inline(always)]
+    pub(super) fn value_of(&self, row: usize, line: usize) -> Option<usize> {
+        let mut pairs = self.lines.of(row).iter();
+        let pair = pairs.find(|(_, weight)| *weight == line);
+        pair.map(|(value, _)| *value)
+    }
+
     /// Whether every value and weight that a walk touches lies inside of its slice.
-    fn fits(&self, values: usize, weights: usize) -> bool {
+    pub(super) fn fits(&self, values: usize, weights: usize) -> bool {
         let (value, weight) = self.lines.furthest;
         let last = self.results.saturating_sub(1) * self.step + self.reach;
         self.channels.is_multiple_of(8)
@@ -338,7 +351,7 @@ impl WithSimd for WeightGradients<'_> {
             grad,
         } = self;
         let lanes = S::F32_LANES;
-        let kernel_lines = shape.lines.furthest.1 + 1;
+        let kernel_lines = shape.kernel_lines();
         for (block, vectors) in blocks(shape.channels / lanes) {
             for line in 0..kernel_lines {
                 for part in parts(shape.reach, rows(S::REGISTER_COUNT, vectors)) {
@@ -380,12 +393,7 @@ unsafe fn gradient_part<S: Simd, const N: usize, const V: usize>(
     unsafe {
         let mut sums = [[simd.splat_f32s(0.0); V]; N];
         for row in 0..shape.lines.count() {
-            let Some(&(value, _)) = shape
-                .lines
-                .of(row)
-                .iter()
-                .find(|(_, weight)| *weight == line)
-            else {
+            let Some(value) = shape.value_of(row, line) else {
                 continue;
             };
             let mut values = image.add(value + first);

@@ -4,7 +4,10 @@
 //! image, so that only its result ever leaves the cache.
 
 use super::{
-    kernel::{Correlation, Lines, channels_padded, correlate, weight_gradients},
+    kernel::{
+        Correlation, Lines, Scarce, channels_padded, correlate, scarce_image_slopes,
+        scarce_weight_gradients, weight_gradients,
+    },
     pointwise::Activation,
     pool::Pool,
 };
@@ -57,7 +60,17 @@ pub(super) struct Scratch {
     results: Vec<f32>,
     slopes: Vec<f32>,
     spread: Vec<f32>,
+    /// Where few slopes are not zero: those that are not, weights and gradients channel by channel, slopes at an image with
+    /// columns around it.
+    scarce: Scarce,
+    of_channels: Vec<f32>,
+    framed: Vec<f32>,
 }
+
+/// The share of slopes that are not zero up to which they are taken one by one.
+const FEW: f64 = 0.35;
+/// Results of one image up to which that is done: beyond, its lists would take much memory.
+const MOST_LISTED: usize = 1 << 18;
 
 impl Sizes {
     fn padded_width(&self) -> usize {
@@ -290,10 +303,14 @@ impl Conv {
             );
         }
         self.clear_gradients(scratch);
-        if wanted.is_some() {
-            self.pack_turned(params, &mut scratch.turned);
-        }
         let width = self.width();
+        let few = self.are_few(slope, scratch);
+        if wanted.is_some() {
+            match few {
+                true => self.pack_by_channel(params, &mut scratch.of_channels),
+                false => self.pack_turned(params, &mut scratch.turned),
+            }
+        }
         let images = input
             .chunks_exact(self.sizes.image())
             .zip(slope.chunks_exact(width))
@@ -306,9 +323,22 @@ impl Conv {
                 None => &[],
                 Some(_) => &found[row * width..][..width],
             };
-            self.image_back(image, slope, found, next, scratch);
+            self.image_back(image, (slope, few), found, next, scratch);
         }
-        self.unpack_gradients(grad, scratch);
+        self.unpack_gradients(grad, few, scratch);
+    }
+
+    /// Whether few slopes are not zero, each of which goes to one result. Takes the memory for their lists in any case, so that
+    /// a later step needs none.
+    fn are_few(&self, slope: &[f32], scratch: &mut Scratch) -> bool {
+        let whole_vectors = self.forward.reach.is_multiple_of(8);
+        if self.pool.is_none() || !whole_vectors || self.sizes.results() > MOST_LISTED {
+            return false;
+        }
+        scratch.scarce.reserve(&self.forward);
+        let images = slope.len() / self.width().max(1);
+        let count = slope.iter().filter(|s| **s != 0.0).count();
+        count as f64 <= FEW * (images * self.sizes.results()) as f64
     }
 
     /// Sums of gradients start at zero, in the memory that is there.
@@ -323,6 +353,7 @@ impl Conv {
         scratch.bias_grad.clear();
         scratch.bias_grad.resize(channels, 0.0);
         scratch.none.resize(self.back.channels, 0.0);
+        scratch.of_channels.resize(scratch.grad.len(), 0.0);
     }
 
     /// Adds the share of one image to the gradients, and writes the slope at the image to `next`.
@@ -330,7 +361,7 @@ impl Conv {
     fn image_back(
         &self,
         image: &[f32],
-        slope: &[f32],
+        (slope, few): (&[f32], bool),
         found: &[u32],
         next: Option<&mut [f32]>,
         scratch: &mut Scratch,
@@ -345,6 +376,15 @@ impl Conv {
         };
         add_positions(slope, &mut scratch.bias_grad);
         let image = self.pad(image, &mut scratch.image);
+        if few {
+            let scarce = &mut scratch.scarce;
+            scarce.list(&self.forward, slope);
+            scarce_weight_gradients(&self.forward, image, scarce, &mut scratch.grad);
+            if let Some(next) = next {
+                self.slopes_of_few(scarce, &scratch.of_channels, &mut scratch.framed, next);
+            }
+            return;
+        }
         weight_gradients(&self.forward, image, slope, &mut scratch.grad);
         if let Some(next) = next {
             let spread = self.spread(slope, &mut scratch.spread);
@@ -353,16 +393,63 @@ impl Conv {
         }
     }
 
+    /// Writes the slope at an image, from slopes that were listed.
+    fn slopes_of_few(
+        &self,
+        scarce: &Scarce,
+        weights: &[f32],
+        framed: &mut Vec<f32>,
+        next: &mut [f32],
+    ) {
+        let Sizes {
+            padding,
+            width,
+            inputs_stored,
+            ..
+        } = self.sizes;
+        let line = self.sizes.padded_width() * inputs_stored;
+        framed.clear();
+        framed.resize(self.sizes.height * line, 0.0);
+        scarce_image_slopes(&self.forward, scarce, weights, framed);
+        let inner = padding * inputs_stored..(padding + width) * inputs_stored;
+        let lines = next.chunks_exact_mut(width * inputs_stored);
+        for (to, from) in lines.zip(framed.chunks_exact(line)) {
+            // What rounds to -0 is 0 with a bias of 0, as it is in the other way back.
+            let places = to.iter_mut().zip(&from[inner.clone()]);
+            places.for_each(|(to, from)| *to = from + 0.0);
+        }
+    }
+
+    /// Lays the weights out channel by channel of the results: line, column, input channel.
+    fn pack_by_channel(&self, params: &[f32], packed: &mut [f32]) {
+        let weights = &params[self.weights.clone()];
+        packed.fill(0.0);
+        self.taps(|flat, tap| packed[self.place_by_channel(tap)] = weights[flat]);
+    }
+
+    fn place_by_channel(&self, [output, input, ky, kx]: [usize; 4]) -> usize {
+        let Sizes {
+            kernel,
+            inputs_stored,
+            ..
+        } = self.sizes;
+        (output * kernel + ky) * self.forward.reach + kx * inputs_stored + input
+    }
+
     /// Writes the sums to their places in the parameters' order.
-    fn unpack_gradients(&self, grad: &mut [f32], scratch: &Scratch) {
+    fn unpack_gradients(&self, grad: &mut [f32], few: bool, scratch: &Scratch) {
         let Correlation {
             reach, channels, ..
         } = self.forward;
         grad[self.bias.clone()].copy_from_slice(&scratch.bias_grad[..self.sizes.outputs]);
         let grad = &mut grad[self.weights.clone()];
-        self.taps(|flat, [output, input, ky, kx]| {
-            grad[flat] = scratch.grad
-                [(ky * reach + kx * self.sizes.inputs_stored + input) * channels + output];
+        self.taps(|flat, tap| {
+            let [output, input, ky, kx] = tap;
+            let place = match few {
+                true => self.place_by_channel(tap),
+                false => (ky * reach + kx * self.sizes.inputs_stored + input) * channels + output,
+            };
+            grad[flat] = scratch.grad[place];
         });
     }
 
@@ -406,4 +493,81 @@ fn add_positions(values: &[f32], sums: &mut [f32]) {
             }
         },
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conv(
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        [stride, padding, side]: [usize; 3],
+    ) -> Conv {
+        let out = (side + 2 * padding - kernel) / stride + 1;
+        let sizes = Sizes {
+            inputs,
+            inputs_stored: channels_padded(inputs),
+            outputs,
+            kernel,
+            stride,
+            padding,
+            height: side,
+            width: side + 1,
+            out_height: out,
+            out_width: (side + 1 + 2 * padding - kernel) / stride + 1,
+        };
+        let weights = inputs * outputs * kernel * kernel;
+        let mut conv = Conv::new(sizes, 0..weights, weights..weights + outputs);
+        conv.pool = Some(Pool {
+            size: 2,
+            stride: 2,
+            height: sizes.out_height,
+            width: sizes.out_width,
+            out_height: sizes.out_height / 2,
+            out_width: sizes.out_width / 2,
+            channels: sizes.outputs_stored(),
+        });
+        conv
+    }
+
+    fn values(len: usize, seed: usize) -> Vec<f32> {
+        let value = |i: usize| ((i * 7919 + seed * 31) % 1021) as f32 / 300.0 - 1.7;
+        (0..len).map(value).collect()
+    }
+
+    /// Gradients and slopes at two images, with slopes taken one by one or not.
+    fn back(conv: &Conv, few: bool) -> Vec<u32> {
+        let (params, mut scratch) = (values(conv.bias.end, 1), Scratch::default());
+        let (mut grad, mut all) = (vec![0.0; params.len()], Vec::new());
+        conv.clear_gradients(&mut scratch);
+        scratch.scarce.reserve(&conv.forward);
+        conv.pack_by_channel(&params, &mut scratch.of_channels);
+        conv.pack_turned(&params, &mut scratch.turned);
+        for row in 0..2 {
+            let image = values(conv.sizes.image(), 2 + row);
+            let mut slope = values(conv.width(), 4 + row);
+            slope.iter_mut().skip(row).step_by(3).for_each(|s| *s = 0.0);
+            let found: Vec<u32> = (0..slope.len()).map(|i| (i * 5 % 4) as u32).collect();
+            let mut next = vec![f32::NAN; image.len()];
+            conv.image_back(&image, (&slope, few), &found, Some(&mut next), &mut scratch);
+            all.extend(next);
+        }
+        conv.unpack_gradients(&mut grad, few, &scratch);
+        all.iter().chain(&grad).map(|v| v.to_bits()).collect()
+    }
+
+    #[test]
+    fn slopes_taken_one_by_one_leave_the_bits_of_the_dense_way_back() {
+        for (inputs, outputs) in [(1, 6), (3, 32), (8, 16), (20, 40), (32, 64)] {
+            for kernel in [1, 2, 3, 5] {
+                for [stride, padding] in [[1, 0], [1, 1], [1, 2], [2, 0], [2, 1], [3, 2]] {
+                    let conv = conv(inputs, outputs, kernel, [stride, padding, 11]);
+                    let what = (inputs, outputs, kernel, stride, padding);
+                    assert_eq!(back(&conv, false), back(&conv, true), "{what:?}");
+                }
+            }
+        }
+    }
 }
