@@ -81,15 +81,15 @@ impl Scarce {
         let ends = self.positions.iter_mut().skip(1);
         for (slopes, end) in slopes.chunks_exact(channels).zip(ends) {
             for (eight, first) in slopes.chunks_exact(8).zip((0..).step_by(8)) {
-                // Most of them are zero, whatever their sign.
-                if eight.iter().fold(0, |all, v| all | v.to_bits() << 1) == 0 {
-                    continue;
-                }
-                for (channel, &slope) in (first..).zip(eight) {
-                    if slope != 0.0 {
-                        self.by_position[count] = OfPosition { channel, slope };
-                        count += 1;
-                    }
+                // One bit for each that is not zero, whatever its sign: most are.
+                let bit = |(at, v): (u32, &f32)| u32::from(v.to_bits() << 1 != 0) << at;
+                let mut word = (0..).zip(eight).map(bit).fold(0, |all, bit| all | bit);
+                while word != 0 {
+                    let at = word.trailing_zeros();
+                    word &= word - 1;
+                    let (channel, slope) = (first + at, eight[at as usize]);
+                    self.by_position[count] = OfPosition { channel, slope };
+                    count += 1;
                 }
             }
             *end = count as u32;
