@@ -4,6 +4,7 @@ use crate::network::resolved;
 use crate::{
     address::Address,
     arguments::{IdentityCommand, Issue, Log},
+    codes::is_full,
     failure::Failure,
     network::{log_to_stderr, runtime},
     output::line,
@@ -52,7 +53,7 @@ pub(crate) fn identity(command: &IdentityCommand) -> Result<(), Failure> {
 }
 
 fn init(folder: &Path) -> Result<(), Failure> {
-    let authority = Authority::create(folder).map_err(Failure::input)?;
+    let authority = Authority::create(folder).map_err(Failure::file)?;
     line(format_args!("authority {}", authority.fingerprint()));
     line(format_args!("folder    {}", folder.display()));
     Ok(())
@@ -66,7 +67,7 @@ fn make(role: Role, issue: &Issue) -> Result<(), Failure> {
     let credentials = authority
         .credentials(&identity, validity)
         .map_err(Failure::other)?;
-    credentials.write(&issue.out).map_err(Failure::input)?;
+    credentials.write(&issue.out).map_err(Failure::file)?;
     describe(&credentials, &issue.out);
     Ok(())
 }
@@ -106,10 +107,11 @@ fn revoke_entry(entry: &str, list: &Path) -> Result<(), Failure> {
     let entry: Revocation = entry
         .parse()
         .map_err(|e| Failure::input(format!("{entry}: {e}")))?;
-    revoke(list, &entry).map_err(|e| {
-        Failure::input(format!(
+    revoke(list, &entry).map_err(|e| match is_full(&e) {
+        true => Failure::file(e),
+        false => Failure::input(format!(
             "{e}; --list names the coordinator's file, which is revoked.txt beside its certificate"
-        ))
+        )),
     })?;
     line(format_args!("revoked   {entry}"));
     line(format_args!("list      {}", list.display()));
@@ -131,10 +133,10 @@ fn token(
         Failure::input(format!("--hours {hours}: {right}"))
     })?;
     let name = name_text.map(name).transpose()?;
-    let tokens = Tokens::open(authority).map_err(Failure::input)?;
+    let tokens = Tokens::open(authority).map_err(Failure::file)?;
     let join = tokens
         .issue(role(role_word)?, name, uses, ttl)
-        .map_err(Failure::other)?;
+        .map_err(|e| Failure::unless_full(&e, Failure::other(&e)))?;
     line(format_args!("{join}"));
     Ok(())
 }
@@ -179,7 +181,7 @@ fn enrol_here(
                 other => Failure::other(other),
             })
     })?;
-    credentials.write(out).map_err(Failure::input)?;
+    credentials.write(out).map_err(Failure::file)?;
     describe(&credentials, out);
     Ok(())
 }

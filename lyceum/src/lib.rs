@@ -14,6 +14,7 @@ mod arguments;
 mod ask;
 mod bench;
 mod check;
+mod codes;
 mod compare;
 mod coordinator;
 mod execute;

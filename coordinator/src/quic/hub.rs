@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     conductor::{Command, Conductor, Ending},
-    dispatch::{Notice, Peer, Speaker},
+    dispatch::{GOODBYE, Notice, Peer, Speaker},
     run::{Durable, RunError, Syncing},
 };
 use lyceum_core::{Time, Work};
@@ -204,6 +204,13 @@ fn stage(work: Work) -> &'static str {
 fn note(notice: &Notice) {
     match notice {
         Notice::Joined { node, threads } => tracing::info!(%node, threads, "node joined"),
+        Notice::Lost {
+            node,
+            units,
+            reason,
+        } if reason == GOODBYE => {
+            tracing::info!(%node, units, "the node said goodbye; its units are given to others");
+        }
         Notice::Lost {
             node,
             units,
