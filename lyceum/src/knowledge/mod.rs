@@ -12,7 +12,7 @@ use crate::{
     arguments::Knowledge as Arguments,
     failure::{Failure, write_out},
     grid::Grid,
-    output::{line, warn},
+    output::{counted, line, warn},
     settings::{ProcessSettings, in_utf8},
 };
 use base::Base;
@@ -252,11 +252,13 @@ fn list(base: &Base, arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     line(format_args!(
-        "{} posteriors of {} tasks after {} rounds; {kept} are kept, {} weights each, {bytes} bytes\n",
-        points.len(),
-        base.knowledge.learned().len(),
-        base.snapshot.rounds,
-        base.halves.len,
+        "{} of {} after {}; {kept} {} kept, {} each, {}\n",
+        counted(points.len() as u64, "posterior"),
+        counted(base.knowledge.learned().len() as u64, "task"),
+        counted(base.snapshot.rounds, "round"),
+        if kept == 1 { "is" } else { "are" },
+        counted(base.halves.len as u64, "weight"),
+        counted(bytes as u64, "byte"),
     ));
     line(format_args!("{}", posteriors(&listed).text()));
     Ok(())
