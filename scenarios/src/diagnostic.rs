@@ -99,7 +99,8 @@ impl Fault {
                 "integer" | "float" => "a number",
                 _ => "a value",
             };
-            let message = format!("{what} was given in front of this dot, which has no keys");
+            let key = error.span().and_then(|span| text.get(span)).unwrap_or("?");
+            let message = format!("`{key}` was given as {what}, and has keys here");
             return Self::new(message, "keep one of both", error.span());
         }
         let cut = message

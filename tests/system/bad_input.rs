@@ -636,7 +636,7 @@ fn commands_say_what_is_wrong_and_what_would_be_right() {
         (
             &["check", "dotted.toml"],
             2,
-            "a list was given in front of this dot, which has no keys",
+            "`strategy` was given as a list, and has keys here",
         ),
         (
             &[
