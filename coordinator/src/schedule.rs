@@ -98,8 +98,9 @@ impl Schedule for Synchronous {
                     Work::Score => "had scored their samples",
                     _ => "had answered",
                 };
+                let clients = if answered == 1 { "client" } else { "clients" };
                 Verdict::GiveUp(format!(
-                    "after {seconds} s only {answered} clients {done}, deadline.close.min_clients is {}",
+                    "after {seconds} s only {answered} {clients} {done}, deadline.close.min_clients is {}",
                     closing.min_clients
                 ))
             }

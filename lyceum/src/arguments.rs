@@ -225,7 +225,7 @@ pub(crate) struct Coordinator {
     #[arg(long, value_name = "FILE")]
     pub(crate) revoked: Option<PathBuf>,
     /// Use certificates that anybody can make; only on a loopback address
-    #[arg(long)]
+    #[arg(long, conflicts_with = "identity")]
     pub(crate) insecure_loopback: bool,
     /// The run's folder [default: runs/<name>-seed<seed>]
     #[arg(long, value_name = "DIR")]
@@ -544,9 +544,9 @@ pub(crate) struct Knowledge {
     /// With --preference and --measures: models that are drawn from each region [default: 10]
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(crate) draws: Option<u32>,
-    /// Seed of random preferences and of draws from regions
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
+    /// Seed of random preferences and of draws from regions [default: 0]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
     /// Worker threads [default: one per core]
     #[arg(long)]
     pub(crate) threads: Option<usize>,

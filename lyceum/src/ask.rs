@@ -46,6 +46,20 @@ fn wanted(arguments: &Ask, folder: &Path) -> Result<Want, Failure> {
             Some((name.trim().to_owned(), weight))
         });
         let of: Option<Vec<(String, f64)>> = of.collect();
+        let twice = of.iter().flatten().enumerate();
+        let twice = twice
+            .map(|(place, (name, _))| (place, name))
+            .find(|(place, name)| {
+                of.iter()
+                    .flatten()
+                    .take(*place)
+                    .any(|(before, _)| before == *name)
+            });
+        if let Some((_, name)) = twice {
+            return Err(Failure::input(format!(
+                "--judge {text}: the model `{name}` is there twice: expected each once, with its whole weight"
+            )));
+        }
         return of.map(|of| Want::Judge { of }).ok_or_else(|| {
             Failure::input(format!(
                 "--judge {text}: expected NAME=WEIGHT, such as global=0.3,second=0.7"
@@ -124,7 +138,10 @@ fn write(folder: &Path, id: &str, want: &Want) -> Result<(), Failure> {
     fs::create_dir_all(&requests)
         .and_then(|()| fs::write(&new, json))
         .and_then(|()| fs::rename(&new, &file))
-        .map_err(|e| Failure::other(format!("{}: {e}", file.display())))
+        .map_err(|e| {
+            let _ = fs::remove_file(&new);
+            Failure::unless_full(&e, Failure::other(format!("{}: {e}", file.display())))
+        })
 }
 
 fn wait(folder: &Path, id: &str) -> Result<Answer, Failure> {

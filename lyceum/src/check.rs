@@ -4,14 +4,16 @@ use crate::output::{counted, line, warn};
 use crate::{
     arguments::Check,
     failure::Failure,
-    settings::{ProcessSettings, in_utf8, warn_of_missing},
+    settings::{ProcessSettings, in_utf8},
 };
 use lyceum_coordinator::run::{initial, look_at_log};
-use lyceum_scenarios::{Loaded, Point, Registry, Scenario, Sweep, shares};
+use lyceum_core::TaskStream;
+use lyceum_scenarios::{Loaded, Point, Registry, Scenario, Sweep, is_idle, shares};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::ErrorKind,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Reads a scenario file with its overrides.
@@ -67,11 +69,13 @@ pub(crate) fn check(registry: &Registry, arguments: &Check) -> Result<(), Failur
         look_at_log(&scenario, log)?.iter().for_each(|w| warn(w));
     }
     if sweep.has_table || many {
-        let (points, seeds) = (sweep.points.len(), sweep.seeds.len());
-        let runs = points * seeds;
+        let (points, seeds) = (sweep.points.len() as u64, sweep.seeds.len() as u64);
         line(format_args!(
-            "{}: {points} points x {seeds} seeds = {runs} runs",
-            sweep.name
+            "{}: {} x {} = {}",
+            sweep.name,
+            counted(points, "point"),
+            counted(seeds, "seed"),
+            counted(points * seeds, "run"),
         ));
     }
     let mut shown: Vec<String> = Vec::new();
@@ -126,7 +130,11 @@ pub(crate) struct Found {
     parameters: usize,
     /// What the samples are like, in lines.
     overview: Vec<String>,
-    /// What is probably not meant, in sentences.
+    /// What of samples and model is probably not meant, in sentences.
+    of_samples: Vec<String>,
+    /// The stream of tasks, or that there is none; unknown where an expert has to say what it is.
+    stream: Option<Option<Arc<TaskStream>>>,
+    /// All that is probably not meant at the point, in sentences.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -137,10 +145,9 @@ pub(crate) fn folders_of(
     file: &Path,
     sweep: &Sweep,
 ) -> Vec<PathBuf> {
-    warn_of_missing(flags);
     let first = sweep.points.first();
     let own = first.map_or_else(Vec::new, |p| p.scenario(sweep.seeds[0]).data.folders);
-    process.folders(flags, file, &own)
+    process.told_folders(flags, file, &own)
 }
 
 /// Reads the data of every point and builds its model, once for all that share them, and shows each warning once.
@@ -153,29 +160,68 @@ pub(crate) fn feasible(
 ) -> Result<Vec<Found>, Failure> {
     let mut seen = BTreeMap::new();
     let mut all: Vec<Found> = Vec::new();
-    let mut warned = BTreeSet::new();
     let idle = idle_everywhere(sweep);
     for point in &sweep.points {
         let scenario = point.scenario(sweep.seeds[0]);
         let mut ground = scenario.resolved();
-        let decisive = ["data", "model", "scenario", "timeline", "availability"];
+        let decisive = [
+            "data",
+            "model",
+            "scenario",
+            "timeline",
+            "availability",
+            "personal",
+        ];
         ground.retain(|table, _| decisive.contains(&table));
         let engine = scenario.training.engine.clone();
         let start = scenario.start_from(folders);
-        let key = (ground.to_string(), engine, scenario.rounds(), start);
-        let found = match seen.get(&key) {
+        let expert = scenario.needs_expert();
+        let key = (ground.to_string(), engine, scenario.rounds(), start, expert);
+        let mut found = match seen.get(&key) {
             Some(&place) => Found::clone(&all[place]),
             None => examined(registry, &scenario, folders, listed)?,
         };
-        for message in idle.iter().chain(&found.warnings) {
-            if warned.insert(message.clone()) {
-                warn(message);
-            }
-        }
         seen.entry(key).or_insert(all.len());
+        found.warnings = said_of(&scenario, &idle, &found)?;
         all.push(found);
     }
+    sweep.doubts().iter().for_each(|doubt| warn(doubt));
+    tell(sweep, &all);
     Ok(all)
+}
+
+/// What is hardly meant at a point: keys where they do nothing at any, and what its own keys and its samples say.
+fn said_of(scenario: &Scenario, idle: &[String], found: &Found) -> Result<Vec<String>, Failure> {
+    let own = scenario.idle_keys().into_iter();
+    let mut said: Vec<String> = own
+        .filter(|sentence| !is_idle(sentence) || idle.contains(sentence))
+        .collect();
+    said.extend_from_slice(&found.of_samples);
+    if let Some(stream) = &found.stream {
+        said.extend(scenario.timetable(stream.as_deref())?.warnings);
+    }
+    Ok(said)
+}
+
+/// Shows each warning once, with the points that it is of where others are not.
+fn tell(sweep: &Sweep, all: &[Found]) {
+    let mut told = BTreeSet::new();
+    for message in all.iter().flat_map(|found| &found.warnings) {
+        if !told.insert(message) {
+            continue;
+        }
+        let of = sweep.points.iter().zip(all);
+        let of = of.filter(|(_, found)| found.warnings.contains(message));
+        let labels: Vec<&str> = of.map(|(point, _)| point.label.as_str()).collect();
+        match labels.as_slice() {
+            every if every.len() == all.len() => warn(message),
+            [] | [_] => warn(&format!("{}: {message}", labels.concat())),
+            [first, others @ ..] => {
+                let others = counted(others.len() as u64, "other point");
+                warn(&format!("{first} and {others}: {message}"));
+            }
+        }
+    }
 }
 
 /// Keys that do nothing at any point: points share keys that only some of them need.
@@ -200,7 +246,8 @@ fn examined(
             .map_err(|e| scenario.fault("training.engine", e, "cannot be used here"))?;
     }
     initial(scenario, &network, folders)?;
-    let mut warnings = loaded.warnings(scenario, &network);
+    let of_samples = loaded.warnings(scenario, &network);
+    let mut found = None;
     let mut overview = match listed {
         true => loaded.overview(scenario),
         false => Vec::new(),
@@ -216,18 +263,21 @@ fn examined(
     }
     if !scenario.needs_expert() {
         let stream = loaded.stream(scenario, None)?;
-        let timetable = scenario.timetable(stream.as_deref())?;
-        warnings.extend(timetable.warnings);
-        let outside = stream.and_then(|stream| loaded.outside_tasks(&stream));
+        scenario.timetable(stream.as_deref())?;
+        let outside = stream.as_ref();
+        let outside = outside.and_then(|stream| loaded.outside_tasks(stream));
         overview.extend(outside.filter(|_| listed));
         let federation = loaded.federate(scenario, None)?;
         if listed {
             overview.push(shares(scenario, &*federation));
         }
+        found = Some(stream);
     }
     Ok(Found {
         parameters: network.layout().len(),
         overview,
-        warnings,
+        of_samples,
+        stream: found,
+        warnings: Vec::new(),
     })
 }

@@ -83,6 +83,11 @@ fn all_of(failures: Vec<Failure>) -> Result<(), Failure> {
 fn without_summary(folder: &Path) -> Result<String, Failure> {
     readable(folder)?;
     let shown = folder.display();
+    if has_run(folder) && folder.join("checkpoint/finished.json").is_file() {
+        return Ok(format!(
+            "{shown}: the run is finished, and its {SUMMARY} is gone; `lyceum run` with --resume makes it again"
+        ));
+    }
     if has_run(folder) {
         return Ok(format!(
             "{shown}: it was killed, or is still running; `lyceum run` with --resume goes on with it"

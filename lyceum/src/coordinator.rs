@@ -5,6 +5,7 @@ use crate::{
     arguments::Coordinator,
     check::read,
     failure::Failure,
+    folder::spares,
     network::{log_to_stderr, only_loopback, registry_digest, resolved, runtime},
     output::{complain, line},
     progress::Progress,
@@ -93,13 +94,14 @@ fn settings_of(
         .unwrap_or(10.0);
     let runs = process.runs.clone().unwrap_or_else(|| "runs".into());
     let default = runs.join(format!("{}-seed{}", scenario.run.name, scenario.run.seed));
+    spares(&arguments.file, arguments.out.as_deref())?;
     let out = arguments.out.clone().unwrap_or(default);
     Ok(Settings {
         threads: 0,
         // A coordinator that was killed is started again as it was started before.
         resume: out.join(EVENTS).exists(),
         out,
-        folders: process.folders(&arguments.data, &arguments.file, &scenario.data.folders),
+        folders: process.told_folders(&arguments.data, &arguments.file, &scenario.data.folders),
         checkpoint_every: Duration::try_from_secs_f64(seconds).map_err(|_| {
             Failure::input(format!(
                 "--checkpoint-every {seconds}: expected seconds, 0 or above"
@@ -241,7 +243,8 @@ fn open(
     let revocations = Arc::new(Revocations::open(&list).map_err(Failure::input)?);
     let server = quinn_server(&credentials, revocations.clone()).map_err(Failure::input)?;
     let transport = &process.transport;
-    let keys = Keys::keep(&settings.out.join("endpoint.key")).map_err(Failure::other)?;
+    let keys = Keys::keep(&settings.out.join("endpoint.key"))
+        .map_err(|e| Failure::unless_full(&e, Failure::other(&e)))?;
     let endpoint = first_bound(&addresses, |address| {
         let mut server = server.clone();
         configure_server(&mut server, transport, address.ip().is_loopback());

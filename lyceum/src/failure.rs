@@ -1,18 +1,13 @@
 //! What ends a command without success, and its exit code: the same for all commands.
 
-use crate::output::complain;
+use crate::{
+    codes::{BAD_INPUT, FAILED, INTERRUPTED, UNFINISHED, is_full},
+    output::complain,
+};
+use lyceum_metrics::write_whole;
 use lyceum_scenarios::Diagnostic;
 use lyceum_simulation::RunError;
-use std::process::ExitCode;
-
-/// Something went wrong.
-const FAILED: u8 = 1;
-/// The user's input or configuration is at fault; also clap's own code.
-const BAD_INPUT: u8 = 2;
-/// The run stopped and can be gone on with: EX_TEMPFAIL of sysexits.h.
-pub(crate) const UNFINISHED: u8 = 75;
-/// Ctrl-C, as shells have it: 128 and the number of the signal.
-pub(crate) const INTERRUPTED: u8 = 130;
+use std::{error::Error, path::Path, process::ExitCode};
 
 /// What the help says of exit codes.
 pub(crate) const EXIT_CODES: &str = "\
@@ -20,7 +15,8 @@ Exit codes, the same for all commands:
   0    finished; of a node also: dismissed, or asked to go by SIGTERM
   1    a failure
   2    bad input or configuration
-  75   stopped, and can be gone on with: SIGTERM, a full disk, too few clients for deadline.close, a folder lost to another host
+  75   stopped, and can be gone on with or tried again: SIGTERM, a full disk, too few clients for deadline.close, a
+       folder lost to another host
   130  stopped by Ctrl-C; a run or coordinator can be gone on with";
 
 /// A sentence for the user.
@@ -30,7 +26,7 @@ pub(crate) enum Failure {
     Input(String),
     /// Something else went wrong.
     Other(String),
-    /// The run stopped and can be gone on with. Everything may have been said already.
+    /// It stopped, and can be gone on with or tried again. Everything may have been said already.
     Unfinished(String),
     /// As before, by Ctrl-C.
     Interrupted(String),
@@ -45,6 +41,22 @@ impl Failure {
     /// A failure, told in one line.
     pub(crate) fn other(message: impl std::fmt::Display) -> Self {
         Self::Other(format!("error: {message}\n"))
+    }
+
+    /// A file that cannot be used, which the user named.
+    pub(crate) fn file(error: impl Error + 'static) -> Self {
+        Self::unless_full(&error, Self::input(&error))
+    }
+
+    /// What came of an error, unless it was a full disk: then it may be tried again once there is space.
+    pub(crate) fn unless_full(error: &(dyn Error + 'static), otherwise: Self) -> Self {
+        match is_full(error) {
+            true => Self::Unfinished(format!(
+                "error: {}; free some space, then try again\n",
+                otherwise.sentence()
+            )),
+            false => otherwise,
+        }
     }
 
     /// A run that stopped and can be gone on with; that was said already.
@@ -82,6 +94,14 @@ impl Failure {
             Self::Interrupted(_) => INTERRUPTED,
         })
     }
+}
+
+/// Writes what `--out` names, whole or not at all.
+pub(crate) fn write_out(out: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_whole(out, bytes).map_err(|e| {
+        let told = Failure::input(format!("--out {}: {e}", out.display()));
+        Failure::unless_full(&e, told)
+    })
 }
 
 impl From<Diagnostic> for Failure {

@@ -26,6 +26,25 @@ pub(crate) fn choose(
     })
 }
 
+/// Refuses a folder that holds the scenario's own file and no run: the run's files would lie among the user's, and its
+/// `scenario.toml` over the one that it is read from.
+pub(crate) fn spares(file: &Path, wanted: Option<&Path>) -> Result<(), Failure> {
+    let Some(out) = wanted.filter(|out| !has_run(out)) else {
+        return Ok(());
+    };
+    let around = file.canonicalize().ok();
+    let around = around.as_deref().and_then(Path::parent);
+    match around.is_some() && around == out.canonicalize().ok().as_deref() {
+        false => Ok(()),
+        true => Err(Failure::input(format!(
+            "--out {} holds the scenario file {}, and a run writes a scenario.toml of its own: choose another --out, such as a new \
+             folder in it",
+            out.display(),
+            file.display()
+        ))),
+    }
+}
+
 /// Refuses a folder into which this user may not look: what is not seen in it may be there.
 pub(crate) fn readable(path: &Path) -> Result<(), Failure> {
     let inside = std::fs::metadata(path.join("events.jsonl")).map(drop);
@@ -92,8 +111,8 @@ pub(crate) fn no_run(path: &Path) -> Result<(), Failure> {
 
 /// Whether a run has begun in a folder, even if some of its files are lost.
 pub(crate) fn has_run(path: &Path) -> bool {
-    let signs = ["events.jsonl", "summary.json", "checkpoint"];
-    signs.iter().any(|file| path.join(file).exists())
+    let files = ["events.jsonl", "summary.json"];
+    files.iter().any(|file| path.join(file).is_file()) || path.join("checkpoint").is_dir()
 }
 
 /// The run in whose folder a path would lie, which clears its folder away as it pleases.

@@ -3,6 +3,7 @@
 use crate::{
     address::Address,
     arguments::{IdentityCommand, Issue, Log},
+    codes::is_full,
     failure::Failure,
     network::{given, log_to_stderr, resolved, runtime},
     output::line,
@@ -73,7 +74,7 @@ fn init(folder: &Path, keep: bool) -> Result<(), Failure> {
         true => Authority::open(folder),
         false => Authority::create(folder),
     };
-    let authority = authority.map_err(Failure::input)?;
+    let authority = authority.map_err(Failure::file)?;
     line(format_args!("authority {}", authority.fingerprint()));
     line(format_args!("folder    {}", folder.display()));
     Ok(())
@@ -87,7 +88,7 @@ fn make(role: Role, issue: &Issue) -> Result<(), Failure> {
     let credentials = authority
         .credentials(&identity, validity)
         .map_err(Failure::other)?;
-    credentials.write(&issue.out).map_err(Failure::input)?;
+    credentials.write(&issue.out).map_err(Failure::file)?;
     describe(&credentials, &issue.out);
     Ok(())
 }
@@ -147,10 +148,11 @@ fn revoke_entry(entry: &str, list: &Path) -> Result<(), Failure> {
     let entry: Revocation = entry
         .parse()
         .map_err(|e| Failure::input(format!("{entry}: {e}")))?;
-    revoke(list, &entry).map_err(|e| {
-        Failure::input(format!(
+    revoke(list, &entry).map_err(|e| match is_full(&e) {
+        true => Failure::file(e),
+        false => Failure::input(format!(
             "{e}; --list names the coordinator's file, which is revoked.txt beside its certificate"
-        ))
+        )),
     })?;
     line(format_args!("revoked   {entry}"));
     line(format_args!("list      {}", list.display()));
@@ -172,10 +174,10 @@ fn token(
         Failure::input(format!("--hours {hours}: {right}"))
     })?;
     let name = name_text.map(name).transpose()?;
-    let tokens = Tokens::open(authority).map_err(Failure::input)?;
+    let tokens = Tokens::open(authority).map_err(Failure::file)?;
     let join = tokens
         .issue(role(role_word)?, name, uses, ttl)
-        .map_err(Failure::other)?;
+        .map_err(|e| Failure::unless_full(&e, Failure::other(&e)))?;
     line(format_args!("{join}"));
     Ok(())
 }
@@ -232,7 +234,7 @@ fn enrol_here(enrolment: &Enrolment<'_>) -> Result<(), Failure> {
         ))
     })?;
     let credentials = runtime(1)?.block_on(join_within(&server, &join, &identity, patience))?;
-    credentials.write(out).map_err(Failure::input)?;
+    credentials.write(out).map_err(Failure::file)?;
     describe(&credentials, out);
     Ok(())
 }

@@ -15,7 +15,7 @@ mod ask;
 mod bench;
 mod check;
 mod cluster;
-
+mod codes;
 mod compare;
 mod coordinator;
 mod execute;

@@ -1,8 +1,9 @@
 //! `lyceum run --nodes N`: a coordinator in this process and nodes as child processes, over QUIC on the loopback interface.
 
 use crate::{
+    codes::INTERRUPTED,
     coordinator::{Doors, Job, serve},
-    failure::{Failure, INTERRUPTED},
+    failure::Failure,
     network::runtime,
     output::complain,
 };

@@ -5,7 +5,7 @@ use crate::{
     arguments::NodeArguments,
     failure::Failure,
     network::{given, log_to_stderr, only_loopback, registry_digest, runtime},
-    output::complain,
+    output::{complain, warn},
     place::own_name,
     settings::ProcessSettings,
     stop::Stop,
@@ -38,6 +38,11 @@ const CONNECTION_THREADS: usize = 2;
 pub(crate) fn node(registry: Registry, arguments: &NodeArguments) -> Result<(), Failure> {
     let settings = ProcessSettings::read()?;
     log_to_stderr(&arguments.log, &settings)?;
+    if let (Some(label), None) = (&arguments.label, &arguments.client) {
+        warn(&format!(
+            "--label {label} does nothing here: it goes with --client, whose file has a column of classes"
+        ));
+    }
     let stop = Stop::watch()?;
     if arguments.leashed {
         stop.with_stdin()?;
@@ -62,7 +67,17 @@ pub(crate) fn node(registry: Registry, arguments: &NodeArguments) -> Result<(), 
             );
             Ok(())
         }
-        Departure::Refused(reason) => Err(Failure::input(reason)),
+        // What the coordinator says of samples is about this client's file.
+        Departure::Refused(reason) => Err(Failure::input(
+            match (&arguments.client, arguments.data.first()) {
+                (Some(_), Some(file))
+                    if reason.contains("it has ") && reason.contains(" samples") =>
+                {
+                    format!("{}: {reason}", file.display())
+                }
+                _ => reason,
+            },
+        )),
         Departure::Failed(reason) => Err(Failure::other(reason)),
         Departure::Unreachable(reason) => Err(Failure::other(format!(
             "the coordinator cannot be reached: {reason}"

@@ -1,5 +1,6 @@
 //! Standard output and standard error, where a closed pipe is no panic.
 
+use crate::codes::{FAILED, UNFINISHED, is_full};
 use std::{
     borrow::Cow,
     fmt::Arguments,
@@ -13,10 +14,14 @@ pub(crate) fn line(text: Arguments<'_>) {
         if error.kind() == ErrorKind::BrokenPipe {
             std::process::exit(0);
         }
+        let (code, then) = match is_full(&error) {
+            true => (UNFINISHED, "; free some space, then try again"),
+            false => (FAILED, ""),
+        };
         complain(&format!(
-            "error: standard output cannot be written: {error}\n"
+            "error: standard output cannot be written: {error}{then}\n"
         ));
-        std::process::exit(1);
+        std::process::exit(code.into());
     }
 }
 
@@ -33,7 +38,10 @@ pub(crate) fn complain(text: &str) {
 /// Text with a system's errors in words: without their numbers, such as `(os error 2)`, and the usual ones as a person would say
 /// them.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
-    let mut plain = Cow::Borrowed(text);
+    let mut plain = match text.contains(NO_TEXT.0) {
+        true => Cow::Owned(text.replace(NO_TEXT.0, NO_TEXT.1)),
+        false => Cow::Borrowed(text),
+    };
     let mut from = 0;
     while let Some(at) = plain[from..].find(NUMBERED).map(|at| from + at) {
         let rest = &plain[at + NUMBERED.len()..];
@@ -70,10 +78,15 @@ impl Write for Plain {
     }
 }
 
+/// What is said of a file that is read as text and is none, and what it means.
+const NO_TEXT: (&str, &str) = (
+    "stream did not contain valid UTF-8",
+    "it is no text file: expected text in UTF-8",
+);
 /// How the number of a system's error begins.
 const NUMBERED: &str = " (os error ";
 /// What a system says of files, and what it means.
-const USUAL: [(&str, &str); 15] = [
+const USUAL: [(&str, &str); 16] = [
     (
         "No such file or directory",
         "there is no such file or folder",
@@ -101,6 +114,7 @@ const USUAL: [(&str, &str); 15] = [
         "Too many open files",
         "too many files are open; allow more with `ulimit -n`",
     ),
+    ("File exists", "something of this name is there already"),
     ("Directory not empty", "the folder is not empty"),
     ("Address already in use", "another process has this address"),
     (
@@ -139,6 +153,10 @@ mod tests {
             ),
             ("x (os error 13); y (os error 2)", "x; y"),
             ("x (os error ) y (os error 1", "x (os error ) y (os error 1"),
+            (
+                "a.csv: stream did not contain valid UTF-8",
+                "a.csv: it is no text file: expected text in UTF-8",
+            ),
             ("", ""),
         ] {
             assert_eq!(plain(text), expected);

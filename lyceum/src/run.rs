@@ -9,7 +9,7 @@ use crate::{
     output::line,
     progress::Progress,
     report::{paused, report, resume_command},
-    settings::{ProcessSettings, warn_of_missing},
+    settings::ProcessSettings,
     stop::Stop,
     sweep,
 };
@@ -92,8 +92,8 @@ fn settings(
 ) -> Result<Settings, Failure> {
     let runs = process.runs.clone().unwrap_or_else(|| "runs".into());
     let stem = format!("{}-seed{}", scenario.run.name, scenario.run.seed);
-    warn_of_missing(&arguments.data);
     let wanted = arguments.out.as_deref();
+    folder::spares(&arguments.file, wanted)?;
     let out = folder::choose(wanted, &runs, &stem, arguments.resume)?;
     if arguments.resume {
         folder::begun([out.as_path()])?;
@@ -101,7 +101,7 @@ fn settings(
     Ok(Settings {
         threads: process.threads(arguments.threads)?,
         out,
-        folders: process.folders(&arguments.data, &arguments.file, &scenario.data.folders),
+        folders: process.told_folders(&arguments.data, &arguments.file, &scenario.data.folders),
         resume: arguments.resume,
         checkpoint_every: checkpoint_every(arguments, process)?,
         updates_bytes: process.updates_bytes(),

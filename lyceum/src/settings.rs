@@ -77,11 +77,17 @@ pub(crate) struct ProcessSettings {
 }
 
 /// Tells of folders that were named, and are not there.
-pub(crate) fn warn_of_missing(flags: &[PathBuf]) {
-    for missing in flags.iter().filter(|folder| !folder.is_dir()) {
+fn warn_of_missing<'f>(who: &str, folders: impl IntoIterator<Item = &'f PathBuf>) {
+    for missing in folders.into_iter().filter(|folder| !folder.is_dir()) {
         let missing = missing.display();
-        warn(&format!("--data {missing}: there is no such folder"));
+        warn(&format!("{who} {missing}: there is no such folder"));
     }
+}
+
+/// The folder of a scenario file.
+fn beside(file: &Path) -> PathBuf {
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty());
+    folder.map_or_else(|| ".".into(), PathBuf::from)
 }
 
 /// The variables that are settings: `LYCEUM__TRANSPORT__IDLE_S` is `transport.idle_s`.
@@ -217,11 +223,25 @@ impl ProcessSettings {
         set.unwrap_or_else(|| "identity".into())
     }
 
+    /// As [`folders`](Self::folders); those that somebody named and that are not there are told of.
+    pub(crate) fn told_folders(
+        &self,
+        flags: &[PathBuf],
+        file: &Path,
+        own: &[PathBuf],
+    ) -> Vec<PathBuf> {
+        warn_of_missing("--data", flags);
+        let own_here: Vec<PathBuf> = own.iter().map(|f| beside(file).join(f)).collect();
+        warn_of_missing("`data.folders`:", &own_here);
+        let set: Vec<PathBuf> = self.data.iter().flat_map(std::env::split_paths).collect();
+        warn_of_missing("the setting `data` (LYCEUM__DATA):", &set);
+        self.folders(flags, file, own)
+    }
+
     /// Where data sets are looked for: flags, then what the scenario says, then settings, then `data` here and the
     /// scenario's own folder.
     pub(crate) fn folders(&self, flags: &[PathBuf], file: &Path, own: &[PathBuf]) -> Vec<PathBuf> {
-        let beside = file.parent().filter(|p| !p.as_os_str().is_empty());
-        let beside = beside.map_or_else(|| ".".into(), PathBuf::from);
+        let beside = beside(file);
         let mut folders = flags.to_vec();
         folders.extend(own.iter().map(|folder| beside.join(folder)));
         folders.extend(

@@ -4,7 +4,7 @@ use crate::{
     arguments::Simulate,
     check::read,
     failure::Failure,
-    output::{complain, line},
+    output::{complain, counted, line},
     settings::ProcessSettings,
 };
 use lyceum_core::Fingerprint;
@@ -76,8 +76,8 @@ fn message_worlds(scenario: &Scenario, registry: &Registry, span: &Span) -> Resu
     let report = worlds(scenario, registry, span, &|_| true)?;
     let seconds = started.elapsed().as_secs_f64();
     line(format_args!(
-        "{} worlds of messages in {seconds:.1} s ({:.0} per second), {} finished, {} stalled",
-        report.worlds,
+        "{} of messages in {seconds:.1} s ({:.0} per second), {} finished, {} stalled",
+        counted(report.worlds, "world"),
         report.worlds as f64 / seconds.max(1e-9),
         report.finished,
         report.stalled
@@ -143,8 +143,8 @@ fn stack_worlds(
         }
     }
     line(format_args!(
-        "{} worlds of the whole stack in {:.1} s, {packets} packets",
-        outcomes.len(),
+        "{} of the whole stack in {:.1} s, {packets} packets",
+        counted(outcomes.len() as u64, "world"),
         started.elapsed().as_secs_f64()
     ));
     let [coordinator, nodes, partitions] = troubles;

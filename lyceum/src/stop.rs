@@ -1,6 +1,9 @@
 //! Ctrl-C and SIGTERM: the first asks for an end that can be gone on from, the second ends the process.
 
-use crate::failure::{Failure, INTERRUPTED, UNFINISHED};
+use crate::{
+    codes::{INTERRUPTED, UNFINISHED},
+    failure::Failure,
+};
 use std::{
     fmt::Display,
     process::exit,

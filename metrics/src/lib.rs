@@ -52,6 +52,7 @@ pub use log_error::LogError;
 pub use matrix_file::{Setup, read_matrices, read_task_values};
 pub use measure::{Measure, Unit};
 pub use memory::{available_mib, cpu_seconds, peak_rss_mib, rss_mib};
+pub use replacement::write_whole;
 pub use run_table::write_runs;
 pub use span::Latency;
 pub use statistics::{Interval, holm, interval, mean, median, p_value, paired, t_quantile_95};

@@ -76,12 +76,17 @@ pub(crate) fn options(readers: Readers) -> OpenOptions {
 
 /// Writes a new file durably; one that exists is an error.
 pub(crate) fn create(path: &Path, readers: Readers, text: &str) -> Result<(), FileError> {
+    let refused = FileError::io("create", path);
     let file = options(readers).write(true).create_new(true).open(path);
-    file.and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    })
-    .map_err(FileError::io("create", path))?;
+    let mut file = file.map_err(&refused)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
+    written.map_err(|error| {
+        // Half a file would be in the way of the next attempt; if it cannot be removed, the error says enough.
+        let _ = std::fs::remove_file(path);
+        refused(error)
+    })?;
     sync_folder(path)
 }
 
@@ -92,7 +97,10 @@ pub(crate) fn replace(path: &Path, readers: Readers, text: &str) -> Result<(), F
     let beside = PathBuf::from(beside);
     remove(&beside)?;
     create(&beside, readers, text)?;
-    std::fs::rename(&beside, path).map_err(FileError::io("replace", path))?;
+    std::fs::rename(&beside, path).map_err(|error| {
+        let _ = std::fs::remove_file(&beside);
+        FileError::io("replace", path)(error)
+    })?;
     sync_folder(path)
 }
 

@@ -242,6 +242,14 @@ impl Scenario {
             );
             all.push(wrong("training.optimizer", message, "use `sgd` with it"));
         }
+        let weights = self.training.class_weights.as_ref();
+        if weights.is_some_and(|weights| weights.iter().all(|weight| weight.get() == 0.0)) {
+            all.push(wrong(
+                "training.class_weights",
+                "no class counts: every weight is 0, and nothing would be learned",
+                "at least one weight above 0",
+            ));
+        }
         let engine = &self.training.engine;
         if registry.engine(engine).is_none() {
             let names: Vec<_> = registry.engines.iter().map(|e| e.name).collect();

@@ -29,9 +29,10 @@ impl Sources {
         start
     }
 
-    /// Where what was laid over the file begins.
-    pub(crate) fn laid_over(&self) -> usize {
-        self.parts.get(1).map_or(usize::MAX, |part| part.start)
+    /// The number of the override that stands at an offset, from 1; none for the file.
+    pub(crate) fn override_at(&self, offset: usize) -> Option<usize> {
+        let part = self.parts.iter().rposition(|p| p.start <= offset);
+        part.filter(|part| *part > 0)
     }
 
     fn at(&self, offset: usize) -> Option<&Source> {
@@ -88,6 +89,19 @@ impl Fault {
         if message.starts_with("cannot recurse further") {
             let message = "lists and tables within each other go too deep";
             return Self::new(message, "no key needs as many", error.span());
+        }
+        if let Some(kind) = message.strip_prefix("cannot extend value of type ") {
+            let kind = kind.split(' ').next().unwrap_or_default();
+            let what = match kind {
+                "array" => "a list",
+                "string" => "a text",
+                "boolean" => "true or false",
+                "integer" | "float" => "a number",
+                _ => "a value",
+            };
+            let key = error.span().and_then(|span| text.get(span)).unwrap_or("?");
+            let message = format!("`{key}` was given as {what}, and has keys here");
+            return Self::new(message, "keep one of both", error.span());
         }
         let cut = message
             .find(", expected ")

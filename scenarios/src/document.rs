@@ -34,14 +34,18 @@ pub(crate) struct Document<'t> {
 
 /// Where each dotted key stands; the entries of a list of tables count as keys from 0.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places(BTreeMap<String, Range<usize>>);
+pub(crate) struct Places {
+    keys: BTreeMap<String, Range<usize>>,
+    /// What a sweep lays over the file, where it stands in the file.
+    over: Vec<Range<usize>>,
+}
 
 impl Places {
     /// The place of a key, or of the nearest table around it.
     pub(crate) fn find(&self, path: &str) -> Option<Range<usize>> {
         let mut path = path;
         loop {
-            if let Some(span) = self.0.get(path) {
+            if let Some(span) = self.keys.get(path) {
                 return Some(span.clone());
             }
             path = &path[..path.rfind('.')?];
@@ -50,18 +54,38 @@ impl Places {
 
     /// Whether a key was given.
     pub(crate) fn has(&self, path: &str) -> bool {
-        self.0.contains_key(path)
+        self.keys.contains_key(path)
     }
 
-    /// The last place, from an offset on, of a key or of one in it.
-    pub(crate) fn last_within(&self, path: &str, offset: usize) -> Option<Range<usize>> {
+    /// Says what a sweep lays over the file.
+    pub(crate) fn lay(&mut self, over: Vec<Range<usize>>) {
+        self.over = over;
+    }
+
+    /// Whether a sweep put something there.
+    pub(crate) fn is_swept(&self, span: &Range<usize>) -> bool {
+        let around = |over: &Range<usize>| over.start <= span.start && span.end <= over.end;
+        self.over.iter().any(around)
+    }
+
+    /// Of a key or those in it, the one that was laid over the file last, and when: in the order of `laid`, which is none for what
+    /// stands in the file itself. Of those of one time the outermost, and of several the last.
+    pub(crate) fn last_within(
+        &self,
+        path: &str,
+        laid: &dyn Fn(&Range<usize>) -> Option<usize>,
+    ) -> Option<(usize, Range<usize>)> {
         let inside = |key: &str| {
             key.strip_prefix(path)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        let spans = self.0.iter().filter(|(key, _)| inside(key));
-        let late = spans.map(|(_, span)| span).filter(|s| s.start >= offset);
-        late.max_by_key(|span| (span.start, span.end)).cloned()
+        let late = self.keys.iter().filter(|(key, _)| inside(key));
+        let late = late.filter_map(|(key, span)| Some((laid(span)?, key, span)));
+        let last = late.max_by_key(|(time, key, span)| {
+            let depth = key.matches('.').count();
+            (*time, std::cmp::Reverse(depth), span.start, span.end)
+        });
+        last.map(|(time, _, span)| (time, span.clone()))
     }
 
     /// The key whose value stands at a place.
@@ -69,7 +93,7 @@ impl Places {
         let here = |(_, span): &(&String, &Range<usize>)| {
             span.start <= place.start && place.end <= span.end
         };
-        let all = self.0.iter().filter(here);
+        let all = self.keys.iter().filter(here);
         let closest = all.min_by_key(|(key, span)| (span.len(), std::cmp::Reverse(key.len())));
         closest.map(|(key, _)| key.as_str())
     }
@@ -80,7 +104,7 @@ impl Places {
             key.strip_prefix(path)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        let keys = self.0.range(path.to_owned()..);
+        let keys = self.keys.range(path.to_owned()..);
         keys.take_while(|(key, _)| key.starts_with(path))
             .filter(|(key, span)| inside(key) && span.start >= offset)
             .map(|(_, span)| span.clone())
@@ -229,7 +253,10 @@ impl<'t> Document<'t> {
     pub(crate) fn places(&self) -> Places {
         let mut places = BTreeMap::new();
         note(&self.root, "", &mut places);
-        Places(places)
+        Places {
+            keys: places,
+            over: Vec::new(),
+        }
     }
 
     /// Takes a table or value out of the root.

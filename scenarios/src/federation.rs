@@ -67,6 +67,10 @@ impl Loaded {
                     let path = format!("data.set.{}.{key}", scenario.data_set.name);
                     scenario.fault(&path, message, label)
                 }
+                None if e.is_of_files() => {
+                    let path = format!("data.set.{}", scenario.data_set.name);
+                    scenario.fault(&path, message, label)
+                }
                 None => scenario.fault_among(&["data.set"], message, label),
             }
         };
@@ -307,10 +311,12 @@ impl Loaded {
         }
         let network = model.plugin.network(&self.shape, classes).map_err(|e| {
             let (samples, classes) = (in_words(&self.shape), self.classes);
-            refuse(
-                e.to_string(),
-                format!("samples are {samples}, in {classes} classes"),
-            )
+            let label = format!("samples are {samples}, in {classes} classes");
+            let layer = format!("{path}.layers.{}", e.index);
+            match scenario.places.has(&layer) {
+                true => scenario.fault(&layer, e.to_string(), label),
+                false => refuse(e.to_string(), label),
+            }
         })?;
         if let Some((key, message, expected)) = self.unfit(scenario, &network) {
             return Err(scenario.fault(&key, message, expected));
@@ -449,7 +455,10 @@ impl Loaded {
         let parts = partition
             .plugin
             .divide(&input, &mut scenario.seed().once(Purpose::PARTITION))
-            .map_err(|e| cannot_divide(scenario, partition.name, e, pool.held.len()))?;
+            .map_err(|e| {
+                let without = self.names.as_ref().map_or(0, |names| names.without.len());
+                cannot_divide(scenario, partition.name, e, (pool.held.len(), without))
+            })?;
         let place = |position: u32| pool.kept[position as usize];
         let shards = parts
             .into_iter()
@@ -465,7 +474,7 @@ fn cannot_divide(
     scenario: &Scenario,
     partition: &str,
     error: PartitionError,
-    held: usize,
+    (held, without): (usize, usize),
 ) -> Diagnostic {
     match error {
         PartitionError::TooFewSamples {
@@ -478,6 +487,18 @@ fn cannot_divide(
             );
             let label = "a smaller share, or fewer clients";
             scenario.fault("data.validation", message, label)
+        }
+        PartitionError::TooFewOwners { owners, parts } if owners + without >= parts => {
+            let message = format!(
+                "of {} owners, {owners} are left with training samples, and {parts} clients are asked for",
+                owners + without
+            );
+            let path = format!("data.set.{}.test_fraction", scenario.data_set.name);
+            scenario.fault(
+                &path,
+                message,
+                "a smaller share for tests, or fewer clients",
+            )
         }
         PartitionError::TooFewOwners { owners, .. } => {
             let keys = ["data.clients", "data.parts"];

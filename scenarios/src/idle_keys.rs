@@ -22,9 +22,17 @@ const WRITTEN_OUT: [&str; 7] = [
 /// Draws of all weights in a step that are hardly meant.
 const MANY_DRAWS: usize = 1000;
 
+/// What is said of a key that says nothing.
+const NOTHING: &str = "` does nothing here: ";
+
 /// A key that says nothing, and why.
 pub(crate) fn idle(key: &str, why: impl std::fmt::Display) -> String {
-    format!("`{key}` does nothing here: {why}")
+    format!("`{key}{NOTHING}{why}")
+}
+
+/// Whether a sentence is about a key that says nothing.
+pub fn is_idle(sentence: &str) -> bool {
+    sentence.contains(NOTHING)
 }
 
 /// Those of several that do nothing.
@@ -44,6 +52,7 @@ impl Scenario {
     pub fn idle_keys(&self) -> Vec<String> {
         let mut all = self.idle_in_training();
         all.extend(self.unusual_numbers());
+        all.extend(self.nothing_to_contrast());
         all.extend(self.ordering.iter().flat_map(|o| self.idle_in_ordering(o)));
         all.extend(self.idle_in_data());
         all.extend(self.idle_in_deadline());
@@ -140,18 +149,32 @@ impl Scenario {
                 "as many as `per_round` leave nobody to choose from",
             ));
         }
-        for (key, of) in [("hidden", "a hidden layer"), ("layers", "a layer")] {
-            let list = self
-                .model
-                .resolved
-                .get(key)
-                .and_then(|list| list.as_array());
-            if list.is_some_and(Vec::is_empty) && self.training.loss.contrastive().is_none() {
-                let key = format!("model.{}", self.model.name);
-                all.push(idle(&key, format!("without {of} it is `softmax`")));
-            }
-        }
+        all.extend(self.idle_model());
         all
+    }
+
+    /// A model of a list of layers that has none, so that only the dense layer to the classes is left.
+    fn idle_model(&self) -> Option<String> {
+        let (key, of) = match self.model.name {
+            "mlp" => ("hidden", "a hidden layer"),
+            "cnn" | "stack" => ("layers", "a layer"),
+            _ => return None,
+        };
+        let list = self.model.resolved.get(key)?.as_array()?;
+        let empty = list.is_empty() && self.training.loss.contrastive().is_none();
+        let key = format!("model.{}", self.model.name);
+        empty.then(|| idle(&key, format!("without {of} it is `softmax`")))
+    }
+
+    /// Pairs that come one by one.
+    fn nothing_to_contrast(&self) -> Option<String> {
+        let training = &self.training;
+        let alone = training.loss.contrastive().is_some() && training.batch.get() == 1;
+        alone.then(|| {
+            "`batch = 1` in [training] leaves a pair nothing to be told from: its loss is 0; a contrastive loss needs batches of several \
+             pairs"
+                .into()
+        })
     }
 
     fn idle_schedule(&self) -> Option<String> {
@@ -361,6 +384,7 @@ mod tests {
             (&["training.weight_decay=10"], "training.weight_decay"),
             (&["model.mlp.hidden=[]"], "model.mlp"),
             (&["model.cnn.layers=[]"], "model.cnn"),
+            (&["model.stack.layers=[]"], "model.stack"),
             (&["steering.average={from=5}"], "steering.average"),
             (
                 &["selection.power_of_choice={per_round=2,candidates=2}"],
@@ -413,6 +437,7 @@ mod tests {
             );
         }
         assert_eq!(told(&[stream]), [""; 0]);
+        assert_eq!(told(&["model.text_classifier={width=8}"]), [""; 0]);
         for method in ["naive={}", "joint={}", "er={memory=50},ewc={lambda=1}"] {
             let stream = format!("scenario.class_incremental={{tasks=5,method={{{method}}}}}");
             assert_eq!(told(&[&stream]), [""; 0]);

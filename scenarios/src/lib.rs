@@ -51,6 +51,7 @@ pub use deadline::{Close, Deadline, Reassign, Wait};
 pub use diagnostic::{Diagnostic, Fault, Sources};
 pub use distributions::normal_prior;
 pub use federation::{Loaded, shares};
+pub use idle_keys::is_idle;
 pub use idle_stream_keys::LEFT_OUT;
 pub use label::baselines;
 pub use personal::Personal;

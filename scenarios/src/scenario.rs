@@ -22,6 +22,7 @@ use lyceum_core::{
 };
 use lyceum_strategies::ordering::Ordering;
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -104,11 +105,17 @@ impl Scenario {
         message: impl Into<String>,
         label: impl Into<String>,
     ) -> Diagnostic {
-        let from = self.sources.laid_over();
-        let laid = |path: &&str| self.places.last_within(path, from);
-        let over = paths.iter().filter_map(laid);
+        // What a sweep sets is not set by an override as well.
+        let time = |span: &Range<usize>| {
+            let swept = || self.places.is_swept(span).then_some(0);
+            self.sources.override_at(span.start).or_else(swept)
+        };
+        let over = paths
+            .iter()
+            .filter_map(|path| self.places.last_within(path, &time));
+        let last = over.max_by_key(|(time, span)| (*time, span.start));
         let first = || paths.first().and_then(|path| self.places.find(path));
-        let place = over.max_by_key(|span| span.start).or_else(first);
+        let place = last.map(|(_, span)| span).or_else(first);
         let fault = Fault::new(message, label, place);
         Diagnostic::beyond_schema(vec![fault], &self.sources)
     }

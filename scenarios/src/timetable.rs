@@ -5,7 +5,7 @@ use crate::{
     document::{Texts, is_choice},
     registry::{Chosen, Registry},
     scenario::{Scenario, Wrong},
-    timeline::{Part, Phase, Turn},
+    timeline::{Moment, Part, Phase, Turn},
 };
 use lyceum_core::{
     Absence, AnySelector, Attendance, Calendar, ClientId, Purpose, Round, TaskStream, Ticket,
@@ -86,42 +86,7 @@ impl Scenario {
         let mut faults = Vec::new();
         let mut added = 0;
         for (index, moment) in self.timeline.iter().enumerate() {
-            let mut refuse = |message: &str, label: &str| {
-                faults.push((format!("timeline.{index}"), message.into(), label.into()));
-            };
-            if moment.round.is_some() == moment.task.is_some() {
-                let message = match moment.round {
-                    Some(_) => "an entry with two times",
-                    None => "an entry without a time",
-                };
-                refuse(message, "either `round = 20` or `task = 2`");
-            }
-            if moment.task.is_some() && self.stream.is_none() {
-                refuse(
-                    "a task without a stream",
-                    "`round`, or a table `[scenario.*]`",
-                );
-            }
-            if moment.is_empty() {
-                refuse(
-                    "an entry in which nothing happens",
-                    "such as `drop_clients = { share = 0.3 }`",
-                );
-            }
-            if let Some((message, label)) = moment.drop_clients.and_then(|p| self.cannot_leave(p)) {
-                refuse(message, &label);
-            }
-            let turns = moment.turns(Round(0)).next().is_some();
-            if turns && self.stream.is_none() {
-                refuse("there is no stream to turn", "a table `[scenario.*]`");
-            }
-            let gate = self.stream.as_ref().and_then(|stream| stream.gate.as_ref());
-            if gate.is_some() && (turns || moment.task.is_some()) {
-                refuse(
-                    "a gate says when tasks come",
-                    "entries with `round`, without `new_task` and `hold_stream`",
-                );
-            }
+            faults.extend(self.moment_faults(index, moment));
             faults.extend(moment.nothings().into_iter().map(|(key, message, label)| {
                 let at = format!("timeline.{index}.{key}");
                 (at, message.into(), label.into())
@@ -134,6 +99,48 @@ impl Scenario {
                 self.data.clients.get()
             );
             faults.push(("timeline".into(), "nobody is there at first".into(), label));
+        }
+        faults
+    }
+
+    /// What is wrong with an entry, at its keys.
+    fn moment_faults(&self, index: usize, moment: &Moment) -> Vec<Wrong> {
+        let mut faults = Vec::new();
+        let mut refuse = |key: &str, message: &str, label: &str| {
+            let path = format!("timeline.{index}{key}");
+            faults.push((path, message.into(), label.into()));
+        };
+        if moment.round.is_some() == moment.task.is_some() {
+            let message = match moment.round {
+                Some(_) => "an entry with two times",
+                None => "an entry without a time",
+            };
+            refuse("", message, "either `round = 20` or `task = 2`");
+        }
+        if moment.task.is_some() && self.stream.is_none() {
+            let label = "`round`, or a table `[scenario.*]`";
+            refuse(".task", "a task without a stream", label);
+        }
+        if moment.is_empty() {
+            let label = "such as `drop_clients = { share = 0.3 }`";
+            refuse("", "an entry in which nothing happens", label);
+        }
+        if let Some((message, label)) = moment.drop_clients.and_then(|p| self.cannot_leave(p)) {
+            refuse(".drop_clients", message, &label);
+        }
+        let turns = moment.turns(Round(0)).next().is_some();
+        let turn = match moment.new_task {
+            Some(_) => ".new_task",
+            None => ".hold_stream",
+        };
+        if turns && self.stream.is_none() {
+            refuse(turn, "there is no stream to turn", "a table `[scenario.*]`");
+        }
+        let gate = self.stream.as_ref().and_then(|stream| stream.gate.as_ref());
+        if gate.is_some() && (turns || moment.task.is_some()) {
+            let key = if turns { turn } else { ".task" };
+            let label = "entries with `round`, without `new_task` and `hold_stream`";
+            refuse(key, "a gate says when tasks come", label);
         }
         faults
     }
@@ -278,8 +285,14 @@ impl Scenario {
     fn refused_change(&self, index: usize, text: &str, refused: &Diagnostic) -> Diagnostic {
         let places = Texts::new("", text, &[]).parse().map(|d| d.places());
         let places = places.unwrap_or_default();
+        let set = self.timeline.get(index).and_then(|m| m.set.as_ref());
+        let changed = set.map_or_else(Vec::new, |set| flat("", set));
         let wrong = refused.faults().iter().map(|fault| {
-            let key = fault.span.as_ref().and_then(|span| places.key_at(span));
+            // A key that nobody knows is told of where it stands itself, and others at their values.
+            let word = fault.span.clone().and_then(|span| text.get(span));
+            let ends = |(key, _): &&(String, toml::Value)| key.rsplit('.').next() == word;
+            let own = changed.iter().find(ends).map(|(key, _)| key.as_str());
+            let key = own.or_else(|| places.key_at(fault.span.as_ref()?));
             let path = format!("timeline.{index}.set.{}", key.unwrap_or_default());
             (path, fault.message.clone(), fault.label.clone())
         });

@@ -411,6 +411,18 @@ fn commands_say_what_is_wrong_and_what_would_be_right() {
     let task = r#"{"event":"answered","id":"1","round":1,"task":{"name":"late","classes":[3]}}"#;
     let log = fs::read_to_string(root.join("r/events.jsonl")).unwrap();
     fs::write(root.join("told.jsonl"), format!("{log}{task}\n")).unwrap();
+    let dotted = "[sweep.over]\nstrategy = ['fed_avg']\nstrategy.fed_prox.mu = [1, 2]\n";
+    fs::write(root.join("dotted.toml"), dotted).unwrap();
+    fs::write(root.join("no.text"), b"a\xff\n").unwrap();
+    fs::create_dir(root.join("id")).unwrap();
+    for file in ["identity.pem", "identity.key", "authority.pem"] {
+        fs::copy(root.join("no.text"), root.join("id").join(file)).unwrap();
+    }
+    fs::create_dir(root.join("mine")).unwrap();
+    fs::write(root.join("mine/scenario.toml"), "# mine\n").unwrap();
+    fs::create_dir(root.join("odd")).unwrap();
+    fs::write(root.join("odd/checkpoint"), "").unwrap();
+    std::os::unix::fs::symlink("nowhere", root.join("link")).unwrap();
     let absurd = "scenario.class_incremental={tasks=5,arrival={repeats=9007199254740992}}";
     for (args, code, told) in [
         (&["run", "none.toml"][..], 2, "there is no file none.toml"),
@@ -562,6 +574,105 @@ fn commands_say_what_is_wrong_and_what_would_be_right() {
             "training diverged: lower training.rate",
         ),
         (&["status", "127.0.0.1:1"], 1, "nothing listens there"),
+        (
+            &["run", "good.toml", "--out", "."],
+            2,
+            "--out . holds the scenario file good.toml",
+        ),
+        (
+            &["run", "good.toml", "--out", "mine"],
+            2,
+            "mine/scenario.toml: it is there, is of no run, and would be overwritten",
+        ),
+        (
+            &["run", "good.toml", "--out", "odd"],
+            2,
+            "odd/checkpoint: a file is where a folder of the run belongs",
+        ),
+        (
+            &["run", "good.toml", "--out", "link"],
+            2,
+            "link: it is a link to what is not there",
+        ),
+        (
+            &["knowledge", "good.toml"],
+            2,
+            "good.toml: it is a file; the folder of a run is right",
+        ),
+        (
+            &["identity", "show", "id"],
+            2,
+            "cannot read id/identity.pem: it is no text file: expected text in UTF-8",
+        ),
+        (
+            &["identity", "revoke", "node/n1", "--list", "no.text"],
+            2,
+            "cannot read no.text: it is no text file",
+        ),
+        (
+            &[
+                "coordinator",
+                "good.toml",
+                "--insecure-loopback",
+                "--out",
+                "c",
+                "--revoked",
+                "no.text",
+            ],
+            2,
+            "cannot read no.text: it is no text file",
+        ),
+        (
+            &[
+                "coordinator",
+                "good.toml",
+                "--insecure-loopback",
+                "--identity",
+                "id",
+            ],
+            2,
+            "cannot be used with",
+        ),
+        (
+            &["check", "dotted.toml"],
+            2,
+            "`strategy` was given as a list, and has keys here",
+        ),
+        (
+            &[
+                "check",
+                "good.toml",
+                "--set",
+                "sweep.point=[{label='a'},{label='a',set={'training.rate'=0.2}}]",
+            ],
+            2,
+            "give one of them another label",
+        ),
+        (
+            &[
+                "check",
+                "good.toml",
+                "--set",
+                "data.partition={dirichlet={alpha=1,min_samples=100000}}",
+            ],
+            2,
+            "use a smaller `min_samples`, or more samples",
+        ),
+        (
+            &[
+                "check",
+                "good.toml",
+                "--set",
+                "training.class_weights=[0,0,0,0,0,0,0,0,0,0]",
+            ],
+            2,
+            "no class counts",
+        ),
+        (
+            &["ask", "r", "--judge", "global=1,global=1"],
+            2,
+            "the model `global` is there twice",
+        ),
     ] {
         let (found, said) = said(root, args);
         assert_eq!(found, Some(code), "{args:?}: {said}");
@@ -632,6 +743,31 @@ fn a_fault_that_an_override_made_stands_at_the_override() {
             "the data set has 2 clients, but 5 are asked for",
         ),
         (
+            &csv,
+            "data.set.csv.features=[\"a\",\"foo\"]",
+            "there is no column `foo`",
+        ),
+        (
+            &csv,
+            "data.set.csv.classes=[\"well\"]",
+            "is no class: expected",
+        ),
+        (
+            &csv,
+            "data.set.csv.train=\"/dev/null\"",
+            "it is no file with contents of its own",
+        ),
+        (
+            &GOOD.to_owned(),
+            "data.set.digits.test_every=100000",
+            "leaves no test sample",
+        ),
+        (
+            &GOOD.to_owned(),
+            "timeline=[{round=1,drop_clients={count=5000}}]",
+            "more clients leave than there are",
+        ),
+        (
             &GOOD.to_owned(),
             "data.clients=5000",
             "samples cannot make 5000 parts",
@@ -650,6 +786,38 @@ fn a_fault_that_an_override_made_stands_at_the_override() {
             said.contains(&format!("--> --set {set}:1:")),
             "{set}: {said}"
         );
+    }
+}
+
+/// A fault of a value deep within one `--set`, or of a value of a sweep, stands at the value.
+#[test]
+fn a_fault_stands_at_its_own_value() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("good.toml"), GOOD).unwrap();
+    let deep = "{conv={channels=2,kernel=99}}";
+    for (set, value) in [
+        (
+            format!("model={{cnn={{layers=[{deep},{{relu={{}}}}]}}}}"),
+            deep,
+        ),
+        (
+            "timeline=[{round=1,drop_clients={count=5000}}]".to_owned(),
+            "drop_clients",
+        ),
+        (
+            "timeline=[{round=1,set={\"training.rat\"=0.1}}]".to_owned(),
+            "0.1",
+        ),
+        (
+            "sweep.over={\"data.clients\"=[5,50000]}".to_owned(),
+            "50000",
+        ),
+    ] {
+        let column = set.find(value).unwrap() + 1;
+        let (code, said) = said(folder.path(), &["check", "good.toml", "--set", &set]);
+        assert_eq!(code, Some(2), "{set}: {said}");
+        let place = format!("--> --set {set}:1:{column}\n");
+        assert!(said.contains(&place), "{set}: {said}");
     }
 }
 

@@ -200,7 +200,7 @@ fn facts_that_end_in_mid_line_or_come_too_late_are_told_of() {
             log[..log.len() - 9].to_owned(),
             "its last line is cut off and left out",
         ),
-        (log.clone(), ""),
+        (log.clone(), "that run was told nothing"),
     ] {
         fs::write(folder.path().join("told.jsonl"), log).unwrap();
         let (code, said) = lyceum(
@@ -279,4 +279,124 @@ fn a_knowledge_base_that_cannot_grow_is_told_of() {
     ] {
         warned(folder.path(), &[rounds, &base(keys)], told);
     }
+}
+
+/// What is said of points of a sweep is said of each once, with its label.
+#[test]
+fn a_sweep_is_warned_of_as_its_runs_are() {
+    let folder = tempfile::tempdir().unwrap();
+    for (table, told) in [
+        (
+            "[sweep.over]\ntraining.rate = [0.1, 1e-10]\n",
+            &["warning: rate=", "moves no weight that counts"][..],
+        ),
+        ("[sweep.over]\ntraining.rate = [0.1, 0.2]\n", &[]),
+        (
+            "[[sweep.point]]\nlabel = 'a'\n[[sweep.point]]\nlabel = 'b'\n",
+            &["the points `a` and `b` are one scenario"],
+        ),
+        ("[sweep]\n", &["names no point and at most one seed"]),
+    ] {
+        fs::write(folder.path().join("d.toml"), format!("{GOOD}{table}")).unwrap();
+        for command in ["check", "run"] {
+            let args = [command, "d.toml", "--quiet", "--out", "s"];
+            let (code, said) = lyceum(folder.path(), &args);
+            assert_eq!(code, Some(0), "{table}: {said}");
+            let warnings = said.matches("warning: ").count();
+            assert_eq!(warnings, usize::from(!told.is_empty()), "{said}");
+            assert!(told.iter().all(|told| said.contains(told)), "{said}");
+        }
+        fs::remove_dir_all(folder.path().join("s")).unwrap();
+    }
+}
+
+#[test]
+fn texts_and_tables_that_a_model_misreads_are_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |n: u32| format!("{{\"text\": \"a b c d e\", \"label\": \"{}\"}}\n", n % 2);
+    let lines: String = (0..40).map(line).collect();
+    fs::write(folder.path().join("t.jsonl"), lines).unwrap();
+    let text = |keys: &str| format!("data.set.text={{train='t.jsonl',label='label',{keys}}}");
+    let words = text("tokens='words',places=3");
+    for (set, told) in [
+        (
+            [&*words, "model.mlp.hidden=[4]"],
+            &["takes the numbers of tokens for measurements"][..],
+        ),
+        (
+            [&*words, "model.text_classifier={width=2,vocabulary=9}"],
+            &[],
+        ),
+        (
+            [
+                &*text("tokens='hashed'"),
+                "model.text_classifier={width=2,vocabulary=9}",
+            ],
+            &["takes counts of words for tokens"],
+        ),
+        (
+            [&*text("tokens='hashed'"), "model.text_classifier={width=2}"],
+            &[],
+        ),
+        (
+            [
+                &*text("tokens='words',places=3,vocabulary=['x']"),
+                "model.text_classifier={width=2,vocabulary=9}",
+            ],
+            &["no training text has a token of `vocabulary`"],
+        ),
+        (
+            [
+                &*text("tokens='hashed',separator=';'"),
+                "model.text_classifier={width=2}",
+            ],
+            &["`data.set.text.separator` does nothing here"],
+        ),
+    ] {
+        warned(folder.path(), &set, told);
+    }
+    let row = |n: u32| format!("{n},0.{},{}\n", n % 7, n % 2);
+    let rows: String = (0..40).map(row).collect();
+    for (name, head) in [
+        ("p.csv", ",x,y\n"),
+        ("q.csv", "n,x,y\n"),
+        ("same.csv", "n,x,y\n"),
+    ] {
+        fs::write(folder.path().join(name), format!("{head}{rows}")).unwrap();
+    }
+    let slow = "data.normalise='standard'";
+    let csv = |keys: &str| format!("data.set.csv={{label='y',{keys}}}");
+    for (set, told) in [
+        (
+            csv("train='p.csv'"),
+            &["p.csv: a column without a name is the feature 0"][..],
+        ),
+        (csv("train='q.csv'"), &[]),
+        (
+            csv("train='q.csv',test='same.csv'"),
+            &["the test samples are the training samples"],
+        ),
+    ] {
+        warned(folder.path(), &[&set, slow], told);
+    }
+}
+
+#[test]
+fn a_model_that_is_frozen_whole_and_folders_that_are_not_there_are_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let freeze = |layers: &str, after: u32| {
+        format!(
+            "scenario.class_incremental={{tasks=2,method={{freeze={{layers={layers},after={after}}}}}}}"
+        )
+    };
+    warned(folder.path(), &[&freeze("[0,1]", 0)], &["nothing trains"]);
+    warned(folder.path(), &[&freeze("[0]", 0)], &[]);
+    let set = ["data.folders=['nowhere']", "data.set='digits'"];
+    let told = ["`data.folders`", "nowhere: there is no such folder"];
+    fs::write(folder.path().join("d.toml"), GOOD).unwrap();
+    let (_, said) = lyceum(
+        folder.path(),
+        &["check", "d.toml", "--set", set[0], "--set", set[1]],
+    );
+    assert!(told.iter().all(|told| said.contains(told)), "{said}");
 }

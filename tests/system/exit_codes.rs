@@ -254,3 +254,33 @@ fn a_full_disk_is_75_and_the_run_goes_on_once_there_is_space() {
     assert!(first.contains("free some space"), "{first}");
     assert!(said.contains(&format!("second {FINISHED}")), "{said}");
 }
+
+/// Also where it is no run that finds no space: it may be tried again, and nothing half-written is in its way.
+#[test]
+fn a_full_disk_is_75_for_every_command_and_leaves_no_stub() {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let mut list = command(&["list"], Path::new("."));
+    let out = list.stdout(full.unwrap()).output().unwrap();
+    assert_eq!(out.status.code(), Some(UNFINISHED), "{}", all_said(&out));
+    assert!(all_said(&out).contains("free some space"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let lyceum = env!("CARGO_BIN_EXE_lyceum-under-test");
+    let script = format!(
+        "mkdir disk && mount -t tmpfs -o size=32k tmpfs disk && mkdir disk/a && {{ cat /dev/zero > disk/fill; }} 2>/dev/null;
+         {lyceum} identity init disk/a 2>said; echo first $?; ls disk/a | wc -l > left;
+         rm disk/fill; {lyceum} identity init disk/a; echo second $?"
+    );
+    let out = Command::new("unshare")
+        .args(["-m", "sh", "-c", &script])
+        .current_dir(folder.path())
+        .output();
+    let said = out.map(|out| all_said(&out)).unwrap_or_default();
+    let Ok(left) = std::fs::read_to_string(folder.path().join("left")) else {
+        println!("skipped: {said}");
+        return;
+    };
+    assert!(said.contains(&format!("first {UNFINISHED}")), "{said}");
+    assert!(said.contains(&format!("second {FINISHED}")), "{said}");
+    assert_eq!(left.trim(), "0", "{said}");
+}

@@ -27,6 +27,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Characters of a node's words that are shown.
 const SHOWN: usize = 200;
+/// Why a node is lost that was asked to go.
+pub const GOODBYE: &str = "it said goodbye";
 
 /// A connection, numbered by the driver; numbers are not used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -272,7 +274,7 @@ impl Dispatch {
             ToCoordinator::Report(report) => self.report(now, &name, &report),
             ToCoordinator::Offer { upload, .. } => self.offer(now, &name, upload),
             ToCoordinator::Goodbye { .. } => {
-                self.lose(&name, "it said goodbye");
+                self.lose(&name, GOODBYE);
                 self.fill(now);
             }
             ToCoordinator::Failed { reason, .. } => {

@@ -164,6 +164,14 @@ impl RoundMachine {
     }
 
     /// A model of the book.
+    fn model_names(&self) -> Vec<&str> {
+        let Some(steered) = &self.steered else {
+            return vec![GLOBAL];
+        };
+        let waiting = steered.waiting.keys().map(String::as_str);
+        waiting.chain([steered.open.as_str()]).collect()
+    }
+
     fn model(&self, name: &str) -> Option<&Params> {
         let Some(steered) = &self.steered else {
             return (name == GLOBAL).then_some(&self.global);
@@ -350,9 +358,10 @@ impl RoundMachine {
     /// The weighted sum of models, rounded once.
     pub(super) fn combined(&self, of: &[(String, f64)]) -> Result<Params, String> {
         let parts = of.iter().map(|(name, weight)| {
-            let model = self
-                .model(name)
-                .ok_or_else(|| format!("there is no model `{name}`"))?;
+            let model = self.model(name).ok_or_else(|| {
+                let all = self.model_names().join(", ");
+                format!("there is no model `{name}`: expected one of {all}")
+            })?;
             Ok((model, *weight))
         });
         let parts: Vec<(&Params, f64)> = parts.collect::<Result<_, String>>()?;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     conductor::{Command, Conductor, Ending},
-    dispatch::{Dispatch, Notice, Order, Peer, Speaker},
+    dispatch::{Dispatch, GOODBYE, Notice, Order, Peer, Speaker},
     run::{Durable, RunError, Syncing},
 };
 use lyceum_core::{Time, Work};
@@ -278,6 +278,13 @@ fn stage(work: Work) -> &'static str {
 fn note(notice: &Notice) {
     match notice {
         Notice::Joined { node, threads } => tracing::info!(%node, threads, "node joined"),
+        Notice::Lost {
+            node,
+            units,
+            reason,
+        } if reason == GOODBYE => {
+            tracing::info!(%node, units, "the node said goodbye; its units are given to others");
+        }
         Notice::Lost {
             node,
             units,

@@ -29,7 +29,7 @@ impl Outlet {
         (Self { sender, room }, outbox)
     }
 
-    /// Says something; `false` if too much waits already.
+    /// Says something; `false` if too much waits already. Nobody is told anything whose connection has ended.
     pub(super) fn say(&self, out: Out) -> bool {
         let bytes = match &out {
             Out::Frame(frame) => frame.len(),
@@ -37,7 +37,8 @@ impl Outlet {
         };
         let kib = bytes.div_ceil(1024).min(WAITING_KIB) as u32;
         let permit = self.room.clone().try_acquire_many_owned(kib);
-        permit.is_ok_and(|permit| self.sender.try_send((out, permit)).is_ok())
+        self.sender.is_closed()
+            || permit.is_ok_and(|permit| self.sender.try_send((out, permit)).is_ok())
     }
 
     /// Frames that wait.

@@ -227,7 +227,10 @@ impl Groundwork {
         let federation = self.loaded.federate(scenario, losses)?;
         let clients = scenario.clients();
         if federation.clients() < clients {
-            let message = format!("the data set has only {} clients", federation.clients());
+            let message = match federation.clients() {
+                1 => "the data set has only 1 client".to_owned(),
+                some => format!("the data set has only {some} clients"),
+            };
             return Err(scenario
                 .fault("data.clients", message, "ask for at most that many")
                 .into());

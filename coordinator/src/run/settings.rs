@@ -1,12 +1,12 @@
 //! Where a run is kept and how it is worked on: what does not change its answer.
 
-use super::{RunError, lock};
+use super::{RunError, checkpoint::FOLDER as CHECKPOINTS, lock};
 use crate::plan::is_full;
 use lyceum_metrics::{CLIENTS_PARQUET, EVENTS, ROUNDS_CSV, ROUNDS_PARQUET};
 use std::{
     fs,
     io::ErrorKind,
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -57,6 +57,23 @@ pub struct Held {
 }
 
 impl Settings {
+    /// Refuses a folder with a file of somebody else's in the place of one that the run would write. Where a run has been, its
+    /// lock is.
+    fn spares_others(&self, lock: &Path) -> Result<(), RunError> {
+        let begun = [EVENTS, CHECKPOINTS]
+            .iter()
+            .any(|name| self.out.join(name).exists());
+        if self.resume || begun || lock.exists() {
+            return Ok(());
+        }
+        let mut files = FILES.iter().map(|name| self.out.join(name));
+        let Some(file) = files.find(|file| file.exists()) else {
+            return Ok(());
+        };
+        let reason = "it is there, is of no run, and would be overwritten by this one: move it away, or choose another --out";
+        Err(RunError::misused(file, reason))
+    }
+
     /// Makes the run's folder this process's own.
     pub fn hold(&self) -> Result<Held, RunError> {
         self.hold_for(TAKEOVER)
@@ -97,6 +114,17 @@ impl Settings {
             let reason = "a folder is where a file of the run belongs: move it away, or choose another --out";
             return Err(RunError::misused(folder, reason));
         }
+        let checkpoints = self.out.join(CHECKPOINTS);
+        if checkpoints.exists() && !checkpoints.is_dir() {
+            let reason = "a file is where a folder of the run belongs: move it away, or choose another --out";
+            return Err(RunError::misused(checkpoints, reason));
+        }
+        if !self.out.exists() && self.out.is_symlink() {
+            let reason =
+                "it is a link to what is not there: make that folder, or choose another --out";
+            return Err(RunError::misused(&self.out, reason));
+        }
+        self.spares_others(&path)?;
         let made = fs::create_dir_all(&self.out).and_then(|()| {
             let mut options = fs::File::options();
             options.read(true).write(true).create(true).truncate(false);

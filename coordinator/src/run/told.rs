@@ -1,7 +1,7 @@
 //! What another run was told, for this one.
 
 use super::{Prepared, RunError};
-use lyceum_core::{Event, Round, TaskDefinition};
+use lyceum_core::{Event, Fingerprint, Round, TaskDefinition};
 use lyceum_metrics::EventReader;
 use lyceum_scenarios::Scenario;
 use std::path::Path;
@@ -11,16 +11,18 @@ type Given = Vec<(Round, TaskDefinition)>;
 
 /// What a run's log says that it was told.
 struct Told {
+    /// What was run, as its first line says.
+    run: Fingerprint,
     given: Given,
     cut_off: bool,
 }
 
 fn read(path: &Path) -> Result<Told, RunError> {
-    let (mut begun, mut given) = (false, Vec::new());
+    let (mut begun, mut given) = (None, Vec::new());
     let mut events = EventReader::open(path).map_err(RunError::misused_log)?;
     for event in &mut events {
         match event.map_err(RunError::misused_log)? {
-            Event::RunStarted { .. } => begun = true,
+            Event::RunStarted { scenario, .. } => begun = Some(scenario),
             Event::Answered(answer) => {
                 let round = Round(answer.round.0 + 1);
                 given.extend(answer.task.map(|task| (round, task)));
@@ -28,12 +30,16 @@ fn read(path: &Path) -> Result<Told, RunError> {
             _ => {}
         }
     }
-    if !begun {
+    let Some(run) = begun else {
         let reason = "it is not the log of a run, whose first line is its start; name the events.jsonl of a run's folder";
         return Err(RunError::misused(path, reason));
-    }
+    };
     let cut_off = events.is_cut_off();
-    Ok(Told { given, cut_off })
+    Ok(Told {
+        run,
+        given,
+        cut_off,
+    })
 }
 
 /// Refuses a file that is no log of a run, before anything else is done.
@@ -43,12 +49,19 @@ pub fn must_be_log(path: &Path) -> Result<(), RunError> {
 
 /// Looks at a log as a run would that is to be told what it holds; returns warnings.
 pub fn look_at_log(scenario: &Scenario, path: &Path) -> Result<Vec<String>, RunError> {
-    fitting(scenario, path).map(|(_, warnings)| warnings)
+    fitting(scenario, path).map(|(_, _, warnings)| warnings)
 }
 
 /// What a log tells a run of this scenario, and what is probably not meant with it.
-fn fitting(scenario: &Scenario, path: &Path) -> Result<(Given, Vec<String>), RunError> {
-    let Told { given, cut_off } = read(path)?;
+fn fitting(
+    scenario: &Scenario,
+    path: &Path,
+) -> Result<(Fingerprint, Given, Vec<String>), RunError> {
+    let Told {
+        run,
+        given,
+        cut_off,
+    } = read(path)?;
     if scenario.stream.is_none() && !given.is_empty() {
         let reason = "it tells of tasks that joined, and this scenario has no stream of tasks";
         return Err(RunError::misused(path, reason));
@@ -60,15 +73,28 @@ fn fitting(scenario: &Scenario, path: &Path) -> Result<(Given, Vec<String>), Run
             "{path}: its last line is cut off and left out; whatever that run was told from there on is not known here"
         ));
     }
+    if given.is_empty() {
+        warnings.push(format!(
+            "{}: that run was told nothing, so this one is not either",
+            path.display()
+        ));
+    }
     warnings.extend(told_too_late(&given, scenario.rounds(), path));
-    Ok((given, warnings))
+    Ok((run, given, warnings))
 }
 
 impl Prepared {
     /// Tells the run what another one, whose log this is, was told by somebody outside.
     pub fn told(mut self, scenario: &Scenario, log: Option<&Path>) -> Result<Self, RunError> {
         if let Some(path) = log {
-            let (given, warnings) = fitting(scenario, path)?;
+            let (run, given, warnings) = fitting(scenario, path)?;
+            if run != self.digest {
+                self.warnings.push(format!(
+                    "{}: it is the log of a run that is not the same but for what it was told: another scenario, seed, start or data; \
+                     the two runs have no fingerprint in common",
+                    path.display()
+                ));
+            }
             self.given.extend(given);
             self.warnings.extend(warnings);
         }

@@ -70,6 +70,8 @@ fn settings(path: &Path, text: &str) -> Result<Settings, Failure> {
     flatten("", &toml::Value::Table(table), &mut all);
     all.remove("run.name");
     all.remove("run.seed");
+    // Where data lie is in no fingerprint: what is in the files is.
+    all.remove("data.folders");
     Ok(all)
 }
 
@@ -133,10 +135,11 @@ fn labels(firsts: &[&Found]) -> Vec<(String, Vec<(String, String)>)> {
     let one = |first: &&Found| {
         let name = &first.summary.name;
         let namesakes = firsts.iter().filter(|other| other.summary.name == *name);
-        let settings = apart(first, &namesakes.copied().collect::<Vec<_>>());
+        let namesakes: Vec<&Found> = namesakes.copied().collect();
+        let settings = apart(first, &namesakes);
         let mut label = match settings.is_empty() {
             true => name.clone(),
-            false => format!("{name} ({})", named(&settings)),
+            false => format!("{name} ({})", named(&settings, &namesakes)),
         };
         for number in 2.. {
             if taken.insert(label.clone()) {
@@ -161,16 +164,44 @@ fn apart(run: &Found, namesakes: &[&Found]) -> Vec<(String, String)> {
         .collect()
 }
 
-fn named(settings: &[(String, String)]) -> String {
+/// The settings that set a run apart from its namesakes: all of them or, of many, as few as tell it from each.
+fn named(settings: &[(String, String)], namesakes: &[&Found]) -> String {
     let one = |(key, value): &(String, String)| match value.as_str() {
         "" => key.clone(),
         value => format!("{key}={}", value.trim_matches('"')),
     };
-    let mut all: Vec<String> = settings.iter().take(NAMED).map(one).collect();
-    if settings.len() > NAMED {
-        all.push(format!("and {} more", settings.len() - NAMED));
+    if settings.len() <= NAMED {
+        return settings.iter().map(one).collect::<Vec<_>>().join(", ");
+    }
+    let mut chosen: BTreeSet<usize> = telling(settings, namesakes);
+    let more = (0..settings.len()).filter(|place| !chosen.contains(place));
+    let more: Vec<usize> = more.take(NAMED.saturating_sub(chosen.len())).collect();
+    chosen.extend(more);
+    let mut all: Vec<String> = chosen.iter().map(|&place| one(&settings[place])).collect();
+    if settings.len() > chosen.len() {
+        all.push(format!("and {} more", settings.len() - chosen.len()));
     }
     all.join(", ")
+}
+
+/// Places of settings by which a run is told from each of the others: those first that tell it from most.
+fn telling(settings: &[(String, String)], namesakes: &[&Found]) -> BTreeSet<usize> {
+    let others = namesakes.iter().filter_map(|other| other.settings.as_ref());
+    let same = |(key, value): &(String, String), other: &Settings| other.get(key) == Some(value);
+    let mut left: Vec<&Settings> = others
+        .filter(|other| settings.iter().any(|setting| !same(setting, other)))
+        .collect();
+    let mut chosen = BTreeSet::new();
+    while !left.is_empty() {
+        let told = |place: &usize| left.iter().filter(|o| !same(&settings[*place], o)).count();
+        let best = (0..settings.len()).rev().max_by_key(told);
+        let Some(best) = best.filter(|best| told(best) > 0) else {
+            break;
+        };
+        chosen.insert(best);
+        left.retain(|other| same(&settings[best], other));
+    }
+    chosen
 }
 
 #[cfg(test)]
@@ -225,6 +256,35 @@ mod tests {
             ]
         );
         assert!(notes.is_empty());
+    }
+
+    #[test]
+    fn of_many_settings_those_are_named_that_tell_runs_apart() {
+        let of = |a: u8, b: u8, c: u8, d: u8, rate: f64| {
+            let text = format!("[m]\na = {a}\nb = {b}\nc = {c}\nd = {d}\n[t]\nrate = {rate}\n");
+            found("x", 1, Some(&text))
+        };
+        let runs = vec![
+            of(1, 1, 1, 1, 0.1),
+            of(1, 1, 1, 1, 0.2),
+            of(2, 2, 2, 2, 0.1),
+        ];
+        let (labels, _) = labelled(runs);
+        assert_eq!(
+            labels,
+            [
+                "x (m.a=1, m.b=1, t.rate=0.1, and 2 more)",
+                "x (m.a=1, m.b=1, t.rate=0.2, and 2 more)",
+                "x (m.a=2, m.b=2, m.c=2, and 1 more)"
+            ]
+        );
+    }
+
+    #[test]
+    fn where_data_lie_is_no_difference() {
+        let text = |folder: &str| format!("[data]\nfolders = [\"{folder}\"]\nclients = 3\n");
+        let runs = ["a", "b"].map(|folder| found("x", 1, Some(&text(folder))));
+        assert_eq!(labelled(runs.into()).0, ["x", "x"]);
     }
 
     #[test]

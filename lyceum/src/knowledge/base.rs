@@ -43,18 +43,22 @@ impl Base {
         let nothing = |_: &Manifest| Ok(());
         let search = Search::new(&storage, &layout, manifest.run, &nothing);
         let restored = search.last_good()?;
-        for damage in restored.damages {
+        let damages = restored.damages.iter().map(|damage| {
             let file = storage.path(&damage.file);
-            let text = format!(
-                "{}: {}; an earlier checkpoint is shown",
-                file.display(),
-                damage.reason
-            );
-            crate::output::warn(&text);
-        }
+            format!("{}: {}", file.display(), damage.reason)
+        });
+        let mut damages: Vec<String> = damages.collect();
+        damages.dedup();
         let (_, snapshot) = restored.checkpoint.ok_or_else(|| {
-            Failure::input(format!("{shown}: no checkpoint holds what was written"))
+            let damages = damages.join("; ");
+            Failure::input(format!(
+                "{shown}: no checkpoint holds what was written ({damages}); `lyceum run` with --resume does its rounds again, unless \
+                 the scenario has a deadline"
+            ))
         })?;
+        for damage in damages {
+            crate::output::warn(&format!("{damage}; an earlier checkpoint is shown"));
+        }
         let halves = layout.halves();
         let knowledge = codec::decode::<Knowledge>(&snapshot.steering).ok();
         let (Some(halves), Some(knowledge)) = (halves, knowledge) else {

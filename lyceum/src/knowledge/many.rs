@@ -2,11 +2,11 @@
 
 use super::{base::Base, judge::Judge, preferences};
 use crate::{
-    failure::Failure,
+    failure::{Failure, write_out},
     output::{complain, counted, line},
 };
 use lyceum_core::TaskId;
-use std::{fmt::Write, fs, path::Path, time::Instant};
+use std::{fmt::Write, path::Path, time::Instant};
 
 /// Preferences, each with the name that stands before it in the table.
 pub(super) struct Many {
@@ -55,8 +55,7 @@ impl Many {
         let judged = began.elapsed().as_secs_f64();
         let csv = self.table(&accuracies, &tasks);
         match out {
-            Some(out) => fs::write(out, csv)
-                .map_err(|e| Failure::input(format!("--out {}: {e}", out.display())))?,
+            Some(out) => write_out(out, csv.as_bytes())?,
             None => line(format_args!("{}", csv.trim_end())),
         }
         complain(&format!(

@@ -10,10 +10,10 @@ mod preferences;
 
 use crate::{
     arguments::Knowledge as Arguments,
-    failure::Failure,
+    failure::{Failure, write_out},
     grid::Grid,
-    output::{line, warn},
-    settings::ProcessSettings,
+    output::{counted, line, warn},
+    settings::{ProcessSettings, in_utf8},
 };
 use base::Base;
 pub(crate) use calibrated::Sure;
@@ -53,6 +53,19 @@ fn draws_are_made(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
+/// Tells of a seed from which nothing is drawn.
+fn warn_of_seed(arguments: &Arguments) {
+    let number = |text: &String| text.parse::<f64>().is_ok();
+    let draws = arguments.preference.is_some()
+        || arguments.measures
+        || arguments.preferences.as_ref().is_some_and(number);
+    if let Some(seed) = arguments.seed.filter(|_| !draws) {
+        warn(&format!(
+            "--seed {seed} does nothing here: nothing is drawn but for --preference, --measures and a number of --preferences"
+        ));
+    }
+}
+
 /// Tells where one posterior stands for all tasks.
 fn warn_of_one_model(base: &Base) {
     let tasks = base.knowledge.learned().len();
@@ -66,6 +79,7 @@ fn warn_of_one_model(base: &Base) {
 /// Shows a knowledge base, or makes models of it.
 pub(crate) fn knowledge(registry: &Registry, arguments: &Arguments) -> Result<(), Failure> {
     draws_are_made(arguments)?;
+    warn_of_seed(arguments);
     let alpha = arguments.alpha.unwrap_or(ALPHA);
     if !(alpha > 0.0 && alpha < 1.0) {
         return Err(Failure::input(format!(
@@ -92,7 +106,7 @@ pub(crate) fn knowledge(registry: &Registry, arguments: &Arguments) -> Result<()
         (Some(text), _) => one(&base, &judge, text, arguments),
         (None, Some(text)) => {
             let tasks = base.knowledge.learned().len();
-            let asked = Many::asked(text, tasks, arguments.seed)?;
+            let asked = Many::asked(text, tasks, arguments.seed.unwrap_or(0))?;
             asked.judge(&base, &judge()?, arguments.out.as_deref())
         }
         (None, None) if arguments.clients => {
@@ -104,7 +118,7 @@ pub(crate) fn knowledge(registry: &Registry, arguments: &Arguments) -> Result<()
             let how = Draws {
                 alpha,
                 draws: arguments.draws.unwrap_or(DRAWS).max(1).into(),
-                seed: arguments.seed,
+                seed: arguments.seed.unwrap_or(0),
             };
             let found = moments_of(&arguments.run, &scenario, &judge()?, how)?;
             measures::print(&found, arguments.json)
@@ -175,18 +189,20 @@ pub(crate) fn measured(
 
 fn scenario(registry: &Registry, folder: &Path) -> Result<Scenario, Failure> {
     let file = folder.join("scenario.toml");
-    let text = fs::read_to_string(&file).map_err(|e| {
+    let name = file.display().to_string();
+    if folder.is_file() {
+        let shown = folder.display();
+        return Err(Failure::input(format!(
+            "{shown}: it is a file; the folder of a run is right, which `lyceum run` prints"
+        )));
+    }
+    let text = fs::read(&file).map_err(|e| {
         Failure::input(format!(
-            "{}: {e}; the folder of a run is right, which `lyceum run` prints",
-            file.display()
+            "{name}: {e}; the folder of a run is right, which `lyceum run` prints"
         ))
     })?;
-    Ok(Scenario::read(
-        registry,
-        &file.display().to_string(),
-        &text,
-        &[],
-    )?)
+    let text = in_utf8(&name, text)?;
+    Ok(Scenario::read(registry, &name, &text, &[])?)
 }
 
 fn combines_on(scenario: &Scenario) -> CombineOn {
@@ -236,11 +252,13 @@ fn list(base: &Base, arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     line(format_args!(
-        "{} posteriors of {} tasks after {} rounds; {kept} are kept, {} weights each, {bytes} bytes\n",
-        points.len(),
-        base.knowledge.learned().len(),
-        base.snapshot.rounds,
-        base.halves.len,
+        "{} of {} after {}; {kept} {} kept, {} each, {}\n",
+        counted(points.len() as u64, "posterior"),
+        counted(base.knowledge.learned().len() as u64, "task"),
+        counted(base.snapshot.rounds, "round"),
+        if kept == 1 { "is" } else { "are" },
+        counted(base.halves.len as u64, "weight"),
+        counted(bytes as u64, "byte"),
     ));
     line(format_args!("{}", posteriors(&listed).text()));
     Ok(())
@@ -311,7 +329,7 @@ fn one(
             kind,
             alpha: arguments.alpha.unwrap_or(ALPHA),
         };
-        let seed = Seed(arguments.seed);
+        let seed = Seed(arguments.seed.unwrap_or(0));
         let draws = (0..u64::from(arguments.draws.unwrap_or(DRAWS)))
             .map(|n| region.draw(seed, (0, n), &combined));
         models.extend(draws);
@@ -401,5 +419,5 @@ fn save(base: &Base, combined: &Combined, out: &Path) -> Result<(), Failure> {
     places.zip(rhos).for_each(|(place, rho)| *place = rho);
     let params: Params = params.into();
     let bytes = to_safetensors(out, &base.layout, &params)?;
-    fs::write(out, bytes).map_err(|e| Failure::input(format!("--out {}: {e}", out.display())))
+    write_out(out, &bytes)
 }

@@ -47,7 +47,13 @@ pub(super) fn many(text: &str, tasks: usize, seed: u64) -> Result<Vec<Vec<f64>>,
         parse(line, tasks)
             .map_err(|fault| Failure::input(format!("{text}, line {number}: {fault}")))
     });
-    preferences.collect()
+    let preferences: Vec<Vec<f64>> = preferences.collect::<Result<_, _>>()?;
+    match preferences.is_empty() {
+        false => Ok(preferences),
+        true => Err(Failure::input(format!(
+            "--preferences {text}: there is no preference in it: expected one a line, such as 0.2,0.5,0.3"
+        ))),
+    }
 }
 
 /// Spread evenly over all preferences there are: exponential numbers divided by their sum.

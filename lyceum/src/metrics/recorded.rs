@@ -2,6 +2,7 @@
 
 use super::{matrix, options::Options};
 use crate::{
+    codes::is_full,
     experts::{self, Bench},
     failure::Failure,
     output::{complain, warn},
@@ -9,7 +10,7 @@ use crate::{
 };
 use lyceum_coordinator::run::alterations;
 use lyceum_metrics::{
-    Curve, EVENTS, EventReader, Setup, StreamRecord,
+    Curve, EVENTS, EventReader, InputError, Setup, StreamRecord,
     continual::{TaskValues, weighted_matrix},
     l2log::{self, L2Log, ScenarioInfo},
 };
@@ -19,9 +20,18 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+/// Who lives a lifetime that is written.
+const WORKER: &str = "global";
+
 /// Prints the measures of a run's folder.
 pub(super) fn print(registry: &Registry, options: &Options) -> Result<(), Failure> {
     let folder = options.file.as_path();
+    if let Some(data) = options.data.first().filter(|_| !options.experts) {
+        let data = data.display();
+        warn(&format!(
+            "--data {data} does nothing here: only --experts reads data"
+        ));
+    }
     let record = read(folder)?;
     let curve = record.curve();
     let setups = setups(&record, &curve);
@@ -112,11 +122,35 @@ fn write_lifetime(record: &StreamRecord, out: &Path) -> Result<(), Failure> {
         scenario_type: "custom".into(),
         ..ScenarioInfo::default()
     };
-    let mut log = L2Log::create(out, &info, "global", "performance").map_err(Failure::input)?;
+    let (there, lifetime) = (out.exists(), out.join(l2log::LOGGER_INFO).exists());
+    let written = written(record, out, &info);
+    written.map_err(|e| {
+        if !lifetime && is_full(&e) {
+            clear(out, there);
+        }
+        Failure::unless_full(&e, Failure::input(format!("--l2log {e}")))
+    })
+}
+
+/// Takes away what there was no space for, so that it may be tried again.
+fn clear(out: &Path, there: bool) {
+    // What stays is told of by the next attempt.
+    if !there {
+        let _ = std::fs::remove_dir_all(out);
+        return;
+    }
+    for file in [l2log::LOGGER_INFO, l2log::SCENARIO_INFO] {
+        let _ = std::fs::remove_file(out.join(file));
+    }
+    let _ = std::fs::remove_dir_all(out.join(WORKER));
+}
+
+fn written(record: &StreamRecord, out: &Path, info: &ScenarioInfo) -> Result<(), InputError> {
+    let mut log = L2Log::create(out, info, WORKER, "performance")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let micros = now.map_or(0, |since| since.as_micros() as u64);
     for block in &record.lifetime().blocks {
-        log.write(block, micros).map_err(Failure::input)?;
+        log.write(block, micros)?;
     }
     Ok(())
 }

@@ -35,6 +35,10 @@ impl L2Log {
             let expected = "letters, digits, `_`, `-` and `.` are right, no `.` at the beginning";
             return Err(InputError::content(folder, what, expected));
         }
+        if folder.exists() && !folder.is_dir() {
+            let expected = "a new folder is right";
+            return Err(InputError::content(folder, "it is a file", expected));
+        }
         if folder.join(LOGGER_INFO).exists() {
             let what = "the folder holds a lifetime already";
             return Err(InputError::content(folder, what, "a new folder is right"));

@@ -80,8 +80,12 @@ impl Authority {
         }
         let authority = Self::ephemeral()?;
         let key = authority.issuer.key().serialize_pem();
-        files::create(&folder.join(KEY), Readers::Owner, &key)?;
-        files::create(&certificate, Readers::Everyone, &authority.pem)?;
+        let key_file = folder.join(KEY);
+        files::create(&key_file, Readers::Owner, &key)?;
+        files::create(&certificate, Readers::Everyone, &authority.pem).inspect_err(|_| {
+            // A key without a certificate is of no use, and would be in the way of the next attempt.
+            let _ = std::fs::remove_file(&key_file);
+        })?;
         Ok(authority)
     }
 

@@ -22,6 +22,11 @@ impl Sides {
         own: "this coordinator's",
         other: "the node's",
     };
+    /// Seen by an authority that hands out certificates.
+    pub const AUTHORITY: Self = Self {
+        own: "this authority's",
+        other: "the host's",
+    };
     /// Seen by a host that asks for its first certificate.
     pub const NEWCOMER: Self = Self {
         own: "this host's",

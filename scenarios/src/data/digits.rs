@@ -69,6 +69,16 @@ impl DataSet for Digits {
             side.0.extend(pixels);
             side.1.push(label);
         }
+        if test.1.is_empty() {
+            let most = seen.iter().max().copied().unwrap_or_default();
+            return Err(DataError::Key {
+                key: "test_every",
+                problem: format!(
+                    "is {}, which leaves no test sample: expected at most {most}, the samples of the largest class",
+                    self.test_every
+                ),
+            });
+        }
         Ok(Source::Pool {
             train: samples(train),
             test: samples(test),

@@ -148,6 +148,24 @@ impl DataError {
         }
     }
 
+    /// The file that it is about, where it is about the contents of one.
+    pub(super) fn path(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Read { path, .. } | Self::Format { path, .. } | Self::Cell { path, .. } => {
+                Some(path)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is about files, whatever the keys of the data set say.
+    pub(crate) fn is_of_files(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. } | Self::Incomplete { .. } | Self::Checksum { .. }
+        )
+    }
+
     /// The key of the data set at which it stands, where one is known.
     pub(crate) fn key(&self) -> Option<&'static str> {
         match self {

@@ -169,8 +169,12 @@ impl LoadContext {
         if path.as_os_str().is_empty() {
             return Err(wrong(Path::new("``"), "names no file: expected its path"));
         }
-        match places.iter().find(|place| place.is_dir()) {
-            Some(folder) => Err(wrong(folder, "is a folder: expected a file")),
+        match places.iter().find(|place| place.exists()) {
+            Some(folder) if folder.is_dir() => Err(wrong(folder, "is a folder: expected a file")),
+            Some(other) => Err(wrong(
+                other,
+                "is no file with contents of its own, but a device or a pipe: expected a file",
+            )),
             None => Err(DataError::NoFile {
                 path: path.to_path_buf(),
                 places,
@@ -201,7 +205,7 @@ pub(crate) fn in_words(shape: &[usize]) -> String {
 }
 
 /// What to say where one file is for both.
-fn same_samples() -> String {
+pub(crate) fn same_samples() -> String {
     "the test samples are the training samples: accuracies say nothing of others".to_owned()
 }
 

@@ -11,6 +11,9 @@ use std::path::Path;
 /// What is wrong where a quote is never closed.
 const UNCLOSED: &str = "a quote (\") opens here and is never closed: close it, or leave it out";
 
+/// Where the features that are wanted are those of a key.
+pub(super) const BY_SCENARIO: &str = "the scenario names";
+
 /// What a file is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
@@ -141,6 +144,10 @@ impl<'a> Layout<'a> {
         row: &StringRecord,
     ) -> Result<Vec<usize>, DataError> {
         let Wanted { names, width, by } = wanted;
+        let at = |error: DataError| match by {
+            BY_SCENARIO => error.at("features"),
+            _ => error,
+        };
         if let (Some(names), Some(own)) = (names, &self.names) {
             let there: BTreeMap<&str, usize> =
                 others.iter().map(|&at| (own[at].trim(), at)).collect();
@@ -155,7 +162,7 @@ impl<'a> Layout<'a> {
                         "there is no column `{name}`, which {by}: the features here are {}",
                         here.join(", ")
                     );
-                    self.wrong(row, None, problem)
+                    at(self.wrong(row, None, problem))
                 })
             };
             return names.iter().map(place).collect();
@@ -164,7 +171,7 @@ impl<'a> Layout<'a> {
             let found = others.len();
             let plural = if found == 1 { "column" } else { "columns" };
             let problem = format!("has {found} {plural} of features: expected {width}, which {by}");
-            return Err(self.wrong(row, None, problem));
+            return Err(at(self.wrong(row, None, problem)));
         }
         Ok(others)
     }

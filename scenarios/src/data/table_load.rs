@@ -2,7 +2,7 @@
 
 use super::labels::Labels;
 use super::table::Csv;
-use super::table_layout::{Part, Wanted};
+use super::table_layout::{BY_SCENARIO, Part, Wanted};
 use super::table_rows::Rows;
 use super::table_values::{Statistics, Table};
 use super::{DataError, DataSet, LoadContext, Source, same_samples};
@@ -95,7 +95,7 @@ impl Csv {
         self.features.as_ref().map(|names| Wanted {
             names: Some(names),
             width: names.len(),
-            by: "the scenario names",
+            by: BY_SCENARIO,
         })
     }
 

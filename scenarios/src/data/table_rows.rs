@@ -62,7 +62,7 @@ impl Rows {
             if std::mem::take(&mut first) && layout.begin(set, &row, part, wanted)? {
                 continue;
             }
-            rows.append(&layout, &row, labels)?;
+            rows.append(&layout, &row, (labels, set.classes.is_some()))?;
             if let Some(at) = layout.owner {
                 rows.append_owner(layout.name(&row, at)?, &mut owners);
             }
@@ -77,7 +77,7 @@ impl Rows {
         &mut self,
         layout: &Layout<'_>,
         row: &StringRecord,
-        labels: &mut Labels,
+        (labels, given): (&mut Labels, bool),
     ) -> Result<(), DataError> {
         for (column, &at) in layout.features.iter().enumerate() {
             let value = layout.number(row, at)?;
@@ -94,7 +94,11 @@ impl Rows {
         let label = layout.name(row, layout.label)?;
         let number = labels.number(label).ok_or_else(|| {
             let problem = format!("`{label}` is no class: expected {}", labels.expected());
-            layout.wrong(row, Some(layout.label), problem)
+            let error = layout.wrong(row, Some(layout.label), problem);
+            match given {
+                true => error.at("classes"),
+                false => error,
+            }
         })?;
         self.labels.push(number);
         Ok(())

@@ -181,6 +181,21 @@ impl Table {
         })
     }
 
+    /// A column without a name, which is a feature as any other.
+    fn nameless(&self) -> Option<String> {
+        let column = self
+            .train
+            .names
+            .as_ref()?
+            .iter()
+            .position(String::is_empty)?;
+        Some(format!(
+            "{}: a column without a name is the feature {column}; where it numbers the rows, as the index of a pandas table does, leave it \
+             out (`index=False`), or name the others in `features`",
+            self.train.path.display()
+        ))
+    }
+
     /// Samples as training takes them.
     pub(crate) fn settle(self, how: Normalisation) -> Result<Settled, DataError> {
         let statistics = match how {
@@ -189,6 +204,7 @@ impl Table {
         };
         let mut warnings = Vec::from_iter(self.strange_labels());
         warnings.extend(self.missing_labels());
+        warnings.extend(self.nameless());
         warnings.extend(blurred(&self.train, statistics.as_ref()));
         let given = self.statistics.clone();
         let samples =

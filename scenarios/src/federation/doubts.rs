@@ -5,7 +5,7 @@ use super::{
     overview::{kept_sizes, sizes},
 };
 use crate::{
-    data::{Normalisation, TableNames, far_off, listed, ranges},
+    data::{Normalisation, TableNames, far_off, listed, ranges, same_samples},
     scenario::Scenario,
 };
 use lyceum_core::{Affine, Features, Network, Role, Samples};
@@ -20,6 +20,7 @@ impl Loaded {
                 warnings.extend(self.strange_labels(pool));
                 warnings.extend(self.emptied(pool));
                 warnings.extend(self.owners_left(scenario, pool));
+                warnings.extend(same_again(scenario, pool));
                 Some(&*pool.train)
             }
             Kind::OnDemand(_) => {
@@ -34,7 +35,8 @@ impl Loaded {
         let how = scenario.data.normalise;
         warnings.extend(shown.and_then(|samples| self.unscaled(samples, how)));
         warnings.extend(nothing_shared(network));
-        warnings.extend(nothing_to_contrast(scenario));
+        warnings.extend(nothing_thaws(scenario, network));
+        warnings.extend(shown.and_then(|samples| misread(scenario, network, samples)));
         warnings
     }
 
@@ -191,6 +193,16 @@ impl Loaded {
     }
 }
 
+/// Test samples that are those to train on, whatever the files are called.
+fn same_again(scenario: &Scenario, pool: &Pool) -> Option<String> {
+    let (train, test) = (&pool.train, &pool.test);
+    let same = train.labels == test.labels && train.targets == test.targets;
+    let told = same_samples();
+    let known = scenario.data_set.plugin.warnings().contains(&told);
+    let same = same && !known && train.features == test.features;
+    same.then_some(told)
+}
+
 /// What becomes of values with a normalisation.
 fn brings(normalise: &str) -> String {
     format!("`normalise = {normalise}` brings each to mean 0 and deviation 1")
@@ -204,15 +216,67 @@ fn in_unit(affine: &Affine) -> bool {
         .all(|largest| (0.5..=30.0).contains(&largest))
 }
 
-/// Pairs that come one by one.
-fn nothing_to_contrast(scenario: &Scenario) -> Option<String> {
-    let training = &scenario.training;
-    let alone = training.loss.contrastive().is_some() && training.batch.get() == 1;
-    alone.then(|| {
-        "`batch = 1` in [training] leaves a pair nothing to be told from: its loss is 0; a contrastive loss needs batches of several \
-         pairs"
-            .into()
+/// Layers that stay as they are, and are all that there are.
+fn nothing_thaws(scenario: &Scenario, network: &Network) -> Option<String> {
+    let stream = scenario.stream.as_ref()?;
+    let freeze = stream
+        .methods
+        .iter()
+        .find(|method| method.name == "freeze")?;
+    let list = |key: &str| freeze.resolved.get(key).and_then(|list| list.as_array());
+    let layer = |tensor: &str| tensor.split('.').next().unwrap_or_default().to_owned();
+    let entries = || {
+        network
+            .layout()
+            .entries()
+            .iter()
+            .map(|entry| entry.name.as_str())
+    };
+    let mut layers: Vec<String> = entries().map(layer).collect();
+    layers.dedup();
+    let numbers = list("layers").into_iter().flatten();
+    let numbers = numbers.filter_map(|n| layers.get(usize::try_from(n.as_integer()?).ok()?));
+    let names = list("names")
+        .into_iter()
+        .flatten()
+        .filter_map(|n| n.as_str());
+    let frozen: Vec<&str> = numbers.map(String::as_str).chain(names).collect();
+    let stays = |tensor: &str| frozen.iter().any(|f| *f == tensor || *f == layer(tensor));
+    let all = entries().next().is_some() && entries().all(stays);
+    let after = freeze
+        .resolved
+        .get("after")
+        .and_then(toml::Value::as_integer);
+    let from = match after {
+        Some(0) => "nothing trains".to_owned(),
+        Some(1) => "nothing trains after a client's first task".to_owned(),
+        after => format!(
+            "nothing trains after a client's first {} tasks",
+            after.unwrap_or_default()
+        ),
+    };
+    all.then(|| {
+        format!(
+            "`freeze` in scenario.{} names every layer of the model: {from}; leave out those that are to learn",
+            stream.kind.name
+        )
     })
+}
+
+/// Tokens that a model takes for measurements, or counts that it takes for tokens.
+fn misread(scenario: &Scenario, network: &Network, samples: &Samples) -> Option<String> {
+    let (set, model) = (scenario.data_set.name, scenario.model.name);
+    match (&samples.features, network.vocabulary()) {
+        (Features::U16(_), None) => Some(format!(
+            "`{model}` takes the numbers of tokens for measurements, and they are names: a model of tokens begins with an embedding, as \
+             `text_classifier` with its `vocabulary` does; for this one, count words by `tokens = \"hashed\"` in data.set.{set}"
+        )),
+        (Features::Sparse(_), Some((_, layer))) => Some(format!(
+            "the layer `{layer}` of `{model}` takes counts of words for tokens: counts go into an `embedding_bag`, as in \
+             `text_classifier` without `vocabulary`, or into plain layers"
+        )),
+        _ => None,
+    }
 }
 
 /// A model of which every part stays with its client.

@@ -1,12 +1,25 @@
 use thiserror::Error;
 
-/// What would be right where there are samples for so many parts.
-fn enough(parts: usize) -> String {
-    match parts {
-        0 => "more samples".into(),
-        1 => "one part, or more samples".into(),
-        parts => format!("at most {parts} parts, or more samples"),
+/// A number of things, such as `1 sample` or `20 samples`.
+fn counted(number: usize, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ => format!("{number} {thing}s"),
     }
+}
+
+/// What would be right where there are so many samples for parts of at least so many.
+fn enough(samples: usize, each: usize) -> String {
+    let fewer = match samples / each.max(1) {
+        0 => None,
+        1 => Some("one part".to_owned()),
+        parts => Some(format!("at most {parts} parts")),
+    };
+    // Where parts of one sample are asked for, no key says so.
+    let smaller = (each > 1).then(|| "a smaller `min_samples`".to_owned());
+    let more = Some("more samples".to_owned());
+    let all: Vec<String> = [smaller, fewer, more].into_iter().flatten().collect();
+    all.join(", or ")
 }
 
 /// Why samples could not be divided. Every sentence says what would be right.
@@ -34,8 +47,10 @@ pub enum PartitionError {
     },
     /// Not enough samples, however they are divided.
     #[error(
-        "{samples} samples cannot make {parts} parts of at least {each}: use {}",
-        enough(*samples / (*each).max(1))
+        "{} cannot make {} of at least {each}: use {}",
+        counted(*samples, "sample"),
+        counted(*parts, "part"),
+        enough(*samples, *each)
     )]
     TooFewSamples {
         /// Number of samples.
@@ -81,7 +96,10 @@ pub enum PartitionError {
     #[error("the data set does not say which client owns a sample: use another partition")]
     NoOwners,
     /// More parts than owners.
-    #[error("the data set has {owners} clients, but {parts} are asked for: use at most {owners}")]
+    #[error(
+        "the data set has {}, but {parts} are asked for: use at most {owners}",
+        counted(*owners, "client")
+    )]
     TooFewOwners {
         /// Owners in the data set.
         owners: usize,

@@ -19,7 +19,10 @@ use crate::{
 use plan::{Draft, Plan, too_many};
 use serde_json::json;
 use setting::Setting;
-use std::{collections::BTreeSet, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 /// Runs of one sweep at most.
 const MOST_RUNS: usize = 10_000;
@@ -95,6 +98,29 @@ impl Sweep {
         fault.map_or(Ok(sweep), |fault| Err(refuse(vec![fault])))
     }
 
+    /// What of the sweep itself is hardly meant, in sentences.
+    pub fn doubts(&self) -> Vec<String> {
+        let alone = self.has_table && self.points.len() == 1 && self.points[0].settings.is_empty();
+        let mut doubts = Vec::new();
+        if alone && self.seeds.len() == 1 {
+            doubts.push("the table [sweep] names no point and at most one seed, so it sweeps over nothing; `sweep.over` lists values of keys, and `sweep.seeds` seeds".to_owned());
+        }
+        let mut known: BTreeMap<String, &str> = BTreeMap::new();
+        for point in &self.points {
+            let mut settings = point.scenario.resolved();
+            let run = settings.get_mut("run").and_then(toml::Value::as_table_mut);
+            run.map(|run| run.remove("name"));
+            let first = *known.entry(settings.to_string()).or_insert(&point.label);
+            if first != point.label {
+                let label = &point.label;
+                doubts.push(format!(
+                    "the points `{first}` and `{label}` are one scenario, and their runs are the same; leave one of them out"
+                ));
+            }
+        }
+        doubts
+    }
+
     /// A sweep over different scenarios, each a point under its own name.
     pub fn of(name: &str, scenarios: Vec<Scenario>, seeds: Vec<u64>) -> Self {
         let point = |scenario: Scenario| Point {
@@ -156,6 +182,9 @@ fn points<'t>(
         let layers = draft.settings.iter().map(Setting::tree);
         match Scenario::of(registry, document.with(layers), &texts.sources) {
             Ok(mut scenario) => {
+                let over = draft.settings.iter();
+                let over = over.flat_map(|s| [s.at.clone(), s.value.span()]);
+                scenario.places.lay(over.collect());
                 if !draft.label.is_empty() {
                     scenario.run.name.clone_from(&draft.label);
                 }

@@ -25,6 +25,8 @@ pub(super) struct Plan<'t> {
 /// A point before its scenario is read. Without a label it is the file as it stands.
 pub(super) struct Draft<'t> {
     pub(super) label: String,
+    /// Whether its author gave it the label.
+    is_named: bool,
     pub(super) at: Range<usize>,
     pub(super) settings: Vec<Setting<'t>>,
 }
@@ -166,6 +168,7 @@ impl<'t> Plan<'t> {
         let last = settings.last().map_or(table.clone(), |s| s.value.span());
         Draft {
             label: label.join(","),
+            is_named: false,
             at: last,
             settings,
         }
@@ -199,6 +202,7 @@ impl Draft<'_> {
     fn duplicate(&self) -> Self {
         Self {
             label: self.label.clone(),
+            is_named: self.is_named,
             at: self.at.clone(),
             settings: self.settings.clone(),
         }
@@ -235,6 +239,7 @@ fn named(point: Spanned<DeValue<'_>>) -> Result<Draft<'_>, Fault> {
     }
     Ok(Draft {
         label,
+        is_named: true,
         at,
         settings: list,
     })
@@ -264,10 +269,11 @@ fn faults_of_labels(drafts: &[Draft<'_>]) -> Vec<Fault> {
         let label = &draft.label;
         let (message, expected) = if !known.insert(label.clone()) {
             let message = format!("two points have the label `{label}`");
-            (
-                message,
-                "leave one out, or name them with `[[sweep.point]]`".into(),
-            )
+            let expected = match draft.is_named {
+                true => "give one of them another label",
+                false => "leave one out, or name them with `[[sweep.point]]`",
+            };
+            (message, expected.into())
         } else if label.len() > LONGEST_LABEL {
             let message = format!("the label `{label}` is too long for a folder");
             let expected = format!("at most {LONGEST_LABEL} bytes; name it with `[[sweep.point]]`");

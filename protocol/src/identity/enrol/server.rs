@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, Incoming, VarInt};
+use quinn::{Connection, ConnectionError, Endpoint, Incoming, VarInt};
 use rcgen::{KeyPair, PKCS_ED25519};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,7 +19,7 @@ use super::super::tls::{provider, quic_server, without_resumption};
 use super::super::{Authority, AuthorityError, Identity, TokenError, Tokens};
 use super::wire::{Answer, LONGEST_REQUEST, Question};
 use super::{ALPN, ENROL_NAME, VALIDITY};
-use crate::quic::first_bound;
+use crate::quic::{Sides, first_bound, refusal};
 
 /// For the handshake with the request, and again for the client to close.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,7 +48,7 @@ pub enum ServeError {
 /// Why one host got no certificate.
 #[derive(Debug, thiserror::Error)]
 enum Attempt {
-    #[error("the connection failed: {0}")]
+    #[error("the connection failed: {}", in_words(.0))]
     Connection(#[from] quinn::ConnectionError),
     #[error("the request does not arrive: {0}")]
     Read(#[from] quinn::ReadToEndError),
@@ -79,6 +79,17 @@ impl Attempt {
             | Self::Damaged => self.to_string(),
             _ => "the authority has a fault of its own: see its log".to_owned(),
         }
+    }
+}
+
+/// What a connection that did not come about means here. A host ends it with this alert that wants another authority.
+fn in_words(error: &ConnectionError) -> String {
+    const ANOTHER: u64 = 0x100 + 49;
+    match error {
+        ConnectionError::ConnectionClosed(close) if u64::from(close.error_code) == ANOTHER => {
+            "the host's join string is of another authority: give it one that `lyceum identity token` made here".into()
+        }
+        error => refusal(error, Sides::AUTHORITY),
     }
 }
 

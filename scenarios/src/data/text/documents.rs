@@ -104,7 +104,8 @@ impl Documents {
                     "the label `{label}` is no class: expected {}",
                     labels.expected()
                 );
-                at(&self.path, line, problem)
+                // Only names that a key gives leave others out.
+                at(&self.path, line, problem).at("classes")
             })
         });
         let owner = owner.map(|owner| self.owner(owner, numbers));

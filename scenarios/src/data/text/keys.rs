@@ -3,6 +3,7 @@
 use super::super::DataError;
 use super::super::table::{Column, Header, fifth};
 use super::faults::wrong;
+use super::fields::Layout;
 use super::hashed::{Hashed, yes};
 use lyceum_core::units::{Count, Fraction};
 use schemars::JsonSchema;
@@ -289,7 +290,14 @@ impl Text {
     pub(super) fn idle(&self) -> Vec<String> {
         let windows = self.answer() != Answer::Label;
         let hashed = matches!(self.tokens, Tokens::Hashed(_));
-        let table = matches!(self.format, Format::Csv | Format::Tsv | Format::Auto);
+        let layout = Layout {
+            format: self.format,
+            separator: self.separator,
+            quotes: self.quotes,
+            header: self.header,
+        };
+        let format = layout.format_of(&self.train).unwrap_or(Format::Auto);
+        let table = matches!(format, Format::Csv | Format::Tsv | Format::Auto);
         let idle = [
             (
                 self.test.is_some() && self.test_fraction != fifth(),

@@ -6,7 +6,7 @@ use super::super::table_values::{Settled, TableNames, TextNames};
 use super::documents::Documents;
 use super::faults::wrong;
 use super::keys::{Keep, Pad, Text, Tokens};
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{Vocabulary, nothing_known};
 use lyceum_core::{Affine, Features, Samples, Sparse};
 use std::collections::BTreeMap;
 
@@ -26,8 +26,10 @@ pub(super) fn settle(
     fits(set, &vocabulary, &train)?;
     let samples = |documents| samples(set, &vocabulary, documents, &classes);
     let (owners, natural) = owners(&train);
+    let learned = samples(&train)?;
+    let warnings = Vec::from_iter(nothing_known(set, &learned));
     Ok(Settled {
-        train: samples(&train)?,
+        train: learned,
         test: samples(&test)?,
         natural: set.client.as_ref().map(|_| natural),
         names: TableNames {
@@ -41,7 +43,7 @@ pub(super) fn settle(
             classes: classes.names,
             ..TableNames::default()
         },
-        warnings: Vec::new(),
+        warnings,
         notes: Vec::new(),
     })
 }

@@ -23,16 +23,20 @@ impl DataSet for Text {
     fn load(&self, context: &LoadContext) -> Result<Source, DataError> {
         self.check()?;
         let mut labels = self.labels()?;
-        let path = context.find(&self.train)?;
-        let train = self.documents(&path, Part::Train, &mut labels)?;
-        let test = match &self.test {
-            Some(path) => {
-                let path = context.find(path)?;
-                Some(self.documents(&path, Part::Other, &mut labels)?)
-            }
-            None => None,
+        let mut read = |path: &Path, part| {
+            let path = context.find(path)?;
+            self.documents(&path, part, &mut labels)
         };
-        let settled = self.settle(train, test, labels)?;
+        let train = read(&self.train, Part::Train).map_err(|e| e.at("train"))?;
+        let test = self.test.as_ref().map(|path| read(path, Part::Other));
+        let test = test.transpose().map_err(|e| e.at("test"))?;
+        let of = [&train, test.as_ref().unwrap_or(&train)].map(|documents| documents.path.clone());
+        let settled = self.settle(train, test, labels);
+        let settled = settled.map_err(|e| match e.path() {
+            Some(path) if *path == of[0] => e.at("train"),
+            Some(path) if *path == of[1] => e.at("test"),
+            _ => e,
+        })?;
         Ok(Source::Text(Box::new(settled)))
     }
 

@@ -5,12 +5,27 @@ use super::documents::{Document, Documents};
 use super::faults::wrong;
 use super::keys::{Answer, Text, Tokens, Unknown};
 use super::words::words;
+use lyceum_core::{Features, Samples};
 use std::collections::BTreeMap;
 
 /// Tokens at most, with the one that stands for those that are not known.
 const MOST: usize = 1 << 16;
 /// What the token is called that stands for those that are not known.
 pub(super) const UNKNOWN: &str = "<unk>";
+
+/// A vocabulary of which the training texts have no token.
+pub(super) fn nothing_known(set: &Text, train: &Samples) -> Option<String> {
+    let Features::U16(tokens) = &train.features else {
+        return None;
+    };
+    // Where every token is known, 0 is one as any other.
+    let stands_for_others = set.answer() == Answer::Label || set.unknown() == Unknown::Token;
+    let unknown = stands_for_others && set.vocabulary.is_some() && tokens.iter().all(|&t| t == 0);
+    unknown.then(|| {
+        "no training text has a token of `vocabulary`, so all of them read alike; expected the tokens that the texts are cut into"
+            .to_owned()
+    })
+}
 
 /// Which number each token has.
 pub(super) struct Vocabulary<'a> {

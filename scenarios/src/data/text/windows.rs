@@ -5,7 +5,7 @@ use super::super::table_values::{Settled, TableNames, TextNames};
 use super::documents::Documents;
 use super::faults::wrong;
 use super::keys::{Answer, Text};
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{Vocabulary, nothing_known};
 use lyceum_core::{Affine, Features, Samples};
 
 /// Samples of training and test documents.
@@ -43,8 +43,10 @@ pub(super) fn settle(
         }
     }
     there_are(set, &windows, train, test)?;
+    let learned = windows.0.samples(vocabulary.size());
+    let warnings = Vec::from_iter(nothing_known(set, &learned));
     Ok(Settled {
-        train: windows.0.samples(vocabulary.size()),
+        train: learned,
         test: windows.1.samples(vocabulary.size()),
         natural: named.then_some(natural),
         notes: notes(set, &few, short, owners.len()),
@@ -57,7 +59,7 @@ pub(super) fn settle(
             }),
             ..TableNames::default()
         },
-        warnings: Vec::new(),
+        warnings,
     })
 }
 
