@@ -3,6 +3,7 @@
 use crate::output::complain;
 use lyceum_scenarios::Diagnostic;
 use lyceum_simulation::RunError;
+use lyceum_task_store::StoreError;
 use std::process::ExitCode;
 
 /// Something went wrong.
@@ -94,6 +95,16 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Scenario(diagnostic) => Self::Input(diagnostic.to_string()),
+            error if error.is_bad_input() => Self::input(error),
+            error if error.can_go_on() => Self::Unfinished(format!("error: {error}\n")),
+            error => Self::other(error),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
             error if error.is_bad_input() => Self::input(error),
             error if error.can_go_on() => Self::Unfinished(format!("error: {error}\n")),
             error => Self::other(error),

@@ -40,6 +40,7 @@ mod simulate;
 mod status;
 mod stop;
 mod sweep;
+mod tasks;
 mod words;
 
 use arguments::{Arguments, Command};
@@ -51,6 +52,7 @@ pub use lyceum_layers as layers;
 pub use lyceum_learner as learner;
 pub use lyceum_scenarios as scenarios;
 pub use lyceum_strategies as strategies;
+pub use lyceum_task_store as task_store;
 
 /// Everything that is built in, with the engines of this build.
 pub fn registry() -> Registry {
@@ -81,6 +83,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Simulate(arguments) => simulate::simulate(&registry, &arguments),
         Command::Ask(arguments) => ask::ask(&arguments),
         Command::Knowledge(arguments) => knowledge::knowledge(&registry, &arguments),
+        Command::Tasks(arguments) => tasks::tasks(&registry, &arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Bench(arguments) => bench::bench(&registry, &arguments),
     };
