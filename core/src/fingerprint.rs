@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 
 /// Link of the chain: the hash of the link before and of what a round decided.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fingerprint([u8; 32]);
 
 /// Collects what goes into the next link. The default one follows no link.
@@ -59,6 +59,12 @@ impl Chain {
     /// The finished link.
     pub fn link(&self) -> Fingerprint {
         Fingerprint(*self.0.finalize().as_bytes())
+    }
+}
+
+impl From<[u8; 32]> for Fingerprint {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 }
 

@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Ask(Ask),
     /// Show what a run with a knowledge base has learned, and make models for preferences over its tasks
     Knowledge(Knowledge),
+    /// Keep a database of tasks: add, merge, list and export them, and see that nothing is lost
+    Tasks(Box<crate::tasks::Options>),
     /// Ask a coordinator how its run stands
     Status(StatusArguments),
     /// See whether a coordinator answers: one handshake over QUIC, as nodes make it

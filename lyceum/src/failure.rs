@@ -7,6 +7,7 @@ use crate::{
 use lyceum_metrics::write_whole;
 use lyceum_scenarios::Diagnostic;
 use lyceum_simulation::RunError;
+use lyceum_task_store::StoreError;
 use std::{error::Error, path::Path, process::ExitCode};
 
 /// What the help says of exit codes.
@@ -114,6 +115,16 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Scenario(diagnostic) => Self::Input(diagnostic.to_string()),
+            error if error.is_bad_input() => Self::input(error),
+            error if error.can_go_on() => Self::Unfinished(format!("error: {error}\n")),
+            error => Self::other(error),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
             error if error.is_bad_input() => Self::input(error),
             error if error.can_go_on() => Self::Unfinished(format!("error: {error}\n")),
             error => Self::other(error),

@@ -45,6 +45,7 @@ mod status;
 mod stay;
 mod stop;
 mod sweep;
+mod tasks;
 mod words;
 
 use arguments::{Arguments, Command};
@@ -56,6 +57,7 @@ pub use lyceum_layers as layers;
 pub use lyceum_learner as learner;
 pub use lyceum_scenarios as scenarios;
 pub use lyceum_strategies as strategies;
+pub use lyceum_task_store as task_store;
 
 /// Everything that is built in, with the engines of this build.
 pub fn registry() -> Registry {
@@ -86,6 +88,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Simulate(arguments) => simulate::simulate(&registry, &arguments),
         Command::Ask(arguments) => ask::ask(&arguments),
         Command::Knowledge(arguments) => knowledge::knowledge(&registry, &arguments),
+        Command::Tasks(arguments) => tasks::tasks(&registry, &arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Probe(arguments) => probe::probe(&arguments),
         Command::Cluster(arguments) => cluster::cluster(&registry, &arguments),

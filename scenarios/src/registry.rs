@@ -20,6 +20,7 @@ use lyceum_core::{
     ContinualMethod, Engine, LayerKind, LayerKinds, OpenLayer, Steering, Strategy, Transform,
 };
 use lyceum_layers as layers;
+use lyceum_task_store::{MergeRule, Rules, Solver, Solvers};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -264,6 +265,10 @@ pub struct Registry {
     pub transforms: Plugins<dyn AnyTransform>,
     /// Rules that steer runs.
     pub steering: Plugins<dyn AnySteering>,
+    /// Rules by which tasks of a store are merged.
+    pub merge_rules: Rules,
+    /// Whoever solves samples of a store.
+    pub solvers: Solvers,
     /// Engines.
     pub engines: Vec<Engine>,
 }
@@ -283,6 +288,8 @@ impl Default for Registry {
             methods: Plugins::new("method"),
             transforms: Plugins::new("transform"),
             steering: Plugins::new("steering"),
+            merge_rules: Rules::default(),
+            solvers: Solvers::default(),
             engines: Vec::new(),
         };
         r.add_built_in();
@@ -327,6 +334,16 @@ impl Registry {
     /// Adds a rule that steers runs.
     pub fn steering<C: Steering + Config>(&mut self, name: &'static str, summary: &'static str) {
         self.steering.add::<C>(name, summary, |c| c);
+    }
+
+    /// Adds a rule by which tasks of a store are merged.
+    pub fn merge_rule(&mut self, name: &str, summary: &str, rule: impl MergeRule + 'static) {
+        self.merge_rules.add(name, summary, rule);
+    }
+
+    /// Adds somebody who solves samples of a store.
+    pub fn solver(&mut self, name: &str, solver: impl Solver + 'static) {
+        self.solvers.add(name, solver);
     }
 
     /// Adds a transform of updates.

@@ -6,10 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const FLOORS: [(&str, u32); 12] = [
+const FLOORS: [(&str, u32); 13] = [
     ("core", 0),
     ("strategies", 1),
     ("metrics", 1),
+    ("task-store", 1),
     ("network-model", 1),
     ("layers", 1),
     ("learner", 2),

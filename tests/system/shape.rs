@@ -17,10 +17,11 @@ const LINES: usize = 60;
 /// Blocks of control flow and closures within each other.
 const DEPTH: usize = 5;
 /// Folders that are held to it.
-const CRATES: [&str; 15] = [
+const CRATES: [&str; 16] = [
     "core",
     "strategies",
     "metrics",
+    "task-store",
     "network-model",
     "layers",
     "learner",
