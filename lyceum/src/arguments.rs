@@ -183,7 +183,7 @@ pub(crate) struct Reproduce {
     /// Which experiments
     #[arg(value_parser = ["continual", "ibcl", "leanagent"])]
     pub(crate) what: String,
-    /// Only rows whose scenario's name contains one of these
+    /// Only rows whose scenario's name, or set-ups whose name, contains one of these
     #[arg(value_name = "NAME")]
     pub(crate) only: Vec<String>,
     /// Seeds of each row: a range or a list

@@ -98,9 +98,13 @@ pub(super) fn reproduce(registry: &Registry, arguments: &Reproduce) -> Result<()
     };
     let seeds = parse_seeds(&arguments.seeds)?;
     let only = &arguments.only;
-    let wanted = |setup: &&Setup| {
-        only.is_empty() || only.iter().any(|part| setup.name.contains(part.as_str()))
+    let is_whole = |part: &str| SETUPS.iter().any(|setup| setup.name == part);
+    let named = |part: &String, name: &str| match is_whole(part) {
+        true => name == part,
+        false => name.contains(part.as_str()),
     };
+    let wanted =
+        |setup: &&Setup| only.is_empty() || only.iter().any(|part| named(part, setup.name));
     let mut all = Vec::new();
     for setup in SETUPS.iter().filter(wanted) {
         let runs: Result<Vec<Found>, Failure> =
