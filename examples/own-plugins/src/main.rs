@@ -35,7 +35,11 @@ fn main() -> ExitCode {
     registry.method::<fresh_first::FreshFirst>("fresh_first", "samples seen before count less");
     registry.steering::<two_models::TwoModels>("two_models", "trains two models in turn");
     registry.steering::<clustered::Clustered>("clustered", "trains two models side by side");
-    registry.merge_rule("shortest", "the version with the shorter proof stands", proofs::Shortest);
+    registry.merge_rule(
+        "shortest",
+        "the version with the shorter proof stands",
+        proofs::Shortest,
+    );
     registry.solver("adder", proofs::Adder);
     lyceum::main_with(registry)
 }
