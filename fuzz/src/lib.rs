@@ -31,6 +31,7 @@ use lyceum_protocol::{
     },
 };
 use lyceum_scenarios::{Loaded, Registry, Scenario};
+use lyceum_task_store as task_store;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{path::Path, sync::OnceLock, time::Duration};
 
@@ -234,11 +235,61 @@ fn pem() -> &'static Pem {
     })
 }
 
+/// The log of a store of tasks; what is read follows from the line before.
+pub fn task_log(bytes: &[u8]) {
+    let Ok(read) = task_store::log::read(bytes) else {
+        return;
+    };
+    assert!(read.whole <= bytes.len() as u64);
+    if let Some(settings) = &read.settings {
+        let mut link = task_store::log::head(settings).1;
+        for (text, next) in &read.lines {
+            let fact = task_store::log::fact(link, text);
+            assert_eq!(fact.map(|(_, link)| link), Ok(*next));
+            link = *next;
+        }
+    }
+}
+
+/// A part of the sources of a store of tasks; a record that is taken is written the same again.
+pub fn task_part(bytes: &[u8]) {
+    for (place, text) in task_store::sources::records(bytes).flatten() {
+        let begin = place.offset as usize;
+        assert_eq!(&bytes[begin..][..place.bytes as usize], text.as_bytes());
+        let mut again = Vec::new();
+        task_store::sources::push(&mut again, text);
+        assert_eq!(again, bytes[begin - 17..=begin + text.len()]);
+    }
+}
+
+/// Rows of the tables of a store of tasks.
+pub fn task_row(bytes: &[u8]) {
+    use task_store::rows::{MemberRow, PieceRow, Progress, SolvedRow, TaskRow, decode, encode};
+    let _ = decode::<TaskRow>(bytes).map(|row| assert!(decode::<TaskRow>(&encode(&row)).is_ok()));
+    let _ = decode::<MemberRow>(bytes);
+    let _ = decode::<PieceRow>(bytes);
+    let _ = decode::<SolvedRow>(bytes);
+    let _ = decode::<Progress>(bytes);
+}
+
+/// A file of samples that somebody adds.
+pub fn task_file(bytes: &[u8]) {
+    let lines = task_store::import::json_lines(bytes).flatten();
+    let rows = task_store::import::csv_rows(bytes);
+    let rows = rows.into_iter().flatten().flatten();
+    for (_, text) in lines.chain(rows) {
+        if let Ok(record) = task_store::sample::canonical(&text) {
+            let again = task_store::sample::canonical(&record.0);
+            assert_eq!(again, Ok(record));
+        }
+    }
+}
+
 /// A decoder and bytes that it takes.
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All of them.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 19] = [
     ("frame_from_node", frame_from_node, from_node),
     (
         "frame_from_coordinator",
@@ -272,6 +323,10 @@ pub const TARGETS: [Target; 15] = [
     ("mark", mark, || {
         vec![br#"{"system":"a","host":"b","holder":"1-2","beat":3}     "#.to_vec()]
     }),
+    ("task_log", task_log, task_logs),
+    ("task_part", task_part, task_parts),
+    ("task_row", task_row, task_rows),
+    ("task_file", task_file, task_files),
 ];
 
 fn content(message: &impl serde::Serialize) -> Vec<u8> {
@@ -512,4 +567,70 @@ fn model_files() -> Vec<Vec<u8>> {
     let params = lyceum_core::Params::zeros(layout.len());
     let file = to_safetensors(Path::new("model"), layout, &params);
     vec![file.unwrap_or_else(|e| panic!("{e}"))]
+}
+
+fn task_logs() -> Vec<Vec<u8>> {
+    use task_store::told::{Added, Merged, Part, Told};
+    let (head, link) = task_store::log::head(&task_store::Settings::default());
+    let added = Told::Added(Added {
+        task: "a".into(),
+        definition: "the first".into(),
+        provenance: "a.jsonl".into(),
+        kind: task_store::Kind::Samples,
+        columns: task_store::Columns {
+            difficulty: Some("steps".into()),
+            unsolved: None,
+        },
+        rule: "published".into(),
+        content: Fingerprint::of(b"a"),
+        parts: vec![Part {
+            hash: Fingerprint::of(b"b"),
+            records: 3,
+        }],
+    });
+    let merged = Told::Merged(Merged {
+        task: "c".into(),
+        of: vec!["a".into(), "b".into()],
+        rule: "first".into(),
+    });
+    let (first, link) = task_store::log::line(link, &added);
+    let (second, _) = task_store::log::line(link, &merged);
+    vec![format!("{head}\n{first}\n{second}\n").into_bytes()]
+}
+
+fn task_parts() -> Vec<Vec<u8>> {
+    let mut part = Vec::new();
+    for record in [r#"{"a":1}"#, r#"{"name":"b","steps":[1,2]}"#] {
+        task_store::sources::push(&mut part, record);
+    }
+    vec![part]
+}
+
+fn task_rows() -> Vec<Vec<u8>> {
+    use task_store::rows::{MemberRow, TaskRow, encode};
+    let task = TaskRow {
+        name: "a".into(),
+        merged: Some((vec!["b".into()], "first".into())),
+        ..TaskRow::default()
+    };
+    let member = MemberRow {
+        content: Fingerprint::of(b"x"),
+        part: 1,
+        offset: 17,
+        bytes: 9,
+        split: task_store::Split::Train,
+        difficulty: task_store::Difficulty::Known(2.0),
+        unsolved: false,
+        previous: Some(3),
+        fact: 4,
+    };
+    vec![encode(&task), encode(&member)]
+}
+
+fn task_files() -> Vec<Vec<u8>> {
+    vec![
+        b"{\"name\": \"a\", \"steps\": 3}\n\n{\"steps\": [1, 2.5e3], \"b\": {\"z\": null}}\n"
+            .to_vec(),
+        b"name,steps,ok\na,3,true\n\"b,c\",,x\n".to_vec(),
+    ]
 }

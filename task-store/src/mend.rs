@@ -150,27 +150,40 @@ fn open_tables(
     tuning: Tuning,
     notes: &mut Vec<String>,
 ) -> Result<Index, StoreError> {
-    let path = tables_path(folder);
-    let remove = || match fs::remove_dir_all(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(StoreError::file(&path)),
-    };
+    let root = tables_path(folder);
+    fs::create_dir_all(&root).map_err(StoreError::file(&root))?;
+    let mut number = newest(&root)?;
     if tables == Tables::Anew {
-        remove()?;
+        number += 1;
     }
-    let opened = Index::open(&path, tuning);
+    let opened = Index::open(&root.join(number.to_string()), tuning);
     let opened = opened.and_then(|index| index.progress().map(|_| index));
-    match opened {
+    let index = match opened {
         Err(StoreError::Damaged { .. }) => {
             notes.push(format!(
                 "{}: the tables are damaged; they were made again from the log and the sources",
-                path.display()
+                root.display()
             ));
-            remove()?;
-            Index::open(&path, tuning)
+            number += 1;
+            Index::open(&root.join(number.to_string()), tuning)?
         }
-        opened => opened,
+        opened => opened?,
+    };
+    // Somebody who has not quite ended may still write to older ones, so they may stay until the store is opened next.
+    for older in numbers(&root)?.filter(|older| *older < number) {
+        let _ = fs::remove_dir_all(root.join(older.to_string()));
     }
+    Ok(index)
+}
+
+/// Tables are made anew under the next number, so that nobody writes to those of before and to these at once.
+fn newest(root: &Path) -> Result<u64, StoreError> {
+    Ok(numbers(root)?.max().unwrap_or(0))
+}
+
+fn numbers(root: &Path) -> Result<impl Iterator<Item = u64>, StoreError> {
+    let entries = fs::read_dir(root).map_err(StoreError::file(root))?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
 }
 
 /// How far the tables go; empty ones begin here.

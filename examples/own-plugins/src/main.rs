@@ -1,4 +1,4 @@
-//! The `lyceum` command with a model, a layer, a data set, a strategy, a transform of updates, a stream of tasks and a continual method of our own.
+//! The `lyceum` command with a model, a layer, a data set, a strategy, a transform of updates, a stream of tasks, a continual method, and a merge rule and solver for stores of tasks of our own.
 //!
 //! `cargo run --release -p own-plugins -- run examples/own-plugins/spirals.toml`
 
@@ -7,6 +7,7 @@ mod capped_step;
 mod clustered;
 mod fresh_first;
 mod keep_largest;
+mod proofs;
 mod rings;
 mod sine;
 mod slow_copy;
@@ -34,5 +35,11 @@ fn main() -> ExitCode {
     registry.method::<fresh_first::FreshFirst>("fresh_first", "samples seen before count less");
     registry.steering::<two_models::TwoModels>("two_models", "trains two models in turn");
     registry.steering::<clustered::Clustered>("clustered", "trains two models side by side");
+    registry.merge_rule(
+        "shortest",
+        "the version with the shorter proof stands",
+        proofs::Shortest,
+    );
+    registry.solver("adder", proofs::Adder);
     lyceum::main_with(registry)
 }

@@ -52,6 +52,58 @@ fn an_own_layer_is_trained_the_same_everywhere() {
     assert_eq!(run("4", &["--resume", "--nodes", "2"]), alone);
 }
 
+/// One file and two lines: the shorter proof stands, and what the solver proves goes back.
+#[test]
+fn an_own_merge_rule_and_solver_work_on_a_store() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (store, first, second) = (at("store"), at("a.jsonl"), at("b.jsonl"));
+    let long =
+        r#"{"name":"a","statement":"1 + 1 = 2","sorry":false,"proof":"by simp [Nat.add_comm]"}"#;
+    let open = r#"{"name":"b","statement":"2 + 3 = 5","sorry":true}"#;
+    let short = r#"{"name":"a","statement":"1 + 1 = 2","sorry":false,"proof":"rfl"}"#;
+    std::fs::write(&first, format!("{long}\n{open}\n")).expect("it is written");
+    std::fs::write(&second, format!("{short}\n")).expect("it is written");
+    let said = |args: &[&str]| {
+        let out = command(&[&["tasks", &store], args].concat());
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let how = [
+        "--task",
+        "sums",
+        "--unsolved",
+        "sorry",
+        "--rule",
+        "shortest",
+        "--identity",
+        "name",
+    ];
+    said(&[&["add", &first], &how[..]].concat());
+    said(&[&["add", &second], &how[..]].concat());
+    let solved = said(&[
+        "solved",
+        "--solver",
+        "adder",
+        "--task",
+        "sums",
+        "--unsolved",
+        "sorry",
+    ]);
+    assert!(solved.starts_with("1 sample went back"), "{solved}");
+    let records = said(&["export", "--plain"]);
+    assert!(
+        records.contains("rfl") && records.contains("by decide"),
+        "{records}"
+    );
+    assert!(!records.contains("simp"), "{records}");
+    assert!(said(&["check"]).contains("all is as it was told"));
+}
+
 /// Final accuracy in percent of a scenario in this crate's folder.
 fn accuracy(name: &str) -> f64 {
     let folder = tempfile::tempdir().expect("a temporary folder");

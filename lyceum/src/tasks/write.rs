@@ -57,7 +57,7 @@ pub(super) fn add(folder: &Path, options: StoreOptions, add: &Add) -> Result<(),
     options.rules.find(&add.rule)?;
     // Before a store is made: a file that is not there makes none.
     for file in &add.files {
-        task_store::import::open(file)?;
+        drop(task_store::import::open(file)?);
     }
     let is_there = folder.join(super::LOG).is_file();
     let mut store = match is_there {
