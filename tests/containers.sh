@@ -13,8 +13,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 binaries=$(realpath "${1:-$root/target/release}")
 scenario=$(realpath "${2:-$root/scenarios/catalogue/quickstart.toml}")
 # So many rounds as would take this long in one process: long enough for what is done to the containers.
-seconds=${LYCEUM_SECONDS:-90}
-limit=${LYCEUM_LIMIT:-600}
+seconds=${LYCEUM_SECONDS:-45}
+limit=${LYCEUM_LIMIT:-900}
 pause_s=${LYCEUM_PAUSE_S:-20}
 
 tag=lyc$$
