@@ -241,8 +241,8 @@ pub(crate) struct Coordinator {
     /// Begin a run once so many nodes are ready [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) wait_for_nodes: Option<u32>,
-    /// Once the run is finished, stay for so many seconds, or forever, and dismiss nodes that were away; ends earlier when all
-    /// nodes are dismissed [default: 0]
+    /// Once the run is finished, stay for so many seconds, or forever, and dismiss nodes that were away; seconds end earlier when
+    /// all nodes are dismissed, which a coordinator that was started again tells by --wait-for-nodes [default: 0]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) stay: Option<StayFor>,
     /// Least seconds between checkpoints; 0 saves after every round [default: 10]

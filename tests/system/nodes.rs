@@ -10,7 +10,7 @@ use std::{
 
 const SHORT: [&str; 2] = ["run.rounds=6", "training.epochs=1"];
 
-fn lyceum() -> Command {
+pub(crate) fn lyceum() -> Command {
     Command::new(env!("CARGO_BIN_EXE_lyceum-under-test"))
 }
 

@@ -217,10 +217,11 @@ impl Dispatch {
         self.dismissed = Some(told);
     }
 
-    /// Whether the run has ended, and every node that this process knows was told so.
-    pub fn all_are_dismissed(&self) -> bool {
-        let told = self.dismissed.as_ref();
-        told.is_some_and(|told| self.nodes.keys().all(|name| told.contains(name)))
+    /// How many nodes were told that the run has ended, if all that this process knows were.
+    pub fn all_dismissed(&self) -> Option<usize> {
+        let told = self.dismissed.as_ref()?;
+        let all = self.nodes.keys().all(|name| told.contains(name));
+        all.then_some(told.len())
     }
 
     /// The stage of a ticket is closed, and that is safe: nobody needs what was not answered by then.

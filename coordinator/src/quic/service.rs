@@ -158,17 +158,20 @@ impl Service {
             .await
     }
 
-    /// Dismisses nodes that come back, once the run is over, until a time, until all that are known were dismissed if there are
-    /// no `others`, or until it is told to stop.
+    /// Dismisses nodes that come back, once the run is over: until a time, until all that are known and at least `enough` were
+    /// dismissed, or until it is told to stop.
     async fn stay(
         &mut self,
         dispatch: &mut Dispatch,
         run: &Status,
         most: Option<Duration>,
-        others: bool,
+        enough: usize,
     ) {
         let until = most.map(|most| Instant::now() + most);
-        let all = |dispatch: &Dispatch| !others && most.is_some() && dispatch.all_are_dismissed();
+        let all = |dispatch: &Dispatch| {
+            let dismissed = dispatch.all_dismissed();
+            most.is_some() && dismissed.is_some_and(|number| number >= enough)
+        };
         self.hub.idle(dispatch, run, all, until).await;
     }
 
@@ -318,9 +321,8 @@ pub async fn conduct<'a>(
         lanes,
         saving: saving_of(settings),
     };
-    let over = parts.machine.rounds_done() >= rounds;
     let (ending, conductor) = service.rounds(parts).await?;
-    conclude(service, (ending, over), conductor, stay).await
+    conclude(service, (ending, incarnation), conductor, stay).await
 }
 
 /// The expert of a scenario that needs one: the one that is saved, or a new one, trained on a node. `None` if it was stopped.
@@ -338,11 +340,11 @@ async fn expert_by(
     Ok(expert.map(|expert| (dispatch, Some(expert))))
 }
 
-/// Leaves the run's folder complete, and the nodes dismissed. A run that was `over` before may have nodes that this process
-/// does not know.
+/// Leaves the run's folder complete, and the nodes dismissed. A run on which other processes have worked before may have nodes
+/// that this one does not know.
 async fn conclude(
     mut service: Service,
-    (ending, over): (Ending, bool),
+    (ending, incarnation): (Ending, u32),
     conductor: Conductor<RunFiles<'_>>,
     stay: Stay<'_>,
 ) -> Result<Summary, RunError> {
@@ -360,9 +362,14 @@ async fn conclude(
     }
     let summary = rounds.conclude(ending)?;
     (stay.told)(&summary);
-    service
-        .stay(&mut dispatch, &run, stay.afterwards, over)
-        .await;
+    let enough = match (incarnation, stay.nodes) {
+        (1, _) => 0,
+        // Nobody says how many there are.
+        (_, 0) => usize::MAX,
+        (_, nodes) => nodes,
+    };
+    let most = stay.afterwards;
+    service.stay(&mut dispatch, &run, most, enough).await;
     service.close(reason).await;
     Ok(summary)
 }

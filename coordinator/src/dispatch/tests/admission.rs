@@ -158,3 +158,27 @@ fn a_coordinator_that_lost_count_goes_beyond_what_a_node_has_heard() {
     let next = SessionId((8 << 32) + 2);
     assert_eq!(greet(&mut dispatch, 2, "b", heard(u64::MAX)), next);
 }
+
+/// A node takes the end of a run from its own session alone, so one that comes later hears it in the session that it knows of.
+#[test]
+fn nodes_that_come_after_the_end_are_dismissed_in_the_session_that_they_know() {
+    let mut dispatch = dispatch(1);
+    join(&mut dispatch, 1, "a", 1);
+    let away = join(&mut dispatch, 2, "b", 1);
+    dispatch.gone(Peer(2));
+    assert_eq!(dispatch.all_dismissed(), None);
+    said(&mut dispatch);
+    dispatch.dismiss();
+    assert_eq!(said(&mut dispatch), ["1 finished"]);
+    assert_eq!(dispatch.all_dismissed(), None);
+    for (peer, name, session, dismissed) in [(3, "b", away, 2), (4, "c", SessionId(0), 3)] {
+        let hello = Hello {
+            session,
+            ..hello(1)
+        };
+        dispatch.hear(NOW, &speaker(peer, name), ToCoordinator::Hello(hello));
+        let finished = Order::Send(Peer(peer), ToNode::Finished { session });
+        assert_eq!(orders(&mut dispatch), [finished], "{name}");
+        assert_eq!(dispatch.all_dismissed(), Some(dismissed), "{name}");
+    }
+}
