@@ -46,7 +46,7 @@ clean() {
     trap - EXIT
     in_podman rm --all --force --time 1 >/dev/null 2>&1 || true
     in_podman network rm --force "$tag" >/dev/null 2>&1 || true
-    grep -o " $work/[^ ]*" /proc/mounts | sort -r | while read -r mounted; do umount "$mounted" 2>/dev/null || true; done
+    { grep -o " $work/[^ ]*" /proc/mounts || true; } | sort -r | while read -r mounted; do umount "$mounted" 2>/dev/null || true; done || true
     rm -rf "$work"
     exit "$status"
 }
