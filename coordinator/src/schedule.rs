@@ -146,7 +146,7 @@ mod tests {
             let Verdict::GiveUp(reason) = rule.verdict(3_000_000, &few) else {
                 panic!("one client is too few");
             };
-            assert!(reason.starts_with("after 3 s only 1 clients"), "{reason}");
+            assert!(reason.starts_with("after 3 s only 1 client "), "{reason}");
         }
     }
 

@@ -38,33 +38,30 @@ pub(crate) fn ask(arguments: &Ask) -> Result<(), Failure> {
     show(&answer)
 }
 
-fn wanted(arguments: &Ask, folder: &Path) -> Result<Want, Failure> {
-    if let Some(text) = &arguments.judge {
-        let of = text.split(',').map(|part| {
-            let (name, weight) = part.split_once('=').unwrap_or((part, "1"));
-            let weight: f64 = weight.trim().parse().ok().filter(|w: &f64| w.is_finite())?;
-            Some((name.trim().to_owned(), weight))
-        });
-        let of: Option<Vec<(String, f64)>> = of.collect();
-        let twice = of.iter().flatten().enumerate();
-        let twice = twice
-            .map(|(place, (name, _))| (place, name))
-            .find(|(place, name)| {
-                of.iter()
-                    .flatten()
-                    .take(*place)
-                    .any(|(before, _)| before == *name)
-            });
-        if let Some((_, name)) = twice {
+/// What `--judge` asks for.
+fn combination(text: &str) -> Result<Want, Failure> {
+    let mut of: Vec<(String, f64)> = Vec::new();
+    for part in text.split(',') {
+        let (name, weight) = part.split_once('=').unwrap_or((part, "1"));
+        let (name, weight) = (name.trim(), weight.trim().parse().ok());
+        let Some(weight) = weight.filter(|w: &f64| w.is_finite()) else {
+            return Err(Failure::input(format!(
+                "--judge {text}: expected NAME=WEIGHT, such as global=0.3,second=0.7"
+            )));
+        };
+        if of.iter().any(|(before, _)| before == name) {
             return Err(Failure::input(format!(
                 "--judge {text}: the model `{name}` is there twice: expected each once, with its whole weight"
             )));
         }
-        return of.map(|of| Want::Judge { of }).ok_or_else(|| {
-            Failure::input(format!(
-                "--judge {text}: expected NAME=WEIGHT, such as global=0.3,second=0.7"
-            ))
-        });
+        of.push((name.to_owned(), weight));
+    }
+    Ok(Want::Judge { of })
+}
+
+fn wanted(arguments: &Ask, folder: &Path) -> Result<Want, Failure> {
+    if let Some(text) = &arguments.judge {
+        return combination(text);
     }
     if let Some(text) = &arguments.preference {
         let weights = text.split(',').map(|word| word.trim().parse::<f64>());

@@ -1,4 +1,10 @@
 //! Torn, flipped and lost files: what follows from the rest is made again, and what is gone is named.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that panics has failed, and what is measured is told"
+)]
 
 mod common;
 

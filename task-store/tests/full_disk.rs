@@ -1,4 +1,10 @@
 //! A full disk is a sentence, and the same process goes on once there is space.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that panics has failed, and what is measured is told"
+)]
 
 mod common;
 

@@ -1,4 +1,10 @@
 //! Killed at random moments: what was acknowledged is there, what was not is there whole or not at all, and nothing else has changed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that panics has failed, and what is measured is told"
+)]
 
 mod common;
 

@@ -1,4 +1,10 @@
 //! Whatever a store is told: it holds what another program says, and no sample moves between splits.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that panics has failed, and what is measured is told"
+)]
 
 mod common;
 

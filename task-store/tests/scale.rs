@@ -1,5 +1,11 @@
 //! Ten million samples in ten thousand tasks, as figures: `cargo test --release -p lyceum-task-store --test scale -- --ignored --nocapture`.
 //! `TASKS` and `SAMPLES` are other numbers of tasks, and of samples in each; nothing is asserted of time or memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that panics has failed, and what is measured is told"
+)]
 
 use lyceum_task_store::{Delivery, Settings, Store, StoreOptions};
 use std::{env, fs, path::PathBuf, time::Instant};

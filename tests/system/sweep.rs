@@ -437,12 +437,12 @@ fn a_run_never_hides_a_sweep_nor_a_sweep_a_run() {
         assert_eq!(code, Some(2), "{told}");
         assert!(told.contains("r holds a run already"), "{told}");
     }
-    // A run that was killed has no summary.
+    // What is left of a run without its summary says that it is finished.
     fs::remove_file(place.path().join("r/summary.json")).unwrap();
     let (code, table, told) = run(&["compare", "s", "r"]);
     assert_eq!(code, Some(0), "{told}");
     assert!(
-        table.contains("left out: r: it was killed, or is still running"),
+        table.contains("left out: r: the run is finished, and its summary.json is gone"),
         "{table}"
     );
     for (path, why) in [

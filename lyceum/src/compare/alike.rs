@@ -275,7 +275,7 @@ mod tests {
             [
                 "x (m.a=1, m.b=1, t.rate=0.1, and 2 more)",
                 "x (m.a=1, m.b=1, t.rate=0.2, and 2 more)",
-                "x (m.a=2, m.b=2, m.c=2, and 1 more)"
+                "x (m.a=2, m.b=2, m.c=2, and 2 more)"
             ]
         );
     }

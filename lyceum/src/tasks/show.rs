@@ -197,6 +197,26 @@ pub(super) fn solved(store: &Store, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a check found, in lines.
+fn tell(report: &task_store::Report, gone: &[String], repair: bool) {
+    line(format_args!(
+        "read {}, {}, {} in them",
+        counted(report.facts, "fact"),
+        counted(report.tasks, "task"),
+        counted(report.members, "sample")
+    ));
+    let damaged = report.faults.iter();
+    damaged.for_each(|fault| line(format_args!("damaged: {fault}")));
+    gone.iter()
+        .for_each(|gone| line(format_args!("gone: {gone}")));
+    let done = match repair {
+        true => "removed",
+        false => "belongs to nothing",
+    };
+    let unused = report.unused.iter();
+    unused.for_each(|unused| line(format_args!("{done}: {unused}")));
+}
+
 /// What is damaged, and what is gone; that is a failure.
 pub(super) fn check(
     folder: &Path,
@@ -228,26 +248,7 @@ pub(super) fn check(
             "faults": report.faults, "gone": gone, "unused": report.unused, "notes": store.notes(),
         }))?;
     } else {
-        line(format_args!(
-            "read {}, {}, {} in them",
-            counted(report.facts, "fact"),
-            counted(report.tasks, "task"),
-            counted(report.members, "sample")
-        ));
-        for fault in &report.faults {
-            line(format_args!("damaged: {fault}"));
-        }
-        for gone in &gone {
-            line(format_args!("gone: {gone}"));
-        }
-        for unused in &report.unused {
-            let done = if repair {
-                "removed"
-            } else {
-                "belongs to nothing"
-            };
-            line(format_args!("{done}: {unused}"));
-        }
+        tell(&report, &gone, repair);
     }
     let shown = folder.display();
     match (report.faults.is_empty(), gone.is_empty()) {

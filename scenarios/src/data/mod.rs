@@ -125,7 +125,6 @@ pub struct LoadContext {
 }
 
 /// What a data set loads.
-#[expect(clippy::large_enum_variant, reason = "there is one per run")]
 pub enum Source {
     /// Samples in one place, to be divided by a partition.
     Pool {

@@ -186,7 +186,9 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("11 parts of at least 10: use at most 10 parts"),
+            error.contains(
+                "11 parts of at least 10: use a smaller `min_samples`, or at most 10 parts"
+            ),
             "{error}"
         );
         let error = divide(&rule(0.1), &input(&labels, 10, 10), 1)

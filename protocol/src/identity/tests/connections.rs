@@ -7,7 +7,9 @@ use quinn::rustls::pki_types::CertificateDer;
 use quinn::{ConnectionError, Endpoint, TransportErrorCode};
 use rustls::AlertDescription;
 
-use super::super::tls::{client_config, client_verifier, quic_client, quic_server, server_config};
+use super::super::tls::{
+    PROBE, client_config, client_verifier, quic_client, quic_server, server_config,
+};
 use super::super::{
     ALPN, Authority, COORDINATOR_NAME, Credentials, Peer, Revocation, Revocations, TlsError,
     client_tls, ephemeral, peer_of, quinn_client, quinn_server, revoke, server_tls,
@@ -287,7 +289,7 @@ fn neither_side_resumes_sessions_or_takes_early_data() {
     assert!(!client.enable_early_data);
     assert_eq!(
         (&server.alpn_protocols, &client.alpn_protocols),
-        (&vec![ALPN.to_vec()], &vec![ALPN.to_vec()])
+        (&vec![ALPN.to_vec(), PROBE.to_vec()], &vec![ALPN.to_vec()])
     );
 }
 

@@ -4,7 +4,7 @@ use super::super::table::{Column, Header};
 use super::super::{DataError, Place};
 use super::faults::{at, wrong};
 use super::fields::{Field, Layout, Record};
-use super::keys::Format;
+use super::format::Format;
 use ::csv::{Error, ErrorKind, Reader, ReaderBuilder, StringRecord};
 use std::path::Path;
 

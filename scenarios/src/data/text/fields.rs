@@ -3,7 +3,7 @@
 use super::super::DataError;
 use super::super::table::{Column, Header};
 use super::faults::wrong;
-use super::keys::Format;
+use super::format::Format;
 use std::path::Path;
 
 /// A field that is wanted of every record.

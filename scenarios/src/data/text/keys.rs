@@ -4,6 +4,7 @@ use super::super::DataError;
 use super::super::table::{Column, Header, fifth};
 use super::faults::wrong;
 use super::fields::Layout;
+use super::format::Format;
 use super::hashed::{Hashed, yes};
 use lyceum_core::units::{Count, Fraction};
 use schemars::JsonSchema;
@@ -84,25 +85,6 @@ pub struct Text {
     /// whole training file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<Vec<String>>,
-}
-
-/// What files of texts are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// By the ending: `.jsonl`, `.csv`, `.tsv`, or `.txt` for plain (default).
-    #[default]
-    Auto,
-    /// A JSON object a line.
-    Jsonl,
-    /// A table with commas.
-    Csv,
-    /// A table with tabs.
-    Tsv,
-    /// The whole file is one document.
-    Plain,
-    /// A document a line.
-    Lines,
 }
 
 /// What texts are cut into.

@@ -7,6 +7,7 @@ mod delimited;
 mod documents;
 mod faults;
 mod fields;
+mod format;
 mod hashed;
 mod keys;
 mod labelled;
@@ -19,8 +20,9 @@ mod vocabulary;
 mod windows;
 mod words;
 
+pub use format::Format;
 pub use hashed::{Counts, Hashed};
-pub use keys::{Answer, Format, Keep, Pad, Text, Tokens, Unknown, Words};
+pub use keys::{Answer, Keep, Pad, Text, Tokens, Unknown, Words};
 pub use public::{SmsSpam, TinyShakespeare};
 
 pub(super) use load::own_texts;

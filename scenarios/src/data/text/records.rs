@@ -6,7 +6,7 @@ use super::super::table::Column;
 use super::delimited;
 use super::faults::{at, wrong};
 use super::fields::{Field, Layout, Record};
-use super::keys::Format;
+use super::format::Format;
 use serde_json::{Map, Value};
 use std::path::Path;
 
