@@ -133,6 +133,11 @@ impl Index {
         guarded(&self.path, || self.database.persist(PersistMode::SyncAll))
     }
 
+    /// Whether it can still be written: a thread of its own may have met a full disk.
+    pub(crate) fn is_usable(&self) -> bool {
+        guarded(&self.path, || self.database.persist(PersistMode::Buffer)).is_ok()
+    }
+
     /// Sorts everything into as few files as can be.
     pub(crate) fn compact(&self) -> Result<(), StoreError> {
         guarded(&self.path, || {

@@ -242,9 +242,10 @@ impl Store {
 
     /// After a step that could not be written: opens the tables again, and they catch up with the log.
     fn ready(&mut self) -> Result<(), StoreError> {
-        if self.index.is_some() {
+        if self.index.as_ref().is_some_and(Index::is_usable) {
             return Ok(());
         }
+        self.index = None;
         let lock = self
             .lock
             .try_clone()
