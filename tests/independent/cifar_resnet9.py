@@ -16,7 +16,7 @@ from torch import nn
 from models import batch, resnet9
 
 PASSES, ROWS, WIDTH = 5, 64, 16
-SETTINGS = {"lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
+SETTINGS = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
 
 
 def idx(path):
