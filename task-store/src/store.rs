@@ -240,22 +240,20 @@ impl Store {
         self.index()?.sync()
     }
 
+    /// Closes the tables, and opens those that are there or new ones.
+    fn found(&mut self, tables: Tables) -> Result<Found, StoreError> {
+        self.index = None;
+        let lock = self.lock.try_clone();
+        let lock = lock.map_err(StoreError::file(&self.folder))?;
+        mend::find(&self.folder, lock, (tables, false), self.options.tuning)
+    }
+
     /// After a step that could not be written: opens the tables again, and they catch up with the log.
     fn ready(&mut self) -> Result<(), StoreError> {
         if self.index.as_ref().is_some_and(Index::is_usable) {
             return Ok(());
         }
-        self.index = None;
-        let lock = self
-            .lock
-            .try_clone()
-            .map_err(StoreError::file(&self.folder))?;
-        let found = mend::find(
-            &self.folder,
-            lock,
-            (Tables::Kept, false),
-            self.options.tuning,
-        )?;
+        let found = self.found(Tables::Kept)?;
         self.log = found.log;
         self.notes.extend(found.notes);
         self.index = Some(found.index);
@@ -419,17 +417,7 @@ impl Store {
 
     /// Makes the tables again.
     fn make_again(&mut self) -> Result<(), StoreError> {
-        self.index = None;
-        let lock = self
-            .lock
-            .try_clone()
-            .map_err(StoreError::file(&self.folder))?;
-        let found = mend::find(
-            &self.folder,
-            lock,
-            (Tables::Anew, false),
-            self.options.tuning,
-        )?;
+        let found = self.found(Tables::Anew)?;
         self.index = Some(found.index);
         self.follow(&found.left)
     }
